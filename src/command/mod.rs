@@ -1,0 +1,1 @@
+//! command (see ARCHITECTURE.md).

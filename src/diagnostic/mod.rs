@@ -1,0 +1,1 @@
+//! diagnostic (see ARCHITECTURE.md).

@@ -1,0 +1,308 @@
+//! The container engine: the only way in which `cimandat` touches the world.
+//!
+//! [`Engine`] is narrow: data in, data out. [`docker`] talks to the real thing, [`sim`] is a world
+//! of pure memory with the same semantics. Nothing without the project's label is ever touched.
+
+pub mod docker;
+pub mod sim;
+
+use std::{collections::BTreeSet, future::Future, time::Duration};
+
+use futures::stream::BoxStream;
+use thiserror::Error;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::{
+    event::Progress,
+    name::{ContainerName, ImageRef, ProjectName},
+    plan::Action,
+    project::{Check, Probe},
+    state::{Condition, Health, State},
+};
+
+/// The container engine.
+pub trait Engine: Send + Sync + 'static {
+    /// All that bears the project's label, and what else the query asks for, as it is now.
+    fn observe(&self, query: &Query) -> impl Future<Output = Result<State, EngineError>> + Send;
+
+    /// Performs one action. Performing it twice has the effect of performing it once.
+    /// What it is at goes into `progress`, as far as somebody listens.
+    fn perform(
+        &self,
+        action: &Action,
+        progress: &UnboundedSender<Progress>,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Asks a container one question, and waits no longer than `patience` for the answer.
+    ///
+    /// Questions that can be waited for (`log`, `exit`, the engine's health) may use all of it;
+    /// the others answer as soon as they know.
+    fn probe(
+        &self,
+        container: &ContainerName,
+        probe: &Probe,
+        patience: Duration,
+    ) -> impl Future<Output = Answer> + Send;
+
+    /// Makes one check of the whole; the container is the service's first, where one is meant.
+    fn check(
+        &self,
+        container: Option<&ContainerName>,
+        check: &Check,
+        patience: Duration,
+    ) -> impl Future<Output = Answer> + Send;
+
+    /// How a container does, and the last `lines` lines of its log of this start.
+    fn examine(
+        &self,
+        container: &ContainerName,
+        lines: usize,
+    ) -> impl Future<Output = Result<Evidence, EngineError>> + Send;
+
+    /// What happens to the project's containers from now on; ends only with an error.
+    ///
+    /// When this returns, the subscription holds: what happens afterwards is in the stream.
+    fn watch(
+        &self,
+        project: &ProjectName,
+    ) -> impl Future<Output = Result<BoxStream<'static, Result<Notice, EngineError>>, EngineError>> + Send;
+
+    /// Lines of a container's log; they end, unless `follow` is asked for.
+    fn logs(
+        &self,
+        container: &ContainerName,
+        options: &LogOptions,
+    ) -> impl Future<Output = Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError>> + Send;
+}
+
+/// What [`Engine::observe`] is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Whose things.
+    pub project: ProjectName,
+    /// Images whose presence and id matter.
+    pub images: BTreeSet<ImageRef>,
+    /// Networks that matter though they may bear another label or none, by name on the engine.
+    pub networks: BTreeSet<String>,
+    /// Volumes that matter though they may bear another label or none, by name on the engine.
+    pub volumes: BTreeSet<String>,
+}
+
+/// What a probe brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It passed; what was seen (`200 in 4 ms`).
+    Ready(String),
+    /// Not yet; what was seen (`connection refused`).
+    NotYet(String),
+    /// It never will, however long one waits; what was seen.
+    Never(String),
+}
+
+/// What is known about a container that failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// How it does.
+    pub condition: Condition,
+    /// The last lines of its log of this start.
+    pub log: Vec<String>,
+}
+
+/// Something that happened to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Which.
+    pub container: ContainerName,
+    /// What.
+    pub what: Happening,
+}
+
+/// What can happen to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// It runs.
+    Started,
+    /// It ended.
+    Died {
+        /// With this code; 128 + the signal's number when killed.
+        exit_code: i64,
+    },
+    /// It was killed for want of memory; an end follows.
+    OutOfMemory,
+    /// The engine's own health check changed its mind.
+    Health(Health),
+}
+
+/// Which lines of a log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogOptions {
+    /// Go on as lines come.
+    pub follow: bool,
+    /// Only the last so many; `None`: all.
+    pub tail: Option<usize>,
+    /// Only those after, in seconds since the epoch.
+    pub since: Option<i64>,
+    /// Only those before, in seconds since the epoch.
+    pub until: Option<i64>,
+}
+
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// RFC 3339 with nanoseconds, as the engine gives it; sorts as text within one engine.
+    pub time: String,
+    /// It came from standard error.
+    pub stderr: bool,
+    /// Without its line end.
+    pub text: String,
+}
+
+/// Why the engine did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EngineError {
+    /// Nothing answers.
+    #[error("no container engine answers at {address}: {cause}")]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// What came instead of an answer.
+        cause: String,
+        /// What to do.
+        help: String,
+    },
+    /// It is there, but not for this user.
+    #[error("the container engine at {address} refuses this user")]
+    Denied {
+        /// Where.
+        address: String,
+    },
+    /// An image is neither on the engine nor to be had.
+    #[error("image `{image}` cannot be had: {cause}")]
+    NoImage {
+        /// Which.
+        image: String,
+        /// What the registry or the engine says.
+        cause: String,
+    },
+    /// A build failed.
+    #[error("the build of `{service}` failed at `{step}`: {cause}")]
+    Build {
+        /// Whose image.
+        service: String,
+        /// The step that failed; empty when it did not come to a step.
+        step: String,
+        /// What the builder says.
+        cause: String,
+        /// The last lines of the step's output.
+        output: Vec<String>,
+    },
+    /// A port of the host is taken.
+    #[error("port {port} of this host is already in use by {holder}")]
+    PortTaken {
+        /// Which.
+        port: String,
+        /// A container or process, as far as it can be told.
+        holder: String,
+    },
+    /// The name belongs to somebody else's thing.
+    #[error("`{name}` exists already and is not of this project")]
+    Foreign {
+        /// The name.
+        name: String,
+    },
+    /// The source of a bind mount is not there.
+    #[error("bind source `{path}` does not exist on the engine's host")]
+    NoBindSource {
+        /// Which.
+        path: String,
+    },
+    /// The engine's disk is full.
+    #[error("the engine's disk is full: {cause}")]
+    DiskFull {
+        /// What it says.
+        cause: String,
+    },
+    /// The thing is not there (any more).
+    #[error("{what} does not exist")]
+    Gone {
+        /// Which.
+        what: String,
+    },
+    /// A hook's command ended with another code than 0.
+    #[error("`{command}` in `{container}` ended with code {code}")]
+    Hook {
+        /// The container.
+        container: String,
+        /// The command.
+        command: String,
+        /// Its exit code.
+        code: i64,
+        /// The last lines that it printed.
+        output: Vec<String>,
+    },
+    /// The engine answered with an error of its own.
+    #[error("{verb} `{object}`: {message}")]
+    Refused {
+        /// `creating container`.
+        verb: String,
+        /// On the engine.
+        object: String,
+        /// HTTP status; 0 when there was none.
+        status: u16,
+        /// In the engine's words.
+        message: String,
+    },
+    /// The connection broke or its content made no sense.
+    #[error("{verb} `{object}`: {cause}")]
+    Transport {
+        /// `creating container`.
+        verb: String,
+        /// On the engine.
+        object: String,
+        /// What broke.
+        cause: String,
+    },
+}
+
+impl EngineError {
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Unreachable { help, .. } => help.clone(),
+            Self::Denied { .. } => "run as root, or add this user to the group that owns the \
+                                    socket (usually `docker`) and log in again"
+                .to_owned(),
+            Self::NoImage { .. } => {
+                "check its spelling and tag, log in to its registry (`docker login`), or build it"
+                    .to_owned()
+            }
+            Self::PortTaken { .. } => {
+                "stop what holds it, or publish another port of the host".to_owned()
+            }
+            Self::Foreign { .. } => "remove or rename it, or give this project another name \
+                                     (`-p NAME`)"
+                .to_owned(),
+            Self::NoBindSource { .. } => {
+                "make it, or let it be made with `create=#true`".to_owned()
+            }
+            Self::DiskFull { .. } => "free space on the engine's host (`docker system df` shows \
+                                      what takes it), then run the command again"
+                .to_owned(),
+            Self::Build { .. }
+            | Self::Gone { .. }
+            | Self::Hook { .. }
+            | Self::Refused { .. }
+            | Self::Transport { .. } => return None,
+        })
+    }
+
+    /// The last lines of what was going on when it failed.
+    #[must_use]
+    pub fn output(&self) -> &[String] {
+        match self {
+            Self::Build { output, .. } | Self::Hook { output, .. } => output,
+            _ => &[],
+        }
+    }
+}

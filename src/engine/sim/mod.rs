@@ -1,0 +1,1 @@
+//! A world of pure memory with the semantics of a real engine.

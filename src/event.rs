@@ -1,0 +1,355 @@
+//! The vocabulary of runs: what happened, for people and machines.
+//!
+//! Events are the only thing that the executor and the reporters share. They carry the run's own
+//! clock, serialise as one JSON object each, and hold no secret value.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    name::{ContainerName, ProjectName, ServiceName},
+    plan::{Reason, StepId, Subject},
+    state::Condition,
+};
+
+/// Version of the event stream; raised when a field changes its meaning or goes away.
+pub const VERSION: u32 = 1;
+
+/// An event with its time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stamped {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Since the start of the run.
+    #[serde(with = "seconds")]
+    pub at: Duration,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A run begins. The first event.
+    RunStarted {
+        /// The project.
+        project: ProjectName,
+        /// `up`, `down`, `build`, …
+        verb: String,
+        /// All services of the project in dependency order, with those that nothing happens to.
+        services: Vec<Participant>,
+    },
+    /// A step's action begins.
+    StepStarted {
+        /// Which.
+        step: StepId,
+        /// Whom it is for.
+        subject: Subject,
+        /// `creating container`, …
+        verb: String,
+        /// Its object's name on the engine.
+        object: String,
+        /// Why.
+        reason: Reason,
+    },
+    /// A step's action is done.
+    StepFinished {
+        /// Which.
+        step: StepId,
+        /// Whom it is for.
+        subject: Subject,
+        /// `creating container`, …
+        verb: String,
+        /// How long it took.
+        #[serde(with = "seconds")]
+        took: Duration,
+    },
+    /// A step's action failed.
+    StepFailed {
+        /// Which.
+        step: StepId,
+        /// Whom it is for.
+        subject: Subject,
+        /// `creating container`, …
+        verb: String,
+        /// Its object's name on the engine.
+        object: String,
+        /// Why, and what to do where that is known.
+        failure: Failure,
+        /// The run goes on all the same.
+        optional: bool,
+    },
+    /// What a long action is at. May be dropped.
+    Progress {
+        /// Which step.
+        step: StepId,
+        /// Whom it is for.
+        subject: Subject,
+        /// Where it stands.
+        progress: Progress,
+    },
+    /// A gate is being asked from now on.
+    GateOpened {
+        /// Which step.
+        step: StepId,
+        /// Whom it is for.
+        subject: Subject,
+        /// Its probes (`http 3001 /health`).
+        probes: Vec<String>,
+        /// The deadline.
+        #[serde(with = "seconds")]
+        within: Duration,
+    },
+    /// A probe got an answer that differs from its last one. May be dropped.
+    GateAnswered {
+        /// Which step.
+        step: StepId,
+        /// Whom it is for.
+        subject: Subject,
+        /// The probe.
+        probe: String,
+        /// What came back.
+        answer: String,
+        /// How often it has been asked.
+        attempts: u32,
+    },
+    /// A gate has passed.
+    GatePassed {
+        /// Which step.
+        step: StepId,
+        /// Whom it is for.
+        subject: Subject,
+        /// Since the gate was opened.
+        #[serde(with = "seconds")]
+        took: Duration,
+    },
+    /// A gate has failed.
+    GateFailed {
+        /// Which step.
+        step: StepId,
+        /// Whom it is for.
+        subject: Subject,
+        /// All that is known.
+        report: Box<GateReport>,
+        /// The run goes on all the same.
+        optional: bool,
+    },
+    /// Every gate has passed and has to stay green for so long.
+    Settling {
+        /// How long.
+        #[serde(rename = "for", with = "seconds")]
+        duration: Duration,
+    },
+    /// A container of the new generation ended or became unhealthy after its gate had passed.
+    Relapsed {
+        /// Whose.
+        subject: Subject,
+        /// All that is known.
+        report: Box<GateReport>,
+    },
+    /// Somebody asked the run to stop.
+    Interrupted,
+    /// From here on the run goes back.
+    RollbackStarted {
+        /// In a sentence fragment.
+        cause: String,
+    },
+    /// The new generation is the current one; nothing goes back from here.
+    Committed,
+    /// Something a person should know.
+    Warning {
+        /// A lower-case fragment.
+        text: String,
+    },
+    /// The last event.
+    RunFinished {
+        /// How it ended.
+        verdict: Verdict,
+        /// The whole run.
+        #[serde(with = "seconds")]
+        took: Duration,
+        /// The chain of steps that the end waited for.
+        critical_path: Vec<Segment>,
+        /// Volumes that a failed first deploy made and that are kept.
+        kept_volumes: Vec<String>,
+    },
+}
+
+/// A service as a reporter needs to know it before anything happens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Participant {
+    /// Its name.
+    pub service: ServiceName,
+    /// It is a job.
+    pub job: bool,
+    /// How many containers.
+    pub replicas: u32,
+    /// What happens to it, in a word.
+    pub change: Change,
+    /// Services that it waits for.
+    pub waits_for: Vec<ServiceName>,
+}
+
+/// What happens to a service, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// Nothing.
+    Keep,
+    /// It is new.
+    Create,
+    /// Its container is replaced.
+    Replace,
+    /// Its container is started.
+    Start,
+    /// Its container is restarted.
+    Restart,
+    /// It goes.
+    Remove,
+}
+
+/// Why something failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A lower-case fragment.
+    pub message: String,
+    /// What to do about it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// The last lines of what was going on (a build step's output).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output: Vec<String>,
+}
+
+/// All that is known about a gate that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateReport {
+    /// The container.
+    pub container: ContainerName,
+    /// Why the wait ended, in a fragment (`not ready within 60 s`, `exited with code 3`).
+    pub cause: String,
+    /// Since the gate was opened.
+    #[serde(with = "seconds")]
+    pub after: Duration,
+    /// Each probe with its last answer and how often it was asked.
+    pub answers: Vec<LastAnswer>,
+    /// How the container does, if the engine could tell.
+    pub condition: Option<Condition>,
+    /// The last lines of the container's log of this start.
+    pub log: Vec<String>,
+}
+
+/// The last answer to a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAnswer {
+    /// `http 3001 /health`.
+    pub probe: String,
+    /// What came back.
+    pub answer: String,
+    /// How often it was asked.
+    pub attempts: u32,
+    /// It had passed.
+    pub passed: bool,
+}
+
+/// Where a long action stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "progress", rename_all = "kebab-case")]
+pub enum Progress {
+    /// A step of a build began, moved on or ended.
+    BuildStep {
+        /// Identifies the step inside its build.
+        digest: String,
+        /// `[backend build 3/7] RUN npm ci`.
+        name: String,
+        /// How it does.
+        state: BuildStepState,
+    },
+    /// Output of a build step.
+    BuildOutput {
+        /// The step.
+        digest: String,
+        /// One line.
+        line: String,
+    },
+    /// Layers of an image on their way.
+    Pull {
+        /// Bytes that have arrived.
+        done: u64,
+        /// Bytes in all, as far as known.
+        total: u64,
+        /// Layers that are complete.
+        layers_done: u32,
+        /// Layers in all.
+        layers: u32,
+    },
+    /// A build's context on its way.
+    Context {
+        /// Bytes that were sent.
+        sent: u64,
+    },
+}
+
+/// How a step of a build does.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuildStepState {
+    /// It runs.
+    Running,
+    /// It took nothing: its result was there.
+    Cached,
+    /// It is done, after so many seconds.
+    Done(f64),
+    /// It failed.
+    Failed,
+}
+
+/// How a run ended. The exit code says the same (see `exit`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As asked for, with changes.
+    Converged,
+    /// There was nothing to do.
+    Unchanged,
+    /// Refused or failed before anything that runs was touched.
+    Untouched,
+    /// Failed, and the old state is back and healthy.
+    RolledBack,
+    /// Interrupted, and the old state is back and healthy.
+    Interrupted,
+    /// Failed, and the way back failed too: an operator is needed.
+    Stuck,
+}
+
+/// A part of the chain that the end waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Whom it was for.
+    pub subject: Subject,
+    /// `starting container`, `waiting until ready`, …
+    pub verb: String,
+    /// How long it took.
+    #[serde(with = "seconds")]
+    pub took: Duration,
+}
+
+/// Durations as seconds with a fraction, in milliseconds' precision.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::cast_precision_loss, reason = "a run takes less than 2^52 ms")]
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(duration.as_millis() as f64 / 1000.0)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+    }
+}

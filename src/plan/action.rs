@@ -1,0 +1,196 @@
+//! The closed set of what `cimandat` does to an engine.
+//!
+//! An action says all that is needed to perform it, addresses things by name, and performing it
+//! twice has the effect of performing it once.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
+    project::{Build, ContainerSpec, Hook, Network, RestartPolicy, Volume},
+    state::Record,
+};
+
+/// One change of the world.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Builds an image.
+    BuildImage(Box<BuildImage>),
+    /// Gets an image from a registry.
+    PullImage(PullImage),
+    /// Makes a network.
+    CreateNetwork(Box<CreateNetwork>),
+    /// Removes a network, by its name on the engine.
+    RemoveNetwork(String),
+    /// Makes a volume.
+    CreateVolume(Box<CreateVolume>),
+    /// Removes a volume and what it holds, by its name on the engine. Only `down --volumes` does.
+    RemoveVolume(String),
+    /// Makes a container, with its files in place, and does not start it.
+    CreateContainer(Box<CreateContainer>),
+    /// Starts a container that is not running.
+    StartContainer(ContainerName),
+    /// Stops a container: its stop signal, and after the grace period the end.
+    StopContainer {
+        /// Which.
+        container: ContainerName,
+        /// `None`: the container's own.
+        grace: Option<Duration>,
+    },
+    /// Gives a container another name.
+    RenameContainer {
+        /// The name it has.
+        from: ContainerName,
+        /// The name it gets.
+        to: ContainerName,
+    },
+    /// Removes a container that does not run, with the anonymous volumes that nobody else uses.
+    RemoveContainer(ContainerName),
+    /// Sets what the engine does when the container ends.
+    SetRestartPolicy {
+        /// Which.
+        container: ContainerName,
+        /// What then.
+        policy: RestartPolicy,
+    },
+    /// Runs a command inside a running container; an exit code other than 0 is a failure.
+    RunHook(Box<RunHook>),
+    /// Removes an image by reference.
+    RemoveImage(ImageRef),
+}
+
+/// An image to build.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BuildImage {
+    /// The project, for the image's label.
+    pub project: ProjectName,
+    /// The service whose image it is.
+    pub service: ServiceName,
+    /// How.
+    pub build: Build,
+    /// `os/arch[/variant]`, if not the engine's own.
+    pub platform: Option<String>,
+    /// The names that it gets; never empty. The first says what it was built from.
+    pub tags: Vec<ImageRef>,
+}
+
+/// An image to get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullImage {
+    /// Which.
+    pub image: ImageRef,
+    /// `os/arch[/variant]`, if not the engine's own.
+    pub platform: Option<String>,
+}
+
+/// A network to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateNetwork {
+    /// The project, for the label.
+    pub project: ProjectName,
+    /// The manifest's name.
+    pub name: NetworkName,
+    /// What it is to be.
+    pub network: Network,
+    /// Digest of the definition, for the label.
+    pub definition: String,
+}
+
+/// A volume to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateVolume {
+    /// The project, for the label.
+    pub project: ProjectName,
+    /// The manifest's name.
+    pub name: VolumeName,
+    /// What it is to be.
+    pub volume: Volume,
+    /// Digest of the definition, for the label.
+    pub definition: String,
+}
+
+/// A container to make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateContainer {
+    /// The project.
+    pub project: ProjectName,
+    /// The name it is made under.
+    pub name: ContainerName,
+    /// Its service.
+    pub service: ServiceName,
+    /// Counted from 1.
+    pub replica: u32,
+    /// Counted from 1.
+    pub generation: u64,
+    /// The image's id, or a reference where the id is not known.
+    pub image: ImageRef,
+    /// `os/arch[/variant]`, if not the engine's own.
+    pub platform: Option<String>,
+    /// What is asked for. Its restart policy is not given yet: that is done when the deploy is
+    /// committed, so that a crash before is seen as one.
+    pub spec: ContainerSpec,
+    /// The names of the spec's networks on the engine.
+    pub networks: BTreeMap<NetworkName, String>,
+    /// For `service:NAME` in namespaces and `volumes-from`: the container that is meant.
+    pub peers: BTreeMap<ServiceName, ContainerName>,
+    /// Anonymous volumes carried over from the container that this one replaces, target to name.
+    pub carried: BTreeMap<String, String>,
+    /// What is recorded on it.
+    pub record: Record,
+    /// More labels (for other tools), beside those of [`crate::state::label`].
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A command to run inside a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunHook {
+    /// Where.
+    pub container: ContainerName,
+    /// What.
+    pub hook: Hook,
+}
+
+impl Action {
+    /// What a person calls it, in the present (`creating container`), without its object.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::BuildImage(_) => "building image",
+            Self::PullImage(_) => "pulling image",
+            Self::CreateNetwork(_) => "creating network",
+            Self::RemoveNetwork(_) => "removing network",
+            Self::CreateVolume(_) => "creating volume",
+            Self::RemoveVolume(_) => "removing volume",
+            Self::CreateContainer(_) => "creating container",
+            Self::StartContainer(_) => "starting container",
+            Self::StopContainer { .. } => "stopping container",
+            Self::RenameContainer { .. } => "renaming container",
+            Self::RemoveContainer(_) => "removing container",
+            Self::SetRestartPolicy { .. } => "setting the restart policy of container",
+            Self::RunHook(_) => "running a hook in container",
+            Self::RemoveImage(_) => "removing image",
+        }
+    }
+
+    /// The name of what it is done to, on the engine.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        match self {
+            Self::BuildImage(build) => build.tags[0].as_str(),
+            Self::PullImage(pull) => pull.image.as_str(),
+            Self::CreateNetwork(create) => &create.network.engine_name,
+            Self::CreateVolume(create) => &create.volume.engine_name,
+            Self::RemoveNetwork(name) | Self::RemoveVolume(name) => name,
+            Self::CreateContainer(create) => create.name.as_str(),
+            Self::RunHook(run) => run.container.as_str(),
+            Self::StartContainer(container)
+            | Self::StopContainer { container, .. }
+            | Self::RenameContainer {
+                from: container, ..
+            }
+            | Self::RemoveContainer(container)
+            | Self::SetRestartPolicy { container, .. } => container.as_str(),
+            Self::RemoveImage(image) => image.as_str(),
+        }
+    }
+}

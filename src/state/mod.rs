@@ -1,0 +1,211 @@
+//! What the engine has, as observed, and the labels by which we know our own.
+
+pub mod label;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    name::{ContainerName, ImageRef, ServiceName},
+    project::{Dependency, Gate, Kind},
+    unit::Protocol,
+};
+
+/// The world as far as a project is concerned.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    /// The engine itself.
+    pub engine: EngineInfo,
+    /// The project's containers, by name.
+    pub containers: BTreeMap<ContainerName, Container>,
+    /// Networks that bear the project's label or were asked for, by their name on the engine.
+    pub networks: BTreeMap<String, Resource>,
+    /// Volumes that bear the project's label or were asked for, by their name on the engine.
+    pub volumes: BTreeMap<String, Resource>,
+    /// Of the images asked for, those that are there.
+    pub images: BTreeMap<ImageRef, ImageFacts>,
+    /// Containers that are not the project's, as far as they can be in its way.
+    pub foreign: BTreeMap<ContainerName, Foreign>,
+}
+
+/// The engine itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EngineInfo {
+    /// `28.5.2`.
+    pub version: String,
+    /// The negotiated one, `1.51`.
+    pub api: String,
+    /// `linux`.
+    pub os: String,
+    /// `amd64`.
+    pub arch: String,
+    /// Where it was reached: `unix:///var/run/docker.sock`.
+    pub address: String,
+}
+
+/// One container of the project.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Container {
+    /// The engine's id.
+    pub id: String,
+    /// Its service or job.
+    pub service: ServiceName,
+    /// Counted from 1.
+    pub replica: u32,
+    /// The generation that made it, counted from 1.
+    pub generation: u64,
+    /// What it was made from.
+    pub record: Option<Record>,
+    /// Id of its image.
+    pub image: String,
+    /// How it does.
+    pub condition: Condition,
+    /// Its addresses, by the network's name on the engine.
+    pub networks: BTreeMap<String, String>,
+    /// Ports of the host that it holds now.
+    pub ports: Vec<HeldPort>,
+    /// Volumes that it mounts, target to the volume's name on the engine.
+    pub volumes: BTreeMap<String, MountedVolume>,
+    /// Seconds since the epoch, by the engine's clock.
+    pub created: i64,
+}
+
+/// A volume as mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountedVolume {
+    /// Its name on the engine.
+    pub name: String,
+    /// It was made for this container and has no name of its own.
+    pub anonymous: bool,
+    /// It can be written.
+    pub writable: bool,
+}
+
+/// What a container was made from, as recorded on itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Service or job.
+    #[serde(flatten)]
+    pub kind: Kind,
+    /// The serialised [`crate::project::ContainerSpec`]: secrets by name and digest only.
+    pub spec: serde_json::Value,
+    /// The image as the manifest names it.
+    pub image: String,
+    /// What it waited for.
+    pub depends_on: BTreeMap<ServiceName, Dependency>,
+    /// The gate that it passed.
+    pub ready: Gate,
+}
+
+/// How a container does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// What it does.
+    pub status: Status,
+    /// What the engine's own health check says; `None`: it has none.
+    pub health: Option<Health>,
+    /// Of its last end; `None`: it never ended.
+    pub exit_code: Option<i64>,
+    /// Its last end was a kill for want of memory.
+    pub oom_killed: bool,
+    /// How often the engine started it again.
+    pub restarts: u32,
+    /// What the engine says about the last failed start.
+    pub error: Option<String>,
+    /// For how long it has been running, by the engine's clock; `None`: it does not run.
+    pub running_for: Option<Duration>,
+}
+
+/// What a container does.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Made, never started.
+    #[default]
+    Created,
+    /// It runs.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Between an end and the next start by the engine.
+    Restarting,
+    /// On its way out.
+    Removing,
+    /// Ended.
+    Exited,
+    /// The engine could not remove it.
+    Dead,
+}
+
+impl Status {
+    /// Whether its processes are there.
+    #[must_use]
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+    }
+}
+
+/// What the engine's own health check says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Not known yet.
+    Starting,
+    /// The last checks passed.
+    Healthy,
+    /// Too many failed in a row.
+    Unhealthy,
+}
+
+/// A port of the host that a container holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeldPort {
+    /// The host's address; empty or `0.0.0.0`: all of IPv4; `::`: all of IPv6.
+    pub host_ip: String,
+    /// Port of the host.
+    pub published: u16,
+    /// Port inside the container.
+    pub target: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+}
+
+/// A network or a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// The project whose label it bears.
+    pub project: Option<String>,
+    /// Our own name for it, from its label.
+    pub name: Option<String>,
+    /// [`crate::secret::digest`] of its definition when it was made, from its label.
+    pub definition: Option<String>,
+    /// How many containers use it; 0 where the engine does not tell.
+    pub users: usize,
+}
+
+/// An image on the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// `sha256:…`.
+    pub id: String,
+    /// Folders that the image declares as volumes.
+    pub volumes: Vec<String>,
+    /// Whether it has a health check of its own.
+    pub healthcheck: bool,
+    /// The user it runs as; empty: root.
+    pub user: String,
+}
+
+/// A container that is not the project's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Foreign {
+    /// The project that it belongs to, ours or Compose's.
+    pub project: Option<String>,
+    /// Whether it runs.
+    pub running: bool,
+    /// Ports of the host that it holds now.
+    pub ports: Vec<HeldPort>,
+}
