@@ -1,1 +1,249 @@
-//! graph (see ARCHITECTURE.md).
+//! Who waits for whom: services, jobs and gates as nodes, with petgraph inside.
+//!
+//! Knows nothing of actions or of the engine; `plan` asks it for orders, `command graph` for a
+//! picture.
+
+mod draw;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use petgraph::{
+    Direction,
+    algo::{kosaraju_scc, toposort},
+    stable_graph::{NodeIndex, StableDiGraph},
+};
+use serde::Serialize;
+
+use crate::{
+    name::ServiceName,
+    project::{Kind, Project, Until},
+};
+
+/// A node of the graph.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(tag = "node", content = "service", rename_all = "lowercase")]
+pub enum Node {
+    /// A service's containers run.
+    Service(ServiceName),
+    /// A job's container runs.
+    Job(ServiceName),
+    /// The gate of a service or job has passed.
+    Gate(ServiceName),
+}
+
+impl Node {
+    /// Whose node it is.
+    #[must_use]
+    pub fn service(&self) -> &ServiceName {
+        match self {
+            Self::Service(name) | Self::Job(name) | Self::Gate(name) => name,
+        }
+    }
+}
+
+/// The graph of a project. An edge goes from what comes first to what waits for it.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    inner: StableDiGraph<Node, ()>,
+    index: BTreeMap<Node, NodeIndex>,
+    gates: BTreeMap<ServiceName, Vec<String>>,
+}
+
+impl Graph {
+    /// The graph of a project. Dependencies on services that are not in it are passed over: what
+    /// is required has been checked by `resolve`.
+    #[must_use]
+    pub fn of(project: &Project) -> Self {
+        let mut graph =
+            Self { inner: StableDiGraph::new(), index: BTreeMap::new(), gates: BTreeMap::new() };
+        for service in project.services.values() {
+            let name = service.name.clone();
+            let node = match service.kind {
+                Kind::Service => Node::Service(name.clone()),
+                Kind::Job { .. } => Node::Job(name.clone()),
+            };
+            let probes = service.ready.probes.iter().map(ToString::to_string).collect();
+            graph.gates.insert(name.clone(), probes);
+            let runs = graph.node(node);
+            let gate = graph.node(Node::Gate(name));
+            graph.inner.add_edge(runs, gate, ());
+        }
+        for service in project.services.values() {
+            let Some(waiting) = graph.runs(&service.name) else { continue };
+            for (dependency, condition) in &service.depends_on {
+                let first = match condition.until {
+                    Until::Started => graph.runs(dependency),
+                    Until::Ready | Until::Completed => {
+                        graph.index.get(&Node::Gate(dependency.clone())).copied()
+                    }
+                };
+                if let Some(first) = first {
+                    graph.inner.update_edge(first, waiting, ());
+                }
+            }
+        }
+        graph
+    }
+
+    fn node(&mut self, node: Node) -> NodeIndex {
+        let inner = &mut self.inner;
+        *self.index.entry(node.clone()).or_insert_with(|| inner.add_node(node))
+    }
+
+    fn runs(&self, service: &ServiceName) -> Option<NodeIndex> {
+        let service = service.clone();
+        self.index
+            .get(&Node::Service(service.clone()))
+            .or_else(|| self.index.get(&Node::Job(service)))
+            .copied()
+    }
+
+    /// The services in dependency order; what is equally far from the start is sorted by name.
+    ///
+    /// # Errors
+    /// With the services of a cycle, when there is one.
+    pub fn order(&self) -> Result<Vec<ServiceName>, Vec<ServiceName>> {
+        if toposort(&self.inner, None).is_err() {
+            let cycle = kosaraju_scc(&self.inner).into_iter().find(|group| group.len() > 1);
+            let services: BTreeSet<_> = cycle
+                .unwrap_or_default()
+                .into_iter()
+                .map(|node| self.inner[node].service().clone())
+                .collect();
+            return Err(services.into_iter().collect());
+        }
+        Ok(self.levels().into_iter().flatten().collect())
+    }
+
+    /// The services by level: those of a level wait for some of the level before. Expects no cycle.
+    #[must_use]
+    pub fn levels(&self) -> Vec<Vec<ServiceName>> {
+        let mut level: BTreeMap<&ServiceName, usize> = BTreeMap::new();
+        for node in toposort(&self.inner, None).unwrap_or_default() {
+            let service = self.inner[node].service();
+            let own = self
+                .inner
+                .neighbors_directed(node, Direction::Incoming)
+                .map(|before| self.inner[before].service())
+                .filter(|before| *before != service)
+                .filter_map(|before| level.get(before))
+                .max()
+                .map_or(0, |highest| highest + 1);
+            let known = level.entry(service).or_insert(own);
+            *known = own.max(*known);
+        }
+        let mut levels = vec![Vec::new(); level.values().max().map_or(0, |last| last + 1)];
+        for (service, place) in level {
+            levels[place].push(service.clone());
+        }
+        levels
+    }
+
+    /// These services and all that they depend on, directly or not.
+    #[must_use]
+    pub fn with_dependencies<'a>(
+        &self,
+        services: impl IntoIterator<Item = &'a ServiceName>,
+    ) -> BTreeSet<ServiceName> {
+        self.reach(services, Direction::Incoming)
+    }
+
+    /// These services and all that depend on them, directly or not.
+    #[must_use]
+    pub fn with_dependents<'a>(
+        &self,
+        services: impl IntoIterator<Item = &'a ServiceName>,
+    ) -> BTreeSet<ServiceName> {
+        self.reach(services, Direction::Outgoing)
+    }
+
+    fn reach<'a>(
+        &self,
+        services: impl IntoIterator<Item = &'a ServiceName>,
+        direction: Direction,
+    ) -> BTreeSet<ServiceName> {
+        let mut found: BTreeSet<NodeIndex> = BTreeSet::new();
+        let mut open: Vec<NodeIndex> =
+            services.into_iter().filter_map(|service| self.runs(service)).collect();
+        while let Some(node) = open.pop() {
+            if found.insert(node) {
+                open.extend(self.inner.neighbors_directed(node, direction));
+            }
+        }
+        found.into_iter().map(|node| self.inner[node].service().clone()).collect()
+    }
+
+    /// The longest chain of services that wait for one another, first to last. Among equals the
+    /// first by name. Expects no cycle.
+    #[must_use]
+    pub fn longest_chain(&self) -> Vec<ServiceName> {
+        let mut best: BTreeMap<NodeIndex, (usize, Option<NodeIndex>)> = BTreeMap::new();
+        for node in toposort(&self.inner, None).unwrap_or_default() {
+            let before = self
+                .inner
+                .neighbors_directed(node, Direction::Incoming)
+                .filter_map(|before| best.get(&before).map(|(length, _)| (*length, before)))
+                .max_by(|a, b| {
+                    a.0.cmp(&b.0).then_with(|| self.inner[b.1].cmp(&self.inner[a.1]))
+                });
+            best.insert(node, before.map_or((1, None), |(length, at)| (length + 1, Some(at))));
+        }
+        let last = best.iter().max_by(|a, b| {
+            a.1.0.cmp(&b.1.0).then_with(|| self.inner[*b.0].cmp(&self.inner[*a.0]))
+        });
+        let mut chain = Vec::new();
+        let mut at = last.map(|(node, _)| *node);
+        while let Some(node) = at {
+            chain.push(self.inner[node].service().clone());
+            at = best[&node].1;
+        }
+        chain.reverse();
+        chain.dedup();
+        chain
+    }
+
+    /// Edges between nodes, sorted.
+    #[must_use]
+    pub fn edges(&self) -> Vec<(&Node, &Node)> {
+        let mut edges: Vec<_> = self
+            .inner
+            .edge_indices()
+            .filter_map(|edge| self.inner.edge_endpoints(edge))
+            .map(|(from, to)| (&self.inner[from], &self.inner[to]))
+            .collect();
+        edges.sort();
+        edges
+    }
+}
+
+/// Sorts things so that each comes after all that it needs; among those that could come next, the
+/// smallest first. `needs[i]` holds the places of what thing `i` needs.
+///
+/// # Errors
+/// With the places of the things that wait for each other in a circle.
+pub fn sort_by_needs(needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+    let mut missing: Vec<usize> = needs.iter().map(BTreeSet::len).collect();
+    let mut dependents = vec![Vec::new(); needs.len()];
+    for (thing, needed) in needs.iter().enumerate() {
+        for need in needed {
+            dependents[*need].push(thing);
+        }
+    }
+    let mut free: BTreeSet<usize> =
+        (0..needs.len()).filter(|thing| missing[*thing] == 0).collect();
+    let mut order = Vec::with_capacity(needs.len());
+    while let Some(thing) = free.pop_first() {
+        order.push(thing);
+        for dependent in &dependents[thing] {
+            missing[*dependent] -= 1;
+            if missing[*dependent] == 0 {
+                free.insert(*dependent);
+            }
+        }
+    }
+    if order.len() == needs.len() {
+        Ok(order)
+    } else {
+        Err((0..needs.len()).filter(|thing| missing[*thing] > 0).collect())
+    }
+}
