@@ -51,7 +51,11 @@ impl Graph {
                 Shape::Diamond => "diamond",
             };
             let label = label.replace('\\', "\\\\").replace('"', "\\\"");
-            let _ = writeln!(text, "  \"{}\" [shape={shape}, label=\"{label}\"];", id(node));
+            let _ = writeln!(
+                text,
+                "  \"{}\" [shape={shape}, label=\"{label}\"];",
+                id(node)
+            );
         }
         for (from, to) in self.edges() {
             let _ = writeln!(text, "  \"{}\" -> \"{}\";", id(from), id(to));
@@ -84,15 +88,22 @@ impl Graph {
         match node {
             Node::Service(name) => (Shape::Box, name.to_string()),
             Node::Job(name) => (Shape::Round, format!("{name} (job)")),
-            Node::Gate(name) => {
-                (Shape::Diamond, self.gates.get(name).map_or_else(String::new, |g| g.join(" and ")))
-            }
+            Node::Gate(name) => (
+                Shape::Diamond,
+                self.gates
+                    .get(name)
+                    .map_or_else(String::new, |g| g.join(" and ")),
+            ),
         }
     }
 
     /// Mermaid takes few characters in an id, so nodes are numbered.
     fn short(&self, node: &Node) -> String {
-        let place = self.index.keys().position(|known| known == node).unwrap_or_default();
+        let place = self
+            .index
+            .keys()
+            .position(|known| known == node)
+            .unwrap_or_default();
         format!("n{place}")
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use petgraph::{
     Direction,
     algo::{kosaraju_scc, toposort},
-    stable_graph::{NodeIndex, StableDiGraph},
+    graph::{DiGraph, NodeIndex},
 };
 use serde::Serialize;
 
@@ -44,7 +44,7 @@ impl Node {
 /// The graph of a project. An edge goes from what comes first to what waits for it.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    inner: StableDiGraph<Node, ()>,
+    inner: DiGraph<Node, ()>,
     index: BTreeMap<Node, NodeIndex>,
     gates: BTreeMap<ServiceName, Vec<String>>,
 }
@@ -54,22 +54,32 @@ impl Graph {
     /// is required has been checked by `resolve`.
     #[must_use]
     pub fn of(project: &Project) -> Self {
-        let mut graph =
-            Self { inner: StableDiGraph::new(), index: BTreeMap::new(), gates: BTreeMap::new() };
+        let mut graph = Self {
+            inner: DiGraph::new(),
+            index: BTreeMap::new(),
+            gates: BTreeMap::new(),
+        };
         for service in project.services.values() {
             let name = service.name.clone();
             let node = match service.kind {
                 Kind::Service => Node::Service(name.clone()),
                 Kind::Job { .. } => Node::Job(name.clone()),
             };
-            let probes = service.ready.probes.iter().map(ToString::to_string).collect();
+            let probes = service
+                .ready
+                .probes
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             graph.gates.insert(name.clone(), probes);
             let runs = graph.node(node);
             let gate = graph.node(Node::Gate(name));
             graph.inner.add_edge(runs, gate, ());
         }
         for service in project.services.values() {
-            let Some(waiting) = graph.runs(&service.name) else { continue };
+            let Some(waiting) = graph.runs(&service.name) else {
+                continue;
+            };
             for (dependency, condition) in &service.depends_on {
                 let first = match condition.until {
                     Until::Started => graph.runs(dependency),
@@ -87,7 +97,10 @@ impl Graph {
 
     fn node(&mut self, node: Node) -> NodeIndex {
         let inner = &mut self.inner;
-        *self.index.entry(node.clone()).or_insert_with(|| inner.add_node(node))
+        *self
+            .index
+            .entry(node.clone())
+            .or_insert_with(|| inner.add_node(node))
     }
 
     fn runs(&self, service: &ServiceName) -> Option<NodeIndex> {
@@ -104,7 +117,9 @@ impl Graph {
     /// With the services of a cycle, when there is one.
     pub fn order(&self) -> Result<Vec<ServiceName>, Vec<ServiceName>> {
         if toposort(&self.inner, None).is_err() {
-            let cycle = kosaraju_scc(&self.inner).into_iter().find(|group| group.len() > 1);
+            let cycle = kosaraju_scc(&self.inner)
+                .into_iter()
+                .find(|group| group.len() > 1);
             let services: BTreeSet<_> = cycle
                 .unwrap_or_default()
                 .into_iter()
@@ -163,14 +178,19 @@ impl Graph {
         direction: Direction,
     ) -> BTreeSet<ServiceName> {
         let mut found: BTreeSet<NodeIndex> = BTreeSet::new();
-        let mut open: Vec<NodeIndex> =
-            services.into_iter().filter_map(|service| self.runs(service)).collect();
+        let mut open: Vec<NodeIndex> = services
+            .into_iter()
+            .filter_map(|service| self.runs(service))
+            .collect();
         while let Some(node) = open.pop() {
             if found.insert(node) {
                 open.extend(self.inner.neighbors_directed(node, direction));
             }
         }
-        found.into_iter().map(|node| self.inner[node].service().clone()).collect()
+        found
+            .into_iter()
+            .map(|node| self.inner[node].service().clone())
+            .collect()
     }
 
     /// The longest chain of services that wait for one another, first to last. Among equals the
@@ -184,12 +204,18 @@ impl Graph {
                 .neighbors_directed(node, Direction::Incoming)
                 .filter_map(|before| best.get(&before).map(|(length, _)| (*length, before)))
                 .max_by(|a, b| {
-                    a.0.cmp(&b.0).then_with(|| self.inner[b.1].cmp(&self.inner[a.1]))
+                    a.0.cmp(&b.0)
+                        .then_with(|| self.inner[b.1].cmp(&self.inner[a.1]))
                 });
-            best.insert(node, before.map_or((1, None), |(length, at)| (length + 1, Some(at))));
+            best.insert(
+                node,
+                before.map_or((1, None), |(length, at)| (length + 1, Some(at))),
+            );
         }
         let last = best.iter().max_by(|a, b| {
-            a.1.0.cmp(&b.1.0).then_with(|| self.inner[*b.0].cmp(&self.inner[*a.0]))
+            a.1.0
+                .cmp(&b.1.0)
+                .then_with(|| self.inner[*b.0].cmp(&self.inner[*a.0]))
         });
         let mut chain = Vec::new();
         let mut at = last.map(|(node, _)| *node);
@@ -229,8 +255,9 @@ pub fn sort_by_needs(needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>
             dependents[*need].push(thing);
         }
     }
-    let mut free: BTreeSet<usize> =
-        (0..needs.len()).filter(|thing| missing[*thing] == 0).collect();
+    let mut free: BTreeSet<usize> = (0..needs.len())
+        .filter(|thing| missing[*thing] == 0)
+        .collect();
     let mut order = Vec::with_capacity(needs.len());
     while let Some(thing) = free.pop_first() {
         order.push(thing);
@@ -244,6 +271,8 @@ pub fn sort_by_needs(needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>
     if order.len() == needs.len() {
         Ok(order)
     } else {
-        Err((0..needs.len()).filter(|thing| missing[*thing] > 0).collect())
+        Err((0..needs.len())
+            .filter(|thing| missing[*thing] > 0)
+            .collect())
     }
 }
