@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Graph, Node};
+use crate::name::ServiceName;
 
 impl Graph {
     /// Levels from first to last, each service with its gate and what it waits for.
@@ -33,7 +34,7 @@ impl Graph {
         }
         let chain = self.longest_chain();
         if chain.len() > 1 {
-            let chain: Vec<&str> = chain.iter().map(|service| service.as_str()).collect();
+            let chain: Vec<&str> = chain.iter().map(ServiceName::as_str).collect();
             let _ = writeln!(text, "longest chain: {}", chain.join(" → "));
         }
         text

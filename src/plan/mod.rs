@@ -42,6 +42,9 @@ pub struct Step {
     /// Its failure is reported, but does not fail the run (a dependency that is not required, the
     /// removal of what is not used any more).
     pub optional: bool,
+    /// It waits for the commit: when every other step is done and the whole has settled. From
+    /// there nothing goes back, and a failure of such a step is only warned of.
+    pub after_commit: bool,
 }
 
 /// What a step does.
