@@ -1,10 +1,247 @@
 //! Values with units: sizes in bytes, durations, ports.
 //!
-//! Parsing and printing only; what a value means is its owner's affair.
+//! Parsing and printing only; what a value means is its owner's affair. A number without a unit is
+//! never guessed at.
 
-use std::fmt;
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Why a text is not a value with a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum UnitError {
+    /// Nothing there.
+    #[error("an empty text is not a {wanted}")]
+    Empty {
+        /// What was expected.
+        wanted: Quantity,
+    },
+    /// A number, and nothing that says of what.
+    #[error("`{number}` has no unit")]
+    MissingUnit {
+        /// The number as it stands there.
+        number: String,
+        /// What was expected.
+        wanted: Quantity,
+    },
+    /// What follows the number is not one of the units.
+    #[error("`{unit}` is not a unit of a {wanted}")]
+    UnknownUnit {
+        /// What stands where the unit should be.
+        unit: String,
+        /// What was expected.
+        wanted: Quantity,
+    },
+    /// A unit without a number before it, or a sign, or two points.
+    #[error("`{text}` is not a {wanted}")]
+    NotANumber {
+        /// The whole text.
+        text: String,
+        /// What was expected.
+        wanted: Quantity,
+    },
+    /// More than can be counted in 64 bits (of bytes or nanoseconds).
+    #[error("`{text}` is too large for a {wanted}")]
+    TooLarge {
+        /// The whole text.
+        text: String,
+        /// What was expected.
+        wanted: Quantity,
+    },
+}
+
+impl UnitError {
+    /// What to write instead.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::MissingUnit { number, wanted } => {
+                let unit = wanted.usual();
+                let units = wanted.units();
+                format!("write the unit too, such as `\"{number}{unit}\"`; units are {units}")
+            }
+            Self::Empty { wanted }
+            | Self::UnknownUnit { wanted, .. }
+            | Self::NotANumber { wanted, .. }
+            | Self::TooLarge { wanted, .. } => {
+                let example = wanted.example();
+                let units = wanted.units();
+                format!("a {wanted} looks like {example}; units are {units}")
+            }
+        }
+    }
+}
+
+/// What a value with a unit measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quantity {
+    /// Bytes.
+    Size,
+    /// Time.
+    Duration,
+}
+
+impl Quantity {
+    fn usual(self) -> &'static str {
+        match self {
+            Self::Size => "MiB",
+            Self::Duration => "s",
+        }
+    }
+
+    fn example(self) -> &'static str {
+        match self {
+            Self::Size => "`512MiB`, `64m` or `1.5g`",
+            Self::Duration => "`5s`, `1m30s` or `250ms`",
+        }
+    }
+
+    fn units(self) -> &'static str {
+        match self {
+            Self::Size => "`B`, `KiB`, `MiB`, `GiB`, `TiB` (also `k`, `m`, `g`, `t`)",
+            Self::Duration => "`us`, `ms`, `s`, `m`, `h`, `d`",
+        }
+    }
+
+    /// In bytes or nanoseconds.
+    fn scale(self, unit: &str) -> Option<u64> {
+        match self {
+            Self::Size => Some(match unit.to_ascii_lowercase().as_str() {
+                "b" => 1,
+                "k" | "kb" | "kib" => 1 << 10,
+                "m" | "mb" | "mib" => 1 << 20,
+                "g" | "gb" | "gib" => 1 << 30,
+                "t" | "tb" | "tib" => 1 << 40,
+                _ => return None,
+            }),
+            Self::Duration => Some(match unit {
+                "ns" => 1,
+                "us" | "µs" => 1_000,
+                "ms" => 1_000_000,
+                "s" => 1_000_000_000,
+                "m" => 60_000_000_000,
+                "h" => 3_600_000_000_000,
+                "d" => 86_400_000_000_000,
+                _ => return None,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Size => "size",
+            Self::Duration => "duration",
+        })
+    }
+}
+
+/// Takes one number and its unit from the front of `rest`: its worth in bytes or nanoseconds.
+///
+/// Whole arithmetic: `0.1s` is exactly 100 ms. Digits below one byte or nanosecond are cut off.
+fn take(rest: &mut &str, text: &str, wanted: Quantity) -> Result<u64, UnitError> {
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let (number, after) = split(rest, is_number);
+    let (unit, after) = split(after, |c| !is_number(c) && !c.is_whitespace());
+    *rest = after.trim_start();
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let malformed = whole.is_empty() && fraction.is_empty() || fraction.contains('.');
+    if malformed {
+        let text = text.to_owned();
+        return Err(UnitError::NotANumber { text, wanted });
+    }
+    if unit.is_empty() {
+        let number = number.to_owned();
+        return Err(UnitError::MissingUnit { number, wanted });
+    }
+    let scale = wanted.scale(unit).ok_or_else(|| UnitError::UnknownUnit {
+        unit: unit.to_owned(),
+        wanted,
+    })?;
+    worth(whole, fraction, scale).ok_or_else(|| UnitError::TooLarge {
+        text: text.to_owned(),
+        wanted,
+    })
+}
+
+fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
+    let end = text.find(|c| !belongs(c)).unwrap_or(text.len());
+    let (first, rest) = text.split_at(end);
+    (first, rest)
+}
+
+/// `None` when it does not fit.
+fn worth(whole: &str, fraction: &str, scale: u64) -> Option<u64> {
+    let whole: u64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
+    // 18 digits are more than the largest scale (8.64e13 ns) can tell apart.
+    let fraction = &fraction[..fraction.len().min(18)];
+    let mut part: u128 = 0;
+    if !fraction.is_empty() {
+        let digits: u128 = fraction.parse().ok()?;
+        let tens = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+        part = digits * u128::from(scale) / tens;
+    }
+    let total = u128::from(whole) * u128::from(scale) + part;
+    u64::try_from(total).ok()
+}
+
+/// Reads a duration: one or more numbers with units, `5s`, `1m30s`, `1.5h`, `250ms`.
+///
+/// Units are `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, as Go (and so Compose) has them, and days.
+///
+/// # Errors
+/// When a unit is missing or unknown, or the text is not made of numbers and units.
+pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+    let wanted = Quantity::Duration;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(UnitError::Empty { wanted });
+    }
+    let mut nanoseconds = 0_u64;
+    while !rest.is_empty() {
+        let part = take(&mut rest, text, wanted)?;
+        nanoseconds = nanoseconds
+            .checked_add(part)
+            .ok_or_else(|| UnitError::TooLarge {
+                text: text.to_owned(),
+                wanted,
+            })?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// Prints a duration so that [`parse_duration`] reads the same again: `1m30s`, `250ms`, `0s`.
+#[must_use]
+pub fn show_duration(duration: Duration) -> String {
+    use fmt::Write;
+    const UNITS: [(u128, &str); 7] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+        (1, "ns"),
+    ];
+    let mut rest = duration.as_nanos();
+    let mut text = String::new();
+    for (size, unit) in UNITS {
+        if rest >= size {
+            let _ = write!(text, "{}{unit}", rest / size);
+            rest %= size;
+        }
+    }
+    if text.is_empty() {
+        text.push_str("0s");
+    }
+    text
+}
 
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,6 +267,28 @@ impl fmt::Display for ByteSize {
     }
 }
 
+impl FromStr for ByteSize {
+    type Err = UnitError;
+
+    /// Reads a size: `512MiB`, `64m`, `1.5g`, `100B`.
+    ///
+    /// As in Compose every unit is a power of 1024, however it is spelled (`2GB` is 2 GiB), and
+    /// upper and lower case are the same. Unlike there, a bare number is a mistake.
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let wanted = Quantity::Size;
+        let mut rest = text.trim();
+        if rest.is_empty() {
+            return Err(UnitError::Empty { wanted });
+        }
+        let bytes = take(&mut rest, text, wanted)?;
+        if rest.is_empty() {
+            return Ok(Self(bytes));
+        }
+        let text = text.to_owned();
+        Err(UnitError::NotANumber { text, wanted })
+    }
+}
+
 /// The protocol of a port.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -52,5 +311,76 @@ impl fmt::Display for Protocol {
             Self::Udp => "udp",
             Self::Sctp => "sctp",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_compose_reads_them() {
+        let bytes = |text: &str| text.parse::<ByteSize>().map(|size| size.0);
+        assert_eq!(bytes("512MiB"), Ok(512 << 20));
+        assert_eq!(bytes("64m"), Ok(64 << 20));
+        assert_eq!(bytes("1g"), Ok(1 << 30));
+        assert_eq!(bytes("2GB"), Ok(2 << 30));
+        assert_eq!(bytes("1.5k"), Ok(1536));
+        assert_eq!(bytes("7B"), Ok(7));
+    }
+
+    #[test]
+    fn a_bare_number_says_which_unit_is_missing() {
+        let size = "512".parse::<ByteSize>().unwrap_err();
+        assert_eq!(size.to_string(), "`512` has no unit");
+        assert_eq!(
+            size.help(),
+            "write the unit too, such as `\"512MiB\"`; units are `B`, `KiB`, `MiB`, `GiB`, `TiB` \
+             (also `k`, `m`, `g`, `t`)"
+        );
+        let duration = parse_duration("1m30").unwrap_err();
+        assert_eq!(duration.to_string(), "`30` has no unit");
+        assert!(duration.help().contains("`\"30s\"`"));
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_told_apart() {
+        let size = |text: &str| text.parse::<ByteSize>().unwrap_err().to_string();
+        assert_eq!(size(""), "an empty text is not a size");
+        assert_eq!(size("12 parsecs"), "`12` has no unit");
+        assert_eq!(size("12parsecs"), "`parsecs` is not a unit of a size");
+        assert_eq!(size("-1m"), "`-1m` is not a size");
+        assert_eq!(size("1.2.3m"), "`1.2.3m` is not a size");
+        assert_eq!(size("1m1k"), "`1m1k` is not a size");
+        assert_eq!(size("99999999t"), "`99999999t` is too large for a size");
+    }
+
+    #[test]
+    fn durations_are_sums_of_parts() {
+        let milliseconds = |text: &str| parse_duration(text).map(|d| d.as_millis());
+        assert_eq!(milliseconds("5s"), Ok(5_000));
+        assert_eq!(milliseconds("1m30s"), Ok(90_000));
+        assert_eq!(milliseconds("1m 30s"), Ok(90_000));
+        assert_eq!(milliseconds("250ms"), Ok(250));
+        assert_eq!(milliseconds("0.1s"), Ok(100));
+        assert_eq!(milliseconds("1d"), Ok(86_400_000));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_read_again(nanoseconds: u64) {
+            let duration = Duration::from_nanos(nanoseconds);
+            prop_assert_eq!(parse_duration(&show_duration(duration)), Ok(duration));
+            let size = ByteSize(nanoseconds);
+            prop_assert_eq!(size.to_string().parse(), Ok(size));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".*") {
+            let _ = parse_duration(&text);
+            let _ = text.parse::<ByteSize>();
+        }
     }
 }

@@ -1,1 +1,3 @@
 //! manifest (see ARCHITECTURE.md).
+
+pub mod environment;

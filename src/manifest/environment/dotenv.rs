@@ -1,0 +1,542 @@
+//! Files with variables (`.env`), in the grammar that Compose reads.
+//!
+//! Text in, entries out: which layer they belong to, and where the file is, is for the caller.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::{
+    Environment,
+    interpolate::{InterpolationErrorKind, interpolate_with},
+};
+
+/// One variable of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its value; `None` for a name alone, which means the value that it has anyway.
+    pub value: Option<String>,
+    /// Counted from 1.
+    pub line: usize,
+}
+
+/// A mistake in a file with variables.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{kind}")]
+pub struct DotenvError {
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    /// What.
+    pub kind: DotenvErrorKind,
+}
+
+/// What can be wrong with a file with variables.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DotenvErrorKind {
+    /// A line that does not begin with a name.
+    #[error("`{found}` cannot begin the name of a variable")]
+    NoName {
+        /// What stands there.
+        found: char,
+    },
+    /// Something other than `=` or `:` behind a name.
+    #[error("`{found}` cannot follow the name `{name}`")]
+    NoEquals {
+        /// The name.
+        name: String,
+        /// What stands there.
+        found: char,
+    },
+    /// A quote that is never closed.
+    #[error("the quote `{quote}` is never closed")]
+    Unclosed {
+        /// Which.
+        quote: char,
+    },
+    /// Something behind a closing quote that is no comment.
+    #[error("`{found}` cannot follow a closing quote")]
+    Trailing {
+        /// What stands there.
+        found: char,
+    },
+    /// A mistake in the value's variables.
+    #[error("{0}")]
+    Interpolation(InterpolationErrorKind),
+    /// `${secret:…}`, which only a manifest may say.
+    #[error("a secret cannot be part of a variable")]
+    Secret,
+}
+
+impl DotenvErrorKind {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::NoName { .. } | Self::NoEquals { .. } => {
+                "a line is `NAME=value`, `NAME` alone, or a comment with `#`".to_owned()
+            }
+            Self::Unclosed { .. } => {
+                "close it, or put the value into quotes of the other kind".to_owned()
+            }
+            Self::Trailing { .. } => {
+                "put all of the value into the quotes; a comment begins with ` #`".to_owned()
+            }
+            Self::Interpolation(kind) => {
+                let quotes = "a value in single quotes is taken as it is";
+                kind.help()
+                    .map_or_else(|| quotes.to_owned(), |help| format!("{help}; {quotes}"))
+            }
+            Self::Secret => "write `${secret:NAME}` in the manifest, where it is used".to_owned(),
+        })
+    }
+}
+
+/// Reads a file with variables.
+///
+/// A line is `NAME=value`, `NAME: value` or `NAME` alone, each also behind `export`; an empty line;
+/// or a comment. `'…'` is taken as it is; in `"…"` the escapes `\n`, `\r`, `\t`, `\"`, `\\` and
+/// `\$` hold; both may go over several lines. A value without quotes ends at the line's end or at
+/// ` #`. Variables are replaced in values that are not in single quotes: the process environment
+/// comes first, then earlier lines, then the other layers of `environment`.
+///
+/// # Errors
+/// All mistakes of the file, in its order.
+pub fn parse(text: &str, environment: &Environment) -> Result<Vec<Entry>, Vec<DotenvError>> {
+    let mut reader = Reader::new(text, environment);
+    while reader.at < text.len() {
+        if let Err(error) = reader.line() {
+            reader.errors.push(error);
+            reader.skip_line();
+        }
+    }
+    if reader.errors.is_empty() {
+        Ok(reader.entries)
+    } else {
+        Err(reader.errors)
+    }
+}
+
+/// Reads a file with variables as the engine's own command line does: everything behind the first
+/// `=` is the value, quotes and dollar signs too.
+///
+/// # Errors
+/// All lines without a name.
+pub fn parse_raw(text: &str) -> Result<Vec<Entry>, Vec<DotenvError>> {
+    let mut entries = Vec::new();
+    let mut errors = Vec::new();
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let line = line.trim_start();
+        let number = index + 1;
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (name, value) = match line.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (line.trim_end(), None),
+        };
+        let bad = if name.is_empty() {
+            Some('=')
+        } else {
+            name.chars().find(|found| found.is_whitespace())
+        };
+        match bad {
+            Some(found) => errors.push(DotenvError {
+                line: number,
+                column: 1,
+                kind: DotenvErrorKind::NoName { found },
+            }),
+            None => entries.push(Entry {
+                name: name.to_owned(),
+                value,
+                line: number,
+            }),
+        }
+    }
+    if errors.is_empty() {
+        Ok(entries)
+    } else {
+        Err(errors)
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    environment: &'a Environment,
+    /// In bytes.
+    at: usize,
+    /// What the lines so far say.
+    known: BTreeMap<String, String>,
+    entries: Vec<Entry>,
+    errors: Vec<DotenvError>,
+}
+
+/// A value whose escapes are gone, with the place in the file of each of its bytes.
+#[derive(Default)]
+struct Cooked {
+    text: String,
+    places: Vec<usize>,
+}
+
+impl Cooked {
+    fn push(&mut self, text: &str, place: usize) {
+        self.text.push_str(text);
+        self.places.resize(self.text.len(), place);
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, environment: &'a Environment) -> Self {
+        let byte_order_mark = '\u{feff}';
+        let at = if text.starts_with(byte_order_mark) {
+            byte_order_mark.len_utf8()
+        } else {
+            0
+        };
+        Self {
+            text,
+            environment,
+            at,
+            known: BTreeMap::new(),
+            entries: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..].chars().next()
+    }
+
+    fn bump(&mut self) -> Option<char> {
+        let found = self.peek()?;
+        self.at += found.len_utf8();
+        Some(found)
+    }
+
+    fn skip(&mut self, belongs: impl Fn(char) -> bool) -> &'a str {
+        let start = self.at;
+        while self.peek().is_some_and(&belongs) {
+            self.bump();
+        }
+        &self.text[start..self.at]
+    }
+
+    fn skip_line(&mut self) {
+        self.skip(|c| c != '\n');
+        self.bump();
+    }
+
+    fn error(&self, at: usize, kind: DotenvErrorKind) -> DotenvError {
+        let before = &self.text[..at];
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        DotenvError {
+            line: before.matches('\n').count() + 1,
+            column: before[start..].chars().count() + 1,
+            kind,
+        }
+    }
+
+    fn line(&mut self) -> Result<(), DotenvError> {
+        self.skip(char::is_whitespace);
+        match self.peek() {
+            None => return Ok(()),
+            Some('#') => {
+                self.skip_line();
+                return Ok(());
+            }
+            Some(_) => {}
+        }
+        let start = self.at;
+        let mut name = self.name();
+        let blank = self.skip(is_blank);
+        if name == "export" && !blank.is_empty() && self.peek().is_some_and(is_name) {
+            name = self.name();
+            self.skip(is_blank);
+        }
+        if name.is_empty() {
+            let found = self.peek().unwrap_or('=');
+            return Err(self.error(self.at, DotenvErrorKind::NoName { found }));
+        }
+        let line = self.error(start, DotenvErrorKind::Secret).line;
+        let value = match self.peek() {
+            Some('=' | ':') => {
+                self.bump();
+                self.skip(is_blank);
+                Some(self.value()?)
+            }
+            None | Some('\n' | '\r') => None,
+            Some('#') if !blank.is_empty() => {
+                self.skip_line();
+                None
+            }
+            Some(found) => {
+                let name = name.to_owned();
+                return Err(self.error(self.at, DotenvErrorKind::NoEquals { name, found }));
+            }
+        };
+        if let Some(value) = &value {
+            self.known.insert(name.to_owned(), value.clone());
+        }
+        let name = name.to_owned();
+        self.entries.push(Entry { name, value, line });
+        Ok(())
+    }
+
+    fn name(&mut self) -> &'a str {
+        self.skip(is_name)
+    }
+
+    fn value(&mut self) -> Result<String, DotenvError> {
+        let start = self.at;
+        match self.peek() {
+            Some('\'') => {
+                self.bump();
+                let value = self.skip(|c| c != '\'');
+                self.close(start, '\'')?;
+                Ok(value.to_owned())
+            }
+            Some('"') => {
+                self.bump();
+                let cooked = self.escaped();
+                self.close(start, '"')?;
+                Ok(self.interpolated(&cooked))
+            }
+            _ => {
+                let line = self.skip(|c| c != '\n');
+                let mut cooked = Cooked::default();
+                for (place, character) in without_comment(line).char_indices() {
+                    cooked.push(character.encode_utf8(&mut [0; 4]), start + place);
+                }
+                Ok(self.interpolated(&cooked))
+            }
+        }
+    }
+
+    /// To the closing double quote, which is not eaten.
+    fn escaped(&mut self) -> Cooked {
+        let mut cooked = Cooked::default();
+        while let Some(character) = self.peek().filter(|c| *c != '"') {
+            let place = self.at;
+            self.bump();
+            if character != '\\' {
+                cooked.push(character.encode_utf8(&mut [0; 4]), place);
+                continue;
+            }
+            match self.bump() {
+                Some('n') => cooked.push("\n", place),
+                Some('r') => cooked.push("\r", place),
+                Some('t') => cooked.push("\t", place),
+                Some('"') => cooked.push("\"", place),
+                Some('\\') | None => cooked.push("\\", place),
+                // As interpolation wants a dollar sign that is one.
+                Some('$') => cooked.push("$$", place),
+                Some(other) => {
+                    cooked.push("\\", place);
+                    cooked.push(other.encode_utf8(&mut [0; 4]), place);
+                }
+            }
+        }
+        cooked
+    }
+
+    /// Eats the closing quote, and what may follow it on its line.
+    fn close(&mut self, opened: usize, quote: char) -> Result<(), DotenvError> {
+        if self.bump().is_none() {
+            return Err(self.error(opened, DotenvErrorKind::Unclosed { quote }));
+        }
+        self.skip(is_blank);
+        match self.peek() {
+            None | Some('\n' | '#') => {
+                self.skip_line();
+                Ok(())
+            }
+            Some(found) => Err(self.error(self.at, DotenvErrorKind::Trailing { found })),
+        }
+    }
+
+    /// Notes a mistake and goes on with an empty value, so that later lines that use this one do
+    /// not bring the same mistake again.
+    fn interpolated(&mut self, cooked: &Cooked) -> String {
+        let lookup = |name: &str| {
+            let process = self.environment.process().get(name);
+            let found = process.or_else(|| self.known.get(name)).cloned();
+            found.or_else(|| {
+                let (value, _) = self.environment.get(name)?;
+                Some(value.to_owned())
+            })
+        };
+        let place = |at: usize| cooked.places.get(at).copied().unwrap_or(self.at);
+        let errors = match interpolate_with(&cooked.text, &lookup) {
+            Ok(template) => match template.as_plain() {
+                Some(value) => return value.to_owned(),
+                None => vec![self.error(place(0), DotenvErrorKind::Secret)],
+            },
+            Err(errors) => errors
+                .into_iter()
+                .map(|error| {
+                    let kind = DotenvErrorKind::Interpolation(error.kind);
+                    self.error(place(error.range.start), kind)
+                })
+                .collect(),
+        };
+        self.errors.extend(errors);
+        String::new()
+    }
+}
+
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() && character != '\n'
+}
+
+fn is_name(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '_' | '.' | '-' | '[' | ']')
+}
+
+/// The rest of a line without a comment behind a blank.
+fn without_comment(line: &str) -> &str {
+    let mut before = ' ';
+    for (at, character) in line.char_indices() {
+        if character == '#' && before.is_whitespace() && at > 0 {
+            return line[..at].trim_end();
+        }
+        before = character;
+    }
+    line.trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn environment() -> Environment {
+        let process = [("SET", "value"), ("HOME", "/root")];
+        let owned = process.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Environment::new(owned.into())
+    }
+
+    fn check(text: &str, expected: &[(&str, Option<&str>)]) {
+        let entries = parse(text, &environment()).unwrap();
+        let found: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.value.as_deref()))
+            .collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    fn check_mistakes(text: &str, expected: &[&str]) {
+        let found: Vec<_> = parse(text, &environment())
+            .unwrap_err()
+            .iter()
+            .map(|error| format!("{}:{} {error}", error.line, error.column))
+            .collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn the_forms_of_a_line() {
+        check(
+            "A=1\n\n# no\nexport B = 2\nC: 3",
+            &[("A", Some("1")), ("B", Some("2")), ("C", Some("3"))],
+        );
+        check(
+            "A\nexport B\nexport=x # y",
+            &[("A", None), ("B", None), ("export", Some("x"))],
+        );
+        check(
+            "A=\nB='' \nC=\"\"\r\nD=d\r\n",
+            &[
+                ("A", Some("")),
+                ("B", Some("")),
+                ("C", Some("")),
+                ("D", Some("d")),
+            ],
+        );
+        check("\u{feff}a.b-c[0]=x", &[("a.b-c[0]", Some("x"))]);
+    }
+
+    #[test]
+    fn quotes_and_comments() {
+        check(
+            "A=x y # z\nB=x#y\nC=#y\nD='x # y' # z\nE=\"x # y\"",
+            &[
+                ("A", Some("x y")),
+                ("B", Some("x#y")),
+                ("C", Some("#y")),
+                ("D", Some("x # y")),
+                ("E", Some("x # y")),
+            ],
+        );
+        check(
+            "A='one\ntwo $SET \\n'\nB=\"one\ntwo\\t\\\"\\q\"",
+            &[
+                ("A", Some("one\ntwo $SET \\n")),
+                ("B", Some("one\ntwo\t\"\\q")),
+            ],
+        );
+    }
+
+    #[test]
+    fn variables_come_from_the_process_and_from_earlier_lines() {
+        check(
+            "A=$SET\nB=\"${A}-${NO:-d} \\$A $$A\"\nHOME=/x\nC=$HOME",
+            &[
+                ("A", Some("value")),
+                ("B", Some("value-d $A $A")),
+                ("HOME", Some("/x")),
+                ("C", Some("/root")),
+            ],
+        );
+    }
+
+    #[test]
+    fn every_mistake_has_line_and_column() {
+        check_mistakes(
+            "A=1\n=2\nB C\nD='x' y",
+            &[
+                "2:1 `=` cannot begin the name of a variable",
+                "3:3 `C` cannot follow the name `B`",
+                "4:7 `y` cannot follow a closing quote",
+            ],
+        );
+        check_mistakes(
+            "A=\"é\\t${NO}\"\nB='x",
+            &[
+                "1:7 variable `NO` is not set",
+                "2:3 the quote `'` is never closed",
+            ],
+        );
+        check_mistakes(
+            "A=${secret:x}",
+            &["1:3 a secret cannot be part of a variable"],
+        );
+    }
+
+    #[test]
+    fn a_raw_file_is_taken_as_it_is() {
+        let entries = parse_raw("A=\"$x\" # y\n#c\nB\n").unwrap();
+        let values: Vec<_> = entries.iter().map(|e| e.value.as_deref()).collect();
+        assert_eq!(values, [Some("\"$x\" # y"), None]);
+        assert_eq!(parse_raw("A B=1\n=2").unwrap_err().len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in r#"([A-Z]=|[ '"\\$#{}\n\r]|.)*"#) {
+            let _ = parse(&text, &environment());
+            let _ = parse_raw(&text);
+        }
+
+        #[test]
+        fn a_value_in_single_quotes_is_itself(value in "[^']*") {
+            let text = format!("A='{value}'\nB=2");
+            let entries = parse(&text, &environment()).unwrap();
+            prop_assert_eq!(entries[0].value.as_deref(), Some(value.as_str()));
+            prop_assert_eq!(entries.len(), 2);
+        }
+    }
+}
