@@ -26,9 +26,6 @@ pub struct StepId(pub usize);
 pub struct Plan {
     /// In an order in which they could be done one by one: a step needs only earlier ones.
     pub steps: Vec<Step>,
-    /// The first step that is done only once the deploy is committed; all after it are too, and
-    /// their failures are warnings. `None`: there is no such step.
-    pub commit: Option<StepId>,
 }
 
 /// One step.
