@@ -14,5 +14,6 @@ pub mod project;
 pub mod report;
 pub mod run;
 pub mod secret;
+pub mod span;
 pub mod state;
 pub mod unit;

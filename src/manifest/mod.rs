@@ -1,3 +1,80 @@
-//! manifest (see ARCHITECTURE.md).
+//! KDL text to a typed [`Manifest`] with spans.
+//!
+//! The way through: `syntax` (text to nodes), `load` (includes, several files, variables),
+//! `merge` (defaults, templates, overrides), one file for each kind of node (nodes to types), and
+//! `check` (what can only be seen of the whole). Every mistake is collected. Nothing is defaulted
+//! here and nothing is resolved: that is `project`'s part.
 
+mod build;
+mod certificate;
+mod declare;
+mod deploy;
 pub mod environment;
+mod file;
+mod gate;
+mod limit;
+mod mount;
+mod network;
+mod port;
+mod process;
+mod service;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+pub use self::{
+    build::{Build, BuildSecret, BuildSecretSource, Context},
+    certificate::{AuthorityUse, Certificate, CertificateUse},
+    declare::{Config, ConfigSource, Generation, Network, Secret, SecretSource, Subnet, Volume},
+    deploy::{Check, Deploy, RollbackScope},
+    environment::{Environment, Template},
+    file::FileUse,
+    gate::{Gate, Headers, Method, Probe, StatusSet, Tls},
+    limit::{Device, DeviceRequest, Limits, Reservation, Ulimit},
+    mount::{Mount, MountKind},
+    network::{Attachment, Link, NetworkMode},
+    port::Port,
+    process::{Command, EnvFile, EnvValue, HealthTest, Healthcheck, Hook, Logging, Watch},
+    service::{
+        Dependency, ImageSource, Isolation, Kind, Mode, Placement, Pull, Restart, Service, Until,
+        Update, UpdateOrder,
+    },
+};
+use crate::{
+    name::{
+        CertificateName, ConfigName, NetworkName, ProjectName, SecretName, ServiceName, VolumeName,
+    },
+    span::{Sources, Spanned},
+};
+
+/// A whole manifest: all files merged, templates applied, variables filled in, nothing defaulted.
+///
+/// Paths are absolute: relative ones were joined with the folder of the file they stand in.
+#[derive(Debug)]
+pub struct Manifest {
+    /// The texts that were read, for messages.
+    pub sources: Arc<Sources>,
+    /// The manifests, in the order in which they were read; the first is the main one.
+    pub files: Vec<PathBuf>,
+    /// The folder of the first manifest.
+    pub directory: PathBuf,
+    /// Where variables come from.
+    pub environment: Environment,
+    /// The name given, or that of the folder made valid.
+    pub project: ProjectName,
+    /// Declared networks.
+    pub networks: BTreeMap<NetworkName, Network>,
+    /// Declared volumes.
+    pub volumes: BTreeMap<VolumeName, Volume>,
+    /// Declared secrets.
+    pub secrets: BTreeMap<SecretName, Secret>,
+    /// Declared configs.
+    pub configs: BTreeMap<ConfigName, Config>,
+    /// Declared certificates.
+    pub certificates: BTreeMap<CertificateName, Certificate>,
+    /// Services and jobs.
+    pub services: BTreeMap<ServiceName, Service>,
+    /// How a deploy goes.
+    pub deploy: Deploy,
+    /// What is checked when every gate has passed.
+    pub verify: Vec<Spanned<Check>>,
+}

@@ -1,0 +1,109 @@
+//! Can the files be read, and are they KDL?
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use crate::span::Span;
+
+/// A mistake that keeps a file from being read.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
+pub enum ReadingMistake {
+    /// There is no manifest in the folder or above it.
+    #[error("no `{name}` in `{folder}` or any folder above it")]
+    #[diagnostic(
+        code(manifest::not_found),
+        help("name a manifest with `-f FILE`, or write one: `cimandat init`")
+    )]
+    NotFound {
+        /// What was looked for.
+        name: &'static str,
+        /// Where the search began.
+        folder: String,
+    },
+    /// A file named on the command line cannot be read.
+    #[error("reading `{path}`: {cause}")]
+    #[diagnostic(code(manifest::unreadable), help("check the path given with `{option}`"))]
+    Unreadable {
+        /// The file, as it was named.
+        path: String,
+        /// The option that named it.
+        option: &'static str,
+        /// What the system said.
+        cause: String,
+    },
+    /// A file named in a manifest cannot be read.
+    #[error("reading `{path}`: {cause}")]
+    #[diagnostic(code(manifest::unreadable_include))]
+    UnreadableInclude {
+        /// The file, with the folder it was looked for in.
+        path: String,
+        /// What the system said.
+        cause: String,
+        /// Where it is named.
+        #[label("named here")]
+        at: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+    },
+    /// A file includes itself, perhaps through others.
+    #[error("`{path}` includes itself")]
+    #[diagnostic(code(manifest::include_cycle), help("take one of the `include` lines out"))]
+    IncludeCycle {
+        /// The file.
+        path: String,
+        /// The include that closes the circle.
+        #[label("this file is being read already")]
+        at: Span,
+    },
+    /// The text is not KDL.
+    #[error("{message}")]
+    #[diagnostic(code(manifest::syntax))]
+    Syntax {
+        /// What is wrong.
+        message: String,
+        /// What stands there.
+        label: String,
+        /// Where.
+        #[label("{label}")]
+        at: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+    },
+    /// The text is YAML.
+    #[error("this looks like YAML, and a manifest is written in KDL")]
+    #[diagnostic(
+        code(manifest::yaml),
+        help("turn a Compose file into a manifest with `cimandat import FILE`")
+    )]
+    Yaml {
+        /// The line that gives it away.
+        #[label("a key with a colon")]
+        at: Span,
+    },
+    /// Nothing is declared.
+    #[error("the manifest declares no service")]
+    #[diagnostic(
+        code(manifest::empty),
+        help("a service is declared by `service \"web\" {{ image \"nginx:1.29\" }}`")
+    )]
+    Empty {
+        /// The start of the first file.
+        #[label("nothing to deploy")]
+        at: Span,
+    },
+    /// A file of variables has a mistake.
+    #[error("{message}")]
+    #[diagnostic(code(manifest::env_file))]
+    EnvFile {
+        /// What is wrong.
+        message: String,
+        /// Where.
+        #[label("here")]
+        at: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+    },
+}

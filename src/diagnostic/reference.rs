@@ -1,0 +1,203 @@
+//! Does it fit together with the rest of the manifest?
+
+use miette::{Diagnostic, LabeledSpan, SourceSpan};
+use thiserror::Error;
+
+use crate::span::Span;
+
+/// A step of a circle, shown at its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// Where it is written.
+    pub at: Span,
+    /// What it says: `` `a` waits for `b` ``.
+    pub text: String,
+}
+
+impl From<Edge> for LabeledSpan {
+    fn from(edge: Edge) -> Self {
+        Self::new_with_span(Some(edge.text), SourceSpan::from(edge.at))
+    }
+}
+
+/// A mistake that shows only when parts of the manifest are put together.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
+pub enum ReferenceMistake {
+    /// Declared twice in one file.
+    #[error("{kind} `{name}` is declared twice")]
+    #[diagnostic(code(manifest::duplicate))]
+    Duplicate {
+        /// What it is: `service`, `network`, …
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The second.
+        #[label("declared again")]
+        at: Span,
+        /// The first.
+        #[label("first declared here")]
+        first: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+    },
+    /// A name that nothing bears.
+    #[error("{kind} `{name}` is not declared")]
+    #[diagnostic(code(manifest::unknown_reference))]
+    Unknown {
+        /// What it should be: `service`, `network`, …
+        kind: &'static str,
+        /// What was written.
+        name: String,
+        /// Where.
+        #[label("no such {kind}")]
+        at: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+    },
+    /// Services that wait for one another.
+    #[error("services wait for one another: {path}")]
+    #[diagnostic(
+        code(manifest::dependency_cycle),
+        help("one of them has to start first: take one `depends-on` out")
+    )]
+    DependencyCycle {
+        /// The circle: `` `a` → `b` → `a` ``.
+        path: String,
+        /// Each of its steps.
+        #[label(collection)]
+        edges: Vec<Edge>,
+    },
+    /// A service that waits for itself.
+    #[error("`{service}` depends on itself")]
+    #[diagnostic(code(manifest::self_dependency), help("take it out of `depends-on`"))]
+    SelfDependency {
+        /// Which.
+        service: String,
+        /// Where.
+        #[label("its own name")]
+        at: Span,
+    },
+    /// Templates that use one another.
+    #[error("templates use one another: {path}")]
+    #[diagnostic(code(manifest::template_cycle), help("take one `use` out"))]
+    TemplateCycle {
+        /// The circle.
+        path: String,
+        /// Each of its steps.
+        #[label(collection)]
+        edges: Vec<Edge>,
+    },
+    /// A port of the host given to two.
+    #[error("port {port} of this host is published twice, by `{one}` and by `{other}`")]
+    #[diagnostic(
+        code(manifest::port_clash),
+        help("publish one of them elsewhere: `port 8080 to=80`")
+    )]
+    PortClash {
+        /// As published: `127.0.0.1:80/tcp`.
+        port: String,
+        /// The service that comes first.
+        one: String,
+        /// The service that comes second.
+        other: String,
+        /// The second.
+        #[label("published again by `{other}`")]
+        at: Span,
+        /// The first.
+        #[label("published by `{one}`")]
+        first: Span,
+    },
+    /// A container's name given to two.
+    #[error("two services name their container `{name}`")]
+    #[diagnostic(code(manifest::container_name_clash), help("a container's name is unique"))]
+    ContainerNameClash {
+        /// The name.
+        name: String,
+        /// The second.
+        #[label("named again")]
+        at: Span,
+        /// The first.
+        #[label("first named here")]
+        first: Span,
+    },
+    /// Two things mounted on one path.
+    #[error("two things are mounted on `{target}` in `{service}`")]
+    #[diagnostic(code(manifest::mount_clash), help("leave one of them out, or mount it elsewhere"))]
+    MountClash {
+        /// The path.
+        target: String,
+        /// The service.
+        service: String,
+        /// The second.
+        #[label("mounted again")]
+        at: Span,
+        /// The first.
+        #[label("first mounted here")]
+        first: Span,
+    },
+    /// Something that only one container can have, with more than one container.
+    #[error("`{service}` has {replicas} replicas, and only one of them can have {what}")]
+    #[diagnostic(code(manifest::not_with_replicas))]
+    NotWithReplicas {
+        /// The service.
+        service: String,
+        /// How many.
+        replicas: u32,
+        /// What: `the name `x``, `port 80 of this host`.
+        what: String,
+        /// Where it is given.
+        #[label("for one container only")]
+        at: Span,
+        /// Where the replicas are given.
+        #[label("{replicas} containers")]
+        count: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+    },
+    /// No image.
+    #[error("{kind} `{name}` has no image")]
+    #[diagnostic(
+        code(manifest::no_image),
+        help("say `image \"name:tag\"`, `build \"folder\"` or `image-of \"service\"`")
+    )]
+    NoImage {
+        /// `service` or `job`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// Where it is declared.
+        #[label("from which image?")]
+        at: Span,
+    },
+    /// Something that a job cannot have.
+    #[error("a job has no `{node}`")]
+    #[diagnostic(code(manifest::not_for_jobs))]
+    NotForJobs {
+        /// The node.
+        node: String,
+        /// Where.
+        #[label("not in a job")]
+        at: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+    },
+    /// A probe that speaks to a port where there is none to speak to.
+    #[error("a job `{name}` that has ended completes; `until=\"{until}\"` never comes true")]
+    #[diagnostic(code(manifest::unfit_condition))]
+    UnfitCondition {
+        /// The service or job that is waited for.
+        name: String,
+        /// The condition.
+        until: String,
+        /// Where.
+        #[label("never true")]
+        at: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+    },
+}
