@@ -151,7 +151,12 @@ impl Sources {
     pub fn add(&mut self, path: PathBuf, shown: String, text: String) -> usize {
         // One byte stays free between two texts: the end of one is not the start of the next.
         let start = self.0.last().map_or(0, |last| last.end() + 1);
-        self.0.push(Source { path, shown, text, start });
+        self.0.push(Source {
+            path,
+            shown,
+            text,
+            start,
+        });
         start
     }
 
@@ -167,7 +172,9 @@ impl Sources {
     #[must_use]
     pub fn text(&self, span: Span) -> Option<&str> {
         let source = self.of(span)?;
-        source.text.get(span.start - source.start..span.end() - source.start)
+        source
+            .text
+            .get(span.start - source.start..span.end() - source.start)
     }
 
     /// Where a span begins, as people count.
@@ -220,7 +227,10 @@ mod tests {
 
     fn two() -> Sources {
         let mut sources = Sources::default();
-        assert_eq!(sources.add("/a.kdl".into(), "a.kdl".into(), "ä\nbc".into()), 0);
+        assert_eq!(
+            sources.add("/a.kdl".into(), "a.kdl".into(), "ä\nbc".into()),
+            0
+        );
         assert_eq!(sources.add("/b.kdl".into(), "b.kdl".into(), "de".into()), 6);
         sources
     }
@@ -230,16 +240,29 @@ mod tests {
         let sources = two();
         let span = Span::new(4, 1);
         assert_eq!(sources.text(span), Some("c"));
-        assert_eq!(sources.position(span), Some(Position { line: 2, column: 2 }));
-        assert_eq!(sources.of(Span::new(6, 2)).map(Source::shown), Some("b.kdl"));
+        assert_eq!(
+            sources.position(span),
+            Some(Position { line: 2, column: 2 })
+        );
+        assert_eq!(
+            sources.of(Span::new(6, 2)).map(Source::shown),
+            Some("b.kdl")
+        );
         assert_eq!(sources.text(Span::new(2, 1)), Some("\n"));
-        assert_eq!(sources.position(Span::new(2, 0)), Some(Position { line: 1, column: 2 }));
+        assert_eq!(
+            sources.position(Span::new(2, 0)),
+            Some(Position { line: 1, column: 2 })
+        );
     }
 
     #[test]
     fn a_span_over_two_texts_is_refused() {
         let sources = two();
         assert!(sources.of(Span::new(4, 4)).is_none());
-        assert!(sources.read_span(&SourceSpan::new(4.into(), 4), 0, 0).is_err());
+        assert!(
+            sources
+                .read_span(&SourceSpan::new(4.into(), 4), 0, 0)
+                .is_err()
+        );
     }
 }

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 pub use self::{
     reading::ReadingMistake,
-    reference::{Edge, ReferenceMistake},
+    reference::{ReferenceMistake, step},
     report::{Entry, Report, Style},
     structure::StructureMistake,
     suggest::{did_you_mean, suggest},

@@ -22,7 +22,10 @@ pub enum ReadingMistake {
     },
     /// A file named on the command line cannot be read.
     #[error("reading `{path}`: {cause}")]
-    #[diagnostic(code(manifest::unreadable), help("check the path given with `{option}`"))]
+    #[diagnostic(
+        code(manifest::unreadable),
+        help("check the path given with `{option}`")
+    )]
     Unreadable {
         /// The file, as it was named.
         path: String,
@@ -48,7 +51,10 @@ pub enum ReadingMistake {
     },
     /// A file includes itself, perhaps through others.
     #[error("`{path}` includes itself")]
-    #[diagnostic(code(manifest::include_cycle), help("take one of the `include` lines out"))]
+    #[diagnostic(
+        code(manifest::include_cycle),
+        help("take one of the `include` lines out")
+    )]
     IncludeCycle {
         /// The file.
         path: String,

@@ -1,23 +1,14 @@
 //! Does it fit together with the rest of the manifest?
 
-use miette::{Diagnostic, LabeledSpan, SourceSpan};
+use miette::{Diagnostic, LabeledSpan};
 use thiserror::Error;
 
 use crate::span::Span;
 
-/// A step of a circle, shown at its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edge {
-    /// Where it is written.
-    pub at: Span,
-    /// What it says: `` `a` waits for `b` ``.
-    pub text: String,
-}
-
-impl From<Edge> for LabeledSpan {
-    fn from(edge: Edge) -> Self {
-        Self::new_with_span(Some(edge.text), SourceSpan::from(edge.at))
-    }
+/// A step of a circle, shown at its place: `` `a` waits for `b` ``.
+#[must_use]
+pub fn step(at: Span, text: String) -> LabeledSpan {
+    LabeledSpan::new_with_span(Some(text), at)
 }
 
 /// A mistake that shows only when parts of the manifest are put together.
@@ -67,7 +58,7 @@ pub enum ReferenceMistake {
         path: String,
         /// Each of its steps.
         #[label(collection)]
-        edges: Vec<Edge>,
+        steps: Vec<LabeledSpan>,
     },
     /// A service that waits for itself.
     #[error("`{service}` depends on itself")]
@@ -87,7 +78,7 @@ pub enum ReferenceMistake {
         path: String,
         /// Each of its steps.
         #[label(collection)]
-        edges: Vec<Edge>,
+        steps: Vec<LabeledSpan>,
     },
     /// A port of the host given to two.
     #[error("port {port} of this host is published twice, by `{one}` and by `{other}`")]
@@ -111,7 +102,10 @@ pub enum ReferenceMistake {
     },
     /// A container's name given to two.
     #[error("two services name their container `{name}`")]
-    #[diagnostic(code(manifest::container_name_clash), help("a container's name is unique"))]
+    #[diagnostic(
+        code(manifest::container_name_clash),
+        help("a container's name is unique")
+    )]
     ContainerNameClash {
         /// The name.
         name: String,
@@ -124,7 +118,10 @@ pub enum ReferenceMistake {
     },
     /// Two things mounted on one path.
     #[error("two things are mounted on `{target}` in `{service}`")]
-    #[diagnostic(code(manifest::mount_clash), help("leave one of them out, or mount it elsewhere"))]
+    #[diagnostic(
+        code(manifest::mount_clash),
+        help("leave one of them out, or mount it elsewhere")
+    )]
     MountClash {
         /// The path.
         target: String,

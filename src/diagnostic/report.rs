@@ -51,18 +51,27 @@ impl Report {
         mistakes.sort_by_key(|mistake| mistake.span().map(Span::start));
         let mut told: Vec<Mistake> = Vec::with_capacity(mistakes.len());
         for mistake in mistakes {
-            let before = told.iter().rev().take_while(|other| other.span() == mistake.span());
+            let before = told
+                .iter()
+                .rev()
+                .take_while(|other| other.span() == mistake.span());
             if !before.into_iter().any(|other| *other == mistake) {
                 told.push(mistake);
             }
         }
-        (!told.is_empty()).then_some(Self { sources, mistakes: told })
+        (!told.is_empty()).then_some(Self {
+            sources,
+            mistakes: told,
+        })
     }
 
     /// A single mistake.
     #[must_use]
     pub fn single(sources: Arc<Sources>, mistake: impl Into<Mistake>) -> Self {
-        Self { sources, mistakes: vec![mistake.into()] }
+        Self {
+            sources,
+            mistakes: vec![mistake.into()],
+        }
     }
 
     /// The mistakes, in source order; at least one.
@@ -85,7 +94,10 @@ impl Report {
             .without_syntax_highlighting();
         let mut text = String::new();
         for mistake in &self.mistakes {
-            let placed = Placed { mistake, sources: &self.sources };
+            let placed = Placed {
+                mistake,
+                sources: &self.sources,
+            };
             // Writing to a string fails only when the handler does; then the bare message stands.
             if handler.render_report(&mut text, &placed).is_err() {
                 text.push_str(&mistake.to_string());
@@ -100,14 +112,20 @@ impl Report {
     /// For machines.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
-        self.mistakes.iter().map(|mistake| self.entry(mistake)).collect()
+        self.mistakes
+            .iter()
+            .map(|mistake| self.entry(mistake))
+            .collect()
     }
 
     fn entry(&self, mistake: &Mistake) -> Entry {
         let span = mistake.span();
         let position = span.and_then(|span| self.sources.position(span));
         Entry {
-            code: mistake.code().map(|code| code.to_string()).unwrap_or_default(),
+            code: mistake
+                .code()
+                .map(|code| code.to_string())
+                .unwrap_or_default(),
             message: mistake.to_string(),
             file: span
                 .and_then(|span| self.sources.of(span))

@@ -79,10 +79,7 @@ const ALIKE: f64 = 0.83;
 
 /// The known word that was most likely meant, if any comes near.
 #[must_use]
-pub fn suggest<'a>(
-    written: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn suggest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<&str> = known.into_iter().filter(|word| *word != written).collect();
     let find = |wanted: &str| known.iter().copied().find(|word| *word == wanted);
     let plain = written.to_lowercase();
@@ -118,10 +115,7 @@ fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// [`suggest`] as a line of help.
 #[must_use]
-pub fn did_you_mean<'a>(
-    written: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<String> {
+pub fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     suggest(written, known).map(|word| format!("did you mean `{word}`?"))
 }
 
@@ -129,10 +123,22 @@ pub fn did_you_mean<'a>(
 mod tests {
     use super::*;
 
-    const KNOWN: &[&str] = &["depends-on", "env", "image", "port", "pull", "replicas", "web"];
+    const KNOWN: &[&str] = &[
+        "depends-on",
+        "env",
+        "image",
+        "port",
+        "pull",
+        "replicas",
+        "web",
+    ];
 
     fn check(written: &str, expected: Option<&str>) {
-        assert_eq!(suggest(written, KNOWN.iter().copied()), expected, "{written}");
+        assert_eq!(
+            suggest(written, KNOWN.iter().copied()),
+            expected,
+            "{written}"
+        );
     }
 
     #[test]

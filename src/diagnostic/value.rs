@@ -101,7 +101,10 @@ pub enum ValueMistake {
     },
     /// A regular expression that is none.
     #[error("the regular expression does not parse: {cause}")]
-    #[diagnostic(code(manifest::invalid_regex), help("in a raw string, `#\"\\d+\"#`, backslashes stand for themselves"))]
+    #[diagnostic(
+        code(manifest::invalid_regex),
+        help("in a raw string, `#\"\\d+\"#`, backslashes stand for themselves")
+    )]
     Regex {
         /// What the engine of regular expressions says.
         cause: String,

@@ -1,9 +1,6 @@
 //! `certificate` and `authority`: certificates of the project's own authority.
 
-use crate::{
-    name::CertificateName,
-    span::{Span, Spanned},
-};
+use crate::{name::CertificateName, span::Spanned};
 
 /// A certificate that the project's authority signs.
 #[derive(Debug, Clone)]

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    span::Span,
-    unit::ByteSize,
-};
+use crate::{span::Span, unit::ByteSize};
 
 /// Upper bounds (`limit`).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -67,4 +64,3 @@ pub struct Ulimit {
     /// What it may be raised to; at least `soft`, or -1.
     pub hard: i64,
 }
-
