@@ -1,0 +1,531 @@
+//! The board: what a run stands at, folded from its events one by one.
+//!
+//! Pure: no clock, no output. The forms of a report only print what stands here.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    standing::{BuildStep, Detail, Running, Standing},
+    words,
+};
+use crate::{
+    event::{
+        BuildStepState, Change, Event, Failure, GateReport, Participant, Progress, Segment,
+        Stamped, Verdict,
+    },
+    name::ServiceName,
+    plan::{StepId, Subject},
+};
+
+/// What a run stands at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Board {
+    /// The project; empty before the first event.
+    pub project: String,
+    /// `up`, `down`, …
+    pub verb: String,
+    /// Time of the last event on the run's clock.
+    pub at: Duration,
+    /// Where the run goes.
+    pub phase: Phase,
+    /// Services and jobs in dependency order.
+    pub services: Vec<Standing>,
+    /// Steps under way that are for no service, with what they are for.
+    pub others: BTreeMap<StepId, (String, Running)>,
+    /// What failed, in order.
+    pub failures: Vec<Fault>,
+    /// How it ended; `None`: it has not.
+    pub ending: Option<Ending>,
+}
+
+/// Where a run goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// To the new generation.
+    #[default]
+    Forward,
+    /// All gates have passed and have to stay green for so long.
+    Settling(Duration),
+    /// The new generation is the current one.
+    Committed,
+    /// Back, for this cause.
+    Back(String),
+}
+
+/// Something that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Whom it was for.
+    pub subject: String,
+    /// In one line.
+    pub text: String,
+    /// The run goes on all the same.
+    pub optional: bool,
+    /// It happened on the way back.
+    pub going_back: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// In a word.
+    pub verdict: Verdict,
+    /// The whole run.
+    pub took: Duration,
+    /// The chain of steps that the end waited for.
+    pub critical_path: Vec<Segment>,
+    /// Volumes that a failed first deploy made and that are kept.
+    pub kept_volumes: Vec<String>,
+}
+
+impl Board {
+    /// Takes one event in.
+    pub fn apply(&mut self, stamped: &Stamped) {
+        self.at = stamped.at;
+        match &stamped.event {
+            Event::RunStarted {
+                project,
+                verb,
+                services,
+            } => {
+                self.project = project.to_string();
+                self.verb.clone_from(verb);
+                self.services = services
+                    .iter()
+                    .map(|service| Standing::new(service, self.at))
+                    .collect();
+            }
+            Event::Progress {
+                step,
+                subject,
+                progress,
+            } => {
+                self.progress(*step, subject, progress);
+                return;
+            }
+            Event::Settling { duration } => self.phase = Phase::Settling(*duration),
+            Event::Committed => self.phase = Phase::Committed,
+            Event::RollbackStarted { cause } => {
+                self.phase = Phase::Back(cause.clone());
+                self.services.iter_mut().for_each(Standing::turn);
+                self.others.clear();
+            }
+            Event::RunFinished {
+                verdict,
+                took,
+                critical_path,
+                kept_volumes,
+            } => {
+                self.ending = Some(Ending {
+                    verdict: *verdict,
+                    took: *took,
+                    critical_path: critical_path.clone(),
+                    kept_volumes: kept_volumes.clone(),
+                });
+            }
+            Event::Interrupted | Event::Warning { .. } => return,
+            event => self.step(event),
+        }
+        for service in &mut self.services {
+            service.settle(self.at);
+        }
+    }
+
+    /// The events of one step.
+    fn step(&mut self, event: &Event) {
+        match event {
+            Event::StepStarted {
+                step,
+                subject,
+                verb,
+                ..
+            } => {
+                self.begin(*step, subject, verb, Detail::None);
+            }
+            Event::StepFinished {
+                step,
+                subject,
+                verb,
+                ..
+            } => {
+                self.end(*step, subject, verb);
+            }
+            Event::StepFailed {
+                step,
+                subject,
+                verb,
+                object,
+                failure,
+                optional,
+            } => {
+                let text = format!("{verb} `{object}`: {}", without_echo(failure, verb, object));
+                self.fault(subject, Some(*step), text, *optional);
+            }
+            event => self.gate(event),
+        }
+    }
+
+    /// The events of one gate.
+    fn gate(&mut self, event: &Event) {
+        match event {
+            Event::GateOpened { step, subject, .. } => {
+                self.begin(*step, subject, "waiting until ready", Detail::Gate(None));
+            }
+            Event::GateAnswered {
+                step,
+                subject,
+                probe,
+                answer,
+                ..
+            } => {
+                if let Some(running) = self.running(*step, subject) {
+                    running.detail = Detail::Gate(Some((probe.clone(), answer.clone())));
+                }
+            }
+            Event::GatePassed { step, subject, .. } => {
+                self.others.remove(step);
+                if let Subject::Service { name, replica } = subject {
+                    let service = self.service(name);
+                    service.running.remove(step);
+                    service.passed.insert(*replica);
+                }
+            }
+            Event::GateFailed {
+                step,
+                subject,
+                report,
+                optional,
+            } => {
+                let text = gate_text(report);
+                self.fault(subject, Some(*step), text, *optional);
+            }
+            Event::Relapsed { subject, report } => {
+                let text = format!("had been ready, then: {}", report.cause);
+                self.fault(subject, None, text, false);
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, step: StepId, subject: &Subject, verb: &str, detail: Detail) {
+        let running = Running {
+            verb: verb.to_owned(),
+            since: self.at,
+            detail,
+        };
+        match subject {
+            Subject::Service { name, .. } => {
+                let service = self.service(name);
+                service.touched = true;
+                service.begin(step, running);
+            }
+            Subject::Image { name } => self.service(name).begin(step, running),
+            Subject::Network { .. } | Subject::Volume { .. } | Subject::Project => {
+                let label = self.label(subject);
+                self.others.insert(step, (label, running));
+            }
+        }
+    }
+
+    fn end(&mut self, step: StepId, subject: &Subject, verb: &str) {
+        match subject {
+            Subject::Service { name, .. } | Subject::Image { name } => {
+                self.service(name).end(step, verb);
+            }
+            Subject::Network { .. } | Subject::Volume { .. } | Subject::Project => {
+                self.others.remove(&step);
+            }
+        }
+    }
+
+    fn fault(&mut self, subject: &Subject, step: Option<StepId>, text: String, optional: bool) {
+        match (subject, step) {
+            (Subject::Service { name, .. } | Subject::Image { name }, _) => {
+                self.service(name).fail(step, text.clone());
+            }
+            (_, Some(step)) => {
+                self.others.remove(&step);
+            }
+            (_, None) => {}
+        }
+        let fault = Fault {
+            subject: self.label(subject),
+            text,
+            optional,
+            going_back: matches!(self.phase, Phase::Back(_)),
+        };
+        self.failures.push(fault);
+    }
+
+    fn progress(&mut self, step: StepId, subject: &Subject, progress: &Progress) {
+        let at = self.at;
+        let Some(running) = self.running(step, subject) else {
+            return;
+        };
+        match progress {
+            Progress::BuildStep {
+                digest,
+                name,
+                state,
+            } => {
+                let mut steps = match std::mem::replace(&mut running.detail, Detail::None) {
+                    Detail::Build(steps) => steps,
+                    _ => Vec::new(),
+                };
+                if *state != BuildStepState::Running {
+                    steps.retain(|step| step.digest != *digest);
+                } else if !steps.iter().any(|step| step.digest == *digest) {
+                    steps.push(BuildStep {
+                        digest: digest.clone(),
+                        name: name.clone(),
+                        since: at,
+                    });
+                }
+                running.detail = Detail::Build(steps);
+            }
+            Progress::BuildOutput { .. } => {}
+            Progress::Pull {
+                done,
+                total,
+                layers_done,
+                layers,
+            } => {
+                running.detail = Detail::Pull {
+                    done: *done,
+                    total: *total,
+                    layers_done: *layers_done,
+                    layers: *layers,
+                };
+            }
+            Progress::Context { sent } => {
+                // The steps of the build matter more as soon as there are any.
+                if !matches!(running.detail, Detail::Build(_)) {
+                    running.detail = Detail::Context(*sent);
+                }
+            }
+        }
+    }
+
+    fn running(&mut self, step: StepId, subject: &Subject) -> Option<&mut Running> {
+        match subject {
+            Subject::Service { name, .. } | Subject::Image { name } => {
+                self.service(name).running.get_mut(&step)
+            }
+            Subject::Network { .. } | Subject::Volume { .. } | Subject::Project => {
+                self.others.get_mut(&step).map(|(_, running)| running)
+            }
+        }
+    }
+
+    /// The service; one that was not announced (an orphan that goes) is put at the end.
+    fn service(&mut self, name: &ServiceName) -> &mut Standing {
+        let known = self
+            .services
+            .iter()
+            .position(|service| service.name == *name);
+        let index = known.unwrap_or_else(|| {
+            let stranger = Participant {
+                service: name.clone(),
+                job: false,
+                replicas: 1,
+                change: Change::Keep,
+                waits_for: Vec::new(),
+            };
+            self.services.push(Standing::new(&stranger, self.at));
+            self.services.len() - 1
+        });
+        &mut self.services[index]
+    }
+
+    /// What a subject is called in front of a line.
+    #[must_use]
+    pub fn label(&self, subject: &Subject) -> String {
+        let replicas = match subject {
+            Subject::Service { name, .. } => self
+                .services
+                .iter()
+                .find(|service| service.name == *name)
+                .map_or(1, |service| service.replicas),
+            _ => 1,
+        };
+        words::subject(subject, &self.project, replicas)
+    }
+
+    /// The services that a service still waits for.
+    pub fn awaited<'a>(&'a self, service: &'a Standing) -> impl Iterator<Item = &'a ServiceName> {
+        service.waits_for.iter().filter(|name| {
+            self.services
+                .iter()
+                .any(|other| other.name == **name && !other.state.is_settled())
+        })
+    }
+}
+
+/// A gate's failure in one line.
+fn gate_text(report: &GateReport) -> String {
+    let answer = report.answers.iter().find(|answer| !answer.passed);
+    match answer {
+        Some(last) => format!("{} ({}: {})", report.cause, last.probe, last.answer),
+        None => report.cause.clone(),
+    }
+}
+
+/// A failure's message without the verb and object in front that are said anyhow.
+#[must_use]
+pub fn without_echo<'a>(failure: &'a Failure, verb: &str, object: &str) -> &'a str {
+    failure
+        .message
+        .strip_prefix(verb)
+        .and_then(|rest| rest.trim_start().strip_prefix(&format!("`{object}`: ")))
+        .unwrap_or(&failure.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{plan::Reason, report::standing::State};
+
+    fn name(name: &str) -> ServiceName {
+        ServiceName::new(name).unwrap()
+    }
+
+    fn participant(service: &str, change: Change, waits_for: &[&str]) -> Participant {
+        Participant {
+            service: name(service),
+            job: false,
+            replicas: 1,
+            change,
+            waits_for: waits_for.iter().map(|service| name(service)).collect(),
+        }
+    }
+
+    fn board(events: Vec<(u64, Event)>) -> Board {
+        let mut board = Board::default();
+        for (milliseconds, event) in events {
+            board.apply(&Stamped {
+                v: 1,
+                at: Duration::from_millis(milliseconds),
+                event,
+            });
+        }
+        board
+    }
+
+    fn of(service: &str) -> Subject {
+        Subject::Service {
+            name: name(service),
+            replica: 1,
+        }
+    }
+
+    fn opening() -> Vec<(u64, Event)> {
+        let services = vec![
+            participant("db", Change::Create, &[]),
+            participant("cache", Change::Keep, &[]),
+            participant("web", Change::Create, &["cache", "db"]),
+        ];
+        vec![
+            (
+                0,
+                Event::RunStarted {
+                    project: crate::name::ProjectName::new("shop").unwrap(),
+                    verb: "up".into(),
+                    services,
+                },
+            ),
+            (
+                10,
+                Event::StepStarted {
+                    step: StepId(0),
+                    subject: of("db"),
+                    verb: "starting container".into(),
+                    object: "shop-db-1".into(),
+                    reason: Reason::Missing,
+                },
+            ),
+        ]
+    }
+
+    fn states(board: &Board) -> Vec<(&str, &State, u128)> {
+        board
+            .services
+            .iter()
+            .map(|service| {
+                (
+                    service.name.as_str(),
+                    &service.state,
+                    service.since.as_millis(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_service_waits_for_those_that_are_not_ready() {
+        let board = board(opening());
+        assert_eq!(
+            states(&board),
+            [
+                ("db", &State::Working("starting container".into()), 10),
+                ("cache", &State::Unchanged, 0),
+                ("web", &State::Waiting, 0),
+            ]
+        );
+        let awaited: Vec<_> = board.awaited(&board.services[2]).collect();
+        assert_eq!(awaited, [&name("db")]);
+    }
+
+    #[test]
+    fn what_had_passed_does_not_count_on_the_way_back() {
+        let mut events = opening();
+        let step = StepId(1);
+        events.push((
+            20,
+            Event::GateOpened {
+                step,
+                subject: of("db"),
+                probes: vec!["postgres 5432".into()],
+                within: Duration::from_mins(1),
+            },
+        ));
+        assert_eq!(board(events.clone()).services[0].state, State::Asked);
+        let took = Duration::from_millis(10);
+        events.push((
+            30,
+            Event::GatePassed {
+                step,
+                subject: of("db"),
+                took,
+            },
+        ));
+        let before = board(events.clone());
+        assert_eq!(before.services[0].state, State::Ready);
+        assert_eq!(before.awaited(&before.services[2]).count(), 0);
+        events.push((
+            50,
+            Event::RollbackStarted {
+                cause: "`web` failed".into(),
+            },
+        ));
+        assert_eq!(board(events).services[0].state, State::Waiting);
+    }
+
+    #[test]
+    fn an_error_is_not_said_twice() {
+        let failure = |message: &str| Failure {
+            message: message.into(),
+            help: None,
+            output: Vec::new(),
+        };
+        let echo = failure("creating container `a`: no such image");
+        assert_eq!(
+            without_echo(&echo, "creating container", "a"),
+            "no such image"
+        );
+        let other = failure("the engine's disk is full");
+        assert_eq!(
+            without_echo(&other, "creating container", "a"),
+            "the engine's disk is full"
+        );
+    }
+}

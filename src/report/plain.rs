@@ -1,0 +1,228 @@
+//! The plain form: one line for each event, in aligned columns, for pipes and CI.
+//!
+//! Never moves the cursor, and prints no answer of a probe twice in a row.
+
+use std::collections::BTreeMap;
+
+use super::{
+    failure,
+    fold::Board,
+    summary,
+    text::{self, Paint, Tone},
+    words,
+};
+use crate::{
+    event::{BuildStepState, Change, Event, Participant, Progress, Stamped},
+    plan::StepId,
+};
+
+/// The column of names is at most so wide.
+const WIDEST: usize = 24;
+/// Width of the column of times: `+1234.567s`.
+const CLOCK: usize = 10;
+
+/// Prints events as lines.
+#[derive(Debug)]
+pub struct Plain {
+    board: Board,
+    paint: Paint,
+    /// Width of the column of names.
+    column: usize,
+    /// What each probe answered last.
+    answers: BTreeMap<(StepId, String), String>,
+    /// Layers that were complete when a pull was last told of.
+    layers: BTreeMap<StepId, u32>,
+}
+
+impl Plain {
+    /// The form, with colours or without.
+    #[must_use]
+    pub fn new(paint: Paint) -> Self {
+        Self {
+            board: Board::default(),
+            paint,
+            column: 0,
+            answers: BTreeMap::new(),
+            layers: BTreeMap::new(),
+        }
+    }
+
+    /// The lines for an event.
+    #[must_use]
+    pub fn lines(&mut self, stamped: &Stamped) -> Vec<String> {
+        self.board.apply(stamped);
+        if let Event::RunStarted {
+            project, services, ..
+        } = &stamped.event
+        {
+            let names = services
+                .iter()
+                .map(|service| text::width(service.service.as_str()));
+            let project = text::width(project.as_str());
+            self.column = names.chain([project]).max().unwrap_or(0).min(WIDEST);
+        }
+        let project = self.board.project.clone();
+        let (who, told) = match &stamped.event {
+            Event::RunStarted { verb, services, .. } => {
+                (project, vec![format!("{verb}: {}", outlook(services))])
+            }
+            Event::StepStarted { subject, .. }
+            | Event::StepFinished { subject, .. }
+            | Event::StepFailed { subject, .. }
+            | Event::GateOpened { subject, .. }
+            | Event::GateAnswered { subject, .. }
+            | Event::GatePassed { subject, .. }
+            | Event::GateFailed { subject, .. }
+            | Event::Relapsed { subject, .. } => {
+                let who = self.board.label(subject);
+                let told = self.of_subject(&stamped.event);
+                (who, told)
+            }
+            Event::Progress {
+                step,
+                subject,
+                progress,
+            } => (self.board.label(subject), self.progress(*step, progress)),
+            Event::Settling { duration } => {
+                let limit = text::limit(*duration);
+                (
+                    project,
+                    vec![format!("all ready, and must stay so for {limit}")],
+                )
+            }
+            Event::Interrupted => (project, vec![self.odd("interrupted: asked to stop")]),
+            Event::RollbackStarted { cause } => {
+                (project, vec![self.odd(&format!("rolling back: {cause}"))])
+            }
+            Event::Committed => (project, vec!["committed".to_owned()]),
+            Event::Warning { text } => (project, vec![self.odd(&format!("warning: {text}"))]),
+            Event::RunFinished { .. } => (project, self.end()),
+        };
+        self.columns(stamped, &who, &told)
+    }
+
+    fn odd(&self, text: &str) -> String {
+        self.paint.tone(Tone::Odd, text)
+    }
+
+    /// Time and name in front of the first line; the others stand below its text.
+    fn columns(&self, stamped: &Stamped, who: &str, told: &[String]) -> Vec<String> {
+        let clock = format!(
+            "+{}.{:03}s",
+            stamped.at.as_secs(),
+            stamped.at.subsec_millis()
+        );
+        let clock = self.paint.tone(Tone::Dim, &format!("{clock:>CLOCK$}"));
+        let who = text::pad(who, self.column);
+        let blank = " ".repeat(CLOCK + 2 + self.column);
+        told.iter()
+            .enumerate()
+            .map(|(index, line)| match index {
+                0 => format!("{clock}  {who}  {line}"),
+                _ => format!("{blank}  {line}"),
+            })
+            .collect()
+    }
+
+    fn of_subject(&mut self, event: &Event) -> Vec<String> {
+        match event {
+            Event::StepStarted {
+                verb,
+                object,
+                reason,
+                ..
+            } => {
+                vec![format!("{verb} {object} ({})", words::reason(reason))]
+            }
+            Event::StepFinished { verb, took, .. } => {
+                vec![format!("{} in {}", words::past(verb), text::elapsed(*took))]
+            }
+            Event::GateOpened { probes, within, .. } => {
+                let limit = text::limit(*within);
+                vec![format!(
+                    "waiting until ready, {limit} at most: {}",
+                    probes.join(", ")
+                )]
+            }
+            Event::GateAnswered {
+                step,
+                probe,
+                answer,
+                ..
+            } => {
+                let last = self.answers.insert((*step, probe.clone()), answer.clone());
+                if last.as_ref() == Some(answer) {
+                    return Vec::new();
+                }
+                vec![format!("{probe}: {}", text::clean(answer))]
+            }
+            Event::GatePassed { took, .. } => {
+                let passed = format!("ready after {}", text::elapsed(*took));
+                vec![self.paint.tone(Tone::Good, &passed)]
+            }
+            failed => failure::of(failed, &self.board, self.paint),
+        }
+    }
+
+    fn progress(&mut self, step: StepId, progress: &Progress) -> Vec<String> {
+        match progress {
+            Progress::BuildStep { name, state, .. } => {
+                let state = match state {
+                    BuildStepState::Running => String::new(),
+                    BuildStepState::Cached => "  cached".to_owned(),
+                    BuildStepState::Done(seconds) => format!("  done in {seconds:.1} s"),
+                    BuildStepState::Failed => "  failed".to_owned(),
+                };
+                vec![format!("{}{state}", text::clean(name))]
+            }
+            Progress::BuildOutput { line, .. } => vec![format!("│ {}", text::clean(line))],
+            Progress::Pull {
+                done,
+                total,
+                layers_done,
+                layers,
+            } => {
+                if self.layers.insert(step, *layers_done) == Some(*layers_done) {
+                    return Vec::new();
+                }
+                let (done, total) = (text::bytes(*done), text::bytes(*total));
+                vec![format!(
+                    "{layers_done} of {layers} layers, {done} of {total}"
+                )]
+            }
+            Progress::Context { .. } => Vec::new(),
+        }
+    }
+
+    fn end(&self) -> Vec<String> {
+        let Some(ending) = &self.board.ending else {
+            return Vec::new();
+        };
+        let mut lines = summary::verdict(&self.board, ending, self.paint);
+        lines.extend(summary::critical_path(&self.board, ending));
+        lines
+    }
+}
+
+/// What happens to how many services.
+fn outlook(services: &[Participant]) -> String {
+    let parts: Vec<String> = [
+        (Change::Create, "to create"),
+        (Change::Replace, "to replace"),
+        (Change::Start, "to start"),
+        (Change::Restart, "to restart"),
+        (Change::Remove, "to remove"),
+        (Change::Keep, "unchanged"),
+    ]
+    .into_iter()
+    .map(|(change, word)| (services.iter().filter(|s| s.change == change).count(), word))
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, word)| format!("{number} {word}"))
+    .collect();
+    let all = text::count(services.len(), "service");
+    if parts.is_empty() {
+        all
+    } else {
+        format!("{all}, {}", parts.join(", "))
+    }
+}

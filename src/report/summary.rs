@@ -1,0 +1,232 @@
+//! The end of a run for people: its verdict, what runs now, and what took the time.
+//!
+//! Pure; prints what stands on the board and in the last event.
+
+use std::time::Duration;
+
+use super::{
+    fold::{Board, Ending, Phase},
+    standing::{Standing, State},
+    text::{self, Paint, Tone},
+    words,
+};
+use crate::event::{Change, Segment, Verdict};
+
+/// Segments of the critical path that are shorter than this part of it are only counted.
+const WORTH_A_NAME: u32 = 100;
+
+/// The verdict, and what a person has to know or do because of it.
+#[must_use]
+pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
+    let time = text::elapsed(ending.took);
+    let what = format!("`{}` of `{}`", board.verb, board.project);
+    let (tone, head) = match ending.verdict {
+        Verdict::Converged => (Tone::Good, converged(board, &what, &time)),
+        Verdict::Unchanged => {
+            let services = text::count(board.services.len(), "service");
+            (
+                Tone::Good,
+                format!(
+                    "`{}` is as asked for: {services}, nothing to do ({time})",
+                    board.project
+                ),
+            )
+        }
+        Verdict::Untouched => (
+            Tone::Bad,
+            format!("{what} failed after {time}; nothing that runs was touched"),
+        ),
+        Verdict::RolledBack => (
+            Tone::Bad,
+            format!("{what} failed and was rolled back, {time} in all"),
+        ),
+        Verdict::Interrupted => (
+            Tone::Odd,
+            format!("{what} was interrupted and rolled back, {time} in all"),
+        ),
+        Verdict::Stuck => (
+            Tone::Bad,
+            format!("{what} failed, and so did the way back: an operator is needed ({time})"),
+        ),
+    };
+    let mut lines = vec![paint.tone(tone, &head)];
+    match ending.verdict {
+        Verdict::Converged | Verdict::Unchanged => optional(board, &mut lines),
+        Verdict::Untouched => causes(board, &mut lines),
+        Verdict::RolledBack | Verdict::Interrupted => {
+            causes(board, &mut lines);
+            lines.push(format!("  running now: {}", restored(board)));
+        }
+        Verdict::Stuck => stuck(board, &mut lines),
+    }
+    if !ending.kept_volumes.is_empty() {
+        lines.push(format!(
+            "  kept volumes, with what the failed deploy wrote: {}",
+            quoted(ending.kept_volumes.iter().map(String::as_str))
+        ));
+        lines.push("  help: `cimandat down --volumes` removes them and what they hold".to_owned());
+    }
+    lines
+}
+
+/// `critical path 6.1 s: postgres start 0.4 s → postgres ready 3.9 s`; `None`: there is none.
+#[must_use]
+pub fn critical_path(board: &Board, ending: &Ending) -> Option<String> {
+    let path = &ending.critical_path;
+    let total: Duration = path.iter().map(|segment| segment.took).sum();
+    let named: Vec<&Segment> = path
+        .iter()
+        .filter(|segment| segment.took * WORTH_A_NAME >= total)
+        .collect();
+    let last = named.last()?;
+    let mut parts: Vec<String> = Vec::new();
+    for segment in &named {
+        let who = board.label(&segment.subject);
+        let what = words::short(&segment.verb);
+        parts.push(format!("{who} {what} {}", text::elapsed(segment.took)));
+    }
+    let short = path.len() - named.len();
+    let rest = if short > 0 && last.took < total {
+        format!(" (and {} under 1 %)", text::count(short, "step"))
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "critical path {}: {}{rest}",
+        text::elapsed(total),
+        parts.join(" → ")
+    ))
+}
+
+fn converged(board: &Board, what: &str, time: &str) -> String {
+    let changed = |change| {
+        board
+            .services
+            .iter()
+            .filter(move |s| s.change == change)
+            .count()
+    };
+    let all = board.services.len();
+    let removed = changed(Change::Remove);
+    if all > 0 && removed == all {
+        return format!(
+            "`{}` is down: {} removed in {time}",
+            board.project,
+            text::count(all, "service")
+        );
+    }
+    let parts: Vec<String> = [
+        (Change::Create, "created"),
+        (Change::Replace, "replaced"),
+        (Change::Start, "started"),
+        (Change::Restart, "restarted"),
+        (Change::Remove, "removed"),
+        (Change::Keep, "unchanged"),
+    ]
+    .into_iter()
+    .map(|(change, word)| (changed(change), word))
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, word)| format!("{number} {word}"))
+    .collect();
+    if changed(Change::Keep) == all {
+        return format!("{what} is done in {time}");
+    }
+    format!(
+        "`{}` is running: {} in {time}",
+        board.project,
+        parts.join(", ")
+    )
+}
+
+/// Failures that did not fail the run.
+fn optional(board: &Board, lines: &mut Vec<String>) {
+    lines.extend(
+        board
+            .failures
+            .iter()
+            .filter(|fault| fault.optional)
+            .map(|fault| {
+                format!(
+                    "  not required, and failed: `{}`: {}",
+                    fault.subject,
+                    text::clean(&fault.text)
+                )
+            }),
+    );
+}
+
+/// Why: the cause of the way back, or else what failed.
+fn causes(board: &Board, lines: &mut Vec<String>) {
+    let mut faults = board
+        .failures
+        .iter()
+        .filter(|fault| !fault.optional && !fault.going_back)
+        .peekable();
+    if let (None, Phase::Back(cause)) = (faults.peek(), &board.phase) {
+        lines.push(format!("  because: {cause}"));
+    }
+    lines.extend(faults.map(|fault| {
+        format!(
+            "  because: `{}`: {}",
+            fault.subject,
+            text::clean(&fault.text)
+        )
+    }));
+}
+
+/// What runs after a successful way back.
+fn restored(board: &Board) -> String {
+    let before = |service: &&Standing| service.change != Change::Create;
+    let names = quoted(
+        board
+            .services
+            .iter()
+            .filter(before)
+            .map(|service| service.name.as_str()),
+    );
+    if names.is_empty() {
+        return "nothing, as before".to_owned();
+    }
+    format!("the state before, healthy: {names}")
+}
+
+fn stuck(board: &Board, lines: &mut Vec<String>) {
+    causes(board, lines);
+    lines.extend(
+        board
+            .failures
+            .iter()
+            .filter(|fault| fault.going_back)
+            .map(|fault| {
+                format!(
+                    "  on the way back: `{}`: {}",
+                    fault.subject,
+                    text::clean(&fault.text)
+                )
+            }),
+    );
+    let open = quoted(
+        board
+            .services
+            .iter()
+            .filter(|service| {
+                service.touched && !matches!(service.state, State::Ready | State::Done)
+            })
+            .map(|service| service.name.as_str()),
+    );
+    if !open.is_empty() {
+        lines.push(format!("  not as before: {open}"));
+    }
+    lines.push(format!(
+        "  help: remedy the cause, then run `cimandat up` again; `cimandat -p {0} ps --all` shows \
+         what is there, `cimandat -p {0} logs SERVICE` what it says",
+        board.project
+    ));
+}
+
+fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}

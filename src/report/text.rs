@@ -1,0 +1,214 @@
+//! Text as a terminal sees it: widths, cuts, clean lines, colours, and numbers for people.
+//!
+//! Knows nothing of events. All widths are in columns.
+
+use std::time::Duration;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Columns of a tab stop, as terminals have them.
+const TAB: usize = 8;
+
+/// How many columns a text takes.
+#[must_use]
+pub fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// The text, or as much of its beginning as fits before `…`.
+#[must_use]
+pub fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut used = 1;
+    for character in text.chars() {
+        used += character.width().unwrap_or(0);
+        if used > columns {
+            break;
+        }
+        out.push(character);
+    }
+    if columns > 0 {
+        out.push('…');
+    }
+    out
+}
+
+/// The text with blanks behind it until it takes `columns`; longer ones stay as they are.
+#[must_use]
+pub fn pad(text: &str, columns: usize) -> String {
+    let blanks = columns.saturating_sub(width(text));
+    format!("{text}{}", " ".repeat(blanks))
+}
+
+/// A line of foreign output without what would move the cursor or change colours.
+///
+/// A line that was rewritten in place (`10%\r20%\r`) keeps its last state; tabs become blanks.
+#[must_use]
+pub fn clean(line: &str) -> String {
+    let line = line.trim_end_matches(['\r', '\n']);
+    let line = line.rsplit('\r').next().unwrap_or(line);
+    let mut out = String::with_capacity(line.len());
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' => skip_escape(&mut characters),
+            '\t' => {
+                let blanks = TAB - width(&out) % TAB;
+                out.extend(std::iter::repeat_n(' ', blanks));
+            }
+            other if other.is_control() => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Skips the rest of an escape sequence: CSI up to its final byte, OSC up to its terminator, or
+/// the one character of a short one (ECMA-48, 5.4 and 8.3.89).
+fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    match characters.next() {
+        Some('[') => {
+            for character in characters.by_ref() {
+                if matches!(character, '\u{40}'..='\u{7e}') {
+                    break;
+                }
+            }
+        }
+        Some(']') => {
+            while let Some(character) = characters.next() {
+                if character == '\u{7}' {
+                    break;
+                }
+                if character == '\u{1b}' {
+                    characters.next();
+                    break;
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A duration for people, cut and not rounded: `0.4 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`.
+#[must_use]
+pub fn elapsed(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 100 {
+        return format!("{seconds}.{} s", duration.subsec_millis() / 100);
+    }
+    if seconds < 3600 {
+        return format!("{} min {:02} s", seconds / 60, seconds % 60);
+    }
+    format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60)
+}
+
+/// A duration as a limit is given: `60 s`, `1.5 s`, `250 ms`.
+#[must_use]
+pub fn limit(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        return format!("{} s", duration.as_secs());
+    }
+    if duration.as_secs() == 0 {
+        return format!("{} ms", duration.as_millis());
+    }
+    format!("{} s", duration.as_secs_f64())
+}
+
+/// Bytes for people, in decimal units as registries count them: `812 B`, `4.1 kB`, `12.3 MB`.
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    UNITS.iter().find(|(size, _)| count >= *size).map_or_else(
+        || format!("{count} B"),
+        |(size, unit)| format!("{}.{} {unit}", count / size, count % size * 10 / size),
+    )
+}
+
+/// `1 service`, `2 services`.
+#[must_use]
+pub fn count(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+/// What a colour means. Never the only carrier of that meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// As the terminal has it.
+    Plain,
+    /// It went well.
+    Good,
+    /// It failed.
+    Bad,
+    /// A person should look.
+    Odd,
+    /// It is under way.
+    Busy,
+    /// It matters less.
+    Dim,
+}
+
+/// Whether colours are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paint {
+    /// They are.
+    pub colour: bool,
+}
+
+impl Paint {
+    /// The text in its colour, or as it is. Measure and cut before: colours count as columns.
+    #[must_use]
+    pub fn tone(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Plain => "",
+            Tone::Good => "32",
+            Tone::Bad => "31;1",
+            Tone::Odd => "33",
+            Tone::Busy => "36",
+            Tone::Dim => "2",
+        };
+        if self.colour && !code.is_empty() && !text.is_empty() {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_counts_columns_and_not_characters() {
+        assert_eq!(cut("backend", 7), "backend");
+        assert_eq!(cut("backend", 4), "bac…");
+        assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(cut("日本語", 4), "日…");
+        assert_eq!(cut("backend", 0), "");
+    }
+
+    #[test]
+    fn foreign_lines_cannot_move_the_cursor() {
+        assert_eq!(clean("\u{1b}[31mred\u{1b}[0m \u{1b}[2Aup"), "red up");
+        assert_eq!(clean("10%\r20%\r30%\r\n"), "30%");
+        assert_eq!(clean("a\tb"), "a       b");
+        assert_eq!(clean("\u{1b}]0;title\u{7}text\u{8}"), "text");
+        assert_eq!(clean("\u{1b}]8;;x\u{1b}\\link"), "link");
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(elapsed(Duration::from_millis(1299)), "1.2 s");
+        assert_eq!(elapsed(Duration::from_secs(125)), "2 min 05 s");
+        assert_eq!(elapsed(Duration::from_secs(3725)), "1 h 02 min");
+        assert_eq!(limit(Duration::from_mins(1)), "60 s");
+        assert_eq!(limit(Duration::from_millis(1500)), "1.5 s");
+        assert_eq!(bytes(812), "812 B");
+        assert_eq!(bytes(12_345_678), "12.3 MB");
+        assert_eq!(count(1, "service"), "1 service");
+    }
+}
