@@ -86,6 +86,8 @@ pub struct Query {
     pub networks: BTreeSet<String>,
     /// Volumes that matter though they may bear another label or none, by name on the engine.
     pub volumes: BTreeSet<String>,
+    /// Whether the images that were built for the project are listed too.
+    pub own_images: bool,
 }
 
 /// What a probe brought back.

@@ -3,18 +3,70 @@
 //! Pure. A [`Plan`] is data: steps with their order, each with the reason for it and the way back.
 
 mod action;
+mod change;
+mod deploy;
+mod diff;
+mod down;
+mod draft;
+mod images;
+mod preflight;
+mod prepare;
+mod refusal;
+mod show;
+mod switch;
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::action::{
-    Action, BuildImage, CreateContainer, CreateNetwork, CreateVolume, PullImage, RunHook,
+pub use self::{
+    action::{
+        Action, BuildImage, CreateContainer, CreateNetwork, CreateVolume, PullImage, RunHook,
+    },
+    change::field_changes,
+    deploy::{Deploy, deploy},
+    diff::Decision,
+    down::{Removal, down},
+    images::{image_of, images},
+    refusal::Refusal,
+    show::Shown,
 };
 use crate::{
-    name::{ContainerName, ServiceName},
-    project::{Check, Gate},
+    name::{ContainerName, ImageRef, ServiceName},
+    project::{Check, Gate, PullPolicy},
 };
+
+/// What the one who deploys may choose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Only these services and what they depend on; empty: all.
+    pub services: BTreeSet<ServiceName>,
+    /// Replace what would be kept.
+    pub force_recreate: bool,
+    /// When images are built.
+    pub build: BuildChoice,
+    /// When images are pulled, instead of what the manifest says.
+    pub pull: Option<PullPolicy>,
+    /// How long a container may take to end, in seconds, instead of its own grace period.
+    pub stop_timeout: Option<u64>,
+    /// The images that are built here, by the digest of what they are built from.
+    pub tags: BTreeMap<ServiceName, ImageRef>,
+}
+
+/// When images are built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BuildChoice {
+    /// When what they are built from changed.
+    #[default]
+    Missing,
+    /// Each time.
+    Always,
+    /// Not at all.
+    Never,
+}
 
 /// A step of a plan, by its place in [`Plan::steps`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -45,6 +97,46 @@ pub struct Step {
     /// It waits for the commit: when every other step is done and the whole has settled. From
     /// there nothing goes back, and a failure of such a step is only warned of.
     pub after_commit: bool,
+}
+
+impl Step {
+    /// An action, without needs.
+    #[must_use]
+    pub fn act(action: Action, subject: Subject, reason: Reason) -> Self {
+        Self::new(Work::Act(action), subject, reason)
+    }
+
+    /// A step without needs.
+    #[must_use]
+    pub fn new(work: Work, subject: Subject, reason: Reason) -> Self {
+        let needs = BTreeSet::new();
+        Self {
+            work,
+            subject,
+            reason,
+            needs,
+            optional: false,
+            after_commit: false,
+        }
+    }
+
+    /// The same step, whose failure does not fail the run.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self {
+            optional: true,
+            ..self
+        }
+    }
+
+    /// The same step, after the commit.
+    #[must_use]
+    pub fn after_commit(self) -> Self {
+        Self {
+            after_commit: true,
+            ..self
+        }
+    }
 }
 
 /// What a step does.
@@ -141,4 +233,73 @@ pub struct FieldChange {
     pub from: Option<String>,
     /// The new value; `None`: it is gone.
     pub to: Option<String>,
+}
+
+impl Plan {
+    /// Whether nothing is changed: there may be gates to ask, but no actions.
+    #[must_use]
+    pub fn changes_nothing(&self) -> bool {
+        !self
+            .steps
+            .iter()
+            .any(|step| matches!(step.work, Work::Act(_)))
+    }
+}
+
+impl fmt::Display for Subject {
+    /// As a person calls it: `backend`, `backend 2`, `network edge`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service { name, replica: 1 } => write!(f, "{name}"),
+            Self::Service { name, replica } => write!(f, "{name} {replica}"),
+            Self::Image { name } => write!(f, "image of {name}"),
+            Self::Network { name } => write!(f, "network {name}"),
+            Self::Volume { name } => write!(f, "volume {name}"),
+            Self::Project => f.write_str("project"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    /// A fragment; the single fields of a change are shown apart.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("not there yet"),
+            Self::Stopped => f.write_str("not running"),
+            Self::Changed { changes } if changes.is_empty() => {
+                f.write_str("what it was made from is not recorded")
+            }
+            Self::Changed { changes } => {
+                let plural = if changes.len() == 1 { "" } else { "s" };
+                write!(f, "{} field{plural} changed", changes.len())
+            }
+            Self::InputsChanged => f.write_str("what its image is built from changed"),
+            Self::ImageMoved { from, to } => {
+                write!(f, "image {} → {}", short(from), short(to))
+            }
+            Self::DependencyReplaced { dependency } => write!(f, "`{dependency}` is replaced"),
+            Self::Orphan => f.write_str("not part of the project any more"),
+            Self::Forced => f.write_str("asked for"),
+            Self::Replaced => f.write_str("replaced by a new one"),
+            Self::RolledBack => f.write_str("the deploy failed"),
+            Self::Down => f.write_str("the project is taken down"),
+        }
+    }
+}
+
+/// The first 12 digits of an image's id, as other tools show it.
+fn short(id: &str) -> &str {
+    let digits = id.strip_prefix("sha256:").unwrap_or(id);
+    digits.get(..12).unwrap_or(digits)
+}
+
+impl fmt::Display for FieldChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => write!(f, "{}: {from} → {to}", self.field),
+            (None, Some(to)) => write!(f, "{}: {to} (new)", self.field),
+            (Some(from), None) => write!(f, "{}: {from} (gone)", self.field),
+            (None, None) => write!(f, "{}", self.field),
+        }
+    }
 }

@@ -2,7 +2,10 @@
 
 pub mod label;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +28,9 @@ pub struct State {
     pub volumes: BTreeMap<String, Resource>,
     /// Of the images asked for, those that are there.
     pub images: BTreeMap<ImageRef, ImageFacts>,
+    /// Names of images that were built for the project, where [`crate::engine::Query`] asks for
+    /// them.
+    pub own_images: BTreeSet<ImageRef>,
     /// Containers that are not the project's, as far as they can be in its way.
     pub foreign: BTreeMap<ContainerName, Foreign>,
 }

@@ -1,0 +1,160 @@
+//! The way from what is there to what is wished for, as steps.
+//!
+//! All new containers are made before an old one is touched; each service is then switched at its
+//! own turn; what is old goes only after the commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Decision, Options, Plan, Refusal, diff, preflight,
+    switch::{Assembly, Place},
+};
+use crate::{
+    event::Change,
+    graph::Graph,
+    name::{ContainerName, ServiceName},
+    project::{Project, Service},
+    secret::digest,
+    state::State,
+};
+
+/// A deploy, ready to be shown or carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deploy {
+    /// The number that its containers get.
+    pub generation: u64,
+    /// Nothing of the project was there before.
+    pub first: bool,
+    /// What happens to each container, in dependency order.
+    pub decisions: Vec<Decision>,
+    /// How.
+    pub plan: Plan,
+}
+
+/// Plans a deploy. The images of all services are expected to be on the engine; where one is not,
+/// its service is taken for changed.
+///
+/// # Errors
+/// With everything that is in the way, before anything is touched.
+pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Deploy, Vec<Refusal>> {
+    let graph = Graph::of(project);
+    let order = chosen(project, &graph, options)?;
+    let decisions = diff::decide(project, state, &options.tags, options, &order);
+    let newest = state
+        .containers
+        .values()
+        .map(|container| container.generation)
+        .max();
+    let assembly = Assembly {
+        project,
+        state,
+        options,
+        decisions: &decisions,
+        generation: newest.unwrap_or(0) + 1,
+        names: names(project, state, &decisions, newest.unwrap_or(0) + 1),
+    };
+    let refusals = preflight::refusals(project, state, &decisions);
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let plan = assembly.plan().map_err(|circle| {
+        let among: BTreeSet<String> = circle.iter().map(ToString::to_string).collect();
+        vec![Refusal::Circle {
+            among: among.into_iter().collect::<Vec<_>>().join(", "),
+        }]
+    })?;
+    let first = state.containers.is_empty();
+    Ok(Deploy {
+        generation: assembly.generation,
+        first,
+        decisions,
+        plan,
+    })
+}
+
+/// The services that a deploy is about, in dependency order.
+fn chosen(
+    project: &Project,
+    graph: &Graph,
+    options: &Options,
+) -> Result<Vec<ServiceName>, Vec<Refusal>> {
+    let known = || {
+        project
+            .services
+            .keys()
+            .map(ServiceName::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let unknown: Vec<Refusal> = options
+        .services
+        .iter()
+        .filter(|name| !project.services.contains_key(*name))
+        .map(|name| Refusal::NoService {
+            service: name.to_string(),
+            known: known(),
+        })
+        .collect();
+    if !unknown.is_empty() {
+        return Err(unknown);
+    }
+    let order = graph.order().map_err(|circle| {
+        let among: Vec<String> = circle.iter().map(ToString::to_string).collect();
+        vec![Refusal::Circle {
+            among: among.join(", "),
+        }]
+    })?;
+    if options.services.is_empty() {
+        return Ok(order);
+    }
+    let wanted = graph.with_dependencies(&options.services);
+    Ok(order
+        .into_iter()
+        .filter(|name| wanted.contains(name))
+        .collect())
+}
+
+/// The name of a service's container when nothing stands in its place.
+pub(super) fn final_name(project: &Project, service: &Service, replica: u32) -> ContainerName {
+    let name = service
+        .container_name
+        .clone()
+        .unwrap_or_else(|| format!("{}-{}-{replica}", project.name, service.name));
+    // Both parts have been checked where they entered, so that only the length can be too much.
+    ContainerName::new(name.clone()).unwrap_or_else(|_| shortened(&name))
+}
+
+fn shortened(name: &str) -> ContainerName {
+    let kept: String = name.chars().take(120).collect();
+    let name = format!("{kept}-{}", digest(name.as_bytes()));
+    ContainerName::new(name).unwrap_or_else(|_| unreachable!("a prefix of a checked name is one"))
+}
+
+/// The name under which each container runs while the deploy lasts.
+fn names(
+    project: &Project,
+    state: &State,
+    decisions: &[Decision],
+    generation: u64,
+) -> BTreeMap<Place, ContainerName> {
+    let mut names = BTreeMap::new();
+    for decision in decisions
+        .iter()
+        .filter(|decision| decision.change != Change::Remove)
+    {
+        let Some(service) = project.services.get(&decision.service) else {
+            continue;
+        };
+        let last = final_name(project, service, decision.replica);
+        let name = match (&decision.current, decision.change) {
+            (Some(current), Change::Keep | Change::Start | Change::Restart) => current.clone(),
+            _ if state.containers.contains_key(&last) => {
+                let name = format!("{last}.g{generation}");
+                ContainerName::new(name.clone()).unwrap_or_else(|_| shortened(&name))
+            }
+            _ => last,
+        };
+        names.insert((decision.service.clone(), decision.replica), name);
+    }
+    names
+}

@@ -1,0 +1,211 @@
+//! What happens to each container, and why: the wish against what is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Options, Reason, change::field_changes, image_of};
+use crate::{
+    event::Change,
+    name::{ContainerName, ImageRef, ServiceName},
+    project::{Kind, NetworkMode, Project, Service},
+    state::{Container, State},
+};
+
+/// What happens to one container of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The service or job.
+    pub service: ServiceName,
+    /// Counted from 1.
+    pub replica: u32,
+    /// What happens.
+    pub change: Change,
+    /// Why; `None` when nothing happens.
+    pub reason: Option<Reason>,
+    /// The container that is there now.
+    pub current: Option<ContainerName>,
+}
+
+/// Decides for every container of the chosen services, in dependency order, and for those that
+/// are not part of the project any more.
+pub(super) fn decide(
+    project: &Project,
+    state: &State,
+    tags: &BTreeMap<ServiceName, ImageRef>,
+    options: &Options,
+    order: &[ServiceName],
+) -> Vec<Decision> {
+    let mut decisions = Vec::new();
+    let mut replaced: BTreeSet<&ServiceName> = BTreeSet::new();
+    let mut used: BTreeSet<&ContainerName> = BTreeSet::new();
+    for service in order.iter().filter_map(|name| project.services.get(name)) {
+        for replica in 1..=service.replicas {
+            let current = current(state, &service.name, replica);
+            used.extend(current.map(|(name, _)| name));
+            let facts = Facts {
+                project,
+                state,
+                tags,
+                options,
+                replaced: &replaced,
+            };
+            let (change, reason) = facts.decide(service, current.map(|(_, container)| container));
+            if matches!(change, Change::Replace | Change::Restart) {
+                replaced.insert(&service.name);
+            }
+            decisions.push(Decision {
+                service: service.name.clone(),
+                replica,
+                change,
+                reason,
+                current: current.map(|(name, _)| name.clone()),
+            });
+        }
+    }
+    decisions.extend(leftovers(project, state, options, &used));
+    decisions
+}
+
+/// Of several containers of one replica (an interrupted run leaves them) the one that runs, else
+/// the newest.
+fn current<'a>(
+    state: &'a State,
+    service: &ServiceName,
+    replica: u32,
+) -> Option<(&'a ContainerName, &'a Container)> {
+    state
+        .containers
+        .iter()
+        .filter(|(_, container)| container.service == *service && container.replica == replica)
+        .max_by_key(|(_, container)| (container.condition.status.is_up(), container.generation))
+}
+
+fn leftovers<'a>(
+    project: &'a Project,
+    state: &'a State,
+    options: &'a Options,
+    used: &'a BTreeSet<&ContainerName>,
+) -> impl Iterator<Item = Decision> + 'a {
+    state
+        .containers
+        .iter()
+        .filter(|(name, container)| {
+            // Naming services leaves all others alone, also those that are gone from the manifest.
+            let in_scope = options.services.is_empty()
+                || (options.services.contains(&container.service)
+                    && project.services.contains_key(&container.service));
+            in_scope && !used.contains(name)
+        })
+        .map(|(name, container)| Decision {
+            service: container.service.clone(),
+            replica: container.replica,
+            change: Change::Remove,
+            reason: Some(Reason::Orphan),
+            current: Some(name.clone()),
+        })
+}
+
+struct Facts<'a> {
+    project: &'a Project,
+    state: &'a State,
+    tags: &'a BTreeMap<ServiceName, ImageRef>,
+    options: &'a Options,
+    replaced: &'a BTreeSet<&'a ServiceName>,
+}
+
+impl Facts<'_> {
+    fn decide(&self, service: &Service, current: Option<&Container>) -> (Change, Option<Reason>) {
+        let Some(current) = current else {
+            return (Change::Create, Some(Reason::Missing));
+        };
+        if let Some(reason) = self.reason_to_replace(service, current) {
+            return (Change::Replace, Some(reason));
+        }
+        let done = current.condition.exit_code == Some(0);
+        match service.kind {
+            // A job that has done its work is not done again.
+            Kind::Job { .. } if !current.condition.status.is_up() && done => (Change::Keep, None),
+            Kind::Job { .. } => (Change::Replace, Some(Reason::Stopped)),
+            Kind::Service if !current.condition.status.is_up() => {
+                (Change::Start, Some(Reason::Stopped))
+            }
+            Kind::Service => match self.restarted_by(service) {
+                Some(dependency) => (
+                    Change::Restart,
+                    Some(Reason::DependencyReplaced { dependency }),
+                ),
+                None => (Change::Keep, None),
+            },
+        }
+    }
+
+    fn reason_to_replace(&self, service: &Service, current: &Container) -> Option<Reason> {
+        let named =
+            self.options.services.is_empty() || self.options.services.contains(&service.name);
+        if self.options.force_recreate && named {
+            return Some(Reason::Forced);
+        }
+        let wished = serde_json::to_value(&service.container).unwrap_or_default();
+        let recorded = current.record.as_ref().map(|record| &record.spec);
+        let changes = recorded
+            .map(|recorded| field_changes(recorded, &wished))
+            .unwrap_or_default();
+        if recorded.is_none() || !changes.is_empty() {
+            return Some(Reason::Changed { changes });
+        }
+        if let Some(reason) = self.image_reason(service, current) {
+            return Some(reason);
+        }
+        // Whoever shares a namespace or the mounts of a container cannot outlive it.
+        let dependency = shared(service)
+            .into_iter()
+            .find(|peer| self.replaced.contains(peer))?;
+        Some(Reason::DependencyReplaced { dependency })
+    }
+
+    fn image_reason(&self, service: &Service, current: &Container) -> Option<Reason> {
+        let image = image_of(self.project, self.tags, service);
+        match image
+            .as_ref()
+            .and_then(|image| self.state.images.get(image))
+        {
+            Some(facts) if facts.id == current.image => None,
+            Some(facts) => Some(Reason::ImageMoved {
+                from: current.image.clone(),
+                to: facts.id.clone(),
+            }),
+            None => Some(Reason::InputsChanged),
+        }
+    }
+
+    fn restarted_by(&self, service: &Service) -> Option<ServiceName> {
+        service
+            .depends_on
+            .iter()
+            .find(|(name, dependency)| dependency.restart && self.replaced.contains(name))
+            .map(|(name, _)| name.clone())
+    }
+}
+
+/// The services whose namespaces or mounts a service shares.
+pub(super) fn shared(service: &Service) -> BTreeSet<ServiceName> {
+    let spec = &service.container;
+    let mut peers = BTreeSet::new();
+    if let NetworkMode::Service(peer) = &spec.network {
+        peers.insert(peer.clone());
+    }
+    let named = [&spec.pid, &spec.ipc]
+        .into_iter()
+        .flatten()
+        .filter_map(|mode| mode.strip_prefix("service:"))
+        .chain(
+            spec.volumes_from
+                .iter()
+                .filter(|from| !from.starts_with("container:"))
+                .map(|from| {
+                    from.split_once(':')
+                        .map_or(from.as_str(), |(service, _)| service)
+                }),
+        );
+    peers.extend(named.filter_map(|name| ServiceName::new(name).ok()));
+    peers
+}

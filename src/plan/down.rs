@@ -1,0 +1,108 @@
+//! The way to nothing: what bears the project's label goes, dependents before dependencies.
+//!
+//! Needs no manifest: what is there says itself what it waited for.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    Action, Plan, Reason, Step, Subject,
+    draft::{Draft, Key},
+};
+use crate::{
+    name::{ContainerName, ImageRef, ServiceName},
+    state::{Container, State},
+};
+
+/// What is to go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removal {
+    /// Only these services' containers; empty: everything.
+    pub services: BTreeSet<ServiceName>,
+    /// Named volumes, and what they hold, too.
+    pub volumes: bool,
+    /// The images that were built for the project too.
+    pub images: bool,
+    /// How long a container may take to end, instead of its own grace period.
+    pub timeout: Option<Duration>,
+}
+
+/// Plans the removal of what is there.
+#[must_use]
+pub fn down(project: &str, state: &State, removal: &Removal) -> Plan {
+    let mut draft = Draft::default();
+    let going: Vec<(&ContainerName, &Container)> = state
+        .containers
+        .iter()
+        .filter(|(_, it)| removal.services.is_empty() || removal.services.contains(&it.service))
+        .collect();
+    for (name, container) in &going {
+        let subject = Subject::Service {
+            name: container.service.clone(),
+            replica: container.replica,
+        };
+        if container.condition.status.is_up() {
+            let dependents = going
+                .iter()
+                .filter(|(_, other)| waits_for(other, &container.service))
+                .map(|(other, _)| Key::Stop((*other).clone()));
+            let action = Action::StopContainer {
+                container: (*name).clone(),
+                grace: removal.timeout,
+            };
+            let key = Key::Stop((*name).clone());
+            let step = Step::act(action, subject.clone(), Reason::Down);
+            draft.add(key, step, dependents);
+        }
+        let action = Action::RemoveContainer((*name).clone());
+        let needs = [Key::Stop((*name).clone())];
+        let step = Step::act(action, subject, Reason::Down);
+        draft.add(Key::Remove((*name).clone()), step, needs);
+    }
+    if removal.services.is_empty() {
+        let gone: Vec<Key> = going
+            .iter()
+            .map(|(name, _)| Key::Remove((*name).clone()))
+            .collect();
+        resources(project, state, removal, &gone, &mut draft);
+    }
+    // Containers that waited for each other cannot have been made by us; then order is nothing.
+    draft.finish().unwrap_or_default()
+}
+
+fn waits_for(container: &Container, service: &ServiceName) -> bool {
+    container
+        .record
+        .as_ref()
+        .is_some_and(|record| record.depends_on.contains_key(service))
+        && container.service != *service
+}
+
+fn resources(project: &str, state: &State, removal: &Removal, gone: &[Key], draft: &mut Draft) {
+    for (name, network) in &state.networks {
+        if network.project.as_deref() == Some(project) {
+            let shown = network.name.clone().unwrap_or_else(|| name.clone());
+            let action = Action::RemoveNetwork(name.clone());
+            let subject = Subject::Network { name: shown };
+            let step = Step::act(action, subject, Reason::Down);
+            draft.add(Key::Network(name.clone()), step, gone.to_vec());
+        }
+    }
+    for (name, volume) in state.volumes.iter().filter(|_| removal.volumes) {
+        if volume.project.as_deref() == Some(project) {
+            let shown = volume.name.clone().unwrap_or_else(|| name.clone());
+            let action = Action::RemoveVolume(name.clone());
+            let subject = Subject::Volume { name: shown };
+            let step = Step::act(action, subject, Reason::Down);
+            draft.add(Key::Volume(name.clone()), step, gone.to_vec());
+        }
+    }
+    for image in state.own_images.iter().filter(|_| removal.images) {
+        let action = Action::RemoveImage(ImageRef::clone(image));
+        let key = Key::Image(image.to_string());
+        draft.add(
+            key,
+            Step::act(action, Subject::Project, Reason::Down),
+            gone.to_vec(),
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! A plan in the making: steps under keys, so that they can be named before they are numbered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Plan, Step, StepId, Subject, Work};
+use crate::{graph, name::ContainerName};
+
+/// By what a step is known while a plan is made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    Image(String),
+    Network(String),
+    Volume(String),
+    Create(ContainerName),
+    PreStop(ContainerName, usize),
+    Stop(ContainerName),
+    Start(ContainerName),
+    Gate(ContainerName),
+    PostStart(ContainerName, usize),
+    Verify(usize),
+    Remove(ContainerName),
+    Rename(ContainerName),
+    Policy(ContainerName),
+}
+
+struct Entry {
+    step: Step,
+    needs: BTreeSet<Key>,
+}
+
+/// Steps by key, in the order in which they were added.
+#[derive(Default)]
+pub(super) struct Draft {
+    entries: Vec<Entry>,
+    places: BTreeMap<Key, usize>,
+}
+
+impl Draft {
+    /// Adds a step, unless there is one under its key.
+    pub fn add(&mut self, key: Key, step: Step, needs: impl IntoIterator<Item = Key>) {
+        if self.places.contains_key(&key) {
+            return;
+        }
+        self.places.insert(key, self.entries.len());
+        self.entries.push(Entry {
+            step,
+            needs: needs.into_iter().collect(),
+        });
+    }
+
+    /// Whether there is a step under this key.
+    pub fn has(&self, key: &Key) -> bool {
+        self.places.contains_key(key)
+    }
+
+    /// Whether nothing is changed so far.
+    pub fn is_empty_of_actions(&self) -> bool {
+        !self
+            .entries
+            .iter()
+            .any(|entry| matches!(entry.step.work, Work::Act(_)))
+    }
+
+    /// Lets a step wait for one more, where both exist.
+    pub fn needs(&mut self, key: &Key, need: Key) {
+        if let Some(place) = self.places.get(key) {
+            self.entries[*place].needs.insert(need);
+        }
+    }
+
+    /// Numbers the steps so that each comes after what it needs; needs without a step fall away.
+    ///
+    /// # Errors
+    /// With the objects of steps that wait for each other in a circle.
+    pub fn finish(self) -> Result<Plan, Vec<Subject>> {
+        let needs: Vec<BTreeSet<usize>> = self
+            .entries
+            .iter()
+            .map(|entry| {
+                entry
+                    .needs
+                    .iter()
+                    .filter_map(|key| self.places.get(key))
+                    .copied()
+                    .collect()
+            })
+            .collect();
+        let order = graph::sort_by_needs(&needs).map_err(|stuck| {
+            stuck
+                .into_iter()
+                .map(|place| self.entries[place].step.subject.clone())
+                .collect::<Vec<_>>()
+        })?;
+        let mut number = vec![StepId(0); order.len()];
+        for (index, place) in order.iter().enumerate() {
+            number[*place] = StepId(index);
+        }
+        let mut steps: Vec<Option<Step>> = self.entries.into_iter().map(|e| Some(e.step)).collect();
+        let steps = order
+            .into_iter()
+            .filter_map(|place| {
+                let mut step = steps[place].take()?;
+                step.needs = needs[place].iter().map(|need| number[*need]).collect();
+                Some(step)
+            })
+            .collect();
+        Ok(Plan { steps })
+    }
+}

@@ -1,0 +1,134 @@
+//! Where the images come from: what is built and pulled before anything else is decided.
+//!
+//! Images are a stage of their own: only when they are there is it known whether a name means
+//! another image now, and until then nothing of the project has been touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Action, BuildChoice, BuildImage, Options, Plan, PullImage, Reason, Refusal, Step, Subject,
+    draft::{Draft, Key},
+};
+use crate::{
+    name::{ImageRef, ServiceName},
+    project::{Build, ImageSource, Project, PullPolicy, Service},
+    state::State,
+};
+
+/// The image that a service runs; `None` when the service that it borrows from is not enabled.
+#[must_use]
+pub fn image_of(
+    project: &Project,
+    tags: &BTreeMap<ServiceName, ImageRef>,
+    service: &Service,
+) -> Option<ImageRef> {
+    match &service.image {
+        ImageSource::Reference(image) => Some(image.clone()),
+        ImageSource::Build(_) => tags.get(&service.name).cloned(),
+        ImageSource::Of(other) => image_of(project, tags, project.services.get(other)?),
+    }
+}
+
+/// The images that must be built or pulled for these services.
+///
+/// # Errors
+/// With every image that is missing and must not be fetched.
+pub fn images(
+    project: &Project,
+    state: &State,
+    options: &Options,
+    services: &BTreeSet<ServiceName>,
+) -> Result<Plan, Vec<Refusal>> {
+    let mut draft = Draft::default();
+    let mut refusals = Vec::new();
+    let sources: BTreeMap<&ServiceName, &Service> = services
+        .iter()
+        .filter_map(|name| source(project, project.services.get(name)?))
+        .map(|service| (&service.name, service))
+        .collect();
+    for service in sources.into_values() {
+        let Some(image) = image_of(project, &options.tags, service) else {
+            continue;
+        };
+        let key = Key::Image(image.to_string());
+        let subject = Subject::Image {
+            name: service.name.clone(),
+        };
+        let present = state.images.contains_key(&image);
+        let wanted = match &service.image {
+            ImageSource::Build(build) => build_reason(service, options, present)
+                .map(|why| why.map(|why| (build_action(project, service, build, image), why))),
+            _ => pull_reason(service, options, present, &image)
+                .map(|why| why.map(|why| (pull_action(service, image), why))),
+        };
+        match wanted {
+            Ok(Some((action, why))) => draft.add(key, Step::act(action, subject, why), []),
+            Ok(None) => {}
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    // Images do not wait for each other, so that there is no circle to be told of.
+    draft.finish().map_err(|_| Vec::new())
+}
+
+fn build_reason(
+    service: &Service,
+    options: &Options,
+    present: bool,
+) -> Result<Option<Reason>, Refusal> {
+    match (options.build, present) {
+        (BuildChoice::Always, _) => Ok(Some(Reason::Forced)),
+        (BuildChoice::Missing, false) => Ok(Some(Reason::InputsChanged)),
+        (BuildChoice::Never, false) => Err(Refusal::NotBuilt {
+            service: service.name.clone(),
+        }),
+        (_, true) => Ok(None),
+    }
+}
+
+fn build_action(project: &Project, service: &Service, build: &Build, image: ImageRef) -> Action {
+    let mut tags = vec![image];
+    tags.extend(build.tags.iter().cloned());
+    Action::BuildImage(Box::new(BuildImage {
+        project: project.name.clone(),
+        service: service.name.clone(),
+        build: build.clone(),
+        platform: service.platform.clone(),
+        tags,
+    }))
+}
+
+fn pull_reason(
+    service: &Service,
+    options: &Options,
+    present: bool,
+    image: &ImageRef,
+) -> Result<Option<Reason>, Refusal> {
+    match (options.pull.unwrap_or(service.pull), present) {
+        (PullPolicy::Always, _) => Ok(Some(Reason::Forced)),
+        (PullPolicy::Missing, false) => Ok(Some(Reason::Missing)),
+        (PullPolicy::Never, false) => Err(Refusal::NoImage {
+            service: service.name.clone(),
+            image: image.clone(),
+        }),
+        (_, true) => Ok(None),
+    }
+}
+
+fn pull_action(service: &Service, image: ImageRef) -> Action {
+    Action::PullImage(PullImage {
+        image,
+        platform: service.platform.clone(),
+    })
+}
+
+/// The service whose own image a service runs.
+fn source<'a>(project: &'a Project, service: &'a Service) -> Option<&'a Service> {
+    match &service.image {
+        ImageSource::Of(other) => source(project, project.services.get(other)?),
+        _ => Some(service),
+    }
+}

@@ -1,0 +1,186 @@
+//! What a deploy makes before it touches anything that runs: networks, volumes, containers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Action, CreateContainer, CreateNetwork, CreateVolume, Reason, Step, Subject, diff,
+    draft::{Draft, Key},
+    image_of,
+    switch::{Assembly, Turn, makes},
+};
+use crate::{
+    name::{ContainerName, NetworkName, ServiceName, VolumeName},
+    project::{MountKind, NetworkMode, Project, Service},
+    secret::digest,
+    state::{Record, label},
+};
+
+impl Assembly<'_> {
+    /// Networks and volumes that the containers to be made need and that are not there.
+    pub fn resources(&self, draft: &mut Draft) {
+        let made = self
+            .decisions
+            .iter()
+            .filter(|decision| makes(decision.change));
+        for service in made.filter_map(|decision| self.project.services.get(&decision.service)) {
+            for name in networks_of(service) {
+                let Some(network) = self.project.networks.get(name) else {
+                    continue;
+                };
+                if network.external || self.state.networks.contains_key(&network.engine_name) {
+                    continue;
+                }
+                let create = CreateNetwork {
+                    project: self.project.name.clone(),
+                    name: name.clone(),
+                    network: network.clone(),
+                    definition: definition(network),
+                };
+                let subject = Subject::Network {
+                    name: name.to_string(),
+                };
+                let step = Step::act(
+                    Action::CreateNetwork(Box::new(create)),
+                    subject,
+                    Reason::Missing,
+                );
+                let key = Key::Network(network.engine_name.clone());
+                draft.add(key, step, []);
+            }
+            for name in volumes_of(service) {
+                let Some(volume) = self.project.volumes.get(name) else {
+                    continue;
+                };
+                if volume.external || self.state.volumes.contains_key(&volume.engine_name) {
+                    continue;
+                }
+                let create = CreateVolume {
+                    project: self.project.name.clone(),
+                    name: name.clone(),
+                    volume: volume.clone(),
+                    definition: definition(volume),
+                };
+                let subject = Subject::Volume {
+                    name: name.to_string(),
+                };
+                let step = Step::act(
+                    Action::CreateVolume(Box::new(create)),
+                    subject,
+                    Reason::Missing,
+                );
+                let key = Key::Volume(volume.engine_name.clone());
+                draft.add(key, step, []);
+            }
+        }
+    }
+
+    pub fn create(&self, draft: &mut Draft, turn: &Turn<'_>) {
+        if !makes(turn.decision.change) {
+            return;
+        }
+        let project = self.project;
+        let networks = networks_of(turn.service)
+            .filter_map(|name| Some((name, project.networks.get(name)?)))
+            .map(|(name, network)| (name.clone(), network.engine_name.clone()));
+        let volumes = volumes_of(turn.service)
+            .filter_map(|name| project.volumes.get(name))
+            .map(|volume| Key::Volume(volume.engine_name.clone()));
+        let peers: BTreeMap<ServiceName, ContainerName> = diff::shared(turn.service)
+            .into_iter()
+            .filter_map(|peer| Some((peer.clone(), self.names.get(&(peer, 1))?.clone())))
+            .collect();
+        let Some(image) = image_of(project, &self.options.tags, turn.service) else {
+            return;
+        };
+        let create = CreateContainer {
+            project: project.name.clone(),
+            name: turn.name.clone(),
+            service: turn.service.name.clone(),
+            replica: turn.decision.replica,
+            generation: self.generation,
+            platform: turn.service.platform.clone(),
+            spec: turn.service.container.clone(),
+            networks: networks.clone().collect(),
+            peers: peers.clone(),
+            carried: self.carried(turn),
+            record: record(turn.service, image.as_str()),
+            labels: labels(project),
+            image,
+        };
+        let needs: Vec<Key> = networks
+            .map(|(_, name)| Key::Network(name))
+            .chain(volumes)
+            .chain(peers.into_values().map(Key::Create))
+            .collect();
+        let action = Action::CreateContainer(Box::new(create));
+        let key = Key::Create(turn.name.clone());
+        draft.add(key, turn.act(action), needs);
+    }
+
+    /// The anonymous volumes of the container that is replaced, by target.
+    fn carried(&self, turn: &Turn<'_>) -> BTreeMap<String, String> {
+        let folders: BTreeSet<&str> = turn
+            .service
+            .container
+            .files
+            .iter()
+            .map(|set| set.folder.as_str())
+            .collect();
+        self.current(turn)
+            .into_iter()
+            .flat_map(|current| &current.volumes)
+            .filter(|(target, volume)| volume.anonymous && !folders.contains(target.as_str()))
+            .map(|(target, volume)| (target.clone(), volume.name.clone()))
+            .collect()
+    }
+}
+
+pub(super) fn networks_of(service: &Service) -> impl Iterator<Item = &NetworkName> + Clone {
+    match &service.container.network {
+        NetworkMode::Networks(networks) => Some(networks.keys()),
+        _ => None,
+    }
+    .into_iter()
+    .flatten()
+}
+
+pub(super) fn volumes_of(service: &Service) -> impl Iterator<Item = &VolumeName> + Clone {
+    service
+        .container
+        .mounts
+        .iter()
+        .filter_map(|mount| match &mount.kind {
+            MountKind::Volume { volume, .. } => Some(volume),
+            _ => None,
+        })
+}
+
+/// Digest of a definition, for the label by which a change is seen.
+pub(super) fn definition(thing: &impl serde::Serialize) -> String {
+    digest(serde_json::to_string(thing).unwrap_or_default().as_bytes())
+}
+
+fn record(service: &Service, image: &str) -> Record {
+    Record {
+        kind: service.kind,
+        spec: serde_json::to_value(&service.container).unwrap_or_default(),
+        image: image.to_owned(),
+        depends_on: service.depends_on.clone(),
+        ready: service.ready.clone(),
+    }
+}
+
+fn labels(project: &Project) -> BTreeMap<String, String> {
+    let files: Vec<String> = project
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    BTreeMap::from([
+        (label::COMPOSE_FILES.to_owned(), files.join(",")),
+        (
+            label::COMPOSE_DIRECTORY.to_owned(),
+            project.directory.display().to_string(),
+        ),
+    ])
+}

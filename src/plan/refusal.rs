@@ -1,0 +1,140 @@
+//! Why a plan is refused before anything is touched.
+
+use thiserror::Error;
+
+use crate::name::{ImageRef, ServiceName};
+
+/// One reason; all that are found are told at once.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// A container of this name is not ours.
+    #[error("container `{name}`, which `{service}` needs, belongs to {owner}")]
+    ForeignContainer {
+        /// Whose container it would be.
+        service: ServiceName,
+        /// The name.
+        name: String,
+        /// A project, or somebody unknown.
+        owner: String,
+    },
+    /// A network of this name is not ours.
+    #[error("network `{name}` exists already and belongs to {owner}")]
+    ForeignNetwork {
+        /// The name on the engine.
+        name: String,
+        /// A project, or somebody unknown.
+        owner: String,
+    },
+    /// A volume of this name is not ours.
+    #[error("volume `{name}` exists already and belongs to {owner}")]
+    ForeignVolume {
+        /// The name on the engine.
+        name: String,
+        /// A project, or somebody unknown.
+        owner: String,
+    },
+    /// An external network is not there.
+    #[error("external network `{name}` does not exist")]
+    NoNetwork {
+        /// The name on the engine.
+        name: String,
+    },
+    /// An external volume is not there.
+    #[error("external volume `{name}` does not exist")]
+    NoVolume {
+        /// The name on the engine.
+        name: String,
+    },
+    /// A network's definition changed while containers are attached to it.
+    #[error("the definition of network `{name}` changed, and containers are attached to it")]
+    NetworkChanged {
+        /// The name on the engine.
+        name: String,
+    },
+    /// A volume's definition changed.
+    #[error("the definition of volume `{name}` changed, and a volume cannot be changed in place")]
+    VolumeChanged {
+        /// The name on the engine.
+        name: String,
+    },
+    /// A port of the host is held by a container that is not the project's.
+    #[error(
+        "port {port} of this host, which `{service}` publishes, is held by container `{holder}`"
+    )]
+    PortHeld {
+        /// Who wants it.
+        service: ServiceName,
+        /// Which.
+        port: u16,
+        /// Who has it.
+        holder: String,
+    },
+    /// An image that must not be pulled is not there.
+    #[error("image `{image}` of `{service}` is not on the engine, and must not be pulled")]
+    NoImage {
+        /// Who wants it.
+        service: ServiceName,
+        /// Which.
+        image: ImageRef,
+    },
+    /// An image that must not be built is not there.
+    #[error(
+        "the image of `{service}` was not built yet from what is there now, and must not be built"
+    )]
+    NotBuilt {
+        /// Who wants it.
+        service: ServiceName,
+    },
+    /// A service that was named is not in the project.
+    #[error("there is no service `{service}` in this project")]
+    NoService {
+        /// As it was named.
+        service: String,
+        /// Those that are.
+        known: String,
+    },
+    /// Steps wait for each other.
+    #[error("these wait for each other: {among}")]
+    Circle {
+        /// Services and resources.
+        among: String,
+    },
+}
+
+impl Refusal {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::ForeignContainer { .. } => {
+                "remove or rename that container, or give this project another name (`-p NAME`)"
+                    .to_owned()
+            }
+            Self::ForeignNetwork { .. } | Self::ForeignVolume { .. } => {
+                "declare it `external=#true` to use it as it is, or give it another `name=`"
+                    .to_owned()
+            }
+            Self::NoNetwork { name } => format!("make it with `docker network create {name}`"),
+            Self::NoVolume { name } => format!("make it with `docker volume create {name}`"),
+            Self::NetworkChanged { .. } => {
+                "run `cimandat down`, which keeps volumes, and `cimandat up` again".to_owned()
+            }
+            Self::VolumeChanged { .. } => {
+                "give the volume another name and move its data, or take the change back".to_owned()
+            }
+            Self::PortHeld { holder, .. } => {
+                format!("stop it (`docker stop {holder}`), or publish another port")
+            }
+            Self::NoImage { image, .. } => {
+                format!(
+                    "load it (`docker load`), pull it (`docker pull {image}`), or set `pull \"missing\"`"
+                )
+            }
+            Self::NotBuilt { .. } => "leave out `--no-build`".to_owned(),
+            Self::NoService { known, .. } => format!("its services are {known}"),
+            Self::Circle { .. } => {
+                "give up one of the dependencies, or move the ports in two steps".to_owned()
+            }
+        }
+    }
+}

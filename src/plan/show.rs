@@ -1,0 +1,255 @@
+//! A plan as a person or a program reads it: what would happen, to whom, and why.
+//!
+//! Makes text only. What is printed comes from [`Shown`], so that text and JSON say the same.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use serde::Serialize;
+
+use super::{Action, Deploy, Plan, Reason, Work};
+use crate::{
+    event::Change,
+    name::{ProjectName, ServiceName},
+    project::Project,
+};
+
+/// A plan for people and programs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Shown {
+    /// Version of this form; raised when a field changes its meaning or goes away.
+    pub version: u32,
+    /// The project.
+    pub project: ProjectName,
+    /// The number of the generation that would come to be.
+    pub generation: u64,
+    /// Whether anything would change.
+    pub changes: bool,
+    /// Images that would be built or pulled first.
+    pub images: Vec<ShownImage>,
+    /// Networks and volumes that would be made.
+    pub resources: Vec<String>,
+    /// Every container, in dependency order.
+    pub containers: Vec<ShownContainer>,
+    /// Services that would not answer for a while, in the order in which they stop.
+    pub interrupted: Vec<ServiceName>,
+    /// All actions in an order in which they could be done one by one.
+    pub steps: Vec<ShownStep>,
+}
+
+/// An image that would be built or pulled.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShownImage {
+    /// `building image`, `pulling image`.
+    pub verb: String,
+    /// Its name.
+    pub image: String,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What would happen to a container.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShownContainer {
+    /// Its service.
+    pub service: ServiceName,
+    /// Counted from 1.
+    pub replica: u32,
+    /// What.
+    pub change: Change,
+    /// Why; absent when nothing happens.
+    pub reason: Option<Reason>,
+}
+
+/// One action.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShownStep {
+    /// `creating container`.
+    pub verb: String,
+    /// On the engine.
+    pub object: String,
+    /// Places in this list of what must be done first.
+    pub needs: Vec<usize>,
+    /// It waits until everything new is proven.
+    pub after_commit: bool,
+}
+
+impl Shown {
+    /// Puts a deploy and the images before it into a form to show.
+    #[must_use]
+    pub fn new(project: &Project, images: &Plan, deploy: &Deploy) -> Self {
+        let act = |plan: &'_ Plan| -> Vec<(Action, Reason)> {
+            plan.steps
+                .iter()
+                .filter_map(|step| match &step.work {
+                    Work::Act(action) => Some((action.clone(), step.reason.clone())),
+                    Work::Gate { .. } | Work::Verify(_) => None,
+                })
+                .collect()
+        };
+        let images: Vec<ShownImage> = act(images)
+            .into_iter()
+            .map(|(action, reason)| ShownImage {
+                verb: action.verb().to_owned(),
+                image: action.object().to_owned(),
+                reason,
+            })
+            .collect();
+        let resources = act(&deploy.plan)
+            .into_iter()
+            .filter_map(|(action, _)| match &action {
+                Action::CreateNetwork(it) => Some(format!("network {}", it.network.engine_name)),
+                Action::CreateVolume(it) => Some(format!("volume {}", it.volume.engine_name)),
+                _ => None,
+            })
+            .collect();
+        let containers = deploy
+            .decisions
+            .iter()
+            .map(|decision| ShownContainer {
+                service: decision.service.clone(),
+                replica: decision.replica,
+                change: decision.change,
+                reason: decision.reason.clone(),
+            })
+            .collect();
+        Self {
+            version: 1,
+            project: project.name.clone(),
+            generation: deploy.generation,
+            changes: !images.is_empty() || !deploy.plan.changes_nothing(),
+            images,
+            resources,
+            containers,
+            interrupted: interrupted(deploy),
+            steps: steps(&deploy.plan),
+        }
+    }
+
+    /// For a person.
+    #[must_use]
+    pub fn text(&self) -> String {
+        if !self.changes {
+            return format!(
+                "{}: nothing to do, all is as the manifest says\n",
+                self.project
+            );
+        }
+        let mut text = format!("{}: {}\n", self.project, self.counts());
+        for image in &self.images {
+            let _ = writeln!(text, "  + {} {}: {}", image.verb, image.image, image.reason);
+        }
+        for resource in &self.resources {
+            let _ = writeln!(text, "  + {resource}");
+        }
+        let width = self
+            .containers
+            .iter()
+            .map(|it| it.label().len())
+            .max()
+            .unwrap_or(0);
+        for container in &self.containers {
+            let (sign, word) = look(container.change);
+            let _ = write!(text, "  {sign} {:width$}  {word}", container.label());
+            if let Some(reason) = &container.reason {
+                let _ = write!(text, ": {reason}");
+            }
+            text.push('\n');
+            if let Some(Reason::Changed { changes }) = &container.reason {
+                for change in changes {
+                    let _ = writeln!(text, "      {change}");
+                }
+            }
+        }
+        if !self.interrupted.is_empty() {
+            let names: Vec<&str> = self.interrupted.iter().map(ServiceName::as_str).collect();
+            let _ = writeln!(
+                text,
+                "not answering while replaced: {}; each comes back at its own turn",
+                names.join(", ")
+            );
+        }
+        text
+    }
+
+    fn counts(&self) -> String {
+        let count = |change| {
+            self.containers
+                .iter()
+                .filter(|it| it.change == change)
+                .count()
+        };
+        let mut parts = Vec::new();
+        for (number, word) in [
+            (count(Change::Create), "to create"),
+            (count(Change::Replace), "to replace"),
+            (count(Change::Start), "to start"),
+            (count(Change::Restart), "to restart"),
+            (count(Change::Remove), "to remove"),
+            (count(Change::Keep), "unchanged"),
+        ] {
+            if number > 0 {
+                parts.push(format!("{number} {word}"));
+            }
+        }
+        parts.join(", ")
+    }
+}
+
+impl ShownContainer {
+    fn label(&self) -> String {
+        if self.replica == 1 {
+            self.service.to_string()
+        } else {
+            format!("{} {}", self.service, self.replica)
+        }
+    }
+}
+
+fn look(change: Change) -> (char, &'static str) {
+    match change {
+        Change::Keep => ('=', "unchanged"),
+        Change::Create => ('+', "created"),
+        Change::Replace => ('~', "replaced"),
+        Change::Start => ('>', "started"),
+        Change::Restart => ('>', "restarted"),
+        Change::Remove => ('-', "removed"),
+    }
+}
+
+fn interrupted(deploy: &Deploy) -> Vec<ServiceName> {
+    let mut seen = BTreeSet::new();
+    let services = deploy
+        .plan
+        .steps
+        .iter()
+        .filter(|step| !step.after_commit)
+        .filter_map(|step| match (&step.work, &step.subject) {
+            (Work::Act(Action::StopContainer { .. }), super::Subject::Service { name, .. }) => {
+                Some(name.clone())
+            }
+            _ => None,
+        });
+    services.filter(|name| seen.insert(name.clone())).collect()
+}
+
+fn steps(plan: &Plan) -> Vec<ShownStep> {
+    plan.steps
+        .iter()
+        .map(|step| {
+            let (verb, object) = match &step.work {
+                Work::Act(action) => (action.verb().to_owned(), action.object().to_owned()),
+                Work::Gate { container, .. } => {
+                    ("waiting until ready".to_owned(), container.to_string())
+                }
+                Work::Verify(check) => ("verifying".to_owned(), check.to_string()),
+            };
+            let needs = step.needs.iter().map(|need| need.0).collect();
+            ShownStep {
+                verb,
+                object,
+                needs,
+                after_commit: step.after_commit,
+            }
+        })
+        .collect()
+}

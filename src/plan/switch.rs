@@ -1,0 +1,334 @@
+//! The steps of a deploy: each service's turn, and how the turns wait for each other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    Action, Decision, Options, Plan, Reason, RunHook, Step, Subject, Work,
+    deploy::final_name,
+    diff,
+    draft::{Draft, Key},
+    preflight,
+};
+use crate::{
+    event::Change,
+    name::{ContainerName, ServiceName},
+    project::{Kind, Project, RestartPolicy, Service, Until},
+    state::{Container, State},
+};
+
+/// A container's place in a project: its service, and which of its containers.
+pub(super) type Place = (ServiceName, u32);
+
+/// Everything that the steps are made from.
+pub(super) struct Assembly<'a> {
+    pub project: &'a Project,
+    pub state: &'a State,
+    pub options: &'a Options,
+    pub decisions: &'a [Decision],
+    pub generation: u64,
+    pub names: BTreeMap<Place, ContainerName>,
+}
+
+/// One container of a service, with all that the steps for it need.
+pub(super) struct Turn<'a> {
+    pub service: &'a Service,
+    pub decision: &'a Decision,
+    pub name: &'a ContainerName,
+    pub subject: Subject,
+    pub reason: Reason,
+}
+
+impl Turn<'_> {
+    /// An action for this container, for the reason that it has its turn.
+    pub fn act(&self, action: Action) -> Step {
+        Step::act(action, self.subject.clone(), self.reason.clone())
+    }
+}
+
+impl Assembly<'_> {
+    pub fn plan(&self) -> Result<Plan, Vec<Subject>> {
+        let mut draft = Draft::default();
+        self.resources(&mut draft);
+        let turns: Vec<Turn<'_>> = self.turns().collect();
+        for turn in &turns {
+            self.create(&mut draft, turn);
+        }
+        for turn in &turns {
+            self.switch(&mut draft, turn);
+        }
+        self.hand_over_ports(&mut draft, &turns);
+        if !draft.is_empty_of_actions() {
+            self.verify(&mut draft);
+        }
+        for turn in &turns {
+            self.settle_in(&mut draft, turn);
+        }
+        self.clean_up(&mut draft);
+        draft.finish()
+    }
+
+    fn turns(&self) -> impl Iterator<Item = Turn<'_>> {
+        self.decisions.iter().filter_map(|decision| {
+            let place = (decision.service.clone(), decision.replica);
+            Some(Turn {
+                service: self.project.services.get(&decision.service)?,
+                decision,
+                name: self
+                    .names
+                    .get(&place)
+                    .filter(|_| decision.change != Change::Remove)?,
+                subject: subject(decision),
+                reason: decision.reason.clone().unwrap_or(Reason::Missing),
+            })
+        })
+    }
+
+    pub fn current(&self, turn: &Turn<'_>) -> Option<&Container> {
+        self.state.containers.get(turn.decision.current.as_ref()?)
+    }
+
+    /// Stops the old container, starts the new one and asks it, as far as each is to be done.
+    fn switch(&self, draft: &mut Draft, turn: &Turn<'_>) {
+        let mut ready = self.dependencies(turn.service);
+        if matches!(turn.decision.change, Change::Replace | Change::Restart) {
+            // Nothing old is touched before everything new has been made.
+            let mut needs: Vec<Key> = self.created().collect();
+            needs.extend(ready.iter().cloned());
+            self.stop(draft, turn, needs);
+        }
+        if turn.decision.change != Change::Keep {
+            ready.insert(Key::Create(turn.name.clone()));
+            ready.extend(turn.decision.current.clone().map(Key::Stop));
+            ready.extend(
+                diff::shared(turn.service)
+                    .into_iter()
+                    .filter_map(|peer| self.names.get(&(peer, 1)).cloned().map(Key::Start)),
+            );
+            let action = Action::StartContainer(turn.name.clone());
+            let key = Key::Start(turn.name.clone());
+            draft.add(key, turn.act(action), ready);
+        }
+        gate(draft, turn);
+    }
+
+    fn stop(&self, draft: &mut Draft, turn: &Turn<'_>, mut needs: Vec<Key>) {
+        let running = self
+            .current(turn)
+            .is_some_and(|now| now.condition.status.is_up());
+        let Some(current) = turn.decision.current.as_ref().filter(|_| running) else {
+            return;
+        };
+        for (index, hook) in turn.service.pre_stop.iter().enumerate() {
+            let run = RunHook {
+                container: current.clone(),
+                hook: hook.clone(),
+            };
+            let key = Key::PreStop(current.clone(), index);
+            let step = turn.act(Action::RunHook(Box::new(run))).optional();
+            draft.add(key.clone(), step, needs.clone());
+            needs.push(key);
+        }
+        draft.add(
+            Key::Stop(current.clone()),
+            turn.act(stop(current, self.options)),
+            needs,
+        );
+    }
+
+    /// What must be done before a service may start: its dependencies' own steps.
+    fn dependencies(&self, service: &Service) -> BTreeSet<Key> {
+        let mut needs = BTreeSet::new();
+        for (name, dependency) in &service.depends_on {
+            let Some(other) = self.project.services.get(name) else {
+                continue;
+            };
+            for replica in 1..=other.replicas {
+                let Some(container) = self.names.get(&(name.clone(), replica)) else {
+                    continue;
+                };
+                match dependency.until {
+                    Until::Started => {
+                        needs.insert(Key::Start(container.clone()));
+                    }
+                    Until::Ready | Until::Completed => {
+                        needs.insert(Key::Gate(container.clone()));
+                        let hooks = 0..other.post_start.len();
+                        needs.extend(hooks.map(|index| Key::PostStart(container.clone(), index)));
+                    }
+                }
+            }
+        }
+        needs
+    }
+
+    fn created(&self) -> impl Iterator<Item = Key> {
+        self.turns()
+            .filter(|turn| makes(turn.decision.change))
+            .map(|t| Key::Create(t.name.clone()))
+    }
+
+    /// A port is given up before somebody else takes it.
+    fn hand_over_ports(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
+        for turn in turns.iter().filter(|turn| makes(turn.decision.change)) {
+            for decision in self
+                .decisions
+                .iter()
+                .filter(|other| other.change != Change::Keep)
+            {
+                let Some(holder) = decision.current.as_ref() else {
+                    continue;
+                };
+                let Some(held) = self.state.containers.get(holder) else {
+                    continue;
+                };
+                let clash = turn
+                    .service
+                    .container
+                    .ports
+                    .iter()
+                    .any(|port| held.ports.iter().any(|held| preflight::clash(port, held)));
+                if !clash || turn.decision.current.as_ref() == Some(holder) {
+                    continue;
+                }
+                let key = Key::Stop(holder.clone());
+                if !draft.has(&key) {
+                    let needs: Vec<Key> = self.created().collect();
+                    let step = Step::act(
+                        stop(holder, self.options),
+                        subject(decision),
+                        Reason::Orphan,
+                    );
+                    draft.add(key.clone(), step, needs);
+                }
+                draft.needs(&Key::Start(turn.name.clone()), key);
+            }
+        }
+    }
+
+    fn verify(&self, draft: &mut Draft) {
+        let gates: Vec<Key> = self.names.values().cloned().map(Key::Gate).collect();
+        for (index, check) in self.project.verify.iter().enumerate() {
+            let key = Key::Verify(index);
+            let work = Work::Verify(check.clone());
+            let step = Step::new(work, Subject::Project, Reason::Missing);
+            draft.add(key, step, gates.iter().cloned());
+        }
+    }
+
+    /// After the commit: the old container goes, the new one gets its name and its restart policy.
+    fn settle_in(&self, draft: &mut Draft, turn: &Turn<'_>) {
+        if !makes(turn.decision.change) {
+            return;
+        }
+        let policy = turn.service.container.restart;
+        let policy_key = Key::Policy(turn.name.clone());
+        if policy != RestartPolicy::No {
+            let action = Action::SetRestartPolicy {
+                container: turn.name.clone(),
+                policy,
+            };
+            draft.add(policy_key.clone(), turn.act(action).after_commit(), []);
+        }
+        if let Some(old) = turn.decision.current.as_ref() {
+            let action = Action::RemoveContainer(old.clone());
+            let step = Step::act(action, turn.subject.clone(), Reason::Replaced).after_commit();
+            draft.add(Key::Remove(old.clone()), step, []);
+        }
+        let last = final_name(self.project, turn.service, turn.decision.replica);
+        if last != *turn.name {
+            // The restart policy is set under the name that the container has until then.
+            let needs = [policy_key, Key::Remove(last.clone())];
+            let action = Action::RenameContainer {
+                from: turn.name.clone(),
+                to: last,
+            };
+            let step = Step::act(action, turn.subject.clone(), Reason::Replaced).after_commit();
+            draft.add(Key::Rename(turn.name.clone()), step, needs);
+        }
+    }
+
+    /// After the commit: containers that nobody wants any more go.
+    fn clean_up(&self, draft: &mut Draft) {
+        for decision in self
+            .decisions
+            .iter()
+            .filter(|it| it.change == Change::Remove)
+        {
+            let Some(name) = decision.current.as_ref() else {
+                continue;
+            };
+            let stop_key = Key::Stop(name.clone());
+            let up = self
+                .state
+                .containers
+                .get(name)
+                .is_some_and(|it| it.condition.status.is_up());
+            let orphan =
+                |action| Step::act(action, subject(decision), Reason::Orphan).after_commit();
+            if up {
+                // Unless it has to give up a port earlier: then that step stands already.
+                draft.add(stop_key.clone(), orphan(stop(name, self.options)), []);
+            }
+            let action = Action::RemoveContainer(name.clone());
+            draft.add(Key::Remove(name.clone()), orphan(action), [stop_key]);
+        }
+    }
+}
+
+fn gate(draft: &mut Draft, turn: &Turn<'_>) {
+    let kept = turn.decision.change == Change::Keep;
+    if kept && matches!(turn.service.kind, Kind::Job { .. }) {
+        return;
+    }
+    let mut gate = turn.service.ready.clone();
+    if kept {
+        // It has proven itself already: one passed question is enough.
+        gate.settle = Duration::ZERO;
+    }
+    let work = Work::Gate {
+        container: turn.name.clone(),
+        gate,
+    };
+    let mut before = Key::Gate(turn.name.clone());
+    let step = Step::new(work, turn.subject.clone(), turn.reason.clone());
+    draft.add(before.clone(), step, [Key::Start(turn.name.clone())]);
+    if kept {
+        return;
+    }
+    for (index, hook) in turn.service.post_start.iter().enumerate() {
+        let run = RunHook {
+            container: turn.name.clone(),
+            hook: hook.clone(),
+        };
+        let key = Key::PostStart(turn.name.clone(), index);
+        draft.add(
+            key.clone(),
+            turn.act(Action::RunHook(Box::new(run))),
+            [before],
+        );
+        before = key;
+    }
+}
+
+/// Whether a container is made.
+pub(super) fn makes(change: Change) -> bool {
+    matches!(change, Change::Create | Change::Replace)
+}
+
+fn subject(decision: &Decision) -> Subject {
+    Subject::Service {
+        name: decision.service.clone(),
+        replica: decision.replica,
+    }
+}
+
+fn stop(container: &ContainerName, options: &Options) -> Action {
+    let grace = options.stop_timeout.map(Duration::from_secs);
+    Action::StopContainer {
+        container: container.clone(),
+        grace,
+    }
+}
