@@ -1,8 +1,10 @@
 //! The container engine: the only way in which `cimandat` touches the world.
 //!
-//! [`Engine`] is narrow: data in, data out. [`docker`] talks to the real thing, [`sim`] is a world
-//! of pure memory with the same semantics. Nothing without the project's label is ever touched.
+//! [`Engine`] is narrow: data in, data out. [`docker`] talks to the real thing, [`dial`] to what
+//! runs in it, [`sim`] is a world of pure memory with the same semantics. Nothing without the
+//! project's label is ever touched.
 
+pub mod dial;
 pub mod docker;
 pub mod sim;
 

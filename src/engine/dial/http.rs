@@ -1,0 +1,309 @@
+//! HTTP/1.1: is a request answered as expected?
+//!
+//! Follows redirects within the same origin only; one to elsewhere is itself the answer. Reads
+//! no more of a body than it has to, and keeps no connection.
+
+use std::{collections::BTreeMap, net::SocketAddr, pin::pin, time::Duration};
+
+use futures::future::{Either, select};
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    Method, Request, StatusCode, Uri,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
+use hyper_util::rt::TokioIo;
+
+use super::{
+    super::Answer,
+    redirect,
+    tcp::Line,
+    tls::{self, Speaks, Stream, Wrap},
+    trouble::Trouble,
+};
+use crate::{
+    project::{self, Probe, StatusSet},
+    secret::Text,
+};
+
+/// How many redirects are followed.
+const REDIRECTS: usize = 5;
+/// How much of a body is searched, in bytes.
+const SEARCHED: usize = 1 << 20;
+
+/// What is asked, and what answer is expected.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// As in the `Host` header: with the port, unless it is the scheme's own.
+    authority: String,
+    path: String,
+    method: Method,
+    headers: &'a BTreeMap<String, Text>,
+    status: &'a StatusSet,
+    contains: Option<&'a str>,
+    wrap: Wrap<'a>,
+}
+
+impl<'a> Question<'a> {
+    /// What an HTTP probe asks at an address; `None` for other probes.
+    pub fn of(probe: &'a Probe, address: SocketAddr, wrap: Wrap<'a>) -> Option<Self> {
+        let Probe::Http {
+            path,
+            method,
+            status,
+            headers,
+            contains,
+            ..
+        } = probe
+        else {
+            return None;
+        };
+        let host = headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("host"))
+            .and_then(|(_, value)| value.expose());
+        Some(Self {
+            authority: host.map_or_else(|| address.to_string(), str::to_owned),
+            path: path.clone(),
+            method: match method {
+                project::Method::Get => Method::GET,
+                project::Method::Head => Method::HEAD,
+                project::Method::Post => Method::POST,
+                project::Method::Options => Method::OPTIONS,
+            },
+            headers,
+            status,
+            contains: contains.as_deref(),
+            wrap,
+        })
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self.wrap {
+            Wrap::Plain => "http",
+            _ => "https",
+        }
+    }
+
+    /// The host alone, as a certificate would name it.
+    fn host(&self) -> &str {
+        let host = match self.authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => &self.authority,
+        };
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<Request<Empty<Bytes>>, Trouble> {
+        let uri: Uri = path
+            .parse()
+            .map_err(|_| Trouble::Mistaken(format!("`{path}` is no path of a request")))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static("cimandat"));
+        headers.insert(header::HOST, value("host", &self.authority)?);
+        if method == Method::POST {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        for (name, text) in self.headers {
+            // A value of which only the record is left cannot be sent; see `verdict`.
+            if let Some(text) = text.expose() {
+                let bytes = HeaderName::from_bytes(name.as_bytes())
+                    .map_err(|_| Trouble::Mistaken(format!("`{name}` is no name of a header")))?;
+                headers.insert(bytes, value(name, text)?);
+            }
+        }
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// What a reply means, when no redirect is followed any more.
+    fn verdict(&self, reply: &Reply, took: Duration) -> Answer {
+        let Reply {
+            status,
+            location,
+            holds,
+        } = reply;
+        let code = status.as_u16();
+        let took = took.as_millis();
+        let lost = || self.headers.values().any(|text| text.expose().is_none());
+        if !self.status.contains(code) {
+            // After a restart of `cimandat` a secret may be known by its record only. A server
+            // that asks for it is up, like a database that asks for a password.
+            if matches!(code, 401 | 403) && lost() {
+                return Answer::Ready(format!("up, asks for credentials ({code} in {took} ms)"));
+            }
+            let said = status.to_string();
+            let said = said.trim_end_matches(" <unknown status code>");
+            return Answer::NotYet(match location {
+                Some(location) => format!("{said} to `{}`", redirect::shown(location)),
+                None => said.to_owned(),
+            });
+        }
+        match self.contains {
+            Some(text) if !holds => Answer::NotYet(format!("{code} but the body lacks `{text}`")),
+            _ => Answer::Ready(format!("{code} in {took} ms")),
+        }
+    }
+}
+
+fn value(name: &str, text: &str) -> Result<HeaderValue, Trouble> {
+    HeaderValue::from_str(text)
+        .map_err(|_| Trouble::Mistaken(format!("the value of the header `{name}` cannot be sent")))
+}
+
+/// Ready when the status is in the set and the body holds the text.
+pub async fn ask(line: &Line, question: &Question<'_>) -> Result<Answer, Trouble> {
+    let mut path = question.path.clone();
+    let mut method = question.method.clone();
+    let mut followed = 0;
+    loop {
+        let request = question.request(method.clone(), &path)?;
+        let reply = fetch(line, question, request).await?;
+        let onward = (reply.status.is_redirection()
+            && !question.status.contains(reply.status.as_u16())
+            && followed < REDIRECTS)
+            .then_some(reply.location.as_deref())
+            .flatten()
+            .and_then(|to| redirect::within(question.scheme(), &question.authority, &path, to));
+        let Some(onward) = onward else {
+            return Ok(question.verdict(&reply, line.took()));
+        };
+        if method == Method::POST && matches!(reply.status.as_u16(), 301..=303) {
+            method = Method::GET;
+        }
+        path = onward;
+        followed += 1;
+    }
+}
+
+/// What [`super::check_http`] asks.
+pub async fn check(
+    url: &str,
+    status: &StatusSet,
+    contains: Option<&str>,
+    patience: Duration,
+) -> Result<Answer, Trouble> {
+    // The address is not repeated: it may hold a token.
+    let mistaken = || Trouble::Mistaken("the address is none of `http://` or `https://`".into());
+    let uri: Uri = url.parse().map_err(|_| mistaken())?;
+    let (wrap, standard) = match uri.scheme_str() {
+        Some("http") => (Wrap::Plain, 80),
+        Some("https") => (Wrap::Public, 443),
+        _ => return Err(mistaken()),
+    };
+    let host = uri.host().ok_or_else(mistaken)?;
+    let port = uri.port_u16().unwrap_or(standard);
+    let question = Question {
+        authority: match port {
+            port if port == standard => host.to_owned(),
+            port => format!("{host}:{port}"),
+        },
+        path: uri
+            .path_and_query()
+            .map_or("/", |path| path.as_str())
+            .to_owned(),
+        method: Method::GET,
+        headers: &BTreeMap::new(),
+        status,
+        contains,
+        wrap,
+    };
+    let line = Line::by_name(question.host(), port, patience).await?;
+    ask(&line, &question).await
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Reply {
+    status: StatusCode,
+    location: Option<String>,
+    /// The body holds the text that it should.
+    holds: bool,
+}
+
+async fn fetch(
+    line: &Line,
+    question: &Question<'_>,
+    request: Request<Empty<Bytes>>,
+) -> Result<Reply, Trouble> {
+    let stream = line.connect().await?;
+    line.hear(async {
+        let stream = tls::wrap(stream, question.wrap, question.host(), Speaks::Http1).await?;
+        exchange(stream, request, question)
+            .await
+            .map_err(|error| trouble(&error))
+    })
+    .await
+}
+
+async fn exchange(
+    stream: Stream,
+    request: Request<Empty<Bytes>>,
+    question: &Question<'_>,
+) -> hyper::Result<Reply> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let talk = pin!(async move {
+        let response = sender.send_request(request).await?;
+        let location = response.headers().get(header::LOCATION);
+        Ok(Reply {
+            status: response.status(),
+            location: location.map(|text| String::from_utf8_lossy(text.as_bytes()).into_owned()),
+            holds: match question.contains {
+                Some(text) if question.status.contains(response.status().as_u16()) => {
+                    holds(response.into_body(), text).await?
+                }
+                _ => false,
+            },
+        })
+    });
+    // The connection moves the bytes while the talk waits for them; it ends before the talk when
+    // the whole response has arrived.
+    match select(talk, pin!(connection)).await {
+        Either::Left((reply, _)) => reply,
+        Either::Right((_, talk)) => talk.await,
+    }
+}
+
+/// Whether a body holds a text, known as soon as the text has arrived.
+async fn holds(mut body: Incoming, text: &str) -> hyper::Result<bool> {
+    let text = text.as_bytes();
+    let mut seen = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        // The text may have begun in the frame before.
+        let from = seen.len().saturating_sub(text.len());
+        let room = SEARCHED - seen.len();
+        seen.extend_from_slice(data.get(..room).unwrap_or(data));
+        if find(&seen[from..], text) {
+            return Ok(true);
+        }
+        if seen.len() == SEARCHED {
+            break;
+        }
+    }
+    Ok(text.is_empty())
+}
+
+fn find(within: &[u8], text: &[u8]) -> bool {
+    text.is_empty() || within.windows(text.len()).any(|part| part == text)
+}
+
+fn trouble(error: &hyper::Error) -> Trouble {
+    if error.is_parse() {
+        return Trouble::Stranger("HTTP/1.1");
+    }
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    match cause.map(std::io::Error::kind) {
+        Some(kind) => std::io::Error::from(kind).into(),
+        None => Trouble::Closed,
+    }
+}
