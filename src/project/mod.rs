@@ -6,6 +6,8 @@
 mod container;
 mod gate;
 mod service;
+mod store;
+pub mod vault;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

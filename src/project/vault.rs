@@ -1,0 +1,474 @@
+//! The project's secrets: made once, kept beside the manifest, given out sealed.
+//!
+//! Generated values live in `.cimandat/secrets/`; values from files and variables stay where they
+//! are. No value is ever printed: the only way out is [`Secret::expose`].
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use thiserror::Error;
+
+use super::store::{Store, StoreError};
+use crate::{
+    name::SecretName,
+    secret::{Secret, digest},
+};
+
+/// Whether the store may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreMode {
+    /// What is missing is made and kept (`up`).
+    Create,
+    /// Nothing is written; what is missing is stood in for by a placeholder (`plan`, `config`).
+    Look,
+}
+
+/// Where a secret's value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In this file, absolute.
+    File(PathBuf),
+    /// Already at hand, from a variable.
+    Value(Secret<String>),
+    /// In the store; made when it is not there.
+    Generated(Recipe),
+}
+
+/// How a secret is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipe {
+    /// Of what.
+    pub alphabet: Alphabet,
+    /// How much of it.
+    pub amount: Amount,
+}
+
+/// What a generated secret is made of. None of the characters needs escaping in a shell, in an
+/// env-file or in the password of a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alphabet {
+    /// `0`–`9`, `a`–`f`.
+    Hex,
+    /// `0`–`9`, `A`–`Z`, `a`–`z`.
+    Alphanumeric,
+    /// `A`–`Z`, `a`–`z`, `0`–`9`, `-`, `_`.
+    Base64url,
+}
+
+/// How much of an alphabet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// So many characters.
+    Characters(usize),
+    /// So many random bytes, spelled in the alphabet; for `alphanumeric`, as many characters as
+    /// it takes to be as hard to guess.
+    Bytes(usize),
+}
+
+impl Alphabet {
+    fn characters(self) -> &'static [u8] {
+        match self {
+            Self::Hex => b"0123456789abcdef",
+            Self::Alphanumeric => b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+            Self::Base64url => b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+        }
+    }
+}
+
+impl fmt::Display for Alphabet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hex => "hex",
+            Self::Alphanumeric => "alphanumeric",
+            Self::Base64url => "base64url",
+        })
+    }
+}
+
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} characters of {}", self.length(), self.alphabet)
+    }
+}
+
+impl Recipe {
+    /// In characters.
+    #[must_use]
+    pub fn length(self) -> usize {
+        match (self.amount, self.alphabet) {
+            (Amount::Characters(length), _) => length,
+            (Amount::Bytes(bytes), Alphabet::Hex) => bytes.saturating_mul(2),
+            (Amount::Bytes(bytes), Alphabet::Base64url) => bytes.saturating_mul(4).div_ceil(3),
+            // A character of 62 is worth 5.954 bits.
+            (Amount::Bytes(bytes), Alphabet::Alphanumeric) => {
+                bytes.saturating_mul(8_000).div_ceil(5_954)
+            }
+        }
+    }
+
+    /// A new value, each of the possible ones as likely as any other.
+    fn make(self) -> Result<Secret<Vec<u8>>, VaultError> {
+        if let (Amount::Bytes(bytes), Alphabet::Base64url) = (self.amount, self.alphabet) {
+            let mut random = vec![0; bytes];
+            fill(&mut random)?;
+            return Ok(Secret::new(URL_SAFE_NO_PAD.encode(random).into_bytes()));
+        }
+        let characters = self.alphabet.characters();
+        let length = self.length();
+        let mut value = Vec::with_capacity(length);
+        let mut random = [0; 64];
+        while value.len() < length {
+            fill(&mut random)?;
+            // The lower bits pick a character; numbers beyond the alphabet are thrown away, as
+            // taking them modulo its length would prefer its first characters.
+            let mask = characters.len().next_power_of_two() - 1;
+            let picked = random
+                .iter()
+                .filter_map(|byte| characters.get(usize::from(*byte) & mask))
+                .take(length - value.len());
+            value.extend(picked);
+        }
+        Ok(Secret::new(value))
+    }
+
+    /// Whether a value could have been made by this recipe.
+    fn fits(self, value: &[u8]) -> bool {
+        let characters = self.alphabet.characters();
+        value.len() == self.length() && value.iter().all(|byte| characters.contains(byte))
+    }
+}
+
+fn fill(random: &mut [u8]) -> Result<(), VaultError> {
+    getrandom::fill(random).map_err(|error| VaultError::NoRandomness {
+        cause: error.to_string(),
+    })
+}
+
+/// Why there is no value for a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum VaultError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The secret's file cannot be read.
+    #[error("cannot read `{}`: {cause}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the file system says.
+        cause: String,
+    },
+    /// The stored value is not what the manifest asks for.
+    #[error("the value in `{}` is not {recipe}", path.display())]
+    Shape {
+        /// Where it is stored.
+        path: PathBuf,
+        /// What the manifest asks for.
+        recipe: Recipe,
+    },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {cause}")]
+    NoRandomness {
+        /// What it says.
+        cause: String,
+    },
+}
+
+impl VaultError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.help(),
+            Self::Unreadable { .. } => {
+                Some("make the file, or let the value be made with `generate=`".to_owned())
+            }
+            Self::Shape { path, .. } => Some(format!(
+                "declare the secret as it was when its value was made; or delete `{}` to have a \
+                 new value made, which whatever knows the old one must be told",
+                path.display()
+            )),
+            Self::NoRandomness { .. } => None,
+        }
+    }
+}
+
+/// A secret's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// As it goes into a file.
+    pub content: Secret<Vec<u8>>,
+    /// It only stands in for a value that `up` will make.
+    pub placeholder: bool,
+}
+
+impl Held {
+    /// As it goes into a string: without the line end that editors leave behind.
+    ///
+    /// `None` when it is not text.
+    #[must_use]
+    pub fn text(&self) -> Option<Secret<String>> {
+        let text = std::str::from_utf8(self.content.expose()).ok()?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        Some(Secret::new(text.to_owned()))
+    }
+
+    /// [`digest`] of the content.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        digest(self.content.expose())
+    }
+}
+
+/// The secrets of one project.
+#[derive(Debug, Clone)]
+pub struct Vault {
+    store: Store,
+    mode: StoreMode,
+}
+
+impl Vault {
+    /// Of the project whose first manifest is in `directory`. Nothing is read or made yet.
+    #[must_use]
+    pub fn new(directory: &Path, mode: StoreMode) -> Self {
+        let store = Store::new(directory, "secrets");
+        Self { store, mode }
+    }
+
+    /// The value of a secret; made, if it has to be and the mode allows.
+    ///
+    /// # Errors
+    /// When there is none, or it is not as it has to be.
+    pub fn value(&self, name: &SecretName, source: &SecretSource) -> Result<Held, VaultError> {
+        let content = match source {
+            SecretSource::Value(value) => Secret::new(value.expose().clone().into_bytes()),
+            SecretSource::File(path) => {
+                let content = fs::read(path).map_err(|error| VaultError::Unreadable {
+                    path: path.clone(),
+                    cause: error.to_string(),
+                })?;
+                Secret::new(content)
+            }
+            SecretSource::Generated(recipe) => return self.generated(name, *recipe),
+        };
+        let placeholder = false;
+        Ok(Held {
+            content,
+            placeholder,
+        })
+    }
+
+    fn generated(&self, name: &SecretName, recipe: Recipe) -> Result<Held, VaultError> {
+        let file = name.as_str();
+        let mut stored = self.store.read(file)?;
+        if stored.is_none() && self.mode == StoreMode::Create {
+            self.store.put(file, &recipe.make()?)?;
+            // Read again: another process may have been faster.
+            stored = self.store.read(file)?;
+        }
+        match stored {
+            None => Ok(Held {
+                content: Secret::new(format!("<{name}: made by `up`>").into_bytes()),
+                placeholder: true,
+            }),
+            Some(content) if recipe.fits(content.expose()) => Ok(Held {
+                content,
+                placeholder: false,
+            }),
+            Some(_) => Err(VaultError::Shape {
+                path: self.store.path(file),
+                recipe,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PASSWORD: SecretSource = SecretSource::Generated(Recipe {
+        alphabet: Alphabet::Alphanumeric,
+        amount: Amount::Characters(32),
+    });
+
+    fn name() -> SecretName {
+        SecretName::new("db_password").unwrap()
+    }
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[cfg(unix)]
+    fn mode(path: &Path) -> u32 {
+        use std::os::unix::fs::PermissionsExt;
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[cfg(unix)]
+    fn set_mode(path: &Path, mode: u32) {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_value_is_made_once() {
+        let folder = folder();
+        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let first = vault.value(&name(), &PASSWORD).unwrap();
+        assert_eq!(vault.value(&name(), &PASSWORD).unwrap(), first);
+        let look = Vault::new(folder.path(), StoreMode::Look);
+        assert_eq!(look.value(&name(), &PASSWORD).unwrap(), first);
+        assert!(!first.placeholder);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn only_the_owner_can_read_the_store() {
+        let folder = folder();
+        let vault = Vault::new(folder.path(), StoreMode::Create);
+        vault.value(&name(), &PASSWORD).unwrap();
+        let root = folder.path().join(".cimandat");
+        assert_eq!(mode(&root), 0o700);
+        assert_eq!(mode(&root.join("secrets")), 0o700);
+        assert_eq!(mode(&root.join("secrets/db_password")), 0o600);
+        assert_eq!(fs::read_to_string(root.join(".gitignore")).unwrap(), "*\n");
+        let left: Vec<_> = fs::read_dir(root.join("secrets")).unwrap().collect();
+        assert_eq!(left.len(), 1, "no temporary file stays behind");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn an_exposed_store_is_refused() {
+        for (exposed, as_mode, wanted) in [
+            ("secrets", 0o750, "700"),
+            ("secrets/db_password", 0o604, "600"),
+        ] {
+            let folder = folder();
+            let vault = Vault::new(folder.path(), StoreMode::Create);
+            vault.value(&name(), &PASSWORD).unwrap();
+            let path = folder.path().join(".cimandat").join(exposed);
+            set_mode(&path, as_mode);
+            let error = vault.value(&name(), &PASSWORD).unwrap_err();
+            assert!(matches!(
+                error,
+                VaultError::Store(StoreError::Exposed { .. })
+            ));
+            let remedy = format!("chmod {wanted} {}", path.display());
+            assert!(error.help().unwrap().contains(&remedy));
+        }
+    }
+
+    #[test]
+    fn looking_writes_nothing() {
+        let folder = folder();
+        let vault = Vault::new(folder.path(), StoreMode::Look);
+        let held = vault.value(&name(), &PASSWORD).unwrap();
+        assert!(held.placeholder);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let made = Vault::new(folder.path(), StoreMode::Create)
+            .value(&name(), &PASSWORD)
+            .unwrap();
+        assert_ne!(made.digest(), held.digest());
+    }
+
+    #[test]
+    fn a_stored_value_of_another_shape_is_refused() {
+        let folder = folder();
+        let vault = Vault::new(folder.path(), StoreMode::Create);
+        vault.value(&name(), &PASSWORD).unwrap();
+        let longer = SecretSource::Generated(Recipe {
+            alphabet: Alphabet::Hex,
+            amount: Amount::Bytes(32),
+        });
+        let error = vault.value(&name(), &longer).unwrap_err();
+        let path = folder.path().join(".cimandat/secrets/db_password");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the value in `{}` is not 64 characters of hex",
+                path.display()
+            )
+        );
+    }
+
+    #[test]
+    fn a_value_is_never_printed() {
+        let folder = folder();
+        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let held = vault.value(&name(), &PASSWORD).unwrap();
+        let value = held.text().unwrap();
+        assert!(!format!("{held:?} {vault:?}").contains(value.expose().as_str()));
+        let source = SecretSource::Value(value.clone());
+        assert!(!format!("{source:?}").contains(value.expose().as_str()));
+    }
+
+    #[test]
+    fn a_file_is_taken_as_it_is_and_a_string_without_its_line_end() {
+        let folder = folder();
+        let path = folder.path().join("token");
+        fs::write(&path, "hunter2\r\n").unwrap();
+        let vault = Vault::new(folder.path(), StoreMode::Look);
+        let held = vault.value(&name(), &SecretSource::File(path)).unwrap();
+        assert_eq!(held.content.expose(), b"hunter2\r\n");
+        assert_eq!(held.text().unwrap().expose(), "hunter2");
+        let missing = SecretSource::File(folder.path().join("no"));
+        assert!(matches!(
+            vault.value(&name(), &missing),
+            Err(VaultError::Unreadable { .. })
+        ));
+    }
+
+    #[test]
+    fn no_character_is_preferred() {
+        for alphabet in [Alphabet::Hex, Alphabet::Alphanumeric, Alphabet::Base64url] {
+            let characters = alphabet.characters();
+            let each = 2_000;
+            let amount = Amount::Characters(characters.len() * each);
+            let value = Recipe { alphabet, amount }.make().unwrap();
+            for character in characters {
+                let count = value.expose().iter().filter(|c| *c == character).count();
+                // Eight standard deviations: less than one failure in 10^13 runs.
+                let off = count.abs_diff(each);
+                assert!(off * off < 64 * each, "{alphabet}: {count} of {each}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_made_fits(
+            alphabet in prop_oneof![
+                Just(Alphabet::Hex), Just(Alphabet::Alphanumeric), Just(Alphabet::Base64url)
+            ],
+            amount in prop_oneof![
+                (1_usize..200).prop_map(Amount::Characters), (1_usize..200).prop_map(Amount::Bytes)
+            ],
+        ) {
+            let recipe = Recipe { alphabet, amount };
+            let value = recipe.make().unwrap();
+            prop_assert!(recipe.fits(value.expose()), "{recipe}: {}", value.expose().len());
+        }
+    }
+
+    #[test]
+    fn two_values_differ() {
+        let recipe = Recipe {
+            alphabet: Alphabet::Hex,
+            amount: Amount::Bytes(16),
+        };
+        let values: BTreeSet<_> = (0..100)
+            .map(|_| recipe.make().unwrap().expose().clone())
+            .collect();
+        assert_eq!(values.len(), 100);
+    }
+}
