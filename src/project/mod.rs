@@ -3,6 +3,7 @@
 //! A [`Project`] has nothing symbolic left: no variable, no template, no profile, no relative
 //! path, and no `Option` that means "the default". It knows nothing of what runs now.
 
+pub mod authority;
 mod container;
 mod gate;
 mod service;

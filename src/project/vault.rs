@@ -37,108 +37,96 @@ pub enum SecretSource {
     Generated(Recipe),
 }
 
-/// How a secret is made.
+/// How a secret is made. None of the characters needs escaping in a shell, in an env-file or in
+/// the password of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recipe {
-    /// Of what.
-    pub alphabet: Alphabet,
-    /// How much of it.
-    pub amount: Amount,
+pub enum Recipe {
+    /// Random bytes, as lower-case hexadecimal digits.
+    Hex {
+        /// How many bytes; the text is twice as long.
+        bytes: usize,
+    },
+    /// Random characters of `0`–`9`, `A`–`Z`, `a`–`z`.
+    Alphanumeric {
+        /// How many characters.
+        length: usize,
+    },
+    /// Random bytes, in URL-safe base64 without padding.
+    Base64url {
+        /// How many bytes; the text is a third longer.
+        bytes: usize,
+    },
 }
 
-/// What a generated secret is made of. None of the characters needs escaping in a shell, in an
-/// env-file or in the password of a URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Alphabet {
-    /// `0`–`9`, `a`–`f`.
-    Hex,
-    /// `0`–`9`, `A`–`Z`, `a`–`z`.
-    Alphanumeric,
-    /// `A`–`Z`, `a`–`z`, `0`–`9`, `-`, `_`.
-    Base64url,
-}
-
-/// How much of an alphabet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Amount {
-    /// So many characters.
-    Characters(usize),
-    /// So many random bytes, spelled in the alphabet; for `alphanumeric`, as many characters as
-    /// it takes to be as hard to guess.
-    Bytes(usize),
-}
-
-impl Alphabet {
-    fn characters(self) -> &'static [u8] {
-        match self {
-            Self::Hex => b"0123456789abcdef",
-            Self::Alphanumeric => b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
-            Self::Base64url => b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
-        }
-    }
-}
-
-impl fmt::Display for Alphabet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Hex => "hex",
-            Self::Alphanumeric => "alphanumeric",
-            Self::Base64url => "base64url",
-        })
-    }
-}
+const HEX: &[u8] = b"0123456789abcdef";
+const ALPHANUMERIC: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} characters of {}", self.length(), self.alphabet)
+        let alphabet = match self {
+            Self::Hex { .. } => "hex",
+            Self::Alphanumeric { .. } => "alphanumeric",
+            Self::Base64url { .. } => "base64url",
+        };
+        write!(f, "{} characters of {alphabet}", self.length())
     }
 }
 
 impl Recipe {
-    /// In characters.
+    /// Of the text, in characters.
     #[must_use]
     pub fn length(self) -> usize {
-        match (self.amount, self.alphabet) {
-            (Amount::Characters(length), _) => length,
-            (Amount::Bytes(bytes), Alphabet::Hex) => bytes.saturating_mul(2),
-            (Amount::Bytes(bytes), Alphabet::Base64url) => bytes.saturating_mul(4).div_ceil(3),
-            // A character of 62 is worth 5.954 bits.
-            (Amount::Bytes(bytes), Alphabet::Alphanumeric) => {
-                bytes.saturating_mul(8_000).div_ceil(5_954)
-            }
+        match self {
+            Self::Hex { bytes } => bytes.saturating_mul(2),
+            Self::Alphanumeric { length } => length,
+            Self::Base64url { bytes } => bytes.saturating_mul(4).div_ceil(3),
         }
     }
 
     /// A new value, each of the possible ones as likely as any other.
     fn make(self) -> Result<Secret<Vec<u8>>, VaultError> {
-        if let (Amount::Bytes(bytes), Alphabet::Base64url) = (self.amount, self.alphabet) {
-            let mut random = vec![0; bytes];
-            fill(&mut random)?;
-            return Ok(Secret::new(URL_SAFE_NO_PAD.encode(random).into_bytes()));
-        }
-        let characters = self.alphabet.characters();
-        let length = self.length();
-        let mut value = Vec::with_capacity(length);
-        let mut random = [0; 64];
-        while value.len() < length {
-            fill(&mut random)?;
-            // The lower bits pick a character; numbers beyond the alphabet are thrown away, as
-            // taking them modulo its length would prefer its first characters.
-            let mask = characters.len().next_power_of_two() - 1;
-            let picked = random
-                .iter()
-                .filter_map(|byte| characters.get(usize::from(*byte) & mask))
-                .take(length - value.len());
-            value.extend(picked);
-        }
-        Ok(Secret::new(value))
+        Ok(Secret::new(match self {
+            Self::Hex { .. } => pick(HEX, self.length())?,
+            Self::Alphanumeric { length } => pick(ALPHANUMERIC, length)?,
+            Self::Base64url { bytes } => {
+                let mut random = vec![0; bytes];
+                fill(&mut random)?;
+                URL_SAFE_NO_PAD.encode(random).into_bytes()
+            }
+        }))
     }
 
     /// Whether a value could have been made by this recipe.
     fn fits(self, value: &[u8]) -> bool {
-        let characters = self.alphabet.characters();
-        value.len() == self.length() && value.iter().all(|byte| characters.contains(byte))
+        let alphabet = match self {
+            Self::Hex { .. } => HEX,
+            Self::Alphanumeric { .. } => ALPHANUMERIC,
+            Self::Base64url { .. } => {
+                return URL_SAFE_NO_PAD
+                    .decode(value)
+                    .is_ok_and(|bytes| Self::Base64url { bytes: bytes.len() } == self);
+            }
+        };
+        value.len() == self.length() && value.iter().all(|byte| alphabet.contains(byte))
     }
+}
+
+/// So many characters of an alphabet of at most 256.
+fn pick(alphabet: &[u8], length: usize) -> Result<Vec<u8>, VaultError> {
+    let mut value = Vec::with_capacity(length);
+    let mut random = [0; 64];
+    // The lower bits of a random byte pick a character; numbers beyond the alphabet are thrown
+    // away, as taking them modulo its length would prefer its first characters.
+    let mask = alphabet.len().next_power_of_two() - 1;
+    while value.len() < length {
+        fill(&mut random)?;
+        let picked = random
+            .iter()
+            .filter_map(|byte| alphabet.get(usize::from(*byte) & mask))
+            .take(length - value.len());
+        value.extend(picked);
+    }
+    Ok(value)
 }
 
 fn fill(random: &mut [u8]) -> Result<(), VaultError> {
@@ -289,16 +277,13 @@ impl Vault {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
 
     use super::*;
 
-    const PASSWORD: SecretSource = SecretSource::Generated(Recipe {
-        alphabet: Alphabet::Alphanumeric,
-        amount: Amount::Characters(32),
-    });
+    const PASSWORD: SecretSource = SecretSource::Generated(Recipe::Alphanumeric { length: 32 });
 
     fn name() -> SecretName {
         SecretName::new("db_password").unwrap()
@@ -386,10 +371,7 @@ mod tests {
         let folder = folder();
         let vault = Vault::new(folder.path(), StoreMode::Create);
         vault.value(&name(), &PASSWORD).unwrap();
-        let longer = SecretSource::Generated(Recipe {
-            alphabet: Alphabet::Hex,
-            amount: Amount::Bytes(32),
-        });
+        let longer = SecretSource::Generated(Recipe::Hex { bytes: 32 });
         let error = vault.value(&name(), &longer).unwrap_err();
         let path = folder.path().join(".cimandat/secrets/db_password");
         assert_eq!(
@@ -430,16 +412,17 @@ mod tests {
 
     #[test]
     fn no_character_is_preferred() {
-        for alphabet in [Alphabet::Hex, Alphabet::Alphanumeric, Alphabet::Base64url] {
-            let characters = alphabet.characters();
+        for alphabet in [HEX, ALPHANUMERIC] {
             let each = 2_000;
-            let amount = Amount::Characters(characters.len() * each);
-            let value = Recipe { alphabet, amount }.make().unwrap();
-            for character in characters {
-                let count = value.expose().iter().filter(|c| *c == character).count();
+            let mut counts = BTreeMap::new();
+            for character in pick(alphabet, alphabet.len() * each).unwrap() {
+                *counts.entry(character).or_insert(0_usize) += 1;
+            }
+            assert_eq!(counts.len(), alphabet.len());
+            for (character, count) in counts {
                 // Eight standard deviations: less than one failure in 10^13 runs.
                 let off = count.abs_diff(each);
-                assert!(off * off < 64 * each, "{alphabet}: {count} of {each}");
+                assert!(off * off < 64 * each, "{character}: {count} of {each}");
             }
         }
     }
@@ -447,28 +430,22 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_made_fits(
-            alphabet in prop_oneof![
-                Just(Alphabet::Hex), Just(Alphabet::Alphanumeric), Just(Alphabet::Base64url)
-            ],
-            amount in prop_oneof![
-                (1_usize..200).prop_map(Amount::Characters), (1_usize..200).prop_map(Amount::Bytes)
+            recipe in prop_oneof![
+                (1_usize..200).prop_map(|bytes| Recipe::Hex { bytes }),
+                (1_usize..200).prop_map(|length| Recipe::Alphanumeric { length }),
+                (1_usize..200).prop_map(|bytes| Recipe::Base64url { bytes }),
             ],
         ) {
-            let recipe = Recipe { alphabet, amount };
             let value = recipe.make().unwrap();
-            prop_assert!(recipe.fits(value.expose()), "{recipe}: {}", value.expose().len());
+            prop_assert_eq!(value.expose().len(), recipe.length());
+            prop_assert!(recipe.fits(value.expose()));
         }
     }
 
     #[test]
     fn two_values_differ() {
-        let recipe = Recipe {
-            alphabet: Alphabet::Hex,
-            amount: Amount::Bytes(16),
-        };
-        let values: BTreeSet<_> = (0..100)
-            .map(|_| recipe.make().unwrap().expose().clone())
-            .collect();
+        let make = |_| Recipe::Hex { bytes: 16 }.make().unwrap().expose().clone();
+        let values: BTreeSet<_> = (0..100).map(make).collect();
         assert_eq!(values.len(), 100);
     }
 }

@@ -1,0 +1,490 @@
+//! The project's own certificate authority: it signs the certificates that services show to one
+//! another.
+//!
+//! Everything is kept in `.cimandat/certificates/`. The authority's key never leaves that folder;
+//! a service gets its own key, its certificate, and the authority's certificate.
+
+mod pair;
+
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, date_time_ymd,
+};
+use thiserror::Error;
+
+use self::pair::Pair;
+use super::{
+    store::{Store, StoreError},
+    vault::StoreMode,
+};
+use crate::{
+    name::{CertificateName, ProjectName},
+    secret::Secret,
+};
+
+/// How long a certificate is valid unless the manifest says otherwise: the longest that browsers
+/// and Apple's systems believe in is 398 days.
+pub const DEFAULT_DAYS: u32 = 397;
+/// How long the authority is valid.
+const AUTHORITY_DAYS: u32 = 3650;
+/// With less than this left, a certificate is renewed.
+const RENEWAL_DAYS: u32 = 30;
+/// A certificate is valid from an hour ago, for machines whose clocks are late.
+const CLOCK_SKEW: i64 = 3600;
+const DAY: i64 = 86_400;
+
+/// The authority's file; no name of a certificate begins with `_`.
+const AUTHORITY: &str = "_authority.pem";
+
+/// Why there is no certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AuthorityError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored file is not what was stored.
+    #[error("`{}` does not hold a certificate and its key: {cause}", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A host that a certificate cannot be for.
+    #[error("a certificate cannot be for `{host}`: {cause}")]
+    Host {
+        /// Which.
+        host: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A key or a signature could not be made.
+    #[error("cannot make a certificate: {cause}")]
+    Signing {
+        /// What the library says.
+        cause: String,
+    },
+}
+
+impl AuthorityError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.help(),
+            Self::Damaged { path, .. } => Some(format!(
+                "delete `{}`: the next `up` makes a new one",
+                path.display()
+            )),
+            Self::Host { .. } => Some("a host is a name or an IP address".to_owned()),
+            Self::Signing { .. } => None,
+        }
+    }
+}
+
+/// What a certificate is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRequest {
+    /// Names and addresses that it is for; `localhost` is always added.
+    pub hosts: BTreeSet<String>,
+    /// For how many days.
+    pub days: u32,
+}
+
+/// A certificate with what belongs to it, each as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: Secret<String>,
+    /// The certificate of the authority that signed it.
+    pub authority: String,
+}
+
+/// The certificate authority of one project.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    store: Store,
+    mode: StoreMode,
+    name: String,
+    now: i64,
+}
+
+impl Authority {
+    /// Of the project whose first manifest is in `directory`. Nothing is read or made yet.
+    #[must_use]
+    pub fn new(directory: &Path, project: &ProjectName, mode: StoreMode, now: Timestamp) -> Self {
+        Self {
+            store: Store::new(directory, "certificates"),
+            mode,
+            name: format!("{project} authority"),
+            now: now.as_second(),
+        }
+    }
+
+    /// The authority's certificate, as PEM; made or renewed, if it has to be and the mode allows,
+    /// or else a placeholder.
+    ///
+    /// # Errors
+    /// When the store cannot be used or is damaged.
+    pub fn certificate(&self) -> Result<String, AuthorityError> {
+        let authority = self.authority()?;
+        Ok(authority.map_or_else(placeholder, |pair| pair.certificate))
+    }
+
+    /// A certificate; made or renewed, if it has to be and the mode allows, or else a placeholder.
+    ///
+    /// It is renewed when its hosts changed, when the authority did, and when the end of its days
+    /// comes near: 30 days before it, or a third of its days if that is less.
+    ///
+    /// # Errors
+    /// When the store cannot be used or is damaged, or a host cannot be one.
+    pub fn issue(
+        &self,
+        name: &CertificateName,
+        request: &CertificateRequest,
+    ) -> Result<Issued, AuthorityError> {
+        let file = format!("{name}.pem");
+        let Some(authority) = self.authority()? else {
+            return Ok(unissued(placeholder()));
+        };
+        let hosts = hosts(request);
+        let stored = self.load(&file)?;
+        if let Some(pair) = &stored
+            && self.still_good(pair, &authority, &hosts, request.days)
+        {
+            return Ok(issued(pair, &authority));
+        }
+        if self.mode == StoreMode::Look {
+            return Ok(unissued(authority.certificate));
+        }
+        let pem = self.sign(name, &hosts, request.days, &authority)?;
+        let pair = self.keep(&file, &pem, stored.is_some())?;
+        Ok(issued(&pair, &authority))
+    }
+
+    /// `None`: there is none that will do, and none may be made.
+    fn authority(&self) -> Result<Option<Pair>, AuthorityError> {
+        let stored = self.load(AUTHORITY)?;
+        let renewed = stored.is_some();
+        if let Some(pair) = stored
+            && pair.facts.until - self.now > i64::from(RENEWAL_DAYS) * DAY
+        {
+            return Ok(Some(pair));
+        }
+        if self.mode == StoreMode::Look {
+            return Ok(None);
+        }
+        let key = new_key()?;
+        let mut parameters = authority_parameters(&self.name);
+        self.set_validity(&mut parameters, AUTHORITY_DAYS, i64::MAX);
+        let certificate = parameters.self_signed(&key).map_err(signing)?;
+        let pem = Secret::new((certificate.pem() + &key.serialize_pem()).into_bytes());
+        self.keep(AUTHORITY, &pem, renewed).map(Some)
+    }
+
+    fn still_good(
+        &self,
+        pair: &Pair,
+        authority: &Pair,
+        hosts: &BTreeSet<String>,
+        days: u32,
+    ) -> bool {
+        let left = pair.facts.until - self.now;
+        let wanted = i64::from(days) * DAY;
+        let due = (i64::from(RENEWAL_DAYS) * DAY).min(wanted / 3);
+        pair.facts.hosts == *hosts
+            && pair.facts.signed_by == authority.facts.key
+            && left > due
+            && left <= wanted
+    }
+
+    fn sign(
+        &self,
+        name: &CertificateName,
+        hosts: &BTreeSet<String>,
+        days: u32,
+        authority: &Pair,
+    ) -> Result<Secret<Vec<u8>>, AuthorityError> {
+        let mut parameters = CertificateParams::default();
+        for host in hosts {
+            let one =
+                CertificateParams::new([host.clone()]).map_err(|error| AuthorityError::Host {
+                    host: host.clone(),
+                    cause: error.to_string(),
+                })?;
+            parameters.subject_alt_names.extend(one.subject_alt_names);
+        }
+        parameters.distinguished_name = named(name.as_str());
+        parameters.use_authority_key_identifier_extension = true;
+        parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        parameters.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        self.set_validity(&mut parameters, days, authority.facts.until);
+        let issuer_key = KeyPair::from_pem(authority.key.expose()).map_err(signing)?;
+        let issuer = Issuer::new(authority_parameters(&authority.facts.subject), issuer_key);
+        let key = new_key()?;
+        let certificate = parameters.signed_by(&key, &issuer).map_err(signing)?;
+        let pem = certificate.pem() + &key.serialize_pem();
+        Ok(Secret::new(pem.into_bytes()))
+    }
+
+    /// From an hour ago for so many days, but not beyond `end`.
+    fn set_validity(&self, parameters: &mut CertificateParams, days: u32, end: i64) {
+        let until = (self.now + i64::from(days) * DAY).min(end);
+        let since_epoch = |seconds: i64| {
+            date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+        };
+        parameters.not_before = since_epoch(self.now - CLOCK_SKEW);
+        parameters.not_after = since_epoch(until);
+    }
+
+    /// Stores a certificate with its key in one file, so that they cannot come apart.
+    fn keep(&self, file: &str, pem: &Secret<Vec<u8>>, over: bool) -> Result<Pair, AuthorityError> {
+        if over {
+            self.store.replace(file, pem)?;
+        } else {
+            self.store.put(file, pem)?;
+        }
+        // Read again: another process may have been faster.
+        let missing = || AuthorityError::Damaged {
+            path: self.store.path(file),
+            cause: "it has gone again".to_owned(),
+        };
+        self.load(file)?.ok_or_else(missing)
+    }
+
+    fn load(&self, file: &str) -> Result<Option<Pair>, AuthorityError> {
+        let Some(content) = self.store.read(file)? else {
+            return Ok(None);
+        };
+        let pair = Pair::read(content.expose()).map_err(|cause| AuthorityError::Damaged {
+            path: self.store.path(file),
+            cause,
+        })?;
+        Ok(Some(pair))
+    }
+}
+
+/// As they will stand in the certificate, so that they can be compared with those of another.
+fn hosts(request: &CertificateRequest) -> BTreeSet<String> {
+    let given = request
+        .hosts
+        .iter()
+        .map(|host| match host.parse::<IpAddr>() {
+            Ok(address) => address.to_string(),
+            Err(_) => host.to_ascii_lowercase(),
+        });
+    given.chain(["localhost".to_owned()]).collect()
+}
+
+fn authority_parameters(name: &str) -> CertificateParams {
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name = named(name);
+    // It signs servers and clients, and no further authority.
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    parameters
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut names = DistinguishedName::new();
+    // RFC 5280 bounds a common name to 64 characters.
+    names.push(
+        DnType::CommonName,
+        name.chars().take(64).collect::<String>(),
+    );
+    names
+}
+
+fn new_key() -> Result<KeyPair, AuthorityError> {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(signing)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that `map_err` wants"
+)]
+fn signing(error: rcgen::Error) -> AuthorityError {
+    AuthorityError::Signing {
+        cause: error.to_string(),
+    }
+}
+
+fn issued(pair: &Pair, authority: &Pair) -> Issued {
+    Issued {
+        certificate: pair.certificate.clone(),
+        key: pair.key.clone(),
+        authority: authority.certificate.clone(),
+    }
+}
+
+fn unissued(authority: String) -> Issued {
+    Issued {
+        certificate: placeholder(),
+        key: Secret::new(placeholder()),
+        authority,
+    }
+}
+
+/// Stands in for what `up` will make, so that a plan shows that it changes.
+fn placeholder() -> String {
+    "<made by `up`>\n".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::{
+        RootCertStore,
+        client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+        pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    };
+
+    use super::*;
+
+    /// 2026-01-01.
+    const NOW: i64 = 1_767_225_600;
+
+    fn authority(folder: &Path, mode: StoreMode, day: i64) -> Authority {
+        let project = ProjectName::new("shop").unwrap();
+        let now = Timestamp::from_second(NOW + day * DAY).unwrap();
+        Authority::new(folder, &project, mode, now)
+    }
+
+    fn name() -> CertificateName {
+        CertificateName::new("postgres").unwrap()
+    }
+
+    fn request(hosts: &[&str], days: u32) -> CertificateRequest {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        CertificateRequest { hosts, days }
+    }
+
+    /// By the same library that the probes use.
+    fn verify(issued: &Issued, host: &str, day: i64) -> Result<(), rustls::Error> {
+        let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(der(&issued.authority)).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .unwrap();
+        let seconds = u64::try_from(NOW + day * DAY).unwrap();
+        verifier
+            .verify_server_cert(
+                &der(&issued.certificate),
+                &[],
+                &ServerName::try_from(host.to_owned()).unwrap(),
+                &[],
+                UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
+            )
+            .map(drop)
+    }
+
+    #[test]
+    fn a_certificate_is_believed_for_its_hosts_and_its_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = authority(folder.path(), StoreMode::Create, 0);
+        let wanted = request(&["postgres", "db.internal", "10.0.0.7", "::1"], 397);
+        let issued = authority.issue(&name(), &wanted).unwrap();
+        for host in ["postgres", "db.internal", "10.0.0.7", "::1", "localhost"] {
+            verify(&issued, host, 0).unwrap();
+        }
+        verify(&issued, "postgres", 396).unwrap();
+        assert!(verify(&issued, "postgres", 398).is_err());
+        assert!(verify(&issued, "redis", 0).is_err());
+        assert_eq!(issued.authority, authority.certificate().unwrap());
+        assert!(KeyPair::from_pem(issued.key.expose()).is_ok());
+    }
+
+    #[test]
+    fn a_certificate_is_kept_until_something_asks_for_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let create = |day| authority(folder.path(), StoreMode::Create, day);
+        let wanted = request(&["postgres"], 397);
+        let first = create(0).issue(&name(), &wanted).unwrap();
+        assert_eq!(create(300).issue(&name(), &wanted).unwrap(), first);
+
+        let renewed = create(368).issue(&name(), &wanted).unwrap();
+        assert_ne!(renewed.certificate, first.certificate);
+        assert_eq!(renewed.authority, first.authority);
+        verify(&renewed, "postgres", 700).unwrap();
+
+        let moved = create(368).issue(&name(), &request(&["db"], 397)).unwrap();
+        assert_ne!(moved.certificate, renewed.certificate);
+        assert!(verify(&moved, "postgres", 368).is_err());
+
+        let shorter = create(368).issue(&name(), &request(&["db"], 6)).unwrap();
+        assert_ne!(shorter.certificate, moved.certificate);
+        let same = create(371).issue(&name(), &request(&["db"], 6)).unwrap();
+        assert_eq!(same, shorter);
+    }
+
+    #[test]
+    fn a_renewed_authority_signs_everything_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let create = |day| authority(folder.path(), StoreMode::Create, day);
+        let wanted = request(&["postgres"], 397);
+        // Signed shortly before the authority ends: not valid for longer than it.
+        create(0).certificate().unwrap();
+        let late = create(3500).issue(&name(), &wanted).unwrap();
+        verify(&late, "postgres", 3649).unwrap();
+        assert!(verify(&late, "postgres", 3651).is_err());
+
+        let renewed = create(3630).issue(&name(), &wanted).unwrap();
+        assert_ne!(renewed.authority, late.authority);
+        verify(&renewed, "postgres", 3651).unwrap();
+    }
+
+    #[test]
+    fn looking_writes_nothing_and_shows_what_would_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let wanted = request(&["postgres"], 397);
+        let look = |day| authority(folder.path(), StoreMode::Look, day);
+        let before = look(0).issue(&name(), &wanted).unwrap();
+        assert_eq!(before.certificate, placeholder());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        let made = authority(folder.path(), StoreMode::Create, 0)
+            .issue(&name(), &wanted)
+            .unwrap();
+        assert_eq!(look(0).issue(&name(), &wanted).unwrap(), made);
+        let due = look(380).issue(&name(), &wanted).unwrap();
+        assert_ne!(due.certificate, made.certificate);
+        assert_eq!(look(0).issue(&name(), &wanted).unwrap(), made);
+    }
+
+    #[test]
+    fn a_damaged_file_is_told_with_its_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = authority(folder.path(), StoreMode::Create, 0);
+        authority.certificate().unwrap();
+        let path = folder.path().join(".cimandat/certificates/_authority.pem");
+        std::fs::write(&path, "nothing").unwrap();
+        let error = authority.certificate().unwrap_err();
+        assert!(matches!(error, AuthorityError::Damaged { .. }));
+        assert!(error.help().unwrap().contains("_authority.pem"));
+    }
+
+    #[test]
+    fn a_key_is_never_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = authority(folder.path(), StoreMode::Create, 0);
+        let issued = authority.issue(&name(), &request(&["a"], 9)).unwrap();
+        let shown = format!("{issued:?} {authority:?}");
+        assert!(!shown.contains("PRIVATE KEY"));
+    }
+}
