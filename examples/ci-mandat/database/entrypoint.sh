@@ -134,7 +134,7 @@ SQL
 fail() {
     stop_init_server immediate
     rm -rf "$init"
-    die "$@; nothing was kept"
+    die "$*; nothing was kept"
 }
 
 if [ ! -e "$PGDATA/PG_VERSION" ]; then

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { ConsoleLogger } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import { HttpAdapterHost, NestFactory } from '@nestjs/core';
 import { NestExpressApplication } from '@nestjs/platform-express';
 import helmet from 'helmet';
 import { AppModule } from './app.module';
@@ -8,6 +8,7 @@ import { loadConfig } from './config';
 import { log, reason } from './log';
 import { Redis } from './redis';
 import { originGuard, rateLimit, validation } from './security';
+import { UnavailableFilter } from './unavailable.filter';
 
 const PREFIX = 'api/v1';
 // What a request in progress gets to finish once the process is told to stop.
@@ -27,6 +28,7 @@ async function main(): Promise<void> {
   app.use(rateLimit(app.get(Redis), config.rateLimit, `/${PREFIX}/health`));
   app.useBodyParser('json', { limit: '16kb' });
   app.useGlobalPipes(validation());
+  app.useGlobalFilters(new UnavailableFilter(app.get(HttpAdapterHost).httpAdapter));
 
   stopOnSignal(app);
   await app.listen(config.port, '0.0.0.0');
