@@ -3,6 +3,7 @@
 //! Pure. A [`Plan`] is data: steps with their order, each with the reason for it and the way back.
 
 mod action;
+mod back;
 mod change;
 mod deploy;
 mod diff;
@@ -26,6 +27,7 @@ pub use self::{
     action::{
         Action, BuildImage, CreateContainer, CreateNetwork, CreateVolume, PullImage, RunHook,
     },
+    back::{WayBack, way_back},
     change::field_changes,
     deploy::{Deploy, deploy},
     diff::Decision,

@@ -1,1 +1,22 @@
-//! run (see ARCHITECTURE.md).
+//! Carries a plan out: forward to the new generation, or back to the old one.
+//!
+//! [`Run`] decides and does nothing: it is told [`Input`]s and answers with [`Effect`]s. [`drive`]
+//! does and decides nothing. [`gate`] is the small machine of one gate inside of a run.
+
+pub mod drive;
+pub mod gate;
+mod gates;
+pub mod machine;
+pub mod message;
+pub mod outcome;
+mod retreat;
+pub mod retry;
+mod schedule;
+pub mod signal;
+
+pub use self::{
+    drive::drive,
+    machine::{OnFailure, Run, Settings},
+    message::{Effect, Input, TimerId},
+    outcome::{Cause, Outcome},
+};

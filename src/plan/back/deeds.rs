@@ -1,0 +1,77 @@
+//! What a plan did, as far as it has to be undone.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    name::ContainerName,
+    plan::{Action, CreateContainer, Subject},
+    state::State,
+};
+
+/// The deeds of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Deeds<'a> {
+    /// Containers that were not there before.
+    pub created: BTreeMap<&'a ContainerName, (&'a CreateContainer, &'a Subject)>,
+    pub started: BTreeMap<&'a ContainerName, &'a Subject>,
+    pub stopped: BTreeMap<&'a ContainerName, &'a Subject>,
+    /// Containers of before whose restart policy was changed.
+    pub policies: BTreeMap<&'a ContainerName, &'a Subject>,
+    /// Networks that were not there before, by name on the engine.
+    pub networks: Vec<(&'a str, &'a Subject)>,
+    /// Volumes that a first deploy made, by name on the engine.
+    pub volumes: Vec<String>,
+    /// What cannot be undone, each in a fragment.
+    pub lost: Vec<String>,
+}
+
+impl<'a> Deeds<'a> {
+    /// Adds an action that had, or may have had, an effect on this state.
+    pub fn note(&mut self, action: &'a Action, subject: &'a Subject, state: &State) {
+        match action {
+            // An image in store does no harm and makes the next try faster; what a hook did is
+            // inside a container that goes, or ended with it.
+            Action::BuildImage(_) | Action::PullImage(_) | Action::RunHook(_) => {}
+            Action::CreateNetwork(create) => {
+                let name = &create.network.engine_name;
+                if !state.networks.contains_key(name) {
+                    self.networks.push((name, subject));
+                }
+            }
+            Action::CreateVolume(create) => {
+                let name = &create.volume.engine_name;
+                if state.containers.is_empty() && !state.volumes.contains_key(name) {
+                    self.volumes.push(name.clone());
+                }
+            }
+            Action::CreateContainer(create) => {
+                if !state.containers.contains_key(&create.name) {
+                    self.created.insert(&create.name, (create, subject));
+                }
+            }
+            Action::StartContainer(container) => {
+                self.started.insert(container, subject);
+            }
+            Action::StopContainer { container, .. } => {
+                self.stopped.insert(container, subject);
+            }
+            Action::SetRestartPolicy { container, .. } => {
+                if state.containers.contains_key(container) {
+                    self.policies.insert(container, subject);
+                }
+            }
+            // Plans do these after the commit only, from where nothing goes back.
+            Action::RenameContainer { .. }
+            | Action::RemoveContainer(_)
+            | Action::RemoveNetwork(_)
+            | Action::RemoveVolume(_)
+            | Action::RemoveImage(_) => {
+                self.lost.push(format!(
+                    "{} `{}` cannot be undone",
+                    action.verb(),
+                    action.object()
+                ));
+            }
+        }
+    }
+}

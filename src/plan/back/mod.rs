@@ -1,0 +1,348 @@
+//! The way back: what undoes a deploy that failed.
+//!
+//! Pure. New containers are stopped, dependents first; what ran before is started again in its own
+//! order and asked its own gate; what was made is removed. Volumes are kept.
+
+mod deeds;
+mod order;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use self::{deeds::Deeds, order::Order};
+use super::{Action, CreateContainer, Plan, Reason, Step, StepId, Subject, Work, preflight};
+use crate::{
+    name::{ContainerName, ServiceName},
+    project::{Gate, Kind, MountKind, Probe, RestartPolicy, Until},
+    state::{Container, Record, State},
+};
+
+/// How long a container without a record may take until it runs.
+const WITHIN: Duration = Duration::from_mins(1);
+/// How long it must then keep running.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// The way back.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WayBack {
+    /// Its steps; each is idempotent, as what it undoes may not have had an effect.
+    pub plan: Plan,
+    /// For some steps those that must have ended before, in whichever way: what fails to be undone
+    /// holds up nothing that does not build on it.
+    pub after: BTreeMap<StepId, BTreeSet<StepId>>,
+    /// Volumes that a first deploy made and that are kept, by name on the engine.
+    pub kept_volumes: Vec<String>,
+    /// What cannot be undone, each in a fragment.
+    pub lost: Vec<String>,
+}
+
+impl WayBack {
+    /// Whether something that runs, or ran before, is touched.
+    #[must_use]
+    pub fn touches_running(&self) -> bool {
+        self.plan.steps.iter().any(|step| {
+            matches!(
+                step.work,
+                Work::Gate { .. }
+                    | Work::Act(Action::StartContainer(_) | Action::StopContainer { .. })
+            )
+        })
+    }
+}
+
+/// The way from a plan of which some steps were attempted back to the state it was made from.
+///
+/// `attempted` are the steps that had, or may have had, an effect.
+#[must_use]
+pub fn way_back(plan: &Plan, attempted: &BTreeSet<StepId>, state: &State) -> WayBack {
+    let mut deeds = Deeds::default();
+    for (index, step) in plan.steps.iter().enumerate() {
+        if let (Work::Act(action), true) = (&step.work, attempted.contains(&StepId(index))) {
+            deeds.note(action, &step.subject, state);
+        }
+    }
+    let mut builder = Builder {
+        state,
+        plan,
+        deeds,
+        back: WayBack::default(),
+        stops: BTreeMap::new(),
+        removals: BTreeMap::new(),
+    };
+    builder.stop();
+    builder.restore();
+    builder.remove();
+    builder.back.kept_volumes = builder.deeds.volumes;
+    builder.back.lost = builder.deeds.lost;
+    builder.back
+}
+
+struct Builder<'a> {
+    state: &'a State,
+    plan: &'a Plan,
+    deeds: Deeds<'a>,
+    back: WayBack,
+    stops: BTreeMap<&'a ContainerName, StepId>,
+    removals: BTreeMap<&'a ContainerName, StepId>,
+}
+
+impl<'a> Builder<'a> {
+    fn add(&mut self, work: Work, subject: &Subject, needs: BTreeSet<StepId>) -> StepId {
+        let id = StepId(self.back.plan.steps.len());
+        let step = Step {
+            needs,
+            ..Step::new(work, subject.clone(), Reason::RolledBack)
+        };
+        self.back.plan.steps.push(step);
+        id
+    }
+
+    fn act(&mut self, action: Action, subject: &Subject, needs: BTreeSet<StepId>) -> StepId {
+        self.add(Work::Act(action), subject, needs)
+    }
+
+    /// Whether a container ran before the plan was begun.
+    fn ran(&self, container: &ContainerName) -> Option<&'a Container> {
+        self.state
+            .containers
+            .get(container)
+            .filter(|it| it.condition.status.is_up())
+    }
+
+    fn service_of(&self, container: &ContainerName) -> Option<&'a ServiceName> {
+        let created = self
+            .deeds
+            .created
+            .get(container)
+            .map(|(create, _)| &create.service);
+        created.or_else(|| self.state.containers.get(container).map(|it| &it.service))
+    }
+
+    /// Stops whatever the plan has started, dependents before what they depend on.
+    fn stop(&mut self) {
+        let order = self.order(true);
+        let started: Vec<(&ContainerName, &Subject)> = self
+            .deeds
+            .started
+            .iter()
+            .map(|(container, subject)| (*container, *subject))
+            .collect();
+        for (container, subject) in &started {
+            let action = Action::StopContainer {
+                container: (*container).clone(),
+                grace: None,
+            };
+            let id = self.act(action, subject, BTreeSet::new());
+            self.stops.insert(container, id);
+        }
+        for (dependent, _) in &started {
+            let Some(service) = self.service_of(dependent) else {
+                continue;
+            };
+            let before = order.before(service);
+            for (container, _) in &started {
+                if self
+                    .service_of(container)
+                    .is_some_and(|it| before.contains(it))
+                {
+                    self.order_after(
+                        self.stops.get(container).copied(),
+                        self.stops.get(dependent).copied(),
+                    );
+                }
+            }
+        }
+    }
+
+    fn order_after(&mut self, later: Option<StepId>, earlier: Option<StepId>) {
+        if let (Some(later), Some(earlier)) = (later, earlier) {
+            self.back.after.entry(later).or_default().insert(earlier);
+        }
+    }
+
+    /// Who waits for whom: among the old containers, or with the new ones in their places.
+    fn order(&self, new: bool) -> Order<'a> {
+        let mut needs: BTreeMap<&ServiceName, BTreeSet<&ServiceName>> = BTreeMap::new();
+        let mut record = |service: &'a ServiceName, record: &'a Record| {
+            needs
+                .entry(service)
+                .or_default()
+                .extend(record.depends_on.keys());
+        };
+        if new {
+            for (create, _) in self.deeds.created.values() {
+                record(&create.service, &create.record);
+            }
+        }
+        let made: BTreeSet<&ServiceName> = self
+            .deeds
+            .created
+            .values()
+            .map(|(create, _)| &create.service)
+            .collect();
+        for container in self.state.containers.values() {
+            if let Some(its) = &container.record
+                && !(new && made.contains(&container.service))
+            {
+                record(&container.service, its);
+            }
+        }
+        Order::of(needs)
+    }
+
+    /// Starts again what ran before and was stopped, in the order of its own dependencies, and
+    /// asks each its own gate.
+    fn restore(&mut self) {
+        let order = self.order(false);
+        let stopped: Vec<(&'a ContainerName, &'a Subject, &'a Container)> = self
+            .deeds
+            .stopped
+            .iter()
+            .filter_map(|(name, subject)| Some((*name, *subject, self.ran(name)?)))
+            .collect();
+        let mut restored: BTreeMap<&ServiceName, Vec<(StepId, StepId)>> = BTreeMap::new();
+        for (name, subject, container) in &stopped {
+            let needs = self.in_the_way(name, container);
+            let start = self.act(Action::StartContainer((*name).clone()), subject, needs);
+            let gate = self.gate_of(container).map(|gate| {
+                let work = Work::Gate {
+                    container: (*name).clone(),
+                    gate,
+                };
+                self.add(work, subject, BTreeSet::from([start]))
+            });
+            restored
+                .entry(&container.service)
+                .or_default()
+                .push((start, gate.unwrap_or(start)));
+        }
+        for (_, _, container) in &stopped {
+            let starts = restored
+                .get(&container.service)
+                .cloned()
+                .unwrap_or_default();
+            for need in order.before(&container.service) {
+                let until_started = container
+                    .record
+                    .as_ref()
+                    .and_then(|record| record.depends_on.get(need))
+                    .is_some_and(|dependency| dependency.until == Until::Started);
+                for (its_start, its_gate) in restored.get(need).cloned().unwrap_or_default() {
+                    let earlier = if until_started { its_start } else { its_gate };
+                    for (start, _) in &starts {
+                        self.order_after(Some(*start), Some(earlier));
+                    }
+                }
+            }
+        }
+        self.restore_policies();
+    }
+
+    fn restore_policies(&mut self) {
+        let policies: Vec<(&ContainerName, &Subject)> = self
+            .deeds
+            .policies
+            .iter()
+            .map(|(name, subject)| (*name, *subject))
+            .collect();
+        for (name, subject) in policies {
+            let record = self
+                .state
+                .containers
+                .get(name)
+                .and_then(|it| it.record.as_ref());
+            let policy = record
+                .and_then(|record| record.spec.get("restart"))
+                .and_then(|policy| serde_json::from_value::<RestartPolicy>(policy.clone()).ok())
+                .unwrap_or_default();
+            let action = Action::SetRestartPolicy {
+                container: name.clone(),
+                policy,
+            };
+            self.act(action, subject, BTreeSet::new());
+        }
+    }
+
+    /// The stops without which an old container must not, or cannot, run.
+    fn in_the_way(&self, name: &ContainerName, old: &Container) -> BTreeSet<StepId> {
+        let stops = self.stops.iter();
+        stops
+            .filter(|(new, _)| {
+                let created = self.deeds.created.get(*new);
+                **new == name || created.is_some_and(|(create, _)| contends(create, old))
+            })
+            .map(|(_, id)| *id)
+            .collect()
+    }
+
+    /// What a restored container has to pass; a job is only started again.
+    fn gate_of(&self, container: &Container) -> Option<Gate> {
+        let Some(record) = &container.record else {
+            return Some(Gate {
+                probes: vec![Probe::Started],
+                within: WITHIN,
+                settle: SETTLE,
+            });
+        };
+        if matches!(record.kind, Kind::Job { .. }) {
+            return None;
+        }
+        // A record has no secret values: where the new gate says the same, it is asked instead.
+        let recorded = serde_json::to_value(&record.ready).ok();
+        let same = self
+            .plan
+            .steps
+            .iter()
+            .find_map(|step| match (&step.work, &step.subject) {
+                (Work::Gate { gate, .. }, Subject::Service { name, .. })
+                    if *name == container.service
+                        && serde_json::to_value(gate).ok() == recorded =>
+                {
+                    Some(gate.clone())
+                }
+                _ => None,
+            });
+        Some(same.unwrap_or_else(|| record.ready.clone()))
+    }
+
+    /// Removes the containers that were made, then the networks.
+    fn remove(&mut self) {
+        let created: Vec<(&'a CreateContainer, &'a Subject)> =
+            self.deeds.created.values().copied().collect();
+        for (create, subject) in &created {
+            let needs = self.stops.get(&create.name).copied().into_iter().collect();
+            let id = self.act(Action::RemoveContainer(create.name.clone()), subject, needs);
+            self.removals.insert(&create.name, id);
+        }
+        for (network, subject) in std::mem::take(&mut self.deeds.networks) {
+            let users = created
+                .iter()
+                .filter(|(create, _)| create.networks.values().any(|name| name == network));
+            let needs = users
+                .filter_map(|(create, _)| self.removals.get(&create.name).copied())
+                .collect();
+            self.act(Action::RemoveNetwork(network.to_owned()), subject, needs);
+        }
+    }
+}
+
+/// Whether a new container and an old one cannot run at the same time: they stand for the same
+/// service, want the same port, or write to the same volume.
+fn contends(new: &CreateContainer, old: &Container) -> bool {
+    let same = new.service == old.service && new.replica == old.replica;
+    let port = new
+        .spec
+        .ports
+        .iter()
+        .any(|wished| old.ports.iter().any(|held| preflight::clash(wished, held)));
+    let volume = new.spec.mounts.iter().any(|mount| match &mount.kind {
+        MountKind::Volume { engine_name, .. } => old
+            .volumes
+            .values()
+            .any(|old| old.name == *engine_name && (old.writable || !mount.read_only)),
+        MountKind::Anonymous | MountKind::Bind { .. } | MountKind::Tmpfs { .. } => false,
+    });
+    same || port || volume
+}

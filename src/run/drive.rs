@@ -1,0 +1,303 @@
+//! The loop that carries out what a [`Run`] wants done: the only place that waits, reads the clock
+//! and spawns. It decides nothing.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{Stream, StreamExt};
+use tokio::{
+    sync::{
+        mpsc::{self, UnboundedSender},
+        oneshot,
+    },
+    task::{AbortHandle, Id, JoinError, JoinSet},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use super::{Effect, Input, Outcome, Run, TimerId};
+use crate::{
+    engine::{Engine, EngineError},
+    event::{self, Event, Stamped},
+    name::ProjectName,
+    plan::{Action, StepId},
+};
+
+/// The last lines of a log that go into a report.
+const LOG_LINES: usize = 20;
+/// The longest that looking at a container may take.
+const EXAMINE_WITHIN: Duration = Duration::from_secs(5);
+/// How much longer than its patience a probe may take before it counts as unanswered.
+const PROBE_GRACE: Duration = Duration::from_millis(500);
+/// Between two tries to listen to the engine again.
+const LISTEN_AGAIN: Duration = Duration::from_millis(250);
+
+/// Carries a run out on an engine. Events go to `events` in their order, each with its time since
+/// the start; every item of `interrupts` asks the run to stop.
+pub async fn drive<E: Engine>(
+    engine: Arc<E>,
+    mut run: Run,
+    events: impl FnMut(Stamped),
+    interrupts: impl Stream<Item = ()>,
+) -> Outcome {
+    let mut interrupts = pin!(interrupts.fuse());
+    let (progress, mut progressed) = mpsc::unbounded_channel();
+    let (notices, mut heard) = mpsc::unbounded_channel();
+    let mut hands = Hands {
+        engine,
+        events,
+        start: Instant::now(),
+        tasks: JoinSet::new(),
+        running: HashMap::new(),
+        timers: BTreeMap::new(),
+        count: 0,
+        progress,
+    };
+    let mut input = hands.listen(run.project().clone(), notices).await;
+    loop {
+        let effects = run.on(hands.start.elapsed(), input);
+        if let Some(outcome) = hands.carry_out(effects) {
+            return outcome;
+        }
+        input = loop {
+            let timer = hands.timers.keys().next().copied();
+            tokio::select! {
+                biased;
+                Some(()) = interrupts.next() => break Input::Interrupted,
+                Some(input) = heard.recv() => break input,
+                Some(done) = hands.tasks.join_next_with_id(), if !hands.tasks.is_empty() => {
+                    if let Some(input) = hands.done(done) {
+                        break input;
+                    }
+                }
+                Some((step, progress)) = progressed.recv() => {
+                    break Input::Progressed(step, progress);
+                }
+                () = until(timer), if timer.is_some() => {
+                    if let Some(timer) = timer.and_then(|key| hands.timers.remove(&key)) {
+                        break Input::Elapsed(timer);
+                    }
+                }
+            }
+        };
+    }
+}
+
+/// When a timer is due, and a number that makes it one of its kind.
+type Due = (Instant, u64);
+
+async fn until(timer: Option<Due>) {
+    if let Some((instant, _)) = timer {
+        sleep_until(instant).await;
+    }
+}
+
+/// What a task was begun for.
+struct Task {
+    step: StepId,
+    /// What counts when it breaks off without a word.
+    broken: Input,
+    handle: AbortHandle,
+}
+
+struct Hands<E, F> {
+    engine: Arc<E>,
+    events: F,
+    start: Instant,
+    tasks: JoinSet<Input>,
+    running: HashMap<Id, Task>,
+    timers: BTreeMap<Due, TimerId>,
+    count: u64,
+    progress: UnboundedSender<(StepId, event::Progress)>,
+}
+
+impl<E: Engine, F: FnMut(Stamped)> Hands<E, F> {
+    /// Does everything in its order; gives the outcome when that is the end.
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Option<Outcome> {
+        for effect in effects {
+            match effect {
+                Effect::Emit(event) => self.emit(event),
+                Effect::Finish(outcome) => return Some(outcome),
+                Effect::Sleep(timer, duration) => {
+                    self.count += 1;
+                    self.timers
+                        .insert((Instant::now() + duration, self.count), timer);
+                }
+                Effect::Cancel(step) => self.cancel(step),
+                Effect::Perform(step, action) => self.perform(step, action),
+                Effect::Examine(step, container) => {
+                    let engine = Arc::clone(&self.engine);
+                    self.spawn(step, Input::Examined(step, None), async move {
+                        let looked = engine.examine(&container, LOG_LINES);
+                        let evidence = timeout(EXAMINE_WITHIN, looked).await;
+                        Input::Examined(step, evidence.ok().and_then(Result::ok))
+                    });
+                }
+                ask @ (Effect::Probe { .. } | Effect::Check { .. }) => self.ask(ask),
+            }
+        }
+        None
+    }
+
+    fn emit(&mut self, event: Event) {
+        let at = self.start.elapsed();
+        (self.events)(Stamped {
+            v: event::VERSION,
+            at,
+            event,
+        });
+    }
+
+    fn cancel(&mut self, step: StepId) {
+        self.timers.retain(|_, timer| timer.step() != Some(step));
+        self.running.retain(|_, task| {
+            if task.step == step {
+                task.handle.abort();
+            }
+            task.step != step
+        });
+    }
+
+    fn spawn(
+        &mut self,
+        step: StepId,
+        broken: Input,
+        task: impl Future<Output = Input> + Send + 'static,
+    ) {
+        let handle = self.tasks.spawn(task);
+        self.running.insert(
+            handle.id(),
+            Task {
+                step,
+                broken,
+                handle,
+            },
+        );
+    }
+
+    fn perform(&mut self, step: StepId, action: Action) {
+        let engine = Arc::clone(&self.engine);
+        let progress = self.progress.clone();
+        let broken = EngineError::Transport {
+            verb: action.verb().to_owned(),
+            object: action.object().to_owned(),
+            cause: "it broke off".to_owned(),
+        };
+        self.spawn(step, Input::Finished(step, Err(broken)), async move {
+            let (tell, mut told) = mpsc::unbounded_channel();
+            let act = async {
+                let result = engine.perform(&action, &tell).await;
+                drop(tell);
+                result
+            };
+            let pass_on = async {
+                while let Some(what) = told.recv().await {
+                    // Nobody listens any more: the run is over.
+                    let _ = progress.send((step, what));
+                }
+            };
+            let (result, ()) = tokio::join!(act, pass_on);
+            Input::Finished(step, result)
+        });
+    }
+
+    fn ask(&mut self, ask: Effect) {
+        use crate::engine::Answer;
+        let engine = Arc::clone(&self.engine);
+        let (step, question, patience) = match &ask {
+            Effect::Probe {
+                step,
+                question,
+                patience,
+                ..
+            } => (*step, *question, *patience),
+            Effect::Check { step, patience, .. } => (*step, 0, *patience),
+            _ => return,
+        };
+        let answered = move |answer| Input::Answered {
+            step,
+            question,
+            answer,
+        };
+        let broken = answered(Answer::NotYet("the question broke off".to_owned()));
+        self.spawn(step, broken, async move {
+            let asked = async {
+                match &ask {
+                    Effect::Probe {
+                        container, probe, ..
+                    } => engine.probe(container, probe, patience).await,
+                    Effect::Check {
+                        container, check, ..
+                    } => engine.check(container.as_ref(), check, patience).await,
+                    _ => Answer::NotYet(String::new()),
+                }
+            };
+            let answer = timeout(patience + PROBE_GRACE, asked).await;
+            answered(answer.unwrap_or_else(|_| Answer::NotYet("no answer in time".to_owned())))
+        });
+    }
+
+    /// A task has ended: what does that say? Nothing when it was called off.
+    fn done(&mut self, done: Result<(Id, Input), JoinError>) -> Option<Input> {
+        match done {
+            Ok((id, input)) => self.running.remove(&id).map(|_| input),
+            Err(error) => self.running.remove(&error.id()).map(|task| task.broken),
+        }
+    }
+
+    /// Begins to listen to the engine, for as long as the run lasts.
+    async fn listen(&mut self, project: ProjectName, notices: UnboundedSender<Input>) -> Input {
+        let (ready, listening) = oneshot::channel();
+        let engine = Arc::clone(&self.engine);
+        // Not one of the tasks that are waited for: it ends with the receiver.
+        self.tasks.spawn(async move {
+            watch(engine, project, notices, ready).await;
+            std::future::pending().await
+        });
+        match listening.await {
+            Ok(Ok(())) => Input::Begin,
+            Ok(Err(error)) => Input::Deaf(error),
+            Err(_) => Input::Deaf(EngineError::Transport {
+                verb: "listening to".to_owned(),
+                object: "engine".to_owned(),
+                cause: "it broke off".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Passes on what happens to the project's containers. When the engine breaks off, listens again.
+async fn watch<E: Engine>(
+    engine: Arc<E>,
+    project: ProjectName,
+    notices: UnboundedSender<Input>,
+    ready: oneshot::Sender<Result<(), EngineError>>,
+) {
+    let mut stream = match engine.watch(&project).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    let _ = ready.send(Ok(()));
+    loop {
+        while let Some(Ok(notice)) = stream.next().await {
+            if notices.send(Input::Noticed(notice)).is_err() {
+                return;
+            }
+        }
+        stream = loop {
+            if let Ok(stream) = engine.watch(&project).await {
+                break stream;
+            }
+            sleep(LISTEN_AGAIN).await;
+        };
+        if notices.send(Input::Rewatched).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! The machine of one gate: what is asked when, and when the wait is over.
+//!
+//! Performs no I/O and reads no clock: it is told answers, notices and the time, and says what is
+//! to be done. A check of the whole is waited for by the same machine, with one question.
+
+use std::time::Duration;
+
+use super::retry;
+use crate::{
+    engine::{Answer, Evidence, Happening},
+    event::{GateReport, LastAnswer},
+    name::ContainerName,
+    project::{Check, Gate, Probe},
+    state::Health,
+};
+
+/// The longest that one probe may take, unless it is one that can be waited for.
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
+/// The longest that one check may take: it may go through name servers and proxies.
+const CHECK_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a check is repeated until it counts as failed.
+pub const CHECK_WITHIN: Duration = Duration::from_secs(30);
+
+/// What a machine wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Move {
+    /// Ask this question, and wait no longer than `patience` for the answer.
+    Ask {
+        /// Its place among the questions.
+        question: usize,
+        /// The most that it may take.
+        patience: Duration,
+    },
+    /// Tell that this question got another answer than before.
+    Tell(usize),
+    /// Call back after a while.
+    Sleep(Pause, Duration),
+    /// Look how the container does: it seems to have ended.
+    Suspect,
+    /// The wait is over: passed.
+    Passed,
+    /// The wait is over: failed, for this reason.
+    Failed(String),
+}
+
+/// What a machine sleeps for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pause {
+    /// Until this question is asked again.
+    Retry(usize),
+    /// Until the deadline.
+    Deadline,
+    /// Until the container has kept running for long enough.
+    Settle,
+}
+
+/// The machine of one gate or check.
+#[derive(Debug)]
+pub struct Wait {
+    questions: Vec<Question>,
+    opened: Duration,
+    within: Duration,
+    settle: Duration,
+    phase: Phase,
+    evidence: Option<Evidence>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Asking,
+    Settling,
+    Over,
+}
+
+#[derive(Debug)]
+struct Question {
+    text: String,
+    manner: Manner,
+    attempts: u32,
+    asked: bool,
+    last: Option<String>,
+    passed: bool,
+}
+
+/// How a question is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Again and again.
+    Probe,
+    /// Again and again, with more patience.
+    Check,
+    /// Once: the answer comes when there is one.
+    Long,
+    /// As [`Manner::Long`], for the engine's own health check.
+    Health,
+    /// As [`Manner::Long`], for the end of a job.
+    Exit,
+}
+
+impl Manner {
+    fn of(probe: &Probe) -> Self {
+        match probe {
+            Probe::Log { .. } => Self::Long,
+            Probe::Healthcheck => Self::Health,
+            Probe::Exit => Self::Exit,
+            Probe::Tcp { .. }
+            | Probe::Http { .. }
+            | Probe::Postgres { .. }
+            | Probe::Redis { .. }
+            | Probe::Grpc { .. }
+            | Probe::Exec { .. }
+            | Probe::File { .. }
+            | Probe::Started => Self::Probe,
+        }
+    }
+}
+
+impl Question {
+    fn new(text: String, manner: Manner) -> Self {
+        Self {
+            text,
+            manner,
+            attempts: 0,
+            asked: false,
+            last: None,
+            passed: false,
+        }
+    }
+}
+
+impl Wait {
+    /// The machine of a container's gate that is opened now.
+    #[must_use]
+    pub fn for_gate(gate: &Gate, now: Duration) -> Self {
+        let questions = gate
+            .probes
+            .iter()
+            .map(|probe| Question::new(probe.to_string(), Manner::of(probe)));
+        Self::new(questions.collect(), gate.within, gate.settle, now)
+    }
+
+    /// The machine of a check that begins now.
+    #[must_use]
+    pub fn for_check(check: &Check, now: Duration) -> Self {
+        let question = Question::new(check.to_string(), Manner::Check);
+        Self::new(vec![question], CHECK_WITHIN, Duration::ZERO, now)
+    }
+
+    fn new(questions: Vec<Question>, within: Duration, settle: Duration, opened: Duration) -> Self {
+        let ends = questions
+            .iter()
+            .any(|question| question.manner == Manner::Exit);
+        Self {
+            questions,
+            opened,
+            within,
+            // What ends cannot keep running.
+            settle: if ends { Duration::ZERO } else { settle },
+            phase: Phase::Asking,
+            evidence: None,
+        }
+    }
+
+    /// When it was opened, since the start of the run.
+    #[must_use]
+    pub fn opened(&self) -> Duration {
+        self.opened
+    }
+
+    /// Text, last answer and number of attempts of a question.
+    #[must_use]
+    pub fn told(&self, question: usize) -> Option<(&str, &str, u32)> {
+        let question = self.questions.get(question)?;
+        Some((&question.text, question.last.as_deref()?, question.attempts))
+    }
+
+    /// What is known about the container, once it was looked at because of a suspicion.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&Evidence> {
+        self.evidence.as_ref()
+    }
+
+    /// The first moves: every question at once, and the deadline.
+    pub fn open(&mut self) -> Vec<Move> {
+        let mut moves = vec![Move::Sleep(Pause::Deadline, self.within)];
+        for question in 0..self.questions.len() {
+            self.ask(question, self.opened, &mut moves);
+        }
+        if self.questions.is_empty() {
+            self.settle_if_ready(&mut moves);
+        }
+        moves
+    }
+
+    fn ask(&mut self, index: usize, now: Duration, moves: &mut Vec<Move>) {
+        let rest = (self.opened + self.within).saturating_sub(now);
+        let Some(question) = self.questions.get_mut(index) else {
+            return;
+        };
+        if question.passed || question.asked || rest.is_zero() {
+            return;
+        }
+        question.asked = true;
+        let patience = match question.manner {
+            Manner::Probe => PROBE_PATIENCE.min(rest),
+            Manner::Check => CHECK_PATIENCE.min(rest),
+            Manner::Long | Manner::Health | Manner::Exit => rest,
+        };
+        moves.push(Move::Ask {
+            question: index,
+            patience,
+        });
+    }
+
+    /// A question was answered.
+    pub fn answered(&mut self, index: usize, answer: Answer) -> Vec<Move> {
+        let mut moves = Vec::new();
+        let Some(question) = self.questions.get_mut(index) else {
+            return moves;
+        };
+        question.asked = false;
+        if self.phase != Phase::Asking || question.passed {
+            return moves;
+        }
+        question.attempts += 1;
+        let attempts = question.attempts;
+        match answer {
+            Answer::Ready(seen) => {
+                self.note(index, seen, &mut moves);
+                self.pass(index, &mut moves);
+            }
+            Answer::NotYet(seen) => {
+                self.note(index, seen, &mut moves);
+                moves.push(Move::Sleep(Pause::Retry(index), retry::pause(attempts)));
+            }
+            Answer::Never(seen) => {
+                let cause = format!("`{}` will never pass: {seen}", question.text);
+                self.note(index, seen, &mut moves);
+                self.fail(cause, &mut moves);
+            }
+        }
+        moves
+    }
+
+    fn note(&mut self, index: usize, seen: String, moves: &mut Vec<Move>) {
+        let Some(question) = self.questions.get_mut(index) else {
+            return;
+        };
+        if question.last.as_ref() != Some(&seen) {
+            question.last = Some(seen);
+            moves.push(Move::Tell(index));
+        }
+    }
+
+    fn pass(&mut self, index: usize, moves: &mut Vec<Move>) {
+        if let Some(question) = self.questions.get_mut(index) {
+            question.passed = true;
+        }
+        self.settle_if_ready(moves);
+    }
+
+    fn settle_if_ready(&mut self, moves: &mut Vec<Move>) {
+        if self.phase != Phase::Asking || !self.questions.iter().all(|question| question.passed) {
+            return;
+        }
+        if self.settle.is_zero() {
+            self.phase = Phase::Over;
+            moves.push(Move::Passed);
+        } else {
+            self.phase = Phase::Settling;
+            moves.push(Move::Sleep(Pause::Settle, self.settle));
+        }
+    }
+
+    fn fail(&mut self, cause: String, moves: &mut Vec<Move>) {
+        if self.phase != Phase::Over {
+            self.phase = Phase::Over;
+            moves.push(Move::Failed(cause));
+        }
+    }
+
+    /// A sleep is over.
+    pub fn elapsed(&mut self, pause: Pause, now: Duration) -> Vec<Move> {
+        let mut moves = Vec::new();
+        match (pause, self.phase) {
+            (Pause::Retry(question), Phase::Asking) => self.ask(question, now, &mut moves),
+            (Pause::Deadline, Phase::Asking) => {
+                let cause = format!("not ready within {}", shown(self.within));
+                self.fail(cause, &mut moves);
+            }
+            (Pause::Settle, Phase::Settling) => {
+                self.phase = Phase::Over;
+                moves.push(Move::Passed);
+            }
+            _ => {}
+        }
+        moves
+    }
+
+    /// Something happened to the container.
+    pub fn noticed(&mut self, happening: &Happening) -> Vec<Move> {
+        let mut moves = Vec::new();
+        if self.phase == Phase::Over {
+            return moves;
+        }
+        match happening {
+            Happening::Started => {}
+            Happening::Died { exit_code: 0 } if self.ends() => self.ended(&mut moves),
+            // The notice may tell of an end before the last start: it is only a suspicion.
+            Happening::Died { .. } | Happening::OutOfMemory => moves.push(Move::Suspect),
+            Happening::Health(health) => self.health(*health, &mut moves),
+        }
+        moves
+    }
+
+    /// Whether the container is to end.
+    fn ends(&self) -> bool {
+        self.questions
+            .iter()
+            .any(|question| question.manner == Manner::Exit)
+    }
+
+    /// The container ended with 0, as it was to.
+    fn ended(&mut self, moves: &mut Vec<Move>) {
+        self.pass_all(Manner::Exit, "exited with code 0", moves);
+        let open = self.questions.iter().find(|question| !question.passed);
+        if let Some(question) = open {
+            let cause = format!("ended before `{}` passed", question.text);
+            self.fail(cause, moves);
+        }
+    }
+
+    fn health(&mut self, health: Health, moves: &mut Vec<Move>) {
+        match health {
+            Health::Healthy => self.pass_all(Manner::Health, "healthy", moves),
+            // It may still become healthy: only the deadline decides.
+            Health::Starting | Health::Unhealthy => {
+                let seen = if health == Health::Starting {
+                    "starting"
+                } else {
+                    "unhealthy"
+                };
+                for index in self.open_questions(Manner::Health) {
+                    self.note(index, seen.to_owned(), moves);
+                }
+            }
+        }
+    }
+
+    fn open_questions(&self, manner: Manner) -> Vec<usize> {
+        let questions = self.questions.iter().enumerate();
+        questions
+            .filter(|(_, question)| question.manner == manner && !question.passed)
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    fn pass_all(&mut self, manner: Manner, seen: &str, moves: &mut Vec<Move>) {
+        for index in self.open_questions(manner) {
+            if let Some(question) = self.questions.get_mut(index) {
+                question.attempts += 1;
+            }
+            self.note(index, seen.to_owned(), moves);
+            self.pass(index, moves);
+        }
+    }
+
+    /// The container was looked at because of a suspicion; `None`: it could not be.
+    pub fn examined(&mut self, evidence: Option<Evidence>) -> Vec<Move> {
+        let mut moves = Vec::new();
+        if self.phase == Phase::Over {
+            return moves;
+        }
+        let exit_code = evidence
+            .as_ref()
+            .and_then(|known| known.condition.exit_code);
+        match &evidence {
+            Some(known) if !ended(known) => {}
+            Some(known) if self.ends() && exit_code == Some(0) && !known.condition.oom_killed => {
+                self.ended(&mut moves);
+            }
+            _ => {
+                let cause = end_cause(evidence.as_ref());
+                self.evidence = evidence;
+                self.fail(cause, &mut moves);
+            }
+        }
+        moves
+    }
+
+    /// All that is known, once it has failed.
+    #[must_use]
+    pub fn report(
+        &self,
+        container: ContainerName,
+        cause: String,
+        after: Duration,
+        evidence: Option<Evidence>,
+    ) -> GateReport {
+        let answers = self.questions.iter().map(|question| LastAnswer {
+            probe: question.text.clone(),
+            answer: question
+                .last
+                .clone()
+                .unwrap_or_else(|| "no answer".to_owned()),
+            attempts: question.attempts,
+            passed: question.passed,
+        });
+        let (condition, log) = match evidence {
+            Some(known) => (Some(known.condition), known.log),
+            None => (None, Vec::new()),
+        };
+        GateReport {
+            container,
+            cause,
+            after,
+            answers: answers.collect(),
+            condition,
+            log,
+        }
+    }
+}
+
+/// Whether the container ended, be it that the engine has started it again since.
+#[must_use]
+pub fn ended(evidence: &Evidence) -> bool {
+    !evidence.condition.status.is_up() || evidence.condition.restarts > 0
+}
+
+/// Why a container that ended did, in a fragment.
+#[must_use]
+pub fn end_cause(evidence: Option<&Evidence>) -> String {
+    let Some(condition) = evidence.map(|known| &known.condition) else {
+        return "the container is gone".to_owned();
+    };
+    let code = condition.exit_code.unwrap_or_default();
+    if condition.oom_killed {
+        format!("killed for want of memory (exit code {code})")
+    } else if condition.restarts > 0 {
+        format!("restarts again and again (exit code {code})")
+    } else if let Some(error) = condition.error.as_ref().filter(|error| !error.is_empty()) {
+        format!("exited with code {code}: {error}")
+    } else {
+        format!("exited with code {code}")
+    }
+}
+
+/// A duration as people write it: `60 s`, `1.5 s`.
+#[must_use]
+pub fn shown(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}

@@ -1,0 +1,109 @@
+//! What a [`Run`](super::Run) is told, and what it wants done. Data only.
+
+use std::time::Duration;
+
+use super::{gate::Pause, outcome::Outcome};
+use crate::{
+    engine::{Answer, EngineError, Evidence, Notice},
+    event::{Event, Progress},
+    name::ContainerName,
+    plan::{Action, StepId},
+    project::{Check, Probe},
+};
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// Begin; the engine's notices are listened to. The first input, once.
+    Begin,
+    /// The engine's notices cannot be listened to: instead of [`Input::Begin`].
+    Deaf(EngineError),
+    /// An action ended.
+    Finished(StepId, Result<(), EngineError>),
+    /// An action tells what it is at.
+    Progressed(StepId, Progress),
+    /// A probe or check was answered.
+    Answered {
+        /// The gate's or the check's step.
+        step: StepId,
+        /// Its place among the gate's probes.
+        question: usize,
+        /// What came back.
+        answer: Answer,
+    },
+    /// A container was looked at; `None`: it could not be.
+    Examined(StepId, Option<Evidence>),
+    /// A sleep is over.
+    Elapsed(TimerId),
+    /// Something happened to a container.
+    Noticed(Notice),
+    /// Notices were lost for a while, and are listened to again.
+    Rewatched,
+    /// Somebody asks the run to stop; the second time, to stop at once.
+    Interrupted,
+}
+
+/// What is to be done, in this order.
+///
+/// A record for the journal will be one more variant; it is durable before what follows it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Perform this action; then [`Input::Finished`].
+    Perform(StepId, Action),
+    /// Ask this container; then [`Input::Answered`].
+    Probe {
+        /// The gate's step.
+        step: StepId,
+        /// Its place among the gate's probes.
+        question: usize,
+        /// Which container.
+        container: ContainerName,
+        /// What it is asked.
+        probe: Probe,
+        /// The most that the answer may take.
+        patience: Duration,
+    },
+    /// Make this check; then [`Input::Answered`] with question 0.
+    Check {
+        /// The check's step.
+        step: StepId,
+        /// The container that is meant, where one is.
+        container: Option<ContainerName>,
+        /// What is checked.
+        check: Check,
+        /// The most that the answer may take.
+        patience: Duration,
+    },
+    /// Look how this container does; then [`Input::Examined`].
+    Examine(StepId, ContainerName),
+    /// Wait for so long; then [`Input::Elapsed`].
+    Sleep(TimerId, Duration),
+    /// Call off whatever goes on for this step: nothing of it is waited for any more.
+    Cancel(StepId),
+    /// Tell this to whom it may concern.
+    Emit(Event),
+    /// The run is over. The last effect.
+    Finish(Outcome),
+}
+
+/// What is slept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimerId {
+    /// A gate or check sleeps.
+    Step(StepId, Pause),
+    /// All gates have to stay green.
+    Settle,
+    /// The longest that the whole may take.
+    Deadline,
+}
+
+impl TimerId {
+    /// The step it belongs to, if it is one's.
+    #[must_use]
+    pub fn step(self) -> Option<StepId> {
+        match self {
+            Self::Step(step, _) => Some(step),
+            Self::Settle | Self::Deadline => None,
+        }
+    }
+}

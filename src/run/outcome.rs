@@ -1,0 +1,77 @@
+//! How a run ended, and why. Data only; the exit code is made of it in `exit`.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::gate::shown;
+use crate::{
+    engine::EngineError,
+    event::{Segment, Verdict},
+    name::ContainerName,
+};
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// In a word.
+    pub verdict: Verdict,
+    /// The whole run.
+    pub took: Duration,
+    /// Why it did not get to where it was to; `None`: it did.
+    pub cause: Option<Cause>,
+    /// What was not brought back (verdict `Stuck`) or not cleaned up, each in a fragment.
+    pub left: Vec<String>,
+    /// The chain of steps that the end waited for.
+    pub critical_path: Vec<Segment>,
+    /// Volumes that a failed first deploy made and that are kept, by name on the engine.
+    pub kept_volumes: Vec<String>,
+}
+
+/// Why a run did not get to where it was to.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Cause {
+    /// An action failed.
+    #[error("{verb} `{object}` failed: {error}")]
+    Step {
+        /// `creating container`.
+        verb: String,
+        /// On the engine.
+        object: String,
+        /// Why.
+        error: EngineError,
+    },
+    /// A container did not become ready.
+    #[error("`{container}` did not become ready: {why}")]
+    Gate {
+        /// Which.
+        container: ContainerName,
+        /// In a fragment.
+        why: String,
+    },
+    /// A check of the whole did not pass.
+    #[error("the check `{check}` failed: {why}")]
+    Check {
+        /// Which.
+        check: String,
+        /// In a fragment.
+        why: String,
+    },
+    /// A container that had become ready did not stay so.
+    #[error("`{container}` did not stay ready: {why}")]
+    Relapse {
+        /// Which.
+        container: ContainerName,
+        /// In a fragment.
+        why: String,
+    },
+    /// The whole took longer than it may.
+    #[error("not done within {}", shown(*.0))]
+    Deadline(Duration),
+    /// The engine does not tell what happens to containers.
+    #[error("cannot listen to the engine: {0}")]
+    Deaf(EngineError),
+    /// Somebody asked for it.
+    #[error("interrupted")]
+    Interrupted,
+}

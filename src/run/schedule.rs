@@ -1,0 +1,281 @@
+//! Which step may start: the steps with what they wait for, how each does, and when.
+//!
+//! Knows nothing of what steps do. Grows once, by the steps of the way back, so that a step's
+//! number is its own for the whole run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::{
+    event::Segment,
+    plan::{Action, Plan, Step, StepId, Work},
+};
+
+/// A part of a run; its steps start only when it is its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// To the new generation.
+    Forward,
+    /// After the commit.
+    Cleanup,
+    /// To the old generation.
+    Back,
+}
+
+/// How a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    /// Not begun.
+    Waiting,
+    /// Begun.
+    Running,
+    /// Succeeded.
+    Done,
+    /// Failed.
+    Failed,
+    /// Never begun, as something that it needs failed.
+    Skipped,
+    /// Begun and called off without effect.
+    Cancelled,
+}
+
+#[derive(Debug)]
+struct Node {
+    step: Step,
+    part: Part,
+    /// Steps that must have ended first, in whichever way.
+    after: BTreeSet<StepId>,
+    /// Steps that wait for this one.
+    waiters: Vec<StepId>,
+    /// How many steps this one still waits for.
+    blockers: usize,
+    status: Status,
+    started: Duration,
+    ended: Duration,
+}
+
+/// The steps of a run.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    nodes: Vec<Node>,
+    /// Steps that wait for nothing any more but their part's turn.
+    ready: BTreeSet<(Part, StepId)>,
+    /// The part whose turn it is.
+    turn: Option<Part>,
+    /// How many of its steps have not ended.
+    open: usize,
+    /// Builds and pulls that run.
+    heavy: usize,
+}
+
+/// Whether a step works on an image: long, and without effect until it is done.
+pub(super) fn is_heavy(work: &Work) -> bool {
+    matches!(
+        work,
+        Work::Act(Action::BuildImage(_) | Action::PullImage(_))
+    )
+}
+
+impl Schedule {
+    /// Adds the steps of a plan, which is on the way back if `back` says how they are ordered
+    /// besides their needs.
+    pub(super) fn append(&mut self, plan: Plan, back: Option<&BTreeMap<StepId, BTreeSet<StepId>>>) {
+        let offset = self.nodes.len();
+        let shift = |ids: BTreeSet<StepId>| -> BTreeSet<StepId> {
+            ids.into_iter().map(|id| StepId(id.0 + offset)).collect()
+        };
+        for (index, mut step) in plan.steps.into_iter().enumerate() {
+            step.needs = shift(step.needs);
+            let order = back.and_then(|back| back.get(&StepId(index)));
+            let mut after = shift(order.cloned().unwrap_or_default());
+            after.retain(|id| !step.needs.contains(id));
+            let part = match (back, step.after_commit) {
+                (Some(_), _) => Part::Back,
+                (None, true) => Part::Cleanup,
+                (None, false) => Part::Forward,
+            };
+            self.nodes.push(Node {
+                step,
+                part,
+                after,
+                waiters: Vec::new(),
+                blockers: 0,
+                status: Status::Waiting,
+                started: Duration::ZERO,
+                ended: Duration::ZERO,
+            });
+        }
+        for index in offset..self.nodes.len() {
+            self.connect(StepId(index));
+        }
+    }
+
+    fn connect(&mut self, id: StepId) {
+        let Some(node) = self.nodes.get(id.0) else {
+            return;
+        };
+        let blockers: Vec<StepId> = node.step.needs.union(&node.after).copied().collect();
+        for blocker in &blockers {
+            if let Some(blocker) = self.nodes.get_mut(blocker.0) {
+                blocker.waiters.push(id);
+            }
+        }
+        if let Some(node) = self.nodes.get_mut(id.0) {
+            node.blockers = blockers.len();
+            if blockers.is_empty() {
+                self.ready.insert((node.part, id));
+            }
+        }
+    }
+
+    /// It is this part's turn: its steps start, and no others.
+    pub(super) fn turn(&mut self, part: Part) {
+        let unended = |node: &&Node| {
+            node.part == part && matches!(node.status, Status::Waiting | Status::Running)
+        };
+        self.open = self.nodes.iter().filter(unended).count();
+        self.turn = Some(part);
+    }
+
+    /// Takes the steps that start now; no more than `cap` builds and pulls run at a time.
+    pub(super) fn take_ready(&mut self, cap: Option<usize>, now: Duration) -> Vec<StepId> {
+        let Some(turn) = self.turn else {
+            return Vec::new();
+        };
+        let of_turn = (turn, StepId(0))..=(turn, StepId(usize::MAX));
+        let candidates: Vec<StepId> = self.ready.range(of_turn).map(|(_, id)| *id).collect();
+        let mut taken = Vec::with_capacity(candidates.len());
+        for id in candidates {
+            let Some(node) = self.nodes.get_mut(id.0) else {
+                continue;
+            };
+            if is_heavy(&node.step.work) {
+                if cap.is_some_and(|cap| self.heavy >= cap.max(1)) {
+                    continue;
+                }
+                self.heavy += 1;
+            }
+            node.status = Status::Running;
+            node.started = now;
+            self.ready.remove(&(turn, id));
+            taken.push(id);
+        }
+        taken
+    }
+
+    /// A step has ended; gives the steps that are skipped because of it.
+    pub(super) fn end(&mut self, id: StepId, status: Status, now: Duration) -> Vec<StepId> {
+        let mut skipped = Vec::new();
+        let mut ended = vec![(id, status)];
+        while let Some((id, status)) = ended.pop() {
+            let Some(node) = self.nodes.get_mut(id.0) else {
+                continue;
+            };
+            if !matches!(node.status, Status::Waiting | Status::Running) {
+                continue;
+            }
+            if node.status == Status::Running && is_heavy(&node.step.work) {
+                self.heavy -= 1;
+            }
+            node.status = status;
+            node.ended = now;
+            if status == Status::Skipped {
+                node.started = now;
+                skipped.push(id);
+                self.ready.remove(&(node.part, id));
+            }
+            let optional = node.step.optional;
+            if self.turn == Some(node.part) {
+                self.open -= 1;
+            }
+            for waiter in node.waiters.clone() {
+                let Some(node) = self.nodes.get_mut(waiter.0) else {
+                    continue;
+                };
+                node.blockers -= 1;
+                let unmet = status != Status::Done && node.step.needs.contains(&id);
+                // What does not have to be there is done without, by those that have to be.
+                let without = optional && !node.step.optional;
+                if unmet && !without {
+                    ended.push((waiter, Status::Skipped));
+                } else if node.blockers == 0 && node.status == Status::Waiting {
+                    self.ready.insert((node.part, waiter));
+                }
+            }
+        }
+        skipped.sort_unstable();
+        skipped
+    }
+
+    /// How many steps of the part whose turn it is have not ended.
+    pub(super) fn open(&self) -> usize {
+        self.open
+    }
+
+    pub(super) fn step(&self, id: StepId) -> Option<&Step> {
+        self.nodes.get(id.0).map(|node| &node.step)
+    }
+
+    /// When a step began.
+    pub(super) fn started(&self, id: StepId) -> Duration {
+        self.nodes
+            .get(id.0)
+            .map_or(Duration::ZERO, |node| node.started)
+    }
+
+    /// The steps of a part that are in one of these conditions.
+    pub(super) fn those(&self, part: Part, wanted: &[Status]) -> Vec<StepId> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, node)| node.part == part && wanted.contains(&node.status))
+            .map(|(index, _)| StepId(index))
+            .collect()
+    }
+
+    /// The chain of steps that the end of this part waited for, in the order of time.
+    pub(super) fn chain(&self, part: Part) -> Vec<Segment> {
+        let begun = self.those(part, &[Status::Done, Status::Failed, Status::Cancelled]);
+        let begun: BTreeSet<StepId> = begun.into_iter().collect();
+        let last = |ids: &BTreeSet<StepId>| {
+            let begun = ids.intersection(&begun);
+            begun
+                .filter_map(|id| self.nodes.get(id.0).map(|node| (node.ended, *id)))
+                .max()
+        };
+        let mut segments = Vec::new();
+        let mut next = last(&begun);
+        while let Some((_, id)) = next {
+            let Some(node) = self.nodes.get(id.0) else {
+                break;
+            };
+            segments.push(Segment {
+                subject: node.step.subject.clone(),
+                verb: verb(&node.step.work).to_owned(),
+                took: node.ended.saturating_sub(node.started),
+            });
+            next = last(&node.step.needs.union(&node.after).copied().collect());
+        }
+        segments.reverse();
+        segments
+    }
+}
+
+/// What a person calls a step, in the present, without its object.
+pub(super) fn verb(work: &Work) -> &'static str {
+    match work {
+        Work::Act(action) => action.verb(),
+        Work::Gate { .. } => "waiting until ready",
+        Work::Verify(_) => "checking",
+    }
+}
+
+/// The name of what a step is about.
+pub(super) fn object(work: &Work) -> String {
+    match work {
+        Work::Act(action) => action.object().to_owned(),
+        Work::Gate { container, .. } => container.to_string(),
+        Work::Verify(check) => check.to_string(),
+    }
+}
