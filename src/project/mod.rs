@@ -6,6 +6,7 @@
 pub mod authority;
 mod container;
 mod gate;
+pub mod inputs;
 mod service;
 mod store;
 pub mod vault;

@@ -1,1 +1,3 @@
 //! The Docker Engine, through its API.
+
+pub mod build;

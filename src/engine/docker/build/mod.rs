@@ -1,0 +1,353 @@
+//! Builds images with the BuildKit that is inside of the engine.
+//!
+//! ```text
+//!            /grpc     ── Solve ──▶ builds, ends with the image's name set
+//!   we ──────────────── Status ──▶ steps and their output, as they come        (progress)
+//!   engine ─ /session ─ FileSync ▶ the context, the Dockerfile's folder        (sync, follow)
+//!                       Secrets, Auth, SSH                                     (session)
+//! ```
+//!
+//! Two upgraded connections of our own ([`wire`]) instead of bollard's driver, whose session takes
+//! the whole context as one archive in memory. One session per build, under a random name: builds
+//! run side by side, also of the same context. Everything is polled by the caller's future;
+//! dropping it closes both connections, on which the engine cancels the build. Nothing here decides
+//! whether to build.
+
+mod follow;
+mod frontend;
+mod progress;
+mod session;
+mod sync;
+mod wire;
+
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    pin::pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bollard_buildkit_proto::moby::buildkit::v1::{
+    SolveRequest, StatusRequest, control_client::ControlClient,
+};
+use futures::{
+    FutureExt,
+    future::{self, Either, Ready},
+};
+use hyper::{Uri, upgrade::Upgraded};
+use tokio::sync::mpsc::UnboundedSender;
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
+
+use self::{
+    frontend::{SealedArg, Wanted},
+    progress::{Failed, Story},
+    session::{METHOD_HEADER, Offer},
+    sync::Folders,
+};
+pub use self::{
+    session::{Login, Logins},
+    wire::Wire,
+};
+use crate::{engine::EngineError, event::Progress, name::ImageRef, plan::BuildImage};
+
+/// Builds images on one engine.
+#[derive(Clone)]
+pub struct Builder {
+    wire: Wire,
+    logins: Option<Logins>,
+    ssh_agent: Option<PathBuf>,
+}
+
+/// How long the last reports of a build may take after its end. BuildKit's own client waits as
+/// long; a build that was refused before it began never has any.
+const LAST_REPORTS: Duration = Duration::from_secs(3);
+
+/// Largest message taken from the engine, as containerd and BuildKit have it.
+const MESSAGE: usize = 16 << 20;
+
+impl Builder {
+    /// Without logins and without an ssh agent.
+    #[must_use]
+    pub const fn new(wire: Wire) -> Self {
+        Self {
+            wire,
+            logins: None,
+            ssh_agent: None,
+        }
+    }
+
+    /// With logins for registries, for base images that are not public.
+    #[must_use]
+    pub fn with_logins(mut self, logins: Logins) -> Self {
+        self.logins = Some(logins);
+        self
+    }
+
+    /// With the ssh agent behind this socket, for builds that ask for it.
+    #[must_use]
+    pub fn with_ssh_agent(mut self, socket: PathBuf) -> Self {
+        self.ssh_agent = Some(socket);
+        self
+    }
+
+    /// Builds an image and gives it all its names.
+    ///
+    /// Dropping the future cancels the build.
+    ///
+    /// # Errors
+    /// [`EngineError::Build`] when the build fails, with the step that failed and its last lines;
+    /// [`EngineError::Transport`] when the engine cannot be spoken to.
+    pub async fn build(
+        &self,
+        request: &BuildImage,
+        progress: &UnboundedSender<Progress>,
+    ) -> Result<(), EngineError> {
+        let attempt = Attempt { request };
+        // Removed when it is dropped, which is after the build.
+        let inline = attempt.inline_dockerfile()?;
+        let dockerfile = match &inline {
+            Some(folder) => folder.path().join(INLINE),
+            None => request.build.dockerfile.clone(),
+        };
+        attempt.check_required_secrets()?;
+        let wanted = Wanted::new(request, &dockerfile).map_err(|SealedArg(name)| {
+            attempt.refused(format!("the value of build argument `{name}` is not known"))
+        })?;
+        let id = random_id().map_err(|error| attempt.broken(&error))?;
+        let offer = Offer {
+            folders: Folders::new(wanted.folders.clone(), progress.clone()),
+            secrets: request.build.secrets.clone(),
+            logins: self.logins.clone(),
+            ssh_agent: self.ssh_agent.clone().filter(|_| request.build.ssh),
+        };
+        let headers = session_headers(&id, request, &offer);
+        let session = self.wire.upgrade("/session", &headers);
+        let control = self.wire.upgrade("/grpc", &[]);
+        let opened = future::try_join(session, control).await;
+        let (session, control) = opened.map_err(|error| attempt.broken(&error))?;
+        let control = connect(control)
+            .await
+            .map_err(|error| attempt.broken(&error))?;
+        let solve = solve_request(id, request, wanted);
+        let work = pin!(attempt.solve(control, solve, progress));
+        match future::select(work, pin!(offer.serve(session))).await {
+            Either::Left((result, _)) => result,
+            // The session ends before the build only when the engine goes away.
+            Either::Right((_, work)) => work.await,
+        }
+    }
+}
+
+/// One build that is under way.
+struct Attempt<'a> {
+    request: &'a BuildImage,
+}
+
+/// What the Dockerfile is called that stands in the manifest.
+const INLINE: &str = "Dockerfile";
+
+impl Attempt<'_> {
+    fn refused(&self, cause: String) -> EngineError {
+        EngineError::Build {
+            service: self.request.service.to_string(),
+            step: String::new(),
+            cause,
+            output: Vec::new(),
+        }
+    }
+
+    fn broken(&self, error: &dyn std::error::Error) -> EngineError {
+        let mut cause = error.to_string();
+        let mut inner = error.source();
+        while let Some(error) = inner {
+            cause = format!("{cause}: {error}");
+            inner = error.source();
+        }
+        EngineError::Transport {
+            verb: "building image".to_owned(),
+            object: self.object(),
+            cause,
+        }
+    }
+
+    fn object(&self) -> String {
+        let tag = self.request.tags.first().map(ToString::to_string);
+        tag.unwrap_or_else(|| self.request.service.to_string())
+    }
+
+    fn inline_dockerfile(&self) -> Result<Option<tempfile::TempDir>, EngineError> {
+        let Some(text) = &self.request.build.inline else {
+            return Ok(None);
+        };
+        let write = || {
+            let folder = tempfile::tempdir()?;
+            std::fs::write(folder.path().join(INLINE), text)?;
+            Ok(Some(folder))
+        };
+        write().map_err(|error: io::Error| self.refused(format!("writing the Dockerfile: {error}")))
+    }
+
+    /// The builder would find that out as well, but only at the step that needs it.
+    fn check_required_secrets(&self) -> Result<(), EngineError> {
+        use crate::project::BuildSecretSource::{File, Value};
+        for (id, secret) in &self.request.build.secrets {
+            let there = match &secret.source {
+                File(path) => path.exists(),
+                Value(text) => text.expose().is_some(),
+            };
+            if secret.required && !there {
+                return Err(self.refused(match &secret.source {
+                    File(path) => format!("secret `{id}`: `{}` does not exist", path.display()),
+                    Value(_) => format!("the value of secret `{id}` is not known"),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    async fn solve(
+        &self,
+        control: ControlClient<Channel>,
+        request: SolveRequest,
+        progress: &UnboundedSender<Progress>,
+    ) -> Result<(), EngineError> {
+        let mut solver = control.clone();
+        let reports = StatusRequest {
+            r#ref: request.r#ref.clone(),
+        };
+        let mut story = Story::default();
+        let result = {
+            let mut listening = pin!(listen(control, reports, &mut story, progress).fuse());
+            let solving = pin!(solver.solve(request));
+            match future::select(solving, &mut listening).await {
+                Either::Left((result, _)) => {
+                    // Late reports are worth a moment, not a failure.
+                    let _ = tokio::time::timeout(LAST_REPORTS, listening).await;
+                    result
+                }
+                Either::Right(((), solving)) => solving.await,
+            }
+        };
+        match result {
+            Ok(_) => Ok(()),
+            Err(status) => Err(self.failed(&status, story.failed())),
+        }
+    }
+
+    fn failed(&self, status: &Status, failed: Option<Failed>) -> EngineError {
+        let cause = status.message();
+        let cause = cause.strip_prefix("failed to solve: ").unwrap_or(cause);
+        if cause.contains("no space left on device") {
+            return EngineError::DiskFull {
+                cause: cause.to_owned(),
+            };
+        }
+        let failed = failed.unwrap_or_default();
+        EngineError::Build {
+            service: self.request.service.to_string(),
+            step: failed.step,
+            cause: cause.to_owned(),
+            output: failed.output,
+        }
+    }
+}
+
+async fn listen(
+    mut control: ControlClient<Channel>,
+    request: StatusRequest,
+    story: &mut Story,
+    progress: &UnboundedSender<Progress>,
+) {
+    // A build can do without being watched: its result says whether it failed.
+    let Ok(reports) = control.status(request).await else {
+        return;
+    };
+    let mut reports = reports.into_inner();
+    while let Ok(Some(report)) = reports.message().await {
+        for step in story.take(report) {
+            let _ = progress.send(step);
+        }
+    }
+}
+
+fn solve_request(id: String, request: &BuildImage, wanted: Wanted) -> SolveRequest {
+    let names: Vec<_> = request.tags.iter().map(ImageRef::as_str).collect();
+    SolveRequest {
+        r#ref: id.clone(),
+        session: id,
+        frontend: "dockerfile.v0".to_owned(),
+        frontend_attrs: wanted.attributes,
+        // The old fields, as an engine before 25 knows no others.
+        exporter_deprecated: "moby".to_owned(),
+        exporter_attrs_deprecated: HashMap::from([("name".to_owned(), names.join(","))]),
+        entitlements: wanted.entitlements,
+        cache: Some(wanted.cache),
+        ..SolveRequest::default()
+    }
+}
+
+fn session_headers(id: &str, request: &BuildImage, offer: &Offer) -> Vec<(&'static str, String)> {
+    let mut headers = vec![
+        ("X-Docker-Expose-Session-Uuid", id.to_owned()),
+        ("X-Docker-Expose-Session-Name", request.service.to_string()),
+        ("X-Docker-Expose-Session-Sharedkey", shared_key(request)),
+    ];
+    for method in offer.methods() {
+        headers.push((METHOD_HEADER, method.to_owned()));
+    }
+    headers
+}
+
+/// Under which the builder keeps what it was sent, to compare it with what is there next time.
+///
+/// It compares sizes and times and not contents, so folders of two machines that have the same
+/// path must not share a key.
+fn shared_key(request: &BuildImage) -> String {
+    let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
+    let build = &request.build;
+    let mut key = machine;
+    for path in [&build.context, &build.dockerfile] {
+        key.push(0);
+        key.extend_from_slice(path.as_os_str().as_encoded_bytes());
+    }
+    crate::secret::digest(&key)
+}
+
+/// 25 characters, as BuildKit's own names have; it takes the name for its own in its logs.
+fn random_id() -> io::Result<String> {
+    let mut bytes = [0; 25];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    let letters = bytes.iter().map(|byte| char::from(b'a' + byte % 26));
+    Ok(letters.collect())
+}
+
+async fn connect(stream: Upgraded) -> Result<ControlClient<Channel>, tonic::transport::Error> {
+    // The address is a form: the connection is there already.
+    let channel = Endpoint::from_static("http://docker")
+        .connect_with_connector(Once(Some(stream)))
+        .await?;
+    Ok(ControlClient::new(channel).max_decoding_message_size(MESSAGE))
+}
+
+/// Hands out a connection once; there is no other when it broke.
+struct Once(Option<Upgraded>);
+
+impl tower_service::Service<Uri> for Once {
+    type Response = Upgraded;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Upgraded>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let broken = || io::Error::from(io::ErrorKind::NotConnected);
+        future::ready(self.0.take().ok_or_else(broken))
+    }
+}

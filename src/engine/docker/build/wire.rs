@@ -1,0 +1,182 @@
+//! A raw, upgraded connection to the engine, over whatever leads there.
+//!
+//! The builder speaks gRPC over two connections that begin as HTTP requests to the engine and are
+//! then upgraded: `/grpc`, on which we are the client, and `/session`, on which we are the server.
+//! bollard knows both, but keeps them to itself together with its own set of session services,
+//! which lacks the file synchronisation. So this dials once more, by the same address. It knows
+//! nothing of builds.
+
+use std::{
+    io::{Error, ErrorKind, Result},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures::future::try_join;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, StatusCode, client::conn::http1, header, upgrade::Upgraded};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, join},
+    net::{TcpStream, UnixStream},
+    process::{Child, Command},
+};
+
+/// The way to an engine.
+#[derive(Debug, Clone)]
+pub struct Wire {
+    /// `unix://…`, `tcp://…`, `ssh://…`.
+    address: String,
+    /// The folder with `ca.pem`, `cert.pem` and `key.pem`, for TLS.
+    tls: Option<PathBuf>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// The port of an engine on TCP, without and with TLS, where the address names none.
+const PORTS: (u16, u16) = (2375, 2376);
+
+impl Wire {
+    /// By an address as in `DOCKER_HOST`, and the folder of the keys if it is to be TLS.
+    #[must_use]
+    pub fn new(address: impl Into<String>, tls: Option<PathBuf>) -> Self {
+        Self {
+            address: address.into(),
+            tls,
+        }
+    }
+
+    /// Where it leads.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Asks for a path and turns the connection into one of HTTP/2 without TLS (`h2c`).
+    pub(super) async fn upgrade(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Upgraded> {
+        let mut request = Request::post(path)
+            .header(header::HOST, "docker")
+            .header(header::CONNECTION, "Upgrade")
+            .header(header::UPGRADE, "h2c");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Empty::<Bytes>::new()).map_err(Error::other)?;
+        let stream = TokioIo::new(self.dial().await?);
+        let (mut sender, connection) = http1::handshake(stream).await.map_err(Error::other)?;
+        let exchange = async move {
+            let response = sender.send_request(request).await?;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return hyper::upgrade::on(response).await.map(Ok);
+            }
+            let status = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            Ok(Err(refusal(status, &body)))
+        };
+        let (upgraded, ()) = try_join(exchange, connection.with_upgrades())
+            .await
+            .map_err(Error::other)?;
+        upgraded
+    }
+
+    async fn dial(&self) -> Result<Box<dyn Stream>> {
+        let unknown = || Error::new(ErrorKind::InvalidInput, "an address of an unknown kind");
+        let (scheme, rest) = self.address.split_once("://").ok_or_else(unknown)?;
+        match scheme {
+            "unix" => Ok(Box::new(UnixStream::connect(rest).await?)),
+            "tcp" | "http" | "https" => self.dial_tcp(rest.trim_end_matches('/')).await,
+            "ssh" => Ok(Box::new(dial_ssh(&self.address)?)),
+            _ => Err(unknown()),
+        }
+    }
+
+    async fn dial_tcp(&self, authority: &str) -> Result<Box<dyn Stream>> {
+        let bare_v6 = authority.ends_with(']');
+        let (host, port) = match authority.rsplit_once(':').filter(|_| !bare_v6) {
+            Some((host, port)) => (host, port.parse().map_err(Error::other)?),
+            None if self.tls.is_some() => (authority, PORTS.1),
+            None => (authority, PORTS.0),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        let Some(keys) = &self.tls else {
+            return Ok(Box::new(stream));
+        };
+        let config = tls_config(keys).map_err(Error::other)?;
+        let name = ServerName::try_from(host.to_owned()).map_err(Error::other)?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        Ok(Box::new(connector.connect(name, stream).await?))
+    }
+}
+
+/// What an engine says that does not upgrade.
+fn refusal(status: StatusCode, body: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(body);
+    let message = serde_json::from_str::<serde_json::Value>(&text)
+        .ok()
+        .and_then(|body| Some(body.get("message")?.as_str()?.to_owned()))
+        .unwrap_or_else(|| text.trim().to_owned());
+    Error::other(format!("the engine answered {status}: {message}"))
+}
+
+/// The engine's own command carries the connection, as the docker command does it; `ssh` itself
+/// knows hosts, keys and agents.
+fn dial_ssh(address: &str) -> Result<impl Stream + use<>> {
+    let mut child = Command::new("ssh")
+        .args(["-o", "BatchMode=yes", "-T", "--", address])
+        .args(["docker", "system", "dial-stdio"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let missing = || Error::other("`ssh` has no standard input and output");
+    let output = child.stdout.take().ok_or_else(missing)?;
+    let input = child.stdin.take().ok_or_else(missing)?;
+    Ok(join(Kept(output, child), input))
+}
+
+/// Keeps a process for as long as its output is read.
+struct Kept<R>(
+    R,
+    #[expect(dead_code, reason = "it is killed when this is dropped")] Child,
+);
+
+impl<R: AsyncRead + Unpin> AsyncRead for Kept<R> {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+fn tls_config(
+    keys: &Path,
+) -> std::result::Result<ClientConfig, Box<dyn std::error::Error + Send + Sync>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(keys.join("ca.pem"))? {
+        roots.add(certificate?)?;
+    }
+    let certificates = CertificateDer::pem_file_iter(keys.join("cert.pem"))?
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(keys.join("key.pem"))?;
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(certificates, key)?;
+    Ok(config)
+}

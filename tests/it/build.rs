@@ -1,0 +1,428 @@
+//! Builds on a real engine: what is sent, what is built, what is told.
+//!
+//! Skipped, with a line that says so, where no engine answers; `CIMANDAT_TEST_ENGINE=require`
+//! makes that a failure. Whatever is made is called `it-build-…` and removed again.
+#![expect(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and says why it is skipped"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::{Command, Output},
+};
+
+use cimandat::{
+    engine::{
+        EngineError,
+        docker::build::{Builder, Wire},
+    },
+    event::{BuildStepState, Progress},
+    name::{ImageRef, ProjectName, ServiceName},
+    plan::BuildImage,
+    project::{Build, BuildSecret, BuildSecretSource, inputs},
+    secret::Text,
+};
+use tokio::sync::mpsc;
+
+/// A base image that these tests need on the engine.
+const BASE: &str = "debian:trixie-slim";
+
+fn address() -> String {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    if host.is_empty() {
+        "unix:///var/run/docker.sock".to_owned()
+    } else {
+        host
+    }
+}
+
+fn docker(arguments: &[&str]) -> Output {
+    Command::new("docker").args(arguments).output().unwrap()
+}
+
+/// Whether an engine answers that has all these images.
+fn engine(images: &[&str]) -> bool {
+    let required = std::env::var("CIMANDAT_TEST_ENGINE").is_ok_and(|value| value == "require");
+    let mut missing = images
+        .iter()
+        .filter(|image| !docker(&["image", "inspect", image]).status.success());
+    let lack = match Command::new("docker").arg("version").output() {
+        Ok(output) if output.status.success() => missing.next().map(|image| (*image).to_owned()),
+        _ => Some(format!("an engine at {}", address())),
+    };
+    match lack {
+        Some(lack) if required => panic!("{lack} is required and not there"),
+        Some(lack) => {
+            eprintln!("skipped: needs {lack}");
+            false
+        }
+        None => true,
+    }
+}
+
+/// A context of its own, and an image that is removed with it.
+struct Case {
+    folder: tempfile::TempDir,
+    request: BuildImage,
+}
+
+impl Case {
+    fn new(name: &str, dockerfile: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let context = folder.path().join("context");
+        std::fs::create_dir(&context).unwrap();
+        std::fs::write(context.join("Dockerfile"), dockerfile).unwrap();
+        let unique = std::process::id();
+        let build = Build {
+            dockerfile: context.join("Dockerfile"),
+            context,
+            inline: None,
+            target: None,
+            args: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            ssh: false,
+            contexts: BTreeMap::new(),
+            network: None,
+            pull: false,
+            no_cache: false,
+            platforms: Vec::new(),
+            labels: BTreeMap::new(),
+            tags: Vec::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            extra_hosts: BTreeMap::new(),
+            shm_size: None,
+        };
+        let request = BuildImage {
+            project: ProjectName::new("it-build").unwrap(),
+            service: ServiceName::new(name).unwrap(),
+            build,
+            platform: None,
+            tags: vec![ImageRef::new(format!("it-build-{name}:{unique}")).unwrap()],
+        };
+        Self { folder, request }
+    }
+
+    fn file(&self, path: &str, content: impl AsRef<[u8]>) {
+        write(&self.request.build.context.join(path), content);
+    }
+
+    fn tag(&self) -> &str {
+        self.request.tags[0].as_str()
+    }
+
+    async fn build(&self) -> (Result<(), EngineError>, Vec<Progress>) {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let builder = Builder::new(Wire::new(address(), None));
+        let result = builder.build(&self.request, &sender).await;
+        drop(sender);
+        let mut progress = Vec::new();
+        while let Some(one) = receiver.recv().await {
+            progress.push(one);
+        }
+        (result, progress)
+    }
+
+    /// The files of the image.
+    fn files(&self) -> BTreeMap<String, String> {
+        let created = docker(&["create", "--label", "it-build", self.tag(), "none"]);
+        assert!(created.status.success(), "{created:?}");
+        let container = String::from_utf8(created.stdout).unwrap();
+        let export = docker(&["export", container.trim()]);
+        assert!(docker(&["rm", container.trim()]).status.success());
+        let mut archive = tar::Archive::new(export.stdout.as_slice());
+        let entries = archive.entries().unwrap().map(Result::unwrap);
+        entries
+            .filter(|entry| entry.header().entry_type().is_file())
+            .map(|mut entry| {
+                let mut content = Vec::new();
+                std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+                let path = entry.path().unwrap().display().to_string();
+                (path, String::from_utf8_lossy(&content).into_owned())
+            })
+            .collect()
+    }
+
+    /// As [`Self::files`], without what the engine itself puts into every container.
+    fn own_files(&self) -> BTreeSet<String> {
+        let files = self.files().into_keys();
+        files
+            .filter(|path| {
+                !["dev/", "etc/", ".dockerenv"]
+                    .iter()
+                    .any(|own| path.starts_with(own))
+            })
+            .collect()
+    }
+}
+
+impl Drop for Case {
+    fn drop(&mut self) {
+        for tag in &self.request.tags {
+            docker(&["image", "rm", "--force", tag.as_str()]);
+        }
+    }
+}
+
+fn write(path: &Path, content: impl AsRef<[u8]>) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+fn set<const N: usize>(paths: [&str; N]) -> BTreeSet<String> {
+    paths.into_iter().map(str::to_owned).collect()
+}
+
+fn sent(progress: &[Progress]) -> u64 {
+    let sent = progress.iter().filter_map(|progress| match progress {
+        Progress::Context { sent } => Some(*sent),
+        _ => None,
+    });
+    sent.max().unwrap_or(0)
+}
+
+/// Steps of the Dockerfile itself by how they ended.
+fn ended(progress: &[Progress]) -> BTreeMap<String, BuildStepState> {
+    let steps = progress.iter().filter_map(|progress| match progress {
+        Progress::BuildStep { name, state, .. }
+            if *state != BuildStepState::Running && !name.contains("[internal]") =>
+        {
+            Some((name.clone(), *state))
+        }
+        _ => None,
+    });
+    steps.collect()
+}
+
+#[tokio::test]
+async fn what_is_ignored_is_neither_sent_nor_in_the_image() {
+    if !engine(&[]) {
+        return;
+    }
+    let case = Case::new("ignored", "FROM scratch\nCOPY . /\n");
+    case.file(
+        ".dockerignore",
+        "*.log\nnode_modules\n!keep.log\nDockerfile\n.dockerignore\n",
+    );
+    case.file("kept.txt", "kept");
+    case.file("keep.log", "kept too");
+    case.file("secret.log", "no");
+    case.file("node_modules/big", vec![7; 3 << 20]);
+    case.file("deep/er/file.log", "kept: `*` does not reach so deep");
+    std::os::unix::fs::symlink("kept.txt", case.request.build.context.join("link")).unwrap();
+    let (result, progress) = case.build().await;
+    result.unwrap();
+    assert_eq!(
+        case.own_files(),
+        set(["deep/er/file.log", "keep.log", "kept.txt"])
+    );
+    assert!(sent(&progress) < 1000, "{}", sent(&progress));
+    let listed = inputs::context(&case.request.build).unwrap();
+    let listed: Vec<_> = listed.iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(
+        listed,
+        [
+            "deep",
+            "deep/er",
+            "deep/er/file.log",
+            "keep.log",
+            "kept.txt",
+            "link"
+        ]
+    );
+    let inspect = docker(&[
+        "image",
+        "inspect",
+        "--format",
+        "{{json .Config.Labels}}",
+        case.tag(),
+    ]);
+    let labels = String::from_utf8(inspect.stdout).unwrap();
+    assert_eq!(labels.trim(), r#"{"io.cimandat.project":"it-build"}"#);
+}
+
+#[tokio::test]
+async fn stages_arguments_secrets_and_caches_work() {
+    if !engine(&[BASE]) {
+        return;
+    }
+    let mut case = Case::new(
+        "stages",
+        &format!(
+            "FROM {BASE} AS first\n\
+             ARG WORD\n\
+             RUN --mount=type=cache,target=/cache \
+             --mount=type=secret,id=key,target=/run/key \
+             --mount=type=secret,id=absent,target=/run/absent \
+             test ! -e /run/absent && echo \"$WORD\" > /word && sha256sum < /run/key > /sum\n\
+             FROM scratch AS wanted\n\
+             COPY --from=first /word /sum /\n\
+             COPY --from=more note /\n\
+             FROM scratch AS unwanted\n\
+             COPY missing /\n"
+        ),
+    );
+    let more = case.folder.path().join("more");
+    write(&more.join("note"), "from a named context");
+    let build = &mut case.request.build;
+    build.target = Some("wanted".to_owned());
+    build.args.insert("WORD".to_owned(), Text::from("hello"));
+    build
+        .contexts
+        .insert("more".to_owned(), more.display().to_string());
+    let value = Text::sealed("${secret:key}".to_owned(), "hunter2".to_owned());
+    let secret = |source| BuildSecret {
+        source,
+        required: false,
+    };
+    build
+        .secrets
+        .insert("key".to_owned(), secret(BuildSecretSource::Value(value)));
+    let nowhere = BuildSecretSource::File(case.folder.path().join("nowhere"));
+    build.secrets.insert("absent".to_owned(), secret(nowhere));
+    let second = ImageRef::new(format!("{}-also", case.tag())).unwrap();
+    case.request.tags.push(second.clone());
+
+    let (result, progress) = case.build().await;
+    result.unwrap();
+    let files = case.files();
+    assert_eq!(files["word"], "hello\n");
+    assert_eq!(files["note"], "from a named context");
+    // sha256 of `hunter2`
+    let sum = "f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7";
+    assert!(files["sum"].starts_with(sum), "{}", files["sum"]);
+    assert!(
+        docker(&["image", "inspect", second.as_str()])
+            .status
+            .success()
+    );
+    assert!(!format!("{progress:?}").contains("hunter2"));
+
+    let (result, progress) = case.build().await;
+    result.unwrap();
+    let ended = ended(&progress);
+    let run = ended.iter().find(|(name, _)| name.contains("RUN")).unwrap();
+    assert_eq!(*run.1, BuildStepState::Cached, "{ended:?}");
+    assert_eq!(sent(&progress), 0, "nothing changed, so nothing is sent");
+}
+
+#[tokio::test]
+async fn a_step_that_fails_shows_its_last_lines() {
+    if !engine(&[BASE]) {
+        return;
+    }
+    let case = Case::new(
+        "failing",
+        &format!("FROM {BASE}\nRUN seq 1 40; echo the reason >&2; exit 3\n"),
+    );
+    let (result, progress) = case.build().await;
+    let Err(EngineError::Build {
+        service,
+        step,
+        cause,
+        output,
+    }) = result
+    else {
+        panic!("{result:?}")
+    };
+    assert_eq!(service, "failing");
+    assert!(step.contains("RUN seq 1 40"), "{step}");
+    assert!(cause.contains("exit code: 3"), "{cause}");
+    assert_eq!(output.len(), 20);
+    assert!(output.contains(&"the reason".to_owned()), "{output:?}");
+    assert!(output.contains(&"40".to_owned()), "{output:?}");
+    let failed = ended(&progress)
+        .into_values()
+        .filter(|state| *state == BuildStepState::Failed);
+    assert_eq!(failed.count(), 1);
+}
+
+#[tokio::test]
+async fn the_dockerfile_may_lie_elsewhere_or_in_the_manifest() {
+    if !engine(&[]) {
+        return;
+    }
+    let mut case = Case::new("elsewhere", "FROM scratch\nCOPY wrong /\n");
+    case.file(".dockerignore", "*");
+    case.file("a", "a");
+    case.file("b", "b");
+    let elsewhere = case.folder.path().join("elsewhere");
+    write(&elsewhere.join("Dockerfile.it"), "FROM scratch\nCOPY . /\n");
+    // Takes precedence over the context's own, which would leave nothing.
+    write(&elsewhere.join("Dockerfile.it.dockerignore"), "*\n!a\n");
+    write(&elsewhere.join("neighbour"), vec![0; 1 << 20]);
+    case.request.build.dockerfile = elsewhere.join("Dockerfile.it");
+    let (result, progress) = case.build().await;
+    result.unwrap();
+    assert_eq!(case.own_files(), set(["a"]));
+    assert!(
+        sent(&progress) < 1000,
+        "of the Dockerfile's folder only the Dockerfile is sent"
+    );
+
+    case.file(".dockerignore", "Dockerfile");
+    case.request.build.inline = Some("FROM scratch\nCOPY b /from-inline\n".to_owned());
+    let (result, _) = case.build().await;
+    result.unwrap();
+    assert_eq!(case.own_files(), set(["from-inline"]));
+}
+
+#[tokio::test]
+async fn only_what_changed_is_sent_again() {
+    if !engine(&[]) {
+        return;
+    }
+    let case = Case::new(
+        "changed",
+        "FROM scratch\nCOPY wide /wide\nCOPY link /copied\n",
+    );
+    for number in 0..200 {
+        case.file(&format!("wide/{number:03}"), vec![b'x'; 10_000]);
+    }
+    case.file("unused/heavy", vec![1; 1 << 20]);
+    case.file("hidden/target", "behind a link");
+    std::os::unix::fs::symlink("hidden/target", case.request.build.context.join("link")).unwrap();
+    let (result, progress) = case.build().await;
+    result.unwrap();
+    let all = sent(&progress);
+    assert!(
+        (2_000_000..2_500_000).contains(&all),
+        "{all}: without what no step copies"
+    );
+    assert_eq!(case.files()["copied"], "behind a link");
+
+    case.file("wide/100", "changed");
+    let (result, progress) = case.build().await;
+    result.unwrap();
+    assert_eq!(sent(&progress), 7);
+    assert_eq!(case.files()["wide/100"], "changed");
+}
+
+#[tokio::test]
+async fn builds_of_one_context_run_side_by_side() {
+    if !engine(&[]) {
+        return;
+    }
+    let case = Case::new(
+        "parallel",
+        "FROM scratch AS a\nCOPY a /\nFROM scratch AS b\nCOPY b /\n",
+    );
+    let mut requests = Vec::new();
+    for name in ["a", "b"] {
+        case.file(name, name);
+        let mut request = case.request.clone();
+        request.build.target = Some(name.to_owned());
+        request.tags = vec![ImageRef::new(format!("{}-{name}", case.tag())).unwrap()];
+        let folder = tempfile::tempdir().unwrap();
+        requests.push(Case { folder, request });
+    }
+    let results = futures::future::join_all(requests.iter().map(Case::build)).await;
+    for ((result, _), request) in results.into_iter().zip(&requests) {
+        result.unwrap();
+        let name = request.request.build.target.as_deref().unwrap();
+        assert_eq!(request.own_files(), set([name]));
+    }
+}
