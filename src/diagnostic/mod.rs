@@ -7,6 +7,7 @@
 mod reading;
 mod reference;
 mod report;
+mod resolving;
 mod structure;
 mod suggest;
 mod value;
@@ -18,6 +19,7 @@ pub use self::{
     reading::ReadingMistake,
     reference::{ReferenceMistake, step},
     report::{Entry, Report, Style},
+    resolving::ResolvingMistake,
     structure::StructureMistake,
     suggest::{did_you_mean, suggest},
     value::ValueMistake,
@@ -45,6 +47,10 @@ pub enum Mistake {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Reference(#[from] ReferenceMistake),
+    /// Does what it names exist outside of it?
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Resolving(#[from] ResolvingMistake),
 }
 
 impl Mistake {

@@ -31,6 +31,15 @@ pub enum Piece {
 }
 
 impl Template {
+    /// The value of one secret and nothing else.
+    #[must_use]
+    pub fn secret(name: SecretName) -> Self {
+        Self {
+            pieces: vec![Piece::Secret(name)],
+            variables: BTreeSet::new(),
+        }
+    }
+
     /// In their order; never two texts in a row, never an empty text.
     #[must_use]
     pub fn pieces(&self) -> &[Piece] {

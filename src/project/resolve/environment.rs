@@ -1,0 +1,136 @@
+//! The environment and the labels of a container, with those that come from files.
+
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+use super::{cleaned, resolver::Resolver};
+use crate::{
+    diagnostic::ResolvingMistake,
+    manifest::{
+        EnvValue, Service,
+        environment::{DotenvError, Entry, parse, parse_raw},
+    },
+    secret::Text,
+    span::{Span, Spanned},
+};
+
+/// How a file of variables or labels is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Grammar {
+    /// With quotes and variables.
+    Dotenv,
+    /// As it stands.
+    Raw,
+}
+
+impl Resolver<'_> {
+    /// The manifest's own variables win over those from files, later files over earlier ones.
+    pub(super) fn environment(&mut self, service: &Service) -> BTreeMap<String, Text> {
+        let mut environment = BTreeMap::new();
+        for file in &service.env_files {
+            let grammar = if file.raw {
+                Grammar::Raw
+            } else {
+                Grammar::Dotenv
+            };
+            let path = cleaned(&file.path.value);
+            if file.optional && !path.exists() {
+                continue;
+            }
+            let entries = self.entries("env-file", &path, grammar, file.path.span);
+            environment.extend(entries.into_iter().map(|(k, v)| (k, Text::Plain(v))));
+        }
+        environment.extend(self.variables(&service.env));
+        environment
+    }
+
+    /// A variable that is only passed through is left out when it is not set.
+    pub(super) fn variables(
+        &mut self,
+        given: &BTreeMap<String, Spanned<EnvValue>>,
+    ) -> BTreeMap<String, Text> {
+        let mut variables = BTreeMap::new();
+        for (name, value) in given {
+            let text = match &value.value {
+                EnvValue::Value(template) => self.text(template, value.span),
+                EnvValue::PassThrough => self.variable(name).map(Text::Plain),
+            };
+            if let Some(text) = text {
+                variables.insert(name.clone(), text);
+            }
+        }
+        variables
+    }
+
+    /// The manifest's own labels win over those from files.
+    pub(super) fn labels(&mut self, service: &Service) -> BTreeMap<String, String> {
+        let mut labels = BTreeMap::new();
+        for file in &service.label_files {
+            let path = cleaned(&file.value);
+            labels.extend(self.entries("label-file", &path, Grammar::Dotenv, file.span));
+        }
+        labels.extend(service.labels.clone());
+        labels
+    }
+
+    fn entries(
+        &mut self,
+        what: &'static str,
+        path: &Path,
+        grammar: Grammar,
+        at: Span,
+    ) -> BTreeMap<String, String> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                self.unreadable(what, path, &error, at);
+                return BTreeMap::new();
+            }
+        };
+        let read = match grammar {
+            Grammar::Dotenv => parse(&text, &self.manifest.environment),
+            Grammar::Raw => parse_raw(&text),
+        };
+        match read {
+            Ok(entries) => entries
+                .into_iter()
+                .filter_map(|Entry { name, value, .. }| {
+                    let value = value.or_else(|| self.variable(&name))?;
+                    Some((name, value))
+                })
+                .collect(),
+            Err(errors) => {
+                for error in errors {
+                    self.refuse_line(path, &error, at);
+                }
+                BTreeMap::new()
+            }
+        }
+    }
+
+    fn unreadable(&mut self, what: &'static str, path: &Path, error: &io::Error, at: Span) {
+        if error.kind() != io::ErrorKind::NotFound {
+            self.fail(ResolvingMistake::MissingPath {
+                what,
+                path: path.display().to_string(),
+                cause: format!("cannot be read: {error}"),
+                at,
+                help: None,
+            });
+            return;
+        }
+        let optional = "make it, or say that it may be missing: `optional=#true`";
+        let help = (what == "env-file").then(|| optional.to_owned());
+        self.missing(what, path, at, help);
+    }
+
+    fn refuse_line(&mut self, path: &Path, error: &DotenvError, at: Span) {
+        self.fail(ResolvingMistake::EnvFile {
+            path: path.display().to_string(),
+            line: error.line,
+            column: error.column,
+            cause: error.to_string(),
+            at,
+            help: error.kind.help(),
+        });
+    }
+}

@@ -1,0 +1,71 @@
+//! Volumes, binds and memory that are mounted into a container.
+
+use std::path::Path;
+
+use super::{cleaned, resolver::Resolver};
+use crate::{
+    manifest,
+    project::{BindCreation, Mount, MountKind},
+    span::Span,
+};
+
+impl Resolver<'_> {
+    /// By target.
+    pub(super) fn mounts(&mut self, service: &manifest::Service) -> Vec<Mount> {
+        let mut mounts: Vec<_> = service
+            .mounts
+            .iter()
+            .filter_map(|mount| self.mount(mount))
+            .collect();
+        mounts.sort_by(|a, b| a.target.cmp(&b.target));
+        mounts
+    }
+
+    fn mount(&mut self, mount: &manifest::Mount) -> Option<Mount> {
+        let kind = match &mount.kind {
+            manifest::MountKind::Volume {
+                name,
+                nocopy,
+                subpath,
+            } => MountKind::Volume {
+                volume: name.value.clone(),
+                engine_name: self.volume_engine_name(self.manifest.volumes.get(&name.value)?),
+                nocopy: *nocopy,
+                subpath: subpath.clone(),
+            },
+            manifest::MountKind::Anonymous => MountKind::Anonymous,
+            manifest::MountKind::Bind {
+                source,
+                create,
+                propagation,
+            } => MountKind::Bind {
+                source: self.bind_source(&source.value, *create, source.span)?,
+                create: if *create {
+                    BindCreation::Folder
+                } else {
+                    BindCreation::Refuse
+                },
+                propagation: propagation.clone(),
+            },
+            manifest::MountKind::Tmpfs { size, mode } => MountKind::Tmpfs {
+                size: *size,
+                mode: *mode,
+            },
+        };
+        Some(Mount {
+            target: mount.target.value.clone(),
+            read_only: mount.read_only,
+            kind,
+        })
+    }
+
+    fn bind_source(&mut self, source: &Path, create: bool, at: Span) -> Option<String> {
+        let source = cleaned(source);
+        if !create && !source.exists() {
+            let help = "make it, or let `up` make a folder there: `create=#true`".to_owned();
+            self.missing("bind source", &source, at, Some(help));
+            return None;
+        }
+        Some(source.display().to_string())
+    }
+}

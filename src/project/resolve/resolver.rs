@@ -1,0 +1,296 @@
+//! What all parts of the resolution share: the manifest, the stores, and the mistakes so far.
+//!
+//! Each secret and each certificate is fetched once, and its mistake told once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use super::{Resolution, cleaned};
+use crate::{
+    diagnostic::{Mistake, ResolvingMistake, did_you_mean},
+    manifest::{self, Generation, Manifest, Template, environment::Piece},
+    name::{CertificateName, ProjectName, SecretName, ServiceName},
+    project::{
+        authority::{Authority, AuthorityError, CertificateRequest, DEFAULT_DAYS, Issued},
+        vault::{Held, Recipe, SecretSource, Vault},
+    },
+    secret::{Secret, Text},
+    span::Span,
+};
+
+/// Random bytes of a generated secret that does not say how many: as hard to guess as a key of
+/// AES-256.
+const SECRET_BYTES: u32 = 32;
+/// Characters of a generated alphanumeric secret that does not say how many: 190 bits.
+const SECRET_LENGTH: u32 = 32;
+
+/// The resolution at work.
+pub(super) struct Resolver<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) resolution: &'a Resolution,
+    pub(super) project: ProjectName,
+    /// Services and jobs whose profiles are on.
+    pub(super) enabled: BTreeSet<ServiceName>,
+    vault: Vault,
+    authority: Authority,
+    secrets: BTreeMap<SecretName, Option<Held>>,
+    certificates: BTreeMap<CertificateName, Option<Issued>>,
+    mistakes: Vec<Mistake>,
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(manifest: &'a Manifest, resolution: &'a Resolution) -> Self {
+        let project = resolution.project.as_ref().unwrap_or(&manifest.project);
+        let directory = cleaned(&manifest.directory);
+        let (store, now) = (resolution.store, resolution.now);
+        Self {
+            manifest,
+            resolution,
+            project: project.clone(),
+            enabled: BTreeSet::new(),
+            vault: Vault::new(&directory, store),
+            authority: Authority::new(&directory, project, store, now),
+            secrets: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            mistakes: Vec::new(),
+        }
+    }
+
+    pub(super) fn fail(&mut self, mistake: ResolvingMistake) {
+        self.mistakes.push(mistake.into());
+    }
+
+    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+        self.mistakes
+    }
+
+    /// The value of a variable, from any source.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let (value, _) = self.manifest.environment.get(name)?;
+        Some(value.to_owned())
+    }
+
+    /// A template with the values of its secrets.
+    pub(super) fn text(&mut self, template: &Template, at: Span) -> Option<Text> {
+        if let Some(plain) = template.as_plain() {
+            return Some(Text::Plain(plain.to_owned()));
+        }
+        let mut value = String::new();
+        for piece in template.pieces() {
+            match piece {
+                Piece::Text(text) => value.push_str(text),
+                Piece::Secret(name) => value.push_str(self.secret_text(name, at)?.expose()),
+            }
+        }
+        Some(Text::sealed(template.to_string(), value))
+    }
+
+    fn secret_text(&mut self, name: &SecretName, at: Span) -> Option<Secret<String>> {
+        let text = self.secret(name)?.text();
+        if text.is_none() {
+            let name = name.to_string();
+            self.fail(ResolvingMistake::BinarySecret { name, at });
+        }
+        text
+    }
+
+    /// A secret's value; `None` when it has none, which has been told then.
+    pub(super) fn secret(&mut self, name: &SecretName) -> Option<Held> {
+        if let Some(known) = self.secrets.get(name) {
+            return known.clone();
+        }
+        let held = self
+            .manifest
+            .secrets
+            .get(name)
+            .and_then(|declared| self.fetch(declared));
+        self.secrets.insert(name.clone(), held.clone());
+        held
+    }
+
+    fn fetch(&mut self, declared: &manifest::Secret) -> Option<Held> {
+        let name = &declared.name.value;
+        let found = match self.source(&declared.source.value) {
+            Ok(source) => self
+                .vault
+                .value(name, &source)
+                .map_err(|error| (error.to_string(), error.help())),
+            Err(variable) => Err((
+                format!("variable `{variable}` is not set"),
+                Some(format!(
+                    "set `{variable}` in the environment or in an env-file"
+                )),
+            )),
+        };
+        match found {
+            Ok(held) => Some(held),
+            Err((cause, help)) => {
+                self.fail(ResolvingMistake::Secret {
+                    name: name.to_string(),
+                    cause,
+                    at: declared.source.span,
+                    help,
+                });
+                None
+            }
+        }
+    }
+
+    /// The name of the variable, when it is not set.
+    fn source<'s>(&self, source: &'s manifest::SecretSource) -> Result<SecretSource, &'s str> {
+        let amount = |given: Option<u32>, usual| {
+            usize::try_from(given.unwrap_or(usual)).unwrap_or(usize::MAX)
+        };
+        Ok(match source {
+            manifest::SecretSource::File(path) => SecretSource::File(cleaned(path)),
+            manifest::SecretSource::Env(variable) => {
+                let value = self.variable(variable).ok_or(variable.as_str())?;
+                SecretSource::Value(Secret::new(value))
+            }
+            manifest::SecretSource::Generate(generation) => {
+                SecretSource::Generated(match *generation {
+                    Generation::Hex { bytes } => Recipe::Hex {
+                        bytes: amount(bytes, SECRET_BYTES),
+                    },
+                    Generation::Alphanumeric { length } => Recipe::Alphanumeric {
+                        length: amount(length, SECRET_LENGTH),
+                    },
+                    Generation::Base64Url { bytes } => Recipe::Base64url {
+                        bytes: amount(bytes, SECRET_BYTES),
+                    },
+                })
+            }
+        })
+    }
+
+    /// A certificate; `None` when it cannot be had, which has been told then.
+    pub(super) fn certificate(&mut self, name: &CertificateName) -> Option<Issued> {
+        if let Some(known) = self.certificates.get(name) {
+            return known.clone();
+        }
+        let issued = self
+            .manifest
+            .certificates
+            .get(name)
+            .and_then(|declared| self.issue(declared));
+        self.certificates.insert(name.clone(), issued.clone());
+        issued
+    }
+
+    fn issue(&mut self, declared: &manifest::Certificate) -> Option<Issued> {
+        let request = CertificateRequest {
+            hosts: declared.hosts.iter().map(|h| h.value.clone()).collect(),
+            days: declared.days.map_or(DEFAULT_DAYS, |days| days.value),
+        };
+        match self.authority.issue(&declared.name.value, &request) {
+            Ok(issued) => Some(issued),
+            Err(error) => {
+                let hosts = declared.hosts.iter();
+                let at = match &error {
+                    AuthorityError::Host { host, .. } => hosts
+                        .filter(|given| given.value.eq_ignore_ascii_case(host))
+                        .map(|given| given.span)
+                        .next(),
+                    _ => None,
+                };
+                self.refuse_certificate(&error, at.unwrap_or(declared.name.span));
+                None
+            }
+        }
+    }
+
+    /// The certificate of the project's authority, as PEM.
+    pub(super) fn authority(&mut self, at: Span) -> Option<String> {
+        match self.authority.certificate() {
+            Ok(certificate) => Some(certificate),
+            Err(error) => {
+                self.refuse_certificate(&error, at);
+                None
+            }
+        }
+    }
+
+    fn refuse_certificate(&mut self, error: &AuthorityError, at: Span) {
+        self.fail(ResolvingMistake::Certificate {
+            cause: error.to_string(),
+            at,
+            help: error.help(),
+        });
+    }
+
+    /// Whether a service that another one needs is part of this deploy; tells it, if it is not.
+    ///
+    /// One that is not declared at all has been told when the manifest was read.
+    pub(super) fn needs(
+        &mut self,
+        service: &ServiceName,
+        relation: &'static str,
+        other: &ServiceName,
+        at: Span,
+    ) -> bool {
+        if self.enabled.contains(other) {
+            return true;
+        }
+        if let Some(declared) = self.manifest.services.get(other) {
+            let profile = declared.profiles.first().map(|p| p.value.as_str());
+            let help = profile.map(|profile| {
+                let less = if relation == "depends on" {
+                    ", or do without it by `required=#false`"
+                } else {
+                    ""
+                };
+                format!("switch it on by `--profile {profile}`{less}")
+            });
+            self.fail(ResolvingMistake::Disabled {
+                service: service.to_string(),
+                relation,
+                other: other.to_string(),
+                at,
+                help,
+            });
+        }
+        false
+    }
+
+    /// The service in `service:NAME`; tells it, if there is none.
+    pub(super) fn peer(
+        &mut self,
+        service: &ServiceName,
+        node: &'static str,
+        name: &str,
+        at: Span,
+    ) -> Option<ServiceName> {
+        let manifest = self.manifest;
+        if let Some((peer, _)) = manifest.services.get_key_value(name) {
+            let there = self.needs(service, "shares a namespace with", peer, at);
+            return there.then(|| peer.clone());
+        }
+        let known = self.manifest.services.keys().map(ServiceName::as_str);
+        let help = did_you_mean(name, known);
+        self.fail(ResolvingMistake::UnknownPeer {
+            node,
+            name: name.to_owned(),
+            at,
+            help,
+        });
+        None
+    }
+
+    pub(super) fn missing(
+        &mut self,
+        what: &'static str,
+        path: &Path,
+        at: Span,
+        help: Option<String>,
+    ) {
+        self.fail(ResolvingMistake::MissingPath {
+            what,
+            path: path.display().to_string(),
+            cause: "does not exist".to_owned(),
+            at,
+            help,
+        });
+    }
+}
