@@ -117,7 +117,7 @@ fn judge(reply: &Reply) -> Result<Answer, Trouble> {
         code => {
             return Ok(Answer::NotYet(match reply.message.as_str() {
                 "" => format!("gRPC status {code}"),
-                message => format!("gRPC status {code}: {message}"),
+                message => format!("gRPC status {code}: {}", decoded(message)),
             }));
         }
     }
@@ -127,6 +127,27 @@ fn judge(reply: &Reply) -> Result<Answer, Trouble> {
         3 => Answer::NotYet("SERVICE_UNKNOWN".to_owned()),
         _ => Answer::NotYet("UNKNOWN".to_owned()),
     })
+}
+
+/// A message as it was before its header: there, what is not plain ASCII stands as `%` and two
+/// hexadecimal digits for each byte. Whatever else stands there is left as it is.
+fn decoded(message: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = message.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digits = after.get(..2).and_then(|two| str::from_utf8(two).ok());
+        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A `HealthCheckRequest` (field 1: the service's name) with the prefix of a gRPC message: not
@@ -222,6 +243,12 @@ mod tests {
         assert_eq!(serving(&[1, 0, 0, 0, 2, 8, 1]), None);
         assert_eq!(serving(&[0, 0, 0, 0, 9, 8, 1]), None);
         assert_eq!(serving(&[0, 0, 0, 0, 2, 8, 0xff]), None);
+    }
+
+    #[test]
+    fn a_message_is_read_as_it_was_meant() {
+        assert_eq!(decoded("not%20yet%3A 5%"), "not yet: 5%");
+        assert_eq!(decoded("%C3%A4%zz%2"), "ä%zz%2");
     }
 
     #[test]

@@ -49,6 +49,11 @@ impl Line {
         let stream = timeout_at(self.deadline(), TcpStream::connect(&self.addresses[..]))
             .await
             .map_err(|_| Trouble::NoConnection(self.patience))??;
+        // On the loopback address the system may choose, for our end, the very port that nobody
+        // listens on: then it connects to itself (RFC 9293, simultaneous open).
+        if stream.local_addr()? == stream.peer_addr()? {
+            return Err(Trouble::Refused);
+        }
         // A question is one small packet; it must not wait for a second one. Where the system
         // refuses that, the question is only slower.
         let _ = stream.set_nodelay(true);

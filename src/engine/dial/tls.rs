@@ -158,7 +158,8 @@ fn trouble(error: &Error, name: &str) -> Trouble {
     Trouble::Handshake(match error {
         Error::InvalidMessage(_) => return Trouble::Stranger("TLS"),
         Error::InvalidCertificate(cause) => match cause {
-            CertificateError::UnknownIssuer => {
+            // The second: an authority of the same name, with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "the certificate is not signed by a trusted authority".to_owned()
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -1,0 +1,130 @@
+//! Probes that are dialled, against real servers: each protocol's own, or a listener of this test.
+
+mod grpc;
+mod http;
+mod postgres;
+mod redis;
+mod servers;
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use cimandat::{
+    engine::{Answer, dial},
+    project::Probe,
+};
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Longer than any answer takes, even on a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Asks on the loopback address, patiently; times are blotted out.
+async fn ask(probe: &Probe) -> Answer {
+    let answer = dial::ask(LOOPBACK, probe, PATIENCE).await;
+    blotted(answer.expect("a probe that can be dialled"))
+}
+
+/// Asks until there is another answer than that nothing listens yet, and gives that.
+async fn first_word(probe: &Probe) -> Answer {
+    until(probe, |answer| *answer != not_yet("connection refused")).await
+}
+
+/// Asks until the answer is as wanted.
+async fn until(probe: &Probe, wanted: impl Fn(&Answer) -> bool) -> Answer {
+    let asking = async {
+        loop {
+            let answer = ask(probe).await;
+            if wanted(&answer) {
+                return answer;
+            }
+        }
+    };
+    let end = tokio::time::timeout(Duration::from_mins(1), asking).await;
+    end.expect("the wanted answer within a minute")
+}
+
+fn blotted(answer: Answer) -> Answer {
+    let times = regex::Regex::new(r"\d+ ms").expect("a regular expression");
+    let blot = |said: String| times.replace_all(&said, "N ms").into_owned();
+    match answer {
+        Answer::Ready(said) => Answer::Ready(blot(said)),
+        Answer::NotYet(said) => Answer::NotYet(blot(said)),
+        Answer::Never(said) => Answer::Never(blot(said)),
+    }
+}
+
+fn ready(said: &str) -> Answer {
+    Answer::Ready(said.to_owned())
+}
+
+fn not_yet(said: &str) -> Answer {
+    Answer::NotYet(said.to_owned())
+}
+
+fn never(said: &str) -> Answer {
+    Answer::Never(said.to_owned())
+}
+
+#[tokio::test]
+async fn a_connection_is_accepted_or_refused() {
+    let listener = TcpListener::bind((LOOPBACK, 0)).await.expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let probe = Probe::Tcp { port };
+    assert_eq!(ask(&probe).await, ready("connected in N ms"));
+    drop(listener);
+    assert_eq!(ask(&probe).await, not_yet("connection refused"));
+}
+
+/// A server that accepts nothing, like one behind a firewall that drops what it does not like.
+#[tokio::test]
+async fn a_connection_that_is_never_made_ends_with_patience() {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((LOOPBACK, 0).into()).expect("a port");
+    let listener = socket.listen(1).expect("a listener");
+    let port = listener.local_addr().expect("its address").port();
+    let probe = Probe::Tcp { port };
+    // The first ones fill the queue of connections that wait to be accepted.
+    let patience = Duration::from_millis(100);
+    let mut last = None;
+    for _ in 0..8 {
+        last = dial::ask(LOOPBACK, &probe, patience).await;
+    }
+    assert_eq!(last, Some(not_yet("no connection within 100 ms")));
+}
+
+#[tokio::test]
+async fn every_protocol_knows_silence_and_a_stranger() {
+    let silent = TcpListener::bind((LOOPBACK, 0)).await.expect("a port");
+    let port = silent.local_addr().expect("its address").port();
+    for probe in probes(port) {
+        let answer = dial::ask(LOOPBACK, &probe, Duration::from_millis(50)).await;
+        let expected = not_yet("connected, but no answer within 50 ms");
+        assert_eq!(answer, Some(expected), "{probe}");
+    }
+    let port = servers::babbler(b"220 mail.example ESMTP\r\n").await;
+    for (probe, language) in probes(port).iter().zip(LANGUAGES) {
+        let expected = format!("something answers, but it is not {language}");
+        assert_eq!(ask(probe).await, not_yet(&expected), "{probe}");
+    }
+    let port = servers::babbler(b"").await;
+    for probe in probes(port) {
+        let expected = not_yet("connection closed before an answer");
+        assert_eq!(ask(&probe).await, expected, "{probe}");
+    }
+}
+
+const LANGUAGES: [&str; 5] = ["HTTP/1.1", "TLS", "PostgreSQL", "Redis", "gRPC"];
+
+/// One probe for each of [`LANGUAGES`].
+fn probes(port: u16) -> [Probe; 5] {
+    [
+        http::probe(port, "/"),
+        http::probe_tls(port, cimandat::project::Tls::Require),
+        postgres::probe(port, "owner", "postgres", None),
+        redis::probe(port, None, None),
+        grpc::probe(port, "", None),
+    ]
+}

@@ -1,0 +1,251 @@
+//! HTTP and HTTPS.
+
+use std::collections::BTreeMap;
+
+use cimandat::{
+    engine::{Answer, dial},
+    project::{Method, Probe, StatusSet, Tls},
+    secret::Text,
+};
+use http_body_util::Full;
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+    header::{HOST, LOCATION},
+};
+
+use super::{
+    LOOPBACK, PATIENCE, ask, blotted, never, not_yet, ready,
+    servers::{self, Certificate, Version},
+};
+
+pub fn probe(port: u16, path: &str) -> Probe {
+    Probe::Http {
+        port,
+        path: path.to_owned(),
+        method: Method::Get,
+        status: StatusSet::default(),
+        headers: BTreeMap::new(),
+        contains: None,
+        tls: None,
+    }
+}
+
+pub fn probe_tls(port: u16, trust: Tls) -> Probe {
+    with(probe(port, "/health"), |probe| {
+        if let Probe::Http { tls, .. } = probe {
+            *tls = Some(trust);
+        }
+    })
+}
+
+fn with(mut probe: Probe, change: impl FnOnce(&mut Probe)) -> Probe {
+    change(&mut probe);
+    probe
+}
+
+fn containing(port: u16, path: &str, text: &str) -> Probe {
+    with(probe(port, path), |probe| {
+        if let Probe::Http { contains, .. } = probe {
+            *contains = Some(text.to_owned());
+        }
+    })
+}
+
+fn with_headers(port: u16, path: &str, given: &[(&str, Text)]) -> Probe {
+    with(probe(port, path), |probe| {
+        if let Probe::Http { headers, .. } = probe {
+            headers.extend(
+                given
+                    .iter()
+                    .map(|(name, text)| ((*name).to_owned(), text.clone())),
+            );
+        }
+    })
+}
+
+/// An application with a health page, redirects, a login and a page that never ends.
+async fn application(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let host = request.headers()[HOST].to_str().unwrap_or_default();
+    let to = |status: u16, location: String| {
+        let response = Response::builder()
+            .status(status)
+            .header(LOCATION, location);
+        response.body(Full::default())
+    };
+    let page = |status: u16, body: String| {
+        let response = Response::builder().status(status);
+        response.body(Full::from(body))
+    };
+    let response = match request.uri().path() {
+        "/health" => page(200, format!("<title>CI-Mandat</title> on {host}")),
+        "/starting" => page(503, String::new()),
+        "/large" => page(200, format!("{}needle", "x".repeat((1 << 20) - 6))),
+        "/larger" => page(200, format!("{}needle", "x".repeat(1 << 20))),
+        "/here" => to(302, "/health".to_owned()),
+        "/absolute" => to(301, format!("http://{host}/health")),
+        "/elsewhere" => to(302, "https://login.example/?token=hunter2".to_owned()),
+        "/round" => to(307, "/round".to_owned()),
+        "/posted" if request.method() == "POST" => to(303, "/posted".to_owned()),
+        "/posted" => page(200, String::new()),
+        "/login" if request.headers().get("authorization").is_some() => page(200, String::new()),
+        "/login" => page(401, String::new()),
+        _ => page(404, String::new()),
+    };
+    response.expect("a response")
+}
+
+async fn start(certificate: Option<&Certificate>) -> u16 {
+    servers::web(Version::Http1, certificate, application).await
+}
+
+#[tokio::test]
+async fn a_status_is_in_the_set_or_not() {
+    let port = start(None).await;
+    let check = async |path: &str, expected: Answer| {
+        assert_eq!(ask(&probe(port, path)).await, expected, "{path}");
+    };
+    check("/health", ready("200 in N ms")).await;
+    check("/health?deep=1", ready("200 in N ms")).await;
+    check("/starting", not_yet("503 Service Unavailable")).await;
+    check("/none", not_yet("404 Not Found")).await;
+    check("no path", never("`no path` is no path of a request")).await;
+    let accepted = with(probe(port, "/none"), |probe| {
+        if let Probe::Http { status, method, .. } = probe {
+            *status = StatusSet(vec![(200, 299), (404, 404)]);
+            *method = Method::Head;
+        }
+    });
+    assert_eq!(ask(&accepted).await, ready("404 in N ms"));
+}
+
+#[tokio::test]
+async fn redirects_are_followed_at_home_only() {
+    let port = start(None).await;
+    let check = async |path: &str, expected: Answer| {
+        assert_eq!(ask(&probe(port, path)).await, expected, "{path}");
+    };
+    check("/here", ready("200 in N ms")).await;
+    check("/absolute", ready("200 in N ms")).await;
+    check(
+        "/elsewhere",
+        not_yet("302 Found to `https://login.example/`"),
+    )
+    .await;
+    check("/round", not_yet("307 Temporary Redirect to `/round`")).await;
+    let posted = with(probe(port, "/posted"), |probe| {
+        if let Probe::Http { method, .. } = probe {
+            *method = Method::Post;
+        }
+    });
+    assert_eq!(ask(&posted).await, ready("200 in N ms"));
+    let expected = with(probe(port, "/elsewhere"), |probe| {
+        if let Probe::Http { status, .. } = probe {
+            *status = StatusSet(vec![(302, 302)]);
+        }
+    });
+    assert_eq!(ask(&expected).await, ready("302 in N ms"));
+}
+
+#[tokio::test]
+async fn a_body_is_searched_up_to_its_bound() {
+    let port = start(None).await;
+    let check = async |path: &str, text: &str, expected: Answer| {
+        assert_eq!(ask(&containing(port, path, text)).await, expected, "{path}");
+    };
+    check("/health", "CI-Mandat", ready("200 in N ms")).await;
+    let lacking = not_yet("200 but the body lacks `Mandat-CI`");
+    check("/health", "Mandat-CI", lacking).await;
+    check("/large", "needle", ready("200 in N ms")).await;
+    check(
+        "/larger",
+        "needle",
+        not_yet("200 but the body lacks `needle`"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn headers_are_sent_and_a_lost_secret_is_forgiven() {
+    let port = start(None).await;
+    let host = with_headers(port, "/health", &[("Host", "shop.example".into())]);
+    let host = with(host, |probe| {
+        if let Probe::Http { contains, .. } = probe {
+            *contains = Some("on shop.example".to_owned());
+        }
+    });
+    assert_eq!(ask(&host).await, ready("200 in N ms"));
+    let token = Text::sealed("Bearer ${secret:t}".into(), "Bearer hunter2".into());
+    let login = |token| with_headers(port, "/login", &[("Authorization", token)]);
+    assert_eq!(
+        ask(&probe(port, "/login")).await,
+        not_yet("401 Unauthorized")
+    );
+    assert_eq!(ask(&login(token.clone())).await, ready("200 in N ms"));
+    let record = serde_json::to_string(&token).expect("a record");
+    let lost = serde_json::from_str(&record).expect("its text");
+    let expected = ready("up, asks for credentials (401 in N ms)");
+    assert_eq!(ask(&login(lost)).await, expected);
+    let expected = never("the value of the header `Authorization` cannot be sent");
+    assert_eq!(ask(&login("a\nb".into())).await, expected);
+}
+
+#[tokio::test]
+async fn a_certificate_is_believed_as_far_as_asked_for() {
+    let certificate = Certificate::of("shop");
+    let port = start(Some(&certificate)).await;
+    let verify = |authority: &str, host: &str| {
+        let (authority, host) = (authority.to_owned(), host.to_owned());
+        probe_tls(port, Tls::Verify { authority, host })
+    };
+    let check = async |probe: Probe, expected: Answer| {
+        assert_eq!(ask(&probe).await, expected);
+    };
+    check(probe_tls(port, Tls::Require), ready("200 in N ms")).await;
+    check(verify(&certificate.authority, "shop"), ready("200 in N ms")).await;
+    let another = not_yet("TLS: the certificate is not for `bank`");
+    check(verify(&certificate.authority, "bank"), another).await;
+    let unsigned = not_yet("TLS: the certificate is not signed by a trusted authority");
+    check(verify(&Certificate::of("shop").authority, "shop"), unsigned).await;
+    let unusable = never("the authority holds no certificate in PEM");
+    check(verify("", "shop"), unusable).await;
+    check(
+        probe(port, "/"),
+        not_yet("something answers, but it is not HTTP/1.1"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_is_checked_by_its_name() {
+    let port = start(None).await;
+    let certificate = Certificate::of("localhost");
+    let secure = start(Some(&certificate)).await;
+    let check = async |url: &str, expected: Answer| {
+        let any = StatusSet::default();
+        let answer = dial::check_http(url, &any, Some("CI-Mandat"), PATIENCE).await;
+        assert_eq!(blotted(answer), expected, "{url}");
+    };
+    check(
+        &format!("http://localhost:{port}/health"),
+        ready("200 in N ms"),
+    )
+    .await;
+    check(
+        &format!("http://{LOOPBACK}:{port}/here#top"),
+        ready("200 in N ms"),
+    )
+    .await;
+    check(
+        &format!("http://localhost:{port}"),
+        not_yet("404 Not Found"),
+    )
+    .await;
+    let stranger = not_yet("TLS: the certificate is not signed by a trusted authority");
+    check(&format!("https://localhost:{secure}/health"), stranger).await;
+    let mistaken = never("the address is none of `http://` or `https://`");
+    check("ftp://localhost/", mistaken.clone()).await;
+    check("localhost/health", mistaken).await;
+    let unknown = not_yet("the name `no-such-host.invalid` cannot be looked up");
+    check("http://no-such-host.invalid/", unknown).await;
+}
