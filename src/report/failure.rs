@@ -79,7 +79,7 @@ fn step(
 
 /// The block for a gate that failed, or for a container that failed after its gate had passed.
 fn gate(who: &str, what: &str, report: &GateReport, optional: bool, paint: Paint) -> Vec<String> {
-    let after = text::elapsed(report.after);
+    let after = text::took(report.after);
     let head = format!(
         "{} {what} after {after}: {}",
         headline(who, optional),

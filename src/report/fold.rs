@@ -30,6 +30,8 @@ pub struct Board {
     pub phase: Phase,
     /// Services and jobs in dependency order.
     pub services: Vec<Standing>,
+    /// Where each stands in there.
+    index: BTreeMap<ServiceName, usize>,
     /// Steps under way that are for no service, with what they are for.
     pub others: BTreeMap<StepId, (String, Running)>,
     /// What failed, in order.
@@ -90,10 +92,11 @@ impl Board {
             } => {
                 self.project = project.to_string();
                 self.verb.clone_from(verb);
-                self.services = services
-                    .iter()
-                    .map(|service| Standing::new(service, self.at))
-                    .collect();
+                self.services.clear();
+                self.index.clear();
+                for service in services {
+                    self.announce(service);
+                }
             }
             Event::Progress {
                 step,
@@ -101,13 +104,14 @@ impl Board {
                 progress,
             } => {
                 self.progress(*step, subject, progress);
-                return;
             }
             Event::Settling { duration } => self.phase = Phase::Settling(*duration),
             Event::Committed => self.phase = Phase::Committed,
             Event::RollbackStarted { cause } => {
                 self.phase = Phase::Back(cause.clone());
-                self.services.iter_mut().for_each(Standing::turn);
+                for service in &mut self.services {
+                    service.turn(stamped.at);
+                }
                 self.others.clear();
             }
             Event::RunFinished {
@@ -123,11 +127,8 @@ impl Board {
                     kept_volumes: kept_volumes.clone(),
                 });
             }
-            Event::Interrupted | Event::Warning { .. } => return,
+            Event::Interrupted | Event::Warning { .. } => {}
             event => self.step(event),
-        }
-        for service in &mut self.services {
-            service.settle(self.at);
         }
     }
 
@@ -138,9 +139,17 @@ impl Board {
                 step,
                 subject,
                 verb,
+                object,
                 ..
             } => {
-                self.begin(*step, subject, verb, Detail::None);
+                let (verb, object) = (verb.clone(), object.clone());
+                let running = Running {
+                    verb,
+                    object,
+                    since: self.at,
+                    detail: Detail::None,
+                };
+                self.begin(*step, subject, running);
             }
             Event::StepFinished {
                 step,
@@ -169,7 +178,13 @@ impl Board {
     fn gate(&mut self, event: &Event) {
         match event {
             Event::GateOpened { step, subject, .. } => {
-                self.begin(*step, subject, "waiting until ready", Detail::Gate(None));
+                let running = Running {
+                    verb: "waiting until ready".to_owned(),
+                    object: String::new(),
+                    since: self.at,
+                    detail: Detail::Gate(None),
+                };
+                self.begin(*step, subject, running);
             }
             Event::GateAnswered {
                 step,
@@ -185,9 +200,8 @@ impl Board {
             Event::GatePassed { step, subject, .. } => {
                 self.others.remove(step);
                 if let Subject::Service { name, replica } = subject {
-                    let service = self.service(name);
-                    service.running.remove(step);
-                    service.passed.insert(*replica);
+                    let at = self.at;
+                    self.service(name).pass(*step, *replica, at);
                 }
             }
             Event::GateFailed {
@@ -207,12 +221,7 @@ impl Board {
         }
     }
 
-    fn begin(&mut self, step: StepId, subject: &Subject, verb: &str, detail: Detail) {
-        let running = Running {
-            verb: verb.to_owned(),
-            since: self.at,
-            detail,
-        };
+    fn begin(&mut self, step: StepId, subject: &Subject, running: Running) {
         match subject {
             Subject::Service { name, .. } => {
                 let service = self.service(name);
@@ -230,7 +239,8 @@ impl Board {
     fn end(&mut self, step: StepId, subject: &Subject, verb: &str) {
         match subject {
             Subject::Service { name, .. } | Subject::Image { name } => {
-                self.service(name).end(step, verb);
+                let at = self.at;
+                self.service(name).end(step, verb, at);
             }
             Subject::Network { .. } | Subject::Volume { .. } | Subject::Project => {
                 self.others.remove(&step);
@@ -241,7 +251,8 @@ impl Board {
     fn fault(&mut self, subject: &Subject, step: Option<StepId>, text: String, optional: bool) {
         match (subject, step) {
             (Subject::Service { name, .. } | Subject::Image { name }, _) => {
-                self.service(name).fail(step, text.clone());
+                let at = self.at;
+                self.service(name).fail(step, text.clone(), at);
             }
             (_, Some(step)) => {
                 self.others.remove(&step);
@@ -319,33 +330,50 @@ impl Board {
 
     /// The service; one that was not announced (an orphan that goes) is put at the end.
     fn service(&mut self, name: &ServiceName) -> &mut Standing {
-        let known = self
-            .services
-            .iter()
-            .position(|service| service.name == *name);
-        let index = known.unwrap_or_else(|| {
-            let stranger = Participant {
+        let index = match self.index.get(name) {
+            Some(index) => *index,
+            None => self.announce(&Participant {
                 service: name.clone(),
                 job: false,
                 replicas: 1,
                 change: Change::Keep,
                 waits_for: Vec::new(),
-            };
-            self.services.push(Standing::new(&stranger, self.at));
-            self.services.len() - 1
-        });
+            }),
+        };
         &mut self.services[index]
+    }
+
+    fn announce(&mut self, participant: &Participant) -> usize {
+        let index = self.services.len();
+        self.services.push(Standing::new(participant, self.at));
+        self.index.insert(participant.service.clone(), index);
+        index
+    }
+
+    /// A service by its name.
+    #[must_use]
+    pub fn known(&self, name: &ServiceName) -> Option<&Standing> {
+        self.services.get(*self.index.get(name)?)
+    }
+
+    /// A step under way, and so not any more after the event of its end.
+    #[must_use]
+    pub fn under_way(&self, step: StepId, subject: &Subject) -> Option<&Running> {
+        match subject {
+            Subject::Service { name, .. } | Subject::Image { name } => {
+                self.known(name)?.running.get(&step)
+            }
+            Subject::Network { .. } | Subject::Volume { .. } | Subject::Project => {
+                self.others.get(&step).map(|(_, running)| running)
+            }
+        }
     }
 
     /// What a subject is called in front of a line.
     #[must_use]
     pub fn label(&self, subject: &Subject) -> String {
         let replicas = match subject {
-            Subject::Service { name, .. } => self
-                .services
-                .iter()
-                .find(|service| service.name == *name)
-                .map_or(1, |service| service.replicas),
+            Subject::Service { name, .. } => self.known(name).map_or(1, |known| known.replicas),
             _ => 1,
         };
         words::subject(subject, &self.project, replicas)
@@ -354,9 +382,8 @@ impl Board {
     /// The services that a service still waits for.
     pub fn awaited<'a>(&'a self, service: &'a Standing) -> impl Iterator<Item = &'a ServiceName> {
         service.waits_for.iter().filter(|name| {
-            self.services
-                .iter()
-                .any(|other| other.name == **name && !other.state.is_settled())
+            self.known(name)
+                .is_some_and(|other| !other.state.is_settled())
         })
     }
 }

@@ -7,6 +7,8 @@
 
 mod failure;
 pub mod fold;
+pub mod frame;
+pub mod live;
 mod plain;
 mod quiet;
 pub mod standing;
@@ -17,7 +19,7 @@ pub mod words;
 
 use std::{fmt, io::Write};
 
-use self::{plain::Plain, quiet::Quiet, text::Paint};
+use self::{frame::View, live::Live, plain::Plain, quiet::Quiet, text::Paint};
 use crate::event::Stamped;
 
 /// How a run is told.
@@ -54,6 +56,7 @@ pub struct Reporter<'w> {
 
 #[derive(Debug)]
 enum Inner<'w> {
+    Live(Live<'w>),
     Plain(Plain, Sink<'w>),
     Quiet(Quiet, Sink<'w>),
     Json(Sink<'w>),
@@ -61,13 +64,17 @@ enum Inner<'w> {
 
 impl<'w> Reporter<'w> {
     /// A reporter that writes data to `out` and everything else to `err`.
+    ///
+    /// The live form draws on the process's stderr, which `err` has to be. Where that turns out
+    /// to be no terminal, only the lines that stay are written: failures, warnings, the end.
     #[must_use]
     pub fn new(style: Style, out: impl Write + Send + 'w, err: impl Write + Send + 'w) -> Self {
         let paint = Paint {
             colour: style.colour,
         };
         let inner = match style.form {
-            Form::Live | Form::Plain => Inner::Plain(Plain::new(paint), Sink::new(err)),
+            Form::Live => Inner::Live(Live::on_stderr(View::of(style), err)),
+            Form::Plain => Inner::Plain(Plain::new(paint), Sink::new(err)),
             Form::Json => Inner::Json(Sink::new(out)),
             Form::Quiet => Inner::Quiet(Quiet::new(paint), Sink::new(err)),
         };
@@ -77,6 +84,7 @@ impl<'w> Reporter<'w> {
     /// Tells of an event.
     pub fn event(&mut self, stamped: &Stamped) {
         match &mut self.inner {
+            Inner::Live(live) => live.event(stamped),
             Inner::Plain(plain, sink) => sink.lines(&plain.lines(stamped)),
             Inner::Quiet(quiet, sink) => sink.lines(&quiet.lines(stamped)),
             Inner::Json(sink) => {
@@ -92,6 +100,7 @@ impl<'w> Reporter<'w> {
     /// Leaves a clean end behind, also when the last event never came.
     pub fn finish(&mut self) {
         match &mut self.inner {
+            Inner::Live(live) => live.finish(),
             Inner::Plain(_, sink) | Inner::Quiet(_, sink) | Inner::Json(sink) => sink.flush(),
         }
     }
@@ -118,7 +127,7 @@ impl<'w> Sink<'w> {
     }
 
     fn lines(&mut self, lines: &[String]) {
-        let Some(to) = &mut self.to else {
+        let Some(to) = self.to.as_mut().filter(|_| !lines.is_empty()) else {
             return;
         };
         let mut text = String::new();

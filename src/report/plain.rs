@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     event::{BuildStepState, Change, Event, Participant, Progress, Stamped},
-    plan::StepId,
+    plan::{StepId, Subject},
 };
 
 /// The column of names is at most so wide.
@@ -50,6 +50,7 @@ impl Plain {
     /// The lines for an event.
     #[must_use]
     pub fn lines(&mut self, stamped: &Stamped) -> Vec<String> {
+        let object = self.object_of(&stamped.event);
         self.board.apply(stamped);
         if let Event::RunStarted {
             project, services, ..
@@ -75,7 +76,7 @@ impl Plain {
             | Event::GateFailed { subject, .. }
             | Event::Relapsed { subject, .. } => {
                 let who = self.board.label(subject);
-                let told = self.of_subject(&stamped.event);
+                let told = self.of_subject(&stamped.event, &object);
                 (who, told)
             }
             Event::Progress {
@@ -102,7 +103,30 @@ impl Plain {
     }
 
     fn odd(&self, text: &str) -> String {
-        self.paint.tone(Tone::Odd, text)
+        self.paint.tone(Tone::Odd, &text::clean(text))
+    }
+
+    /// The object of a step that ends now; its last event does not name it.
+    fn object_of(&self, event: &Event) -> String {
+        match event {
+            Event::StepFinished { step, subject, .. } => self
+                .board
+                .under_way(*step, subject)
+                .map_or_else(String::new, |running| running.object.clone()),
+            _ => String::new(),
+        }
+    }
+
+    /// What a service is when its gate has passed.
+    fn goal(&self, subject: &Subject) -> &'static str {
+        match subject {
+            Subject::Service { name, .. }
+                if self.board.known(name).is_some_and(|known| known.job) =>
+            {
+                "done"
+            }
+            _ => "ready",
+        }
     }
 
     /// Time and name in front of the first line; the others stand below its text.
@@ -124,7 +148,7 @@ impl Plain {
             .collect()
     }
 
-    fn of_subject(&mut self, event: &Event) -> Vec<String> {
+    fn of_subject(&mut self, event: &Event, object: &str) -> Vec<String> {
         match event {
             Event::StepStarted {
                 verb,
@@ -135,7 +159,11 @@ impl Plain {
                 vec![format!("{verb} {object} ({})", words::reason(reason))]
             }
             Event::StepFinished { verb, took, .. } => {
-                vec![format!("{} in {}", words::past(verb), text::elapsed(*took))]
+                vec![format!(
+                    "{} {object} in {}",
+                    words::past(verb),
+                    text::took(*took)
+                )]
             }
             Event::GateOpened { probes, within, .. } => {
                 let limit = text::limit(*within);
@@ -156,8 +184,8 @@ impl Plain {
                 }
                 vec![format!("{probe}: {}", text::clean(answer))]
             }
-            Event::GatePassed { took, .. } => {
-                let passed = format!("ready after {}", text::elapsed(*took));
+            Event::GatePassed { subject, took, .. } => {
+                let passed = format!("{} after {}", self.goal(subject), text::took(*took));
                 vec![self.paint.tone(Tone::Good, &passed)]
             }
             failed => failure::of(failed, &self.board, self.paint),
@@ -185,10 +213,7 @@ impl Plain {
                 if self.layers.insert(step, *layers_done) == Some(*layers_done) {
                     return Vec::new();
                 }
-                let (done, total) = (text::bytes(*done), text::bytes(*total));
-                vec![format!(
-                    "{layers_done} of {layers} layers, {done} of {total}"
-                )]
+                vec![words::pull((*done, *total), (*layers_done, *layers))]
             }
             Progress::Context { .. } => Vec::new(),
         }

@@ -80,6 +80,8 @@ impl State {
 pub struct Running {
     /// `creating container`, …
     pub verb: String,
+    /// Its object's name on the engine; empty for a gate.
+    pub object: String,
     /// Since when, on the run's clock.
     pub since: Duration,
     /// What it is at, as far as it tells.
@@ -145,31 +147,44 @@ impl Standing {
 
     /// A step or gate has begun.
     pub fn begin(&mut self, step: StepId, running: Running) {
+        let at = running.since;
         self.running.insert(step, running);
+        self.settle(at);
     }
 
     /// A step has ended well.
-    pub fn end(&mut self, step: StepId, verb: &str) {
+    pub fn end(&mut self, step: StepId, verb: &str, at: Duration) {
         self.running.remove(&step);
         self.last = Some(words::past(verb));
+        self.settle(at);
+    }
+
+    /// The gate of a replica has passed.
+    pub fn pass(&mut self, step: StepId, replica: u32, at: Duration) {
+        self.running.remove(&step);
+        self.passed.insert(replica);
+        self.settle(at);
     }
 
     /// A step or gate has failed. Only the first reason is kept: the others follow from it.
-    pub fn fail(&mut self, step: Option<StepId>, cause: String) {
+    pub fn fail(&mut self, step: Option<StepId>, cause: String, at: Duration) {
         if let Some(step) = step {
             self.running.remove(&step);
         }
+        self.passed.clear();
         self.failed.get_or_insert(cause);
+        self.settle(at);
     }
 
     /// The run goes back from here: what had passed no longer counts.
-    pub fn turn(&mut self) {
+    pub fn turn(&mut self, at: Duration) {
         self.passed.clear();
         self.running.clear();
+        self.settle(at);
     }
 
     /// Derives the state anew; `at` is when, in case it is another one.
-    pub fn settle(&mut self, at: Duration) {
+    fn settle(&mut self, at: Duration) {
         let state = self.derive();
         if state != self.state {
             self.state = state;
@@ -187,11 +202,12 @@ impl Standing {
                 _ => State::Working(running.verb.clone()),
             };
         }
-        if self.failed.is_some() {
-            return State::Failed;
-        }
         if all_passed {
             return if self.job { State::Done } else { State::Ready };
+        }
+        // A gate that passes later than a failure does so on the way back.
+        if self.failed.is_some() {
+            return State::Failed;
         }
         match (&self.last, self.change) {
             (None, Change::Keep) => State::Unchanged,

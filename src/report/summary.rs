@@ -18,7 +18,7 @@ const WORTH_A_NAME: u32 = 100;
 /// The verdict, and what a person has to know or do because of it.
 #[must_use]
 pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
-    let time = text::elapsed(ending.took);
+    let time = text::took(ending.took);
     let what = format!("`{}` of `{}`", board.verb, board.project);
     let (tone, head) = match ending.verdict {
         Verdict::Converged => (Tone::Good, converged(board, &what, &time)),
@@ -83,7 +83,7 @@ pub fn critical_path(board: &Board, ending: &Ending) -> Option<String> {
     for segment in &named {
         let who = board.label(&segment.subject);
         let what = words::short(&segment.verb);
-        parts.push(format!("{who} {what} {}", text::elapsed(segment.took)));
+        parts.push(format!("{who} {what} {}", text::took(segment.took)));
     }
     let short = path.len() - named.len();
     let rest = if short > 0 && last.took < total {
@@ -93,7 +93,7 @@ pub fn critical_path(board: &Board, ending: &Ending) -> Option<String> {
     };
     Some(format!(
         "critical path {}: {}{rest}",
-        text::elapsed(total),
+        text::took(total),
         parts.join(" → ")
     ))
 }
@@ -176,7 +176,7 @@ fn causes(board: &Board, lines: &mut Vec<String>) {
 
 /// What runs after a successful way back.
 fn restored(board: &Board) -> String {
-    let before = |service: &&Standing| service.change != Change::Create;
+    let before = |service: &&Standing| !matches!(service.change, Change::Create | Change::Start);
     let names = quoted(
         board
             .services
@@ -215,7 +215,7 @@ fn stuck(board: &Board, lines: &mut Vec<String>) {
             .map(|service| service.name.as_str()),
     );
     if !open.is_empty() {
-        lines.push(format!("  not as before: {open}"));
+        lines.push(format!("  not known to be as before: {open}"));
     }
     lines.push(format!(
         "  help: remedy the cause, then run `cimandat up` again; `cimandat -p {0} ps --all` shows \

@@ -59,6 +59,7 @@ pub fn clean(line: &str) -> String {
                 let blanks = TAB - width(&out) % TAB;
                 out.extend(std::iter::repeat_n(' ', blanks));
             }
+            '\n' => out.push(' '),
             other if other.is_control() => {}
             other => out.push(other),
         }
@@ -103,6 +104,15 @@ pub fn elapsed(duration: Duration) -> String {
         return format!("{} min {:02} s", seconds / 60, seconds % 60);
     }
     format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60)
+}
+
+/// How long something took, rounded: `39 ms`, `1.0 s`, `2 min 05 s`.
+#[must_use]
+pub fn took(duration: Duration) -> String {
+    if duration < Duration::from_millis(100) {
+        return format!("{} ms", duration.as_millis());
+    }
+    elapsed(duration + Duration::from_millis(50))
 }
 
 /// A duration as a limit is given: `60 s`, `1.5 s`, `250 ms`.
@@ -205,6 +215,8 @@ mod tests {
         assert_eq!(elapsed(Duration::from_millis(1299)), "1.2 s");
         assert_eq!(elapsed(Duration::from_secs(125)), "2 min 05 s");
         assert_eq!(elapsed(Duration::from_secs(3725)), "1 h 02 min");
+        assert_eq!(took(Duration::from_millis(39)), "39 ms");
+        assert_eq!(took(Duration::from_millis(968)), "1.0 s");
         assert_eq!(limit(Duration::from_mins(1)), "60 s");
         assert_eq!(limit(Duration::from_millis(1500)), "1.5 s");
         assert_eq!(bytes(812), "812 B");

@@ -93,6 +93,21 @@ pub fn reason(reason: &Reason) -> String {
     }
 }
 
+/// Where a pull stands: `3 of 7 layers, 12.3 MB of 45.6 MB`.
+#[must_use]
+pub fn pull(bytes: (u64, u64), layers: (u32, u32)) -> String {
+    let total = match bytes.1 {
+        0 => String::new(),
+        total => format!(" of {}", text::bytes(total)),
+    };
+    format!(
+        "{} of {} layers, {}{total}",
+        layers.0,
+        layers.1,
+        text::bytes(bytes.0)
+    )
+}
+
 /// How a container does, in a fragment: `exited with code 137 (SIGKILL), killed for want of
 /// memory, restarted 2 times`.
 #[must_use]

@@ -1,3 +1,4 @@
 //! All integration tests, in one binary.
 mod build;
 mod dial;
+mod reporters;

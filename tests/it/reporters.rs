@@ -1,0 +1,457 @@
+//! Recorded runs, told in every form: what a person or a machine reads of them.
+//!
+//! The streams stand in [`recorded`]; nothing is read from a clock or a terminal.
+
+#![cfg(test)]
+
+mod recorded;
+
+use std::io::{self, Write};
+
+use cimandat::{
+    event::{Change, Stamped, Verdict},
+    report::{
+        Form, Reporter, Style,
+        frame::View,
+        live::{Clock, Live},
+        text::{Paint, clean, width},
+    },
+};
+use indicatif::{InMemoryTerm, ProgressDrawTarget, TermLike};
+
+use self::recorded::{
+    Recording, down, failing_build, failing_update, first_deploy, participant, stuck_update,
+};
+
+fn told(form: Form, events: &[Stamped]) -> (String, String) {
+    let style = Style {
+        form,
+        colour: false,
+        width: 80,
+        height: 24,
+    };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut reporter = Reporter::new(style, &mut out, &mut err);
+    for event in events {
+        reporter.event(event);
+    }
+    reporter.finish();
+    drop(reporter);
+    (
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(err).unwrap(),
+    )
+}
+
+fn plain(events: &[Stamped]) -> String {
+    let (out, err) = told(Form::Plain, events);
+    assert_eq!(out, "");
+    assert!(!err.contains('\u{1b}'));
+    err
+}
+
+fn quiet(events: &[Stamped]) -> String {
+    let (out, err) = told(Form::Quiet, events);
+    assert_eq!(out, "");
+    err
+}
+
+/// A terminal's line discipline: a line end also goes back to the first column.
+struct Lines(InMemoryTerm);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
+        self.0.write_str(&text.replace('\n', "\r\n"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The screen after these events.
+fn screen(events: &[Stamped], size: (u16, u16)) -> String {
+    let (columns, rows) = size;
+    let term = InMemoryTerm::new(rows, columns);
+    let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
+    let view = View {
+        width: usize::from(columns),
+        height: usize::from(rows),
+        paint: Paint { colour: false },
+    };
+    let mut live = Live::new(target, view, Clock::Still, Lines(term.clone()));
+    for event in events {
+        live.event(event);
+        assert!(
+            term.contents()
+                .lines()
+                .all(|line| width(line) <= view.width)
+        );
+    }
+    term.contents()
+}
+
+/// The events until then.
+fn before(events: &[Stamped], milliseconds: u128) -> &[Stamped] {
+    let many = events
+        .iter()
+        .take_while(|event| event.at.as_millis() <= milliseconds)
+        .count();
+    &events[..many]
+}
+
+#[test]
+fn plain_tells_a_first_deploy_line_by_line() {
+    insta::assert_snapshot!(plain(&first_deploy()), @"
+    +0.000s  shop      up: 3 services, 3 to create
+    +0.002s  default   creating network shop_default (missing)
+    +0.041s  default   created network shop_default in 39 ms
+    +0.042s  postgres  pulling image postgres:17 (missing)
+    +0.043s  backend   building image shop/backend:1 (build inputs changed)
+    +0.120s  postgres  0 of 2 layers, 1.2 MB of 20.0 MB
+    +0.140s  backend   [build 2/3] COPY . .  cached
+    +0.150s  backend   [build 3/3] RUN npm ci
+    +0.900s  backend   │ added 212 packages in 2s
+    +1.000s  postgres  2 of 2 layers, 20.0 MB of 20.0 MB
+    +1.010s  postgres  pulled image postgres:17 in 1.0 s
+    +1.010s  postgres  creating container shop-postgres-1 (missing)
+    +1.060s  postgres  created container shop-postgres-1 in 50 ms
+    +1.060s  postgres  starting container shop-postgres-1 (missing)
+    +1.400s  postgres  started container shop-postgres-1 in 0.3 s
+    +1.400s  postgres  waiting until ready, 60 s at most: postgres 5432
+    +1.405s  postgres  postgres 5432: connection refused
+    +1.800s  postgres  postgres 5432: 57P03: the database system is starting up
+    +2.150s  backend   [build 3/3] RUN npm ci  done in 2.0 s
+    +2.400s  backend   built image shop/backend:1 in 2.4 s
+    +2.900s  postgres  ready after 1.5 s
+    +2.900s  migrate   starting container shop-migrate-1 (missing)
+    +3.200s  migrate   started container shop-migrate-1 in 0.3 s
+    +3.200s  migrate   waiting until ready, 60 s at most: exit 0
+    +3.900s  migrate   done after 0.7 s
+    +3.900s  backend   starting container shop-backend-1 (missing)
+    +4.200s  backend   started container shop-backend-1 in 0.3 s
+    +4.200s  backend   waiting until ready, 60 s at most: http 3001 /health
+    +4.700s  backend   ready after 0.5 s
+    +4.700s  shop      all ready, and must stay so for 1 s
+    +5.700s  shop      committed
+    +5.700s  shop      warning: volume `old` is not used any more
+    +5.712s  shop      `shop` is running: 3 created in 5.7 s
+                       critical path 4.6 s: postgres pull 1.0 s → postgres start 0.3 s → postgres ready 1.5 s → migrate start 0.3 s → migrate ready 0.7 s → backend start 0.3 s → backend ready 0.5 s (and 1 step under 1 %)
+    ");
+}
+
+#[test]
+fn plain_tells_why_an_update_was_rolled_back() {
+    insta::assert_snapshot!(plain(&failing_update()), @"
+    +0.000s  shop      up: 3 services, 2 to replace, 1 unchanged
+    +0.005s  backend   creating container shop-backend-1.next (changed: env.MODEL, image)
+    +0.060s  backend   created container shop-backend-1.next in 55 ms
+    +0.060s  backend   stopping container shop-backend-1 (replaced)
+    +0.400s  backend   stopped container shop-backend-1 in 0.3 s
+    +0.400s  backend   starting container shop-backend-1.next (replaced)
+    +0.700s  backend   started container shop-backend-1.next in 0.3 s
+    +0.700s  backend   waiting until ready, 60 s at most: http 3001 /health
+    +0.705s  backend   http 3001 /health: connection refused
+    +8.910s  backend   failed: `backend`: not ready after 8.2 s: exited with code 137
+                           container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, restarted 1 time
+                           probe `http 3001 /health`: connection refused (asked 37 times)
+                           the last 2 lines of its log:
+                             │ loading the model
+                             │ heap    out of memory
+    +8.911s  shop      rolling back: `backend` exited with code 137
+    +8.911s  backend   removing container shop-backend-1.next (rollback)
+    +9.000s  backend   removed container shop-backend-1.next in 89 ms
+    +9.000s  backend   starting container shop-backend-1 (rollback)
+    +9.400s  backend   started container shop-backend-1 in 0.4 s
+    +9.400s  backend   waiting until ready, 60 s at most: http 3001 /health
+    +9.900s  backend   ready after 0.5 s
+    +9.910s  shop      `up` of `shop` failed and was rolled back, 9.9 s in all
+                         because: `backend`: exited with code 137 (http 3001 /health: connection refused)
+                         running now: the state before, healthy: `postgres`, `backend`, `frontend`
+    ");
+}
+
+#[test]
+fn plain_tells_of_a_failed_build() {
+    insta::assert_snapshot!(plain(&failing_build()), @"
+    +0.000s  shop  up: 1 service, 1 to create
+    +0.010s  web   building image shop/web:1 (build inputs changed)
+    +3.000s  web   failed: `web`: building image `shop/web:1`
+                       the build of `web` failed at `RUN npm ci`: exit code 1
+                       its last output:
+                         │ npm error code E404
+                         │ npm error 404 left-pad
+    +3.010s  shop  `up` of `shop` failed after 3.0 s; nothing that runs was touched
+                     because: `web`: building image `shop/web:1`: the build of `web` failed at `RUN npm ci`: exit code 1
+                     kept volumes, with what the failed deploy wrote: `shop_data`
+                     help: `cimandat down --volumes` removes them and what they hold
+    ");
+}
+
+#[test]
+fn plain_tells_how_things_go() {
+    insta::assert_snapshot!(plain(&down()), @"
+    +0.000s  shop      down: 2 services, 2 to remove
+    +0.010s  backend   stopping container shop-backend-1 (down)
+    +0.410s  backend   stopped container shop-backend-1 in 0.4 s
+    +0.410s  backend   removing container shop-backend-1 (down)
+    +0.460s  backend   removed container shop-backend-1 in 50 ms
+    +0.510s  postgres  stopping container shop-postgres-1 (down)
+    +0.910s  postgres  stopped container shop-postgres-1 in 0.4 s
+    +0.910s  postgres  removing container shop-postgres-1 (down)
+    +0.960s  postgres  removed container shop-postgres-1 in 50 ms
+    +0.960s  default   removing network shop_default (down)
+    +1.100s  default   removed network shop_default in 0.1 s
+    +1.105s  shop      `shop` is down: 2 services removed in 1.1 s
+    ");
+}
+
+#[test]
+fn quiet_is_silent_until_the_verdict() {
+    insta::assert_snapshot!(quiet(&first_deploy()), @"`shop` is running: 3 created in 5.7 s");
+    insta::assert_snapshot!(quiet(&down()), @"`shop` is down: 2 services removed in 1.1 s");
+}
+
+#[test]
+fn quiet_tells_all_of_a_failure() {
+    insta::assert_snapshot!(quiet(&failing_update()), @"
+    failed: `backend`: not ready after 8.2 s: exited with code 137
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, restarted 1 time
+        probe `http 3001 /health`: connection refused (asked 37 times)
+        the last 2 lines of its log:
+          │ loading the model
+          │ heap    out of memory
+    `up` of `shop` failed and was rolled back, 9.9 s in all
+      because: `backend`: exited with code 137 (http 3001 /health: connection refused)
+      running now: the state before, healthy: `postgres`, `backend`, `frontend`
+    ");
+}
+
+#[test]
+fn an_operator_is_told_what_to_do() {
+    insta::assert_snapshot!(quiet(&stuck_update()), @"
+    failed: `backend`: not ready after 8.2 s: exited with code 137
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, restarted 1 time
+        probe `http 3001 /health`: connection refused (asked 37 times)
+        the last 2 lines of its log:
+          │ loading the model
+          │ heap    out of memory
+    failed: `backend`: starting container `shop-backend-1`
+        port 3001 of this host is already in use by container `other`
+        help: stop what holds it, or publish another port of the host
+    `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
+      because: `backend`: exited with code 137 (http 3001 /health: connection refused)
+      on the way back: `backend`: starting container `shop-backend-1`: port 3001 of this host is already in use by container `other`
+      not known to be as before: `backend`
+      help: remedy the cause, then run `cimandat up` again; `cimandat -p shop ps --all` shows what is there, `cimandat -p shop logs SERVICE` what it says
+    ");
+}
+
+#[test]
+fn json_is_the_stream_itself() {
+    let events = failing_update();
+    let (out, err) = told(Form::Json, &events);
+    assert_eq!(err, "");
+    let back: Vec<Stamped> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(back, events);
+    let some: Vec<&str> = out.lines().take(3).chain(out.lines().last()).collect();
+    insta::assert_snapshot!(some.join("\n"), @r#"
+    {"v":1,"at":0.0,"event":"run-started","project":"shop","verb":"up","services":[{"service":"postgres","job":false,"replicas":1,"change":"keep","waits_for":[]},{"service":"backend","job":false,"replicas":1,"change":"replace","waits_for":["postgres"]},{"service":"frontend","job":false,"replicas":1,"change":"replace","waits_for":["backend"]}]}
+    {"v":1,"at":0.005,"event":"step-started","step":0,"subject":{"kind":"service","name":"backend","replica":1},"verb":"creating container","object":"shop-backend-1.next","reason":{"why":"changed","changes":[{"field":"env.MODEL","from":null,"to":"1"},{"field":"image","from":null,"to":"1"}]}}
+    {"v":1,"at":0.06,"event":"step-finished","step":0,"subject":{"kind":"service","name":"backend","replica":1},"verb":"creating container","took":0.055}
+    {"v":1,"at":9.91,"event":"run-finished","verdict":"rolled-back","took":9.91,"critical_path":[],"kept_volumes":[]}
+    "#);
+}
+
+#[test]
+fn json_survives_every_kind_of_progress() {
+    let events = first_deploy();
+    let (out, _) = told(Form::Json, &events);
+    let back: Vec<Stamped> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(back, events);
+}
+
+#[test]
+fn live_shows_pulls_and_build_steps_under_their_services() {
+    let events = first_deploy();
+    insta::assert_snapshot!(screen(before(&events, 900), (72, 20)), @"
+    up shop: 0 of 3 ready  0.9 s
+    postgres  pulling image · 0 of 2 layers, 2.2 MB of 20.0 MB  0.8 s
+    migrate   waiting for postgres  0.9 s
+    backend   building image  0.8 s
+        [build 3/3] RUN npm ci  0.7 s
+    ");
+}
+
+#[test]
+fn live_shows_who_waits_for_whom() {
+    let events = first_deploy();
+    insta::assert_snapshot!(screen(before(&events, 2400), (72, 20)), @"
+    up shop: 0 of 3 ready  2.4 s
+    postgres  starting · postgres 5432: 57P03: the database system i…  1.0 s
+    migrate   waiting for postgres  2.4 s
+    backend   waiting for migrate, postgres  0.0 s
+    ");
+    insta::assert_snapshot!(screen(before(&events, 2400), (40, 20)), @"
+    up shop: 0 of 3 ready  2.4 s
+    postgres  starting · postgres 54…  1.0 s
+    migrate   waiting for postgres  2.4 s
+    backend   waiting for migrate, p…  0.0 s
+    ");
+}
+
+#[test]
+fn live_counts_what_has_no_room() {
+    let events = first_deploy();
+    insta::assert_snapshot!(screen(before(&events, 2400), (72, 4)), @"
+    up shop: 0 of 3 ready  2.4 s
+    postgres  starting · postgres 5432: 57P03: the database system i…  1.0 s
+    and 2 more: 2 waiting
+    ");
+}
+
+#[test]
+fn live_marks_the_way_back() {
+    let events = failing_update();
+    insta::assert_snapshot!(screen(before(&events, 9300), (72, 30)), @"
+    failed: `backend`: not ready after 8.2 s: exited with code 137
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), kil
+    led for want of memory, restarted 1 time
+        probe `http 3001 /health`: connection refused (asked 37 times)
+        the last 2 lines of its log:
+          │ loading the model
+          │ heap    out of memory
+    rolling back: `backend` exited with code 137
+    rolling back `up` of `shop`: `backend` exited with code 137  9.0 s
+    postgres  unchanged
+    backend   rolling back · starting container  0.0 s
+    frontend  untouched
+    ");
+}
+
+#[test]
+fn live_leaves_a_clean_screen_behind() {
+    insta::assert_snapshot!(screen(&first_deploy(), (72, 30)), @"
+    warning: volume `old` is not used any more
+    postgres  ready  2.9 s
+    migrate   done  3.9 s
+    backend   ready  4.7 s
+    `shop` is running: 3 created in 5.7 s
+    critical path 4.6 s: postgres pull 1.0 s → postgres start 0.3 s → postgr
+    es ready 1.5 s → migrate start 0.3 s → migrate ready 0.7 s → backend sta
+    rt 0.3 s → backend ready 0.5 s (and 1 step under 1 %)
+    ");
+    insta::assert_snapshot!(screen(&failing_update(), (72, 30)), @"
+    failed: `backend`: not ready after 8.2 s: exited with code 137
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), kil
+    led for want of memory, restarted 1 time
+        probe `http 3001 /health`: connection refused (asked 37 times)
+        the last 2 lines of its log:
+          │ loading the model
+          │ heap    out of memory
+    rolling back: `backend` exited with code 137
+    postgres  unchanged
+    backend   failed, rolled back: exited with code 137 (http 3001 /…  9.9 s
+    frontend  untouched
+    `up` of `shop` failed and was rolled back, 9.9 s in all
+      because: `backend`: exited with code 137 (http 3001 /health: connectio
+    n refused)
+      running now: the state before, healthy: `postgres`, `backend`, `fronte
+    nd`
+    ");
+    insta::assert_snapshot!(screen(&stuck_update(), (100, 30)), @"
+    failed: `backend`: not ready after 8.2 s: exited with code 137
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, rest
+    arted 1 time
+        probe `http 3001 /health`: connection refused (asked 37 times)
+        the last 2 lines of its log:
+          │ loading the model
+          │ heap    out of memory
+    rolling back: `backend` exited with code 137
+    failed: `backend`: starting container `shop-backend-1`
+        port 3001 of this host is already in use by container `other`
+        help: stop what holds it, or publish another port of the host
+    postgres  unchanged
+    backend   failed: exited with code 137 (http 3001 /health: connection refused)  9.1 s
+    frontend  untouched
+    `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
+      because: `backend`: exited with code 137 (http 3001 /health: connection refused)
+      on the way back: `backend`: starting container `shop-backend-1`: port 3001 of this host is already
+     in use by container `other`
+      not known to be as before: `backend`
+      help: remedy the cause, then run `cimandat up` again; `cimandat -p shop ps --all` shows what is th
+    ere, `cimandat -p shop logs SERVICE` what it says
+    ");
+    insta::assert_snapshot!(screen(&down(), (72, 30)), @"
+    postgres  removed container  0.9 s
+    backend   removed container  0.4 s
+    `shop` is down: 2 services removed in 1.1 s
+    ");
+}
+
+#[test]
+fn live_says_one_line_when_there_was_nothing_to_do() {
+    let mut r = Recording::of("up", vec![participant("web", Change::Keep, &[])]);
+    r.finish(120, Verdict::Unchanged, Vec::new(), &[]);
+    insta::assert_snapshot!(screen(&r.events, (72, 10)), @"`shop` is as asked for: 1 service, nothing to do (0.1 s)");
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    for events in [first_deploy(), failing_update(), failing_build()] {
+        let style = Style {
+            form: Form::Plain,
+            colour: true,
+            width: 80,
+            height: 24,
+        };
+        let mut err = Vec::new();
+        let mut reporter = Reporter::new(style, io::sink(), &mut err);
+        for event in &events {
+            reporter.event(event);
+        }
+        drop(reporter);
+        let coloured = String::from_utf8(err).unwrap();
+        assert!(coloured.contains('\u{1b}'));
+        let bare: Vec<String> = coloured.lines().map(clean).collect();
+        assert_eq!(bare.join("\n") + "\n", plain(&events));
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_borne() {
+    struct Closed(usize);
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            self.0 += 1;
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+    for form in [Form::Plain, Form::Json, Form::Quiet] {
+        let style = Style {
+            form,
+            colour: false,
+            width: 80,
+            height: 24,
+        };
+        let (mut out, mut err) = (Closed(0), Closed(0));
+        let mut reporter = Reporter::new(style, &mut out, &mut err);
+        for event in &first_deploy() {
+            reporter.event(event);
+        }
+        reporter.finish();
+        drop(reporter);
+        assert_eq!(out.0 + err.0, 1, "{form:?} went on writing");
+    }
+}

@@ -1,0 +1,486 @@
+//! Streams of events as runs emit them, written down by hand; times are in milliseconds.
+
+use std::time::Duration;
+
+use cimandat::{
+    event::{
+        BuildStepState, Change, Event, Failure, GateReport, LastAnswer, Participant, Progress,
+        Segment, Stamped, VERSION, Verdict,
+    },
+    name::{ContainerName, ProjectName, ServiceName},
+    plan::{FieldChange, Reason, StepId, Subject},
+    state::{Condition, Status},
+};
+
+const CREATE: &str = "creating container";
+const START: &str = "starting container";
+const STOP: &str = "stopping container";
+const REMOVE: &str = "removing container";
+const READY: &str = "waiting until ready";
+const BUILD: &str = "building image";
+const PULL: &str = "pulling image";
+
+/// A stream that is being written down.
+pub struct Recording {
+    pub events: Vec<Stamped>,
+}
+
+/// One step or gate of a stream.
+struct Entry<'r> {
+    recording: &'r mut Recording,
+    step: StepId,
+    subject: Subject,
+}
+
+impl Recording {
+    pub fn of(verb: &str, services: Vec<Participant>) -> Self {
+        let project = ProjectName::new("shop").unwrap();
+        let mut recording = Self { events: Vec::new() };
+        recording.at(
+            0,
+            Event::RunStarted {
+                project,
+                verb: verb.into(),
+                services,
+            },
+        );
+        recording
+    }
+
+    fn at(&mut self, time: u64, event: Event) {
+        let at = Duration::from_millis(time);
+        self.events.push(Stamped {
+            v: VERSION,
+            at,
+            event,
+        });
+    }
+
+    fn on(&mut self, step: usize, subject: &Subject) -> Entry<'_> {
+        Entry {
+            step: StepId(step),
+            subject: subject.clone(),
+            recording: self,
+        }
+    }
+
+    pub fn finish(&mut self, time: u64, verdict: Verdict, path: Vec<Segment>, kept: &[&str]) {
+        self.at(
+            time,
+            Event::RunFinished {
+                verdict,
+                took: Duration::from_millis(time),
+                critical_path: path,
+                kept_volumes: kept.iter().map(|&volume| volume.to_owned()).collect(),
+            },
+        );
+    }
+}
+
+impl Entry<'_> {
+    /// The whole step, for a reason.
+    fn act(&mut self, time: (u64, u64), verb: &str, object: &str, reason: Reason) {
+        self.begin(time.0, verb, object, reason);
+        self.end(time, verb);
+    }
+
+    fn begin(&mut self, at: u64, verb: &str, object: &str, reason: Reason) {
+        self.recording.at(
+            at,
+            Event::StepStarted {
+                step: self.step,
+                subject: self.subject.clone(),
+                verb: verb.into(),
+                object: object.into(),
+                reason,
+            },
+        );
+    }
+
+    fn end(&mut self, time: (u64, u64), verb: &str) {
+        self.recording.at(
+            time.1,
+            Event::StepFinished {
+                step: self.step,
+                subject: self.subject.clone(),
+                verb: verb.into(),
+                took: Duration::from_millis(time.1 - time.0),
+            },
+        );
+    }
+
+    fn fail(&mut self, at: u64, verb: &str, object: &str, failure: Failure) {
+        self.recording.at(
+            at,
+            Event::StepFailed {
+                step: self.step,
+                subject: self.subject.clone(),
+                verb: verb.into(),
+                object: object.into(),
+                failure,
+                optional: false,
+            },
+        );
+    }
+
+    fn progress(&mut self, at: u64, progress: Progress) {
+        let (step, subject) = (self.step, self.subject.clone());
+        self.recording.at(
+            at,
+            Event::Progress {
+                step,
+                subject,
+                progress,
+            },
+        );
+    }
+
+    fn open(&mut self, at: u64, probe: &str) {
+        self.recording.at(
+            at,
+            Event::GateOpened {
+                step: self.step,
+                subject: self.subject.clone(),
+                probes: vec![probe.into()],
+                within: Duration::from_mins(1),
+            },
+        );
+    }
+
+    fn answer(&mut self, at: u64, probe: &str, answer: &str) {
+        self.recording.at(
+            at,
+            Event::GateAnswered {
+                step: self.step,
+                subject: self.subject.clone(),
+                probe: probe.into(),
+                answer: answer.into(),
+                attempts: 1,
+            },
+        );
+    }
+
+    fn pass(&mut self, time: (u64, u64)) {
+        let (step, subject) = (self.step, self.subject.clone());
+        let took = Duration::from_millis(time.1 - time.0);
+        self.recording.at(
+            time.1,
+            Event::GatePassed {
+                step,
+                subject,
+                took,
+            },
+        );
+    }
+}
+
+fn name(name: &str) -> ServiceName {
+    ServiceName::new(name).unwrap()
+}
+
+fn service(service: &str) -> Subject {
+    Subject::Service {
+        name: name(service),
+        replica: 1,
+    }
+}
+
+fn image(service: &str) -> Subject {
+    Subject::Image {
+        name: name(service),
+    }
+}
+
+fn network() -> Subject {
+    Subject::Network {
+        name: "default".into(),
+    }
+}
+
+pub fn participant(service: &str, change: Change, waits_for: &[&str]) -> Participant {
+    Participant {
+        service: name(service),
+        job: service == "migrate",
+        replicas: 1,
+        change,
+        waits_for: waits_for.iter().map(|service| name(service)).collect(),
+    }
+}
+
+/// A first deploy: a pull, a build, a job, gates.
+pub fn first_deploy() -> Vec<Stamped> {
+    let mut recording = Recording::of(
+        "up",
+        vec![
+            participant("postgres", Change::Create, &[]),
+            participant("migrate", Change::Create, &["postgres"]),
+            participant("backend", Change::Create, &["migrate", "postgres"]),
+        ],
+    );
+    images_arrive(&mut recording);
+    services_start(&mut recording);
+    recording.at(
+        4700,
+        Event::Settling {
+            duration: Duration::from_secs(1),
+        },
+    );
+    recording.at(5700, Event::Committed);
+    recording.at(
+        5700,
+        Event::Warning {
+            text: "volume `old` is not used any more".into(),
+        },
+    );
+    let path = [
+        (network(), "creating network", 39),
+        (image("postgres"), PULL, 968),
+        (service("postgres"), START, 340),
+        (service("postgres"), READY, 1500),
+        (service("migrate"), START, 300),
+        (service("migrate"), READY, 700),
+        (service("backend"), START, 300),
+        (service("backend"), READY, 500),
+    ];
+    let path = path.map(|(subject, verb, took)| {
+        let took = Duration::from_millis(took);
+        Segment {
+            subject,
+            verb: verb.into(),
+            took,
+        }
+    });
+    recording.finish(5712, Verdict::Converged, path.to_vec(), &[]);
+    recording.events
+}
+
+fn images_arrive(recording: &mut Recording) {
+    recording
+        .on(0, &network())
+        .act((2, 41), "creating network", "shop_default", Reason::Missing);
+    recording
+        .on(1, &image("postgres"))
+        .begin(42, PULL, "postgres:17", Reason::Missing);
+    let mut build = recording.on(2, &image("backend"));
+    build.begin(43, BUILD, "shop/backend:1", Reason::InputsChanged);
+    build.progress(60, Progress::Context { sent: 123_456 });
+    let layers = |done, layers_done| Progress::Pull {
+        done,
+        total: 20_000_000,
+        layers_done,
+        layers: 2,
+    };
+    let mut pull = recording.on(1, &image("postgres"));
+    pull.progress(120, layers(1_250_000, 0));
+    pull.progress(130, layers(2_250_000, 0));
+    let mut build = recording.on(2, &image("backend"));
+    build.progress(
+        140,
+        build_step("a", "[build 2/3] COPY . .", BuildStepState::Cached),
+    );
+    build.progress(
+        150,
+        build_step("b", "[build 3/3] RUN npm ci", BuildStepState::Running),
+    );
+    let line = "\u{1b}[32madded 212 packages\u{1b}[0m in 2s".to_owned();
+    build.progress(
+        900,
+        Progress::BuildOutput {
+            digest: "b".into(),
+            line,
+        },
+    );
+    let mut pull = recording.on(1, &image("postgres"));
+    pull.progress(1000, layers(20_000_000, 2));
+    pull.end((42, 1010), PULL);
+}
+
+fn services_start(recording: &mut Recording) {
+    let (postgres, migrate, backend) =
+        (service("postgres"), service("migrate"), service("backend"));
+    recording
+        .on(3, &postgres)
+        .act((1010, 1060), CREATE, "shop-postgres-1", Reason::Missing);
+    recording
+        .on(4, &postgres)
+        .act((1060, 1400), START, "shop-postgres-1", Reason::Missing);
+    let mut gate = recording.on(5, &postgres);
+    let probe = "postgres 5432";
+    gate.open(1400, probe);
+    gate.answer(1405, probe, "connection refused");
+    gate.answer(1600, probe, "connection refused");
+    gate.answer(1800, probe, "57P03: the database system is starting up");
+    let mut build = recording.on(2, &image("backend"));
+    build.progress(
+        2150,
+        build_step("b", "[build 3/3] RUN npm ci", BuildStepState::Done(2.0)),
+    );
+    build.end((43, 2400), BUILD);
+    recording.on(5, &postgres).pass((1400, 2900));
+    recording
+        .on(6, &migrate)
+        .act((2900, 3200), START, "shop-migrate-1", Reason::Missing);
+    recording.on(7, &migrate).open(3200, "exit 0");
+    recording.on(7, &migrate).pass((3200, 3900));
+    recording
+        .on(8, &backend)
+        .act((3900, 4200), START, "shop-backend-1", Reason::Missing);
+    recording.on(9, &backend).open(4200, "http 3001 /health");
+    recording.on(9, &backend).pass((4200, 4700));
+}
+
+fn build_step(digest: &str, name: &str, state: BuildStepState) -> Progress {
+    Progress::BuildStep {
+        digest: digest.into(),
+        name: name.into(),
+        state,
+    }
+}
+
+fn report() -> Box<GateReport> {
+    Box::new(GateReport {
+        container: ContainerName::new("shop-backend-1.next").unwrap(),
+        cause: "exited with code 137".into(),
+        after: Duration::from_millis(8210),
+        answers: vec![LastAnswer {
+            probe: "http 3001 /health".into(),
+            answer: "connection refused".into(),
+            attempts: 37,
+            passed: false,
+        }],
+        condition: Some(Condition {
+            status: Status::Exited,
+            exit_code: Some(137),
+            oom_killed: true,
+            restarts: 1,
+            ..Condition::default()
+        }),
+        log: vec![
+            "loading the model".into(),
+            "\u{1b}[31mheap\u{1b}[0m\tout of memory".into(),
+        ],
+    })
+}
+
+/// An update whose gate fails, up to where its way back has removed the new container.
+fn update_that_fails() -> Recording {
+    let mut recording = Recording::of(
+        "up",
+        vec![
+            participant("postgres", Change::Keep, &[]),
+            participant("backend", Change::Replace, &["postgres"]),
+            participant("frontend", Change::Replace, &["backend"]),
+        ],
+    );
+    let backend = service("backend");
+    let changes = ["env.MODEL", "image"].map(|field| FieldChange {
+        field: field.into(),
+        from: None,
+        to: Some("1".into()),
+    });
+    let reason = Reason::Changed {
+        changes: changes.to_vec(),
+    };
+    let (old, new) = ("shop-backend-1", "shop-backend-1.next");
+    recording.on(0, &backend).act((5, 60), CREATE, new, reason);
+    recording
+        .on(1, &backend)
+        .act((60, 400), STOP, old, Reason::Replaced);
+    recording
+        .on(2, &backend)
+        .act((400, 700), START, new, Reason::Replaced);
+    recording.on(3, &backend).open(700, "http 3001 /health");
+    recording
+        .on(3, &backend)
+        .answer(705, "http 3001 /health", "connection refused");
+    recording.at(
+        8910,
+        Event::GateFailed {
+            step: StepId(3),
+            subject: backend.clone(),
+            report: report(),
+            optional: false,
+        },
+    );
+    let cause = "`backend` exited with code 137".into();
+    recording.at(8911, Event::RollbackStarted { cause });
+    recording
+        .on(4, &backend)
+        .act((8911, 9000), REMOVE, new, Reason::RolledBack);
+    recording
+}
+
+/// An update whose gate fails, and that is rolled back.
+pub fn failing_update() -> Vec<Stamped> {
+    let mut recording = update_that_fails();
+    let backend = service("backend");
+    recording
+        .on(5, &backend)
+        .act((9000, 9400), START, "shop-backend-1", Reason::RolledBack);
+    recording.on(6, &backend).open(9400, "http 3001 /health");
+    recording.on(6, &backend).pass((9400, 9900));
+    recording.finish(9910, Verdict::RolledBack, Vec::new(), &[]);
+    recording.events
+}
+
+/// An update whose gate fails, and whose way back fails too.
+pub fn stuck_update() -> Vec<Stamped> {
+    let mut recording = update_that_fails();
+    let mut start = recording.on(5, &service("backend"));
+    start.begin(9000, START, "shop-backend-1", Reason::RolledBack);
+    let failure = Failure {
+        message: "starting container `shop-backend-1`: port 3001 of this host is already in use \
+                  by container `other`"
+            .into(),
+        help: Some("stop what holds it, or publish another port of the host".into()),
+        output: Vec::new(),
+    };
+    start.fail(9100, START, "shop-backend-1", failure);
+    recording.finish(9110, Verdict::Stuck, Vec::new(), &[]);
+    recording.events
+}
+
+/// A first deploy whose build fails after it had made a volume.
+pub fn failing_build() -> Vec<Stamped> {
+    let mut recording = Recording::of("up", vec![participant("web", Change::Create, &[])]);
+    let mut build = recording.on(0, &image("web"));
+    build.begin(10, BUILD, "shop/web:1", Reason::InputsChanged);
+    let failure = Failure {
+        message: "the build of `web` failed at `RUN npm ci`: exit code 1".into(),
+        help: None,
+        output: vec![
+            "npm error code E404".into(),
+            "npm error 404 left-pad".into(),
+        ],
+    };
+    build.fail(3000, BUILD, "shop/web:1", failure);
+    recording.finish(3010, Verdict::Untouched, Vec::new(), &["shop_data"]);
+    recording.events
+}
+
+/// Two services go, one after the other.
+pub fn down() -> Vec<Stamped> {
+    let mut recording = Recording::of(
+        "down",
+        vec![
+            participant("postgres", Change::Remove, &["backend"]),
+            participant("backend", Change::Remove, &[]),
+        ],
+    );
+    for (index, name) in [(0, "backend"), (1, "postgres")] {
+        let object = format!("shop-{name}-1");
+        let at = 10 + 500 * index;
+        let mut step = recording.on(2 * usize::from(name == "postgres"), &service(name));
+        step.act((at, at + 400), STOP, &object, Reason::Down);
+        step.act((at + 400, at + 450), REMOVE, &object, Reason::Down);
+    }
+    let mut step = recording.on(4, &network());
+    step.act(
+        (960, 1100),
+        "removing network",
+        "shop_default",
+        Reason::Down,
+    );
+    recording.finish(1105, Verdict::Converged, Vec::new(), &[]);
+    recording.events
+}
