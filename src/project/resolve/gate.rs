@@ -8,11 +8,11 @@ use crate::{
     manifest::{self, HealthTest, Kind, Service},
     project::{Gate, Method, Probe, Tls},
     secret::Text,
-    span::Span,
+    span::{Span, Spanned},
 };
 
 /// The deadline of a gate that names none.
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 /// How long a container must keep running when nothing else is known of it: a program that cannot
 /// read its configuration has ended by then.
 const STARTED_SETTLE: Duration = Duration::from_secs(1);
@@ -52,46 +52,45 @@ impl Resolver<'_> {
     }
 
     fn probe(&mut self, service: &Service, probe: &manifest::Probe, at: Span) -> Option<Probe> {
+        let tls = match given_tls(probe) {
+            Some(tls) => Some(self.tls(service, tls, at)?),
+            None => None,
+        };
         Some(match probe {
             manifest::Probe::Tcp { port } => Probe::Tcp { port: *port },
-            manifest::Probe::Http { .. } => return self.http(service, probe, at),
+            manifest::Probe::Http {
+                port,
+                path,
+                method,
+                status,
+                headers,
+                contains,
+                ..
+            } => Probe::Http {
+                port: *port,
+                path: path.clone().unwrap_or_else(|| "/".to_owned()),
+                method: http_method(*method),
+                status: statuses(status.as_ref()),
+                headers: self.headers(headers)?,
+                contains: contains.clone(),
+                tls,
+            },
             manifest::Probe::Postgres {
                 port,
                 user,
                 database,
-                tls,
-            } => {
-                let user = user.clone().unwrap_or_else(|| "postgres".to_owned());
-                Probe::Postgres {
-                    port: *port,
-                    // As PostgreSQL's own programs do.
-                    database: database.clone().unwrap_or_else(|| user.clone()),
-                    user,
-                    tls: self.tls(service, tls.as_ref(), at)?,
-                }
-            }
+                ..
+            } => postgres(*port, user.as_ref(), database.as_ref(), tls),
             manifest::Probe::Redis {
                 port,
                 user,
                 password,
-                tls,
-            } => Probe::Redis {
+                ..
+            } => self.redis(*port, user.as_ref(), password.as_ref(), tls)?,
+            manifest::Probe::Grpc { port, service, .. } => Probe::Grpc {
                 port: *port,
-                user: user.clone(),
-                password: match password {
-                    Some(password) => Some(self.text(&password.value, password.span)?),
-                    None => None,
-                },
-                tls: self.tls(service, tls.as_ref(), at)?,
-            },
-            manifest::Probe::Grpc {
-                port,
-                service: asked,
+                service: service.clone().unwrap_or_default(),
                 tls,
-            } => Probe::Grpc {
-                port: *port,
-                service: asked.clone().unwrap_or_default(),
-                tls: self.tls(service, tls.as_ref(), at)?,
             },
             manifest::Probe::Exec { command } => Probe::Exec {
                 command: command.clone(),
@@ -110,56 +109,42 @@ impl Resolver<'_> {
         })
     }
 
-    fn http(&mut self, service: &Service, probe: &manifest::Probe, at: Span) -> Option<Probe> {
-        let manifest::Probe::Http {
-            port,
-            path,
-            method,
-            status,
-            headers,
-            contains,
-            tls,
-        } = probe
-        else {
-            return None;
+    fn redis(
+        &mut self,
+        port: u16,
+        user: Option<&String>,
+        password: Option<&Spanned<manifest::Template>>,
+        tls: Option<Tls>,
+    ) -> Option<Probe> {
+        let password = match password {
+            Some(password) => Some(self.text(&password.value, password.span)?),
+            None => None,
         };
-        let mut values = BTreeMap::<String, Text>::new();
-        for (name, value) in headers {
-            values.insert(name.clone(), self.text(&value.value, value.span)?);
-        }
-        Some(Probe::Http {
-            port: *port,
-            path: path.clone().unwrap_or_else(|| "/".to_owned()),
-            method: match method {
-                None | Some(manifest::Method::Get) => Method::Get,
-                Some(manifest::Method::Head) => Method::Head,
-                Some(manifest::Method::Post) => Method::Post,
-                Some(manifest::Method::Options) => Method::Options,
-            },
-            status: statuses(status.as_ref()),
-            headers: values,
-            contains: contains.clone(),
-            tls: self.tls(service, tls.as_ref(), at)?,
+        Some(Probe::Redis {
+            port,
+            user: user.cloned(),
+            password,
+            tls,
         })
     }
 
-    /// The outer `None`: a mistake.
-    fn tls(
-        &mut self,
-        service: &Service,
-        tls: Option<&manifest::Tls>,
-        at: Span,
-    ) -> Option<Option<Tls>> {
+    fn headers(&mut self, headers: &manifest::Headers) -> Option<BTreeMap<String, Text>> {
+        let headers = headers.iter();
+        headers
+            .map(|(name, value)| Some((name.clone(), self.text(&value.value, value.span)?)))
+            .collect()
+    }
+
+    fn tls(&mut self, service: &Service, tls: &manifest::Tls, at: Span) -> Option<Tls> {
         Some(match tls {
-            None => None,
-            Some(manifest::Tls::Require) => Some(Tls::Require),
-            Some(manifest::Tls::Verify { authority, host }) => Some(Tls::Verify {
+            manifest::Tls::Require => Tls::Require,
+            manifest::Tls::Verify { authority, host } => Tls::Verify {
                 authority: match authority {
                     Some(file) => self.authority_file(&file.value, file.span)?,
                     None => self.authority(at)?,
                 },
                 host: host.clone().unwrap_or_else(|| service.name.to_string()),
-            }),
+            },
         })
     }
 
@@ -189,6 +174,42 @@ impl Resolver<'_> {
                 first: check.span,
             });
         }
+    }
+}
+
+fn given_tls(probe: &manifest::Probe) -> Option<&manifest::Tls> {
+    match probe {
+        manifest::Probe::Http { tls, .. }
+        | manifest::Probe::Postgres { tls, .. }
+        | manifest::Probe::Redis { tls, .. }
+        | manifest::Probe::Grpc { tls, .. } => tls.as_ref(),
+        _ => None,
+    }
+}
+
+fn http_method(given: Option<manifest::Method>) -> Method {
+    match given {
+        None | Some(manifest::Method::Get) => Method::Get,
+        Some(manifest::Method::Head) => Method::Head,
+        Some(manifest::Method::Post) => Method::Post,
+        Some(manifest::Method::Options) => Method::Options,
+    }
+}
+
+/// The role is `postgres` and the database is the role's unless given, as with PostgreSQL's own
+/// programs.
+fn postgres(
+    port: u16,
+    user: Option<&String>,
+    database: Option<&String>,
+    tls: Option<Tls>,
+) -> Probe {
+    let user = user.map_or("postgres", String::as_str);
+    Probe::Postgres {
+        port,
+        user: user.to_owned(),
+        database: database.map_or(user, String::as_str).to_owned(),
+        tls,
     }
 }
 

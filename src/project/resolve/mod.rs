@@ -60,8 +60,8 @@ pub fn resolve(manifest: &Manifest, resolution: &Resolution) -> Result<Project, 
         .enabled_services()
         .into_iter()
         .filter_map(|service| {
-            let resolved = resolver.service(service)?;
-            Some((service.name.value.clone(), resolved))
+            let name = service.name.value.clone();
+            Some((name, resolver.service(service)?))
         })
         .collect();
     let used = services
