@@ -4,11 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use thiserror::Error;
-
 use super::{
     Environment,
-    interpolate::{InterpolationErrorKind, interpolate_with},
+    interpolate::interpolate_with,
+    mistake::{DotenvError, DotenvErrorKind},
 };
 
 /// One variable of a file.
@@ -20,79 +19,6 @@ pub struct Entry {
     pub value: Option<String>,
     /// Counted from 1.
     pub line: usize,
-}
-
-/// A mistake in a file with variables.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{kind}")]
-pub struct DotenvError {
-    /// Counted from 1.
-    pub line: usize,
-    /// In characters, counted from 1.
-    pub column: usize,
-    /// What.
-    pub kind: DotenvErrorKind,
-}
-
-/// What can be wrong with a file with variables.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum DotenvErrorKind {
-    /// A line that does not begin with a name.
-    #[error("`{found}` cannot begin the name of a variable")]
-    NoName {
-        /// What stands there.
-        found: char,
-    },
-    /// Something other than `=` or `:` behind a name.
-    #[error("`{found}` cannot follow the name `{name}`")]
-    NoEquals {
-        /// The name.
-        name: String,
-        /// What stands there.
-        found: char,
-    },
-    /// A quote that is never closed.
-    #[error("the quote `{quote}` is never closed")]
-    Unclosed {
-        /// Which.
-        quote: char,
-    },
-    /// Something behind a closing quote that is no comment.
-    #[error("`{found}` cannot follow a closing quote")]
-    Trailing {
-        /// What stands there.
-        found: char,
-    },
-    /// A mistake in the value's variables.
-    #[error("{0}")]
-    Interpolation(InterpolationErrorKind),
-    /// `${secret:…}`, which only a manifest may say.
-    #[error("a secret cannot be part of a variable")]
-    Secret,
-}
-
-impl DotenvErrorKind {
-    /// What to do about it.
-    #[must_use]
-    pub fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::NoName { .. } | Self::NoEquals { .. } => {
-                "a line is `NAME=value`, `NAME` alone, or a comment with `#`".to_owned()
-            }
-            Self::Unclosed { .. } => {
-                "close it, or put the value into quotes of the other kind".to_owned()
-            }
-            Self::Trailing { .. } => {
-                "put all of the value into the quotes; a comment begins with ` #`".to_owned()
-            }
-            Self::Interpolation(kind) => {
-                let quotes = "a value in single quotes is taken as it is";
-                kind.help()
-                    .map_or_else(|| quotes.to_owned(), |help| format!("{help}; {quotes}"))
-            }
-            Self::Secret => "write `${secret:NAME}` in the manifest, where it is used".to_owned(),
-        })
-    }
 }
 
 /// Reads a file with variables.

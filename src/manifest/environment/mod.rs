@@ -3,7 +3,10 @@
 //! Values come in: the process environment as a map, files as text. Nothing is read here.
 
 mod dotenv;
+mod expression;
 mod interpolate;
+mod mistake;
+mod template;
 
 use std::{
     collections::BTreeMap,
@@ -12,8 +15,10 @@ use std::{
 };
 
 pub use self::{
-    dotenv::{DotenvError, DotenvErrorKind, Entry, parse, parse_raw},
-    interpolate::{InterpolationError, InterpolationErrorKind, Piece, Template, interpolate},
+    dotenv::{Entry, parse, parse_raw},
+    interpolate::interpolate,
+    mistake::{DotenvError, DotenvErrorKind, InterpolationError, InterpolationErrorKind},
+    template::{Piece, Template},
 };
 
 /// All variables, in layers: a stronger layer hides the values of a weaker one.
