@@ -218,7 +218,7 @@ fn number(message: &mut &[u8]) -> Option<u64> {
 
 fn trouble(error: &h2::Error) -> Trouble {
     match error.get_io() {
-        Some(error) => std::io::Error::from(error.kind()).into(),
+        Some(error) => error.into(),
         None if error.is_remote() => Trouble::Closed,
         None => STRANGER,
     }

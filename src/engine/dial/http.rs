@@ -3,7 +3,7 @@
 //! Follows redirects within the same origin only; one to elsewhere is itself the answer. Reads
 //! no more of a body than it has to, and keeps no connection.
 
-use std::{collections::BTreeMap, net::SocketAddr, pin::pin, time::Duration};
+use std::{collections::BTreeMap, error::Error, io, net::SocketAddr, pin::pin, time::Duration};
 
 use futures::future::{Either, select};
 use http_body_util::{BodyExt, Empty};
@@ -133,7 +133,7 @@ impl<'a> Question<'a> {
         let took = took.as_millis();
         let lost = || self.headers.values().any(|text| text.expose().is_none());
         if !self.status.contains(code) {
-            // After a restart of `cimandat` a secret may be known by its record only. A server
+            // On the way back to an older generation a secret is known by its record only. A server
             // that asks for it is up, like a database that asks for a password.
             if matches!(code, 401 | 403) && lost() {
                 return Answer::Ready(format!("up, asks for credentials ({code} in {took} ms)"));
@@ -301,9 +301,11 @@ fn trouble(error: &hyper::Error) -> Trouble {
     if error.is_parse() {
         return Trouble::Stranger("HTTP/1.1");
     }
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
-    match cause.map(std::io::Error::kind) {
-        Some(kind) => std::io::Error::from(kind).into(),
+    match error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<io::Error>())
+    {
+        Some(error) => error.into(),
         None => Trouble::Closed,
     }
 }

@@ -45,7 +45,18 @@ pub enum Trouble {
 
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&io::Error> for Trouble {
+    fn from(error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+        // A server may object to us only after the handshake: for want of a certificate of ours.
+        if let Some(error) = cause.map(rustls::Error::to_string) {
+            return Self::Handshake(error);
+        }
         match error.kind() {
             Kind::ConnectionRefused => Self::Refused,
             Kind::HostUnreachable => Self::Unreachable("the host"),
@@ -87,6 +98,18 @@ mod tests {
         let said = |ms| Trouble::Silent(Duration::from_millis(ms)).to_string();
         assert_eq!(said(1000), "connected, but no answer within 1 s");
         assert_eq!(said(1500), "connected, but no answer within 1500 ms");
+    }
+
+    #[test]
+    fn a_late_objection_is_passed_on() {
+        let alert = rustls::AlertDescription::CertificateRequired;
+        let error = rustls::Error::AlertReceived(alert);
+        let trouble = Trouble::from(io::Error::new(io::ErrorKind::InvalidData, error));
+        let said = trouble.to_string();
+        assert!(
+            said.starts_with("TLS: ") && said.contains("ertificate"),
+            "{said}"
+        );
     }
 
     #[test]
