@@ -219,6 +219,10 @@ pub struct Attachment {
     pub mac: Option<String>,
     /// The network with the highest gives the default route; 0 unless said otherwise.
     pub priority: i64,
+    /// Other names for containers that are not of the project, for this container alone, as the
+    /// engine takes them: `CONTAINER:NAME`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     /// Options of the driver for this endpoint.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,

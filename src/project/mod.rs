@@ -7,7 +7,7 @@ pub mod authority;
 mod container;
 mod gate;
 pub mod inputs;
-mod resolve;
+pub mod resolve;
 mod service;
 mod store;
 pub mod vault;
@@ -23,7 +23,6 @@ pub use self::{
         Reservation, RestartPolicy, Ulimit,
     },
     gate::{Check, Gate, Method, Probe, StatusSet, Tls},
-    resolve::{Resolution, resolve},
     service::{
         Build, BuildSecret, BuildSecretSource, Dependency, Hook, ImageSource, Kind, PullPolicy,
         Service, Until, Update, UpdateOrder, Watch,

@@ -43,8 +43,19 @@ pub struct Resolution {
     pub services: BTreeSet<String>,
     /// Whether secrets and certificates may be made.
     pub store: StoreMode,
+    /// Whose files the engine binds.
+    pub engine: EngineHost,
     /// The time by which certificates are judged.
     pub now: Timestamp,
+}
+
+/// Where the engine runs, as far as paths are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineHost {
+    /// Here: what it is to bind can be seen.
+    ThisMachine,
+    /// On a machine whose files cannot be seen from here; it refuses itself what is missing.
+    AnotherMachine,
 }
 
 /// Fills in everything that a manifest leaves open.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{cleaned, resolver::Resolver};
+use super::{EngineHost, cleaned, resolver::Resolver};
 use crate::{
     manifest,
     project::{BindCreation, Mount, MountKind},
@@ -61,7 +61,8 @@ impl Resolver<'_> {
 
     fn bind_source(&mut self, source: &Path, create: bool, at: Span) -> Option<String> {
         let source = cleaned(source);
-        if !create && !source.exists() {
+        let seen = self.resolution.engine == EngineHost::ThisMachine;
+        if seen && !create && !source.exists() {
             let help = "make it, or let `up` make a folder there: `create=#true`".to_owned();
             self.missing("bind source", &source, at, Some(help));
             return None;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{default_network, resolver::Resolver};
 use crate::{
     manifest,
-    name::NetworkName,
-    name::VolumeName,
+    name::{NetworkName, VolumeName},
     project::{Attachment, ContainerSpec, Network, NetworkMode, Subnet, Volume},
+    span::Spanned,
 };
 
 /// The networks that a container is attached to.
@@ -115,6 +115,7 @@ impl Resolver<'_> {
             attachment.aliases.extend(self.linked_names(service, name));
             attachment.aliases.sort();
             attachment.aliases.dedup();
+            attachment.links = external_links(service);
         }
         if let Some(mac) = &service.mac_address {
             // The first network is the one that gives the default route.
@@ -143,7 +144,7 @@ impl Resolver<'_> {
     }
 }
 
-fn driver(given: Option<&crate::span::Spanned<String>>, usual: &str) -> String {
+fn driver(given: Option<&Spanned<String>>, usual: &str) -> String {
     given.map_or_else(|| usual.to_owned(), |given| given.value.clone())
 }
 
@@ -168,6 +169,18 @@ fn attachment(given: &manifest::Attachment) -> Attachment {
         ipv6: given.ipv6.map(|address| address.to_string()),
         mac: given.mac.clone(),
         priority: given.priority.unwrap_or(0),
+        links: Vec::new(),
         options: given.options.clone(),
     }
+}
+
+/// With the other name, also where it is the container's own.
+fn external_links(service: &manifest::Service) -> Vec<String> {
+    let links = service.external_links.iter();
+    links
+        .map(|link| match link.value.split_once(':') {
+            Some(_) => link.value.clone(),
+            None => format!("{0}:{0}", link.value),
+        })
+        .collect()
 }

@@ -1,9 +1,11 @@
 //! Which services and jobs are part of a deploy.
 
+use std::collections::BTreeMap;
+
 use super::resolver::Resolver;
 use crate::{
     diagnostic::{ResolvingMistake, did_you_mean},
-    manifest::Service,
+    manifest::{ImageSource, Service},
     name::ServiceName,
 };
 
@@ -11,26 +13,33 @@ use crate::{
 const EVERY_PROFILE: &str = "*";
 
 impl<'a> Resolver<'a> {
-    /// Services without a profile, those of a profile that is on, and those that were named.
+    /// Services without a profile, those of a profile that is on, and those that were named; with
+    /// a named one those of its own profiles that it needs.
     pub(super) fn enabled_services(&mut self) -> Vec<&'a Service> {
         self.refuse_unknown_services();
         self.refuse_unknown_profiles();
-        let resolution = self.resolution;
-        let enabled = self.manifest.services.values().filter(|service| {
-            let profiles = &service.profiles;
-            profiles.is_empty()
-                || resolution.profiles.contains(EVERY_PROFILE)
-                || profiles
-                    .iter()
-                    .any(|profile| resolution.profiles.contains(&profile.value))
-                || resolution.services.contains(service.name.as_str())
+        let services = &self.manifest.services;
+        let profiles = &self.resolution.profiles;
+        let on = services.values().filter(|service| {
+            let own = &service.profiles;
+            own.is_empty()
+                || profiles.contains(EVERY_PROFILE)
+                || own.iter().any(|profile| profiles.contains(&profile.value))
         });
-        let enabled: Vec<_> = enabled.collect();
-        self.enabled = enabled
-            .iter()
-            .map(|service| service.name.value.clone())
+        let mut enabled: BTreeMap<_, _> =
+            on.map(|service| (&service.name.value, service)).collect();
+        let named = self.resolution.services.iter();
+        let mut pulled: Vec<_> = named
+            .filter_map(|name| services.get(name.as_str()))
             .collect();
-        enabled
+        while let Some(service) = pulled.pop() {
+            if enabled.insert(&service.name.value, service).is_none() {
+                let needed = needs(service).filter_map(|name| services.get(name));
+                pulled.extend(needed.filter(|other| share_profile(service, other)));
+            }
+        }
+        self.enabled = enabled.keys().map(|name| (*name).clone()).collect();
+        enabled.into_values().collect()
     }
 
     fn refuse_unknown_services(&mut self) {
@@ -63,6 +72,19 @@ impl<'a> Resolver<'a> {
             self.fail(ResolvingMistake::UnknownProfile { name, help });
         }
     }
+}
+
+fn needs(service: &Service) -> impl Iterator<Item = &ServiceName> {
+    let image = match &service.image {
+        ImageSource::Of(other) => Some(&other.value),
+        _ => None,
+    };
+    service.depends_on.keys().chain(image)
+}
+
+fn share_profile(one: &Service, other: &Service) -> bool {
+    let has = |profile: &str| other.profiles.iter().any(|own| own.value == profile);
+    one.profiles.iter().any(|profile| has(&profile.value))
 }
 
 /// What was meant, or all that there is.
