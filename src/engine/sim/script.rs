@@ -1,0 +1,149 @@
+//! What a simulated container does, what goes wrong, and how long things take. Data only.
+
+use std::time::Duration;
+
+use crate::{engine::EngineError, plan::Action};
+
+/// What a container does once it is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// Every probe passes so long after the start; `None`: none ever does.
+    pub ready_after: Option<Duration>,
+    /// It ends by itself.
+    pub ends: Option<End>,
+    /// How long it takes to end when it is asked to.
+    pub stop_takes: Duration,
+    /// The exit code of every hook and command run in it.
+    pub hooks: i64,
+}
+
+/// An end that a container comes to by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// After the start.
+    pub after: Duration,
+    /// With this code.
+    pub exit_code: i64,
+    /// Killed for want of memory.
+    pub out_of_memory: bool,
+}
+
+impl Default for Script {
+    /// Ready after 10 ms, and runs until it is stopped.
+    fn default() -> Self {
+        Self::ready_after(Duration::from_millis(10))
+    }
+}
+
+impl Script {
+    /// Ready so long after its start.
+    #[must_use]
+    pub fn ready_after(after: Duration) -> Self {
+        Self {
+            ready_after: Some(after),
+            ends: None,
+            stop_takes: Duration::from_millis(5),
+            hooks: 0,
+        }
+    }
+
+    /// Runs, and is never ready.
+    #[must_use]
+    pub fn never_ready() -> Self {
+        Self {
+            ready_after: None,
+            ..Self::default()
+        }
+    }
+
+    /// Ends with this code so long after its start; ready, if ever, when it is told so besides.
+    #[must_use]
+    pub fn exits(after: Duration, exit_code: i64) -> Self {
+        let ends = Some(End {
+            after,
+            exit_code,
+            out_of_memory: false,
+        });
+        Self {
+            ends,
+            ..Self::never_ready()
+        }
+    }
+}
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// At which action.
+    pub at: Trigger,
+    /// Before or after the effect.
+    pub when: When,
+    /// What the engine says.
+    pub error: EngineError,
+}
+
+/// At which action something goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// The so manieth, counted from 0.
+    Call(u64),
+    /// Each of this kind that is done to this object (`stopping container`, `shop-web-1`).
+    Each {
+        /// [`Action::verb`].
+        verb: String,
+        /// [`Action::object`].
+        object: String,
+    },
+}
+
+impl Trigger {
+    /// Whether it is about this action, which is the `call`-th.
+    #[must_use]
+    pub fn meets(&self, call: u64, action: &Action) -> bool {
+        match self {
+            Self::Call(which) => *which == call,
+            Self::Each { verb, object } => action.verb() == verb && action.object() == object,
+        }
+    }
+}
+
+/// Before or after the effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// The world was not changed.
+    Before,
+    /// The world was changed; only the answer was lost.
+    After,
+}
+
+/// How long things take: reproducible from a seed (the generator is `SplitMix64`).
+#[derive(Debug, Clone)]
+pub struct Pace {
+    seed: u64,
+    longest: Duration,
+}
+
+impl Pace {
+    /// Everything takes a time between nothing and `longest`.
+    #[must_use]
+    pub fn new(seed: u64, longest: Duration) -> Self {
+        Self { seed, longest }
+    }
+
+    /// Nothing takes any time.
+    #[must_use]
+    pub fn instant() -> Self {
+        Self::new(0, Duration::ZERO)
+    }
+
+    /// The next time.
+    pub fn draw(&mut self) -> Duration {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.seed;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let micros = u64::try_from(self.longest.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(mixed.checked_rem(micros).unwrap_or(0))
+    }
+}

@@ -1,0 +1,140 @@
+//! What can be seen of the simulated world: as an engine shows it, and as tests compare it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::world::{Thing, World, held, mounted};
+use crate::{
+    engine::Query,
+    name::{ContainerName, ServiceName},
+    project::RestartPolicy,
+    state::{Condition, Container, EngineInfo, MountedVolume, Resource, State},
+};
+
+/// A world as far as two of them can be compared: without ids and times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The project's containers.
+    pub containers: BTreeMap<ContainerName, Standing>,
+    /// Networks by name on the engine.
+    pub networks: BTreeSet<String>,
+    /// Volumes by name on the engine.
+    pub volumes: BTreeSet<String>,
+    /// Containers that are not the project's, and whether each runs.
+    pub foreign: BTreeMap<ContainerName, bool>,
+}
+
+/// How a container stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its service.
+    pub service: ServiceName,
+    /// The generation that made it.
+    pub generation: u64,
+    /// Whether it runs.
+    pub up: bool,
+    /// What the engine does when it ends.
+    pub policy: RestartPolicy,
+}
+
+impl Snapshot {
+    pub(super) fn of(world: &World) -> Self {
+        let standing = |thing: &Thing| Standing {
+            service: thing.service.clone(),
+            generation: thing.generation,
+            up: thing.condition.status.is_up(),
+            policy: thing.policy,
+        };
+        let containers = world.containers.iter();
+        let foreign = world.foreign.iter();
+        Self {
+            containers: containers
+                .map(|(name, it)| (name.clone(), standing(it)))
+                .collect(),
+            networks: world.networks.keys().cloned().collect(),
+            volumes: world.volumes.keys().cloned().collect(),
+            foreign: foreign
+                .map(|(name, it)| (name.clone(), it.running))
+                .collect(),
+        }
+    }
+}
+
+/// The world as an engine shows it.
+pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
+    let containers = world.containers.iter();
+    let images = world
+        .images
+        .iter()
+        .filter(|(name, _)| query.images.contains(*name));
+    State {
+        engine: EngineInfo {
+            version: "simulated".to_owned(),
+            api: "1.51".to_owned(),
+            os: "linux".to_owned(),
+            arch: "amd64".to_owned(),
+            address: "memory".to_owned(),
+        },
+        containers: containers
+            .map(|(name, it)| (name.clone(), container(it, now)))
+            .collect(),
+        networks: those(world, &world.networks, &query.networks),
+        volumes: those(world, &world.volumes, &query.volumes),
+        images: images
+            .map(|(name, facts)| (name.clone(), facts.clone()))
+            .collect(),
+        foreign: world.foreign.clone(),
+        own_images: if query.own_images {
+            world.built.clone()
+        } else {
+            BTreeSet::new()
+        },
+    }
+}
+
+fn those(
+    world: &World,
+    all: &BTreeMap<String, Resource>,
+    asked: &BTreeSet<String>,
+) -> BTreeMap<String, Resource> {
+    let shown = all.iter().filter(|(name, resource)| {
+        resource.project.as_deref() == Some(world.project.as_str()) || asked.contains(*name)
+    });
+    shown
+        .map(|(name, resource)| (name.clone(), resource.clone()))
+        .collect()
+}
+
+fn container(thing: &Thing, now: Duration) -> Container {
+    let up = thing.condition.status.is_up();
+    let volumes = mounted(thing).map(|(target, name, writable)| {
+        let volume = MountedVolume {
+            name: name.to_owned(),
+            anonymous: false,
+            writable,
+        };
+        (target.to_owned(), volume)
+    });
+    Container {
+        id: thing.id.clone(),
+        service: thing.service.clone(),
+        replica: thing.replica,
+        generation: thing.generation,
+        record: Some(thing.record.clone()),
+        image: thing.image.clone(),
+        condition: Condition {
+            running_for: up.then(|| now.saturating_sub(thing.started)),
+            ..thing.condition.clone()
+        },
+        networks: thing
+            .networks
+            .iter()
+            .map(|name| (name.clone(), String::new()))
+            .collect(),
+        ports: if up { held(thing) } else { Vec::new() },
+        volumes: volumes.collect(),
+        created: 0,
+    }
+}
