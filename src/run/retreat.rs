@@ -47,7 +47,12 @@ impl Run {
         self.left.extend(back.lost);
         if self.settings.on_failure == OnFailure::Stay {
             if self.touched || !self.left.is_empty() || !back.plan.steps.is_empty() {
-                let undone = [Status::Waiting, Status::Failed, Status::Cancelled];
+                let undone = [
+                    Status::Waiting,
+                    Status::Failed,
+                    Status::Skipped,
+                    Status::Cancelled,
+                ];
                 self.leave(Part::Forward, &undone);
             }
             self.is_back();

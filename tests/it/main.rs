@@ -2,3 +2,6 @@
 mod build;
 mod dial;
 mod reporters;
+mod rollback;
+mod runs;
+mod worlds;

@@ -1,0 +1,324 @@
+//! Properties of the transaction, over random projects, faults, interruptions and orders.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{collections::BTreeSet, time::Duration};
+
+use cimandat::{
+    engine::{
+        EngineError,
+        sim::{Fault, Script, Snapshot, Trigger, When},
+    },
+    event::{Event, Stamped, Verdict},
+    plan::Subject,
+    project::{Kind, Project, RestartPolicy},
+};
+use proptest::{prelude::*, sample::Index};
+
+use crate::worlds::{Told, Wish, in_virtual_time, interrupts, project, service_name, up, world};
+
+/// A deploy over an older one.
+#[derive(Debug, Clone)]
+struct Case {
+    old: Vec<Wish>,
+    new: Vec<Wish>,
+    seed: u64,
+}
+
+/// What goes wrong in it.
+#[derive(Debug, Clone, Default)]
+struct Trouble {
+    /// This service of the new ones never becomes ready, or ends by itself.
+    gate: Option<(Index, bool)>,
+    /// The engine fails at these calls.
+    faults: Vec<(u64, bool)>,
+    /// Somebody interrupts after so many milliseconds.
+    interrupt: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Draft {
+    needs: u8,
+    restart: bool,
+    port: bool,
+    volume: bool,
+    job: bool,
+    replicas: u32,
+    was: bool,
+    is: bool,
+    changed: bool,
+}
+
+fn drafts() -> impl Strategy<Value = Draft> {
+    let shape = (any::<u8>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let rest = (
+        prop::bool::weighted(0.2),
+        1u32..3,
+        prop::bool::weighted(0.8),
+    );
+    let turn = (prop::bool::weighted(0.9), any::<bool>());
+    (shape, rest, turn).prop_map(|(shape, rest, turn)| Draft {
+        needs: shape.0,
+        restart: shape.1,
+        port: shape.2,
+        volume: shape.3,
+        job: rest.0,
+        replicas: if shape.2 { 1 } else { rest.1 },
+        was: rest.2,
+        is: turn.0,
+        changed: turn.1,
+    })
+}
+
+fn wishes(drafts: &[Draft], there: impl Fn(&Draft) -> bool, new: bool) -> Vec<Wish> {
+    let name = |index: usize| format!("s{index}");
+    let chosen: BTreeSet<usize> = (0..drafts.len()).filter(|at| there(&drafts[*at])).collect();
+    let wish = |at: usize| {
+        let draft = &drafts[at];
+        let needs = chosen
+            .iter()
+            .filter(|need| **need < at && draft.needs >> **need & 1 == 1);
+        Wish {
+            name: name(at),
+            needs: needs.map(|need| (name(*need), draft.restart)).collect(),
+            port: draft.port.then(|| 8000 + u16::try_from(at).unwrap()),
+            volume: draft.volume,
+            job: draft.job,
+            replicas: draft.replicas,
+            version: u32::from(new && draft.changed),
+        }
+    };
+    chosen.iter().map(|at| wish(*at)).collect()
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    (prop::collection::vec(drafts(), 1..7), any::<u64>()).prop_map(|(drafts, seed)| Case {
+        old: wishes(&drafts, |draft| draft.was, false),
+        new: wishes(&drafts, |draft| draft.is, true),
+        seed,
+    })
+}
+
+fn gates() -> impl Strategy<Value = Option<(Index, bool)>> {
+    prop::option::of((any::<Index>(), any::<bool>()))
+}
+
+fn faults(most: usize) -> impl Strategy<Value = Vec<(u64, bool)>> {
+    prop::collection::vec((0u64..40, any::<bool>()), 0..=most)
+}
+
+struct Story {
+    before: Snapshot,
+    told: Told,
+    breaches: Vec<String>,
+    wanted: Project,
+}
+
+fn lost_answer() -> EngineError {
+    EngineError::Transport {
+        verb: "asking".to_owned(),
+        object: "engine".to_owned(),
+        cause: "the connection broke".to_owned(),
+    }
+}
+
+fn carry_out(case: &Case, trouble: &Trouble) -> Story {
+    in_virtual_time(async {
+        let sim = world(case.seed);
+        let first = up(&sim, &project(&case.old), interrupts(Vec::new())).await;
+        assert!(matches!(
+            first.outcome.verdict,
+            Verdict::Converged | Verdict::Unchanged
+        ));
+        let wanted = project(&case.new);
+        if let (Some((which, ends)), false) = (&trouble.gate, case.new.is_empty()) {
+            let wish = which.get(&case.new);
+            let script = if *ends || wish.job {
+                Script::exits(Duration::from_millis(30), 3)
+            } else {
+                Script::never_ready()
+            };
+            sim.script(&service_name(&wish.name), Some(2), script);
+        }
+        let begun = sim.calls();
+        for (call, after) in &trouble.faults {
+            sim.fail(Fault {
+                at: Trigger::Call(begun + call),
+                when: if *after { When::After } else { When::Before },
+                error: lost_answer(),
+            });
+        }
+        let before = sim.snapshot();
+        let interruption = trouble
+            .interrupt
+            .map(Duration::from_millis)
+            .into_iter()
+            .collect();
+        let told = up(&sim, &wanted, interrupts(interruption)).await;
+        Story {
+            before,
+            told,
+            breaches: sim.breaches(),
+            wanted,
+        }
+    })
+}
+
+fn went_back(events: &[Stamped]) -> Option<usize> {
+    events
+        .iter()
+        .position(|it| matches!(it.event, Event::RollbackStarted { .. }))
+}
+
+/// The world is as it was; volumes that were made since are kept.
+fn same_world(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
+    prop_assert!(before.volumes.is_subset(&after.volumes), "a volume is gone");
+    let kept = Snapshot {
+        volumes: before.volumes.clone(),
+        ..after.clone()
+    };
+    prop_assert_eq!(before, &kept);
+    Ok(())
+}
+
+/// The world is as it was asked for, and, if every clean-up was done, nothing else is there.
+fn as_asked(story: &Story, clean: bool) -> Result<(), TestCaseError> {
+    let after = &story.told.after;
+    let mut wanted = 0;
+    for service in story.wanted.services.values() {
+        let job = matches!(service.kind, Kind::Job { .. });
+        let mine = after
+            .containers
+            .values()
+            .filter(|it| it.service == service.name);
+        let standing = mine.filter(|it| it.up != job).count();
+        prop_assert!(
+            standing >= service.replicas as usize,
+            "{} is not there",
+            service.name
+        );
+        wanted += service.replicas as usize;
+    }
+    prop_assert!(
+        story.before.volumes.is_subset(&after.volumes),
+        "a volume is gone"
+    );
+    if clean {
+        prop_assert_eq!(
+            after.containers.len(),
+            wanted,
+            "{:?}",
+            after.containers.keys()
+        );
+        let later = after
+            .containers
+            .keys()
+            .find(|name| name.as_str().contains(".g"));
+        prop_assert!(later.is_none(), "{:?} has no final name", later);
+        for it in after.containers.values().filter(|it| it.up) {
+            prop_assert_eq!(it.policy, RestartPolicy::UnlessStopped);
+        }
+    }
+    Ok(())
+}
+
+/// I1: nobody starts before what it depends on has passed its gate.
+fn in_order(story: &Story) -> Result<(), TestCaseError> {
+    let events = &story.told.events;
+    let end = went_back(events).unwrap_or(events.len());
+    for (at, stamped) in events[..end].iter().enumerate() {
+        let Event::StepStarted {
+            subject: Subject::Service { name, .. },
+            verb,
+            ..
+        } = &stamped.event
+        else {
+            continue;
+        };
+        if verb != "starting container" {
+            continue;
+        }
+        for need in story.wanted.services[name].depends_on.keys() {
+            let is = |subject: &Subject| matches!(subject, Subject::Service { name, .. } if name == need);
+            let opens = events[..end]
+                .iter()
+                .skip(at)
+                .any(|it| matches!(&it.event, Event::GateOpened { subject, .. } if is(subject)));
+            prop_assert!(!opens, "{name} was started before {need} was asked");
+            let opened = events[..at]
+                .iter()
+                .filter(|it| matches!(&it.event, Event::GateOpened { subject, .. } if is(subject)));
+            let passed = events[..at]
+                .iter()
+                .filter(|it| matches!(&it.event, Event::GatePassed { subject, .. } if is(subject)));
+            prop_assert_eq!(opened.count(), passed.count(), "{} before {}", name, need);
+        }
+    }
+    Ok(())
+}
+
+fn check(story: &Story, clean: bool, undo_may_fail: bool) -> Result<(), TestCaseError> {
+    let outcome = &story.told.outcome;
+    prop_assert!(story.breaches.is_empty(), "{:?}", story.breaches);
+    in_order(story)?;
+    match outcome.verdict {
+        Verdict::Converged | Verdict::Unchanged => {
+            prop_assert!(outcome.cause.is_none());
+            as_asked(story, clean)
+        }
+        Verdict::Untouched | Verdict::RolledBack | Verdict::Interrupted => {
+            prop_assert!(outcome.cause.is_some() && outcome.left.is_empty());
+            same_world(&story.before, &story.told.after)
+        }
+        Verdict::Stuck => {
+            prop_assert!(undo_may_fail, "stuck without reason: {:?}", outcome.left);
+            prop_assert!(!outcome.left.is_empty());
+            let events = &story.told.events;
+            let back = went_back(events).unwrap_or(events.len());
+            let failed = events[back..].iter().any(|it| {
+                matches!(
+                    it.event,
+                    Event::StepFailed { .. } | Event::GateFailed { .. }
+                )
+            });
+            prop_assert!(failed, "no undo failed");
+            Ok(())
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
+
+    #[test]
+    fn a_failed_run_leaves_the_world_as_it_was(
+        case in cases(),
+        gate in gates(),
+        faults in faults(1),
+    ) {
+        // The one fault may meet an undo of what the gate's failure turned.
+        let (clean, twice) = (faults.is_empty(), gate.is_some() && !faults.is_empty());
+        let story = carry_out(&case, &Trouble { gate, faults, interrupt: None });
+        check(&story, clean, twice)?;
+    }
+
+    #[test]
+    fn an_interrupted_run_leaves_the_world_as_it_was(
+        case in cases(),
+        gate in gates(),
+        interrupt in 0u64..600,
+    ) {
+        let trouble = Trouble { gate, faults: Vec::new(), interrupt: Some(interrupt) };
+        check(&carry_out(&case, &trouble), true, false)?;
+    }
+
+    #[test]
+    fn a_run_that_cannot_go_back_says_so(
+        case in cases(),
+        gate in gates(),
+        faults in faults(6),
+        interrupt in prop::option::of(0u64..600),
+    ) {
+        let clean = faults.is_empty();
+        check(&carry_out(&case, &Trouble { gate, faults, interrupt }), clean, true)?;
+    }
+}

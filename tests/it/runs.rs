@@ -1,0 +1,576 @@
+//! Whole runs in a simulated world: what happens, in which order, and how it ends.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{sync::Arc, time::Duration};
+
+use cimandat::{
+    engine::{
+        Answer, EngineError,
+        sim::{End, Fault, Script, Sim, Trigger, When},
+    },
+    event::{Event, GateReport, Stamped, Verdict},
+    name::ContainerName,
+    plan::{self, Options, Subject},
+    project::{Check, StatusSet},
+    run::{Cause, OnFailure, Run, drive},
+    state::{Foreign, HeldPort, Status},
+    unit::Protocol,
+};
+
+use crate::worlds::{
+    Told, Wish, in_virtual_time, interrupts, never, observe, project, service_name, settings, up,
+    wish, world,
+};
+
+fn container(name: &str) -> ContainerName {
+    ContainerName::new(name).unwrap()
+}
+
+fn who(subject: &Subject) -> String {
+    match subject {
+        Subject::Service { name, replica: 1 } => name.to_string(),
+        Subject::Service { name, replica } => format!("{name} {replica}"),
+        Subject::Image { name } => format!("image of {name}"),
+        Subject::Network { name } => format!("network {name}"),
+        Subject::Volume { name } => format!("volume {name}"),
+        Subject::Project => "project".to_owned(),
+    }
+}
+
+/// The turns of a run in its own words, one in a line.
+fn story(events: &[Stamped]) -> String {
+    let line = |stamped: &Stamped| match &stamped.event {
+        Event::StepStarted { verb, object, .. } => Some(format!("{verb} {object}")),
+        Event::StepFailed { verb, object, .. } => Some(format!("{verb} {object}: failed")),
+        Event::GatePassed { subject, .. } => Some(format!("{} is ready", who(subject))),
+        Event::GateFailed {
+            subject, report, ..
+        } => Some(format!("{} failed: {}", who(subject), report.cause)),
+        Event::Relapsed { subject, report } => {
+            Some(format!("{} relapsed: {}", who(subject), report.cause))
+        }
+        Event::Interrupted => Some("interrupted".to_owned()),
+        Event::RollbackStarted { cause } => Some(format!("back: {cause}")),
+        Event::Committed => Some("committed".to_owned()),
+        Event::Settling { .. } => Some("settling".to_owned()),
+        Event::Warning { text } => Some(format!("warning: {text}")),
+        Event::RunFinished { verdict, .. } => Some(format!("{verdict:?}")),
+        Event::RunStarted { .. }
+        | Event::StepFinished { .. }
+        | Event::Progress { .. }
+        | Event::GateOpened { .. }
+        | Event::GateAnswered { .. } => None,
+    };
+    events
+        .iter()
+        .filter_map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A database and what waits for it.
+fn shop(version: u32) -> Vec<Wish> {
+    let database = Wish {
+        volume: true,
+        version,
+        ..wish("db", &[])
+    };
+    let web = Wish {
+        port: Some(8080),
+        version,
+        ..wish("web", &["db"])
+    };
+    vec![database, web]
+}
+
+/// A world in which the shop runs.
+async fn running_shop() -> Sim {
+    let sim = world(7);
+    let first = up(&sim, &project(&shop(1)), never()).await;
+    assert_eq!(first.outcome.verdict, Verdict::Converged);
+    sim
+}
+
+fn report(told: &Told) -> &GateReport {
+    let found = told.events.iter().find_map(|it| match &it.event {
+        Event::GateFailed { report, .. } | Event::Relapsed { report, .. } => Some(report),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+#[test]
+fn a_first_deploy_goes_up_in_order() {
+    in_virtual_time(async {
+        let sim = world(7);
+        let told = up(&sim, &project(&shop(1)), never()).await;
+        insta::assert_snapshot!(story(&told.events), @r"
+        creating network shop_default
+        creating volume shop_db
+        creating container shop-db-1
+        creating container shop-web-1
+        starting container shop-db-1
+        db is ready
+        starting container shop-web-1
+        web is ready
+        settling
+        committed
+        setting the restart policy of container shop-db-1
+        setting the restart policy of container shop-web-1
+        Converged
+        ");
+    });
+}
+
+#[test]
+fn an_update_switches_each_service_at_its_turn() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        let told = up(&sim, &project(&shop(2)), never()).await;
+        insta::assert_snapshot!(story(&told.events), @r"
+        creating container shop-db-1.g2
+        creating container shop-web-1.g2
+        stopping container shop-db-1
+        starting container shop-db-1.g2
+        db is ready
+        stopping container shop-web-1
+        starting container shop-web-1.g2
+        web is ready
+        settling
+        committed
+        setting the restart policy of container shop-db-1.g2
+        removing container shop-db-1
+        setting the restart policy of container shop-web-1.g2
+        removing container shop-web-1
+        renaming container shop-db-1.g2
+        renaming container shop-web-1.g2
+        Converged
+        ");
+        let names: Vec<&str> = told
+            .after
+            .containers
+            .keys()
+            .map(ContainerName::as_str)
+            .collect();
+        assert_eq!(names, ["shop-db-1", "shop-web-1"]);
+    });
+}
+
+#[test]
+fn nothing_to_do_touches_nothing() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        let calls = sim.calls();
+        let told = up(&sim, &project(&shop(1)), never()).await;
+        assert_eq!(sim.calls(), calls);
+        assert!(matches!(
+            told.outcome.verdict,
+            Verdict::Converged | Verdict::Unchanged
+        ));
+    });
+}
+
+#[test]
+fn a_service_that_is_never_ready_is_replaced_by_what_ran_before() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        let before = sim.snapshot();
+        let told = up(&sim, &project(&shop(2)), never()).await;
+        insta::assert_snapshot!(story(&told.events), @r"
+        creating container shop-db-1.g2
+        creating container shop-web-1.g2
+        stopping container shop-db-1
+        starting container shop-db-1.g2
+        db is ready
+        stopping container shop-web-1
+        starting container shop-web-1.g2
+        web failed: not ready within 5 s
+        back: `shop-web-1.g2` did not become ready: not ready within 5 s
+        stopping container shop-web-1.g2
+        stopping container shop-db-1.g2
+        removing container shop-web-1.g2
+        starting container shop-db-1
+        removing container shop-db-1.g2
+        db is ready
+        starting container shop-web-1
+        web is ready
+        RolledBack
+        ");
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.after, before);
+        let report = report(&told);
+        assert_eq!(report.after, Duration::from_secs(5));
+        assert_eq!(report.condition.as_ref().unwrap().status, Status::Running);
+        assert_eq!(report.log, ["web of generation 2 started"]);
+        let last = &report.answers[0];
+        assert_eq!(
+            (last.probe.as_str(), last.answer.as_str()),
+            ("tcp 80", "connection refused")
+        );
+        assert!(last.attempts > 15, "asked again and again");
+    });
+}
+
+#[test]
+fn a_container_that_ends_is_not_waited_for() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        let script = Script::exits(Duration::from_millis(300), 3);
+        sim.script(&service_name("db"), Some(2), script);
+        let told = up(&sim, &project(&shop(2)), never()).await;
+        let report = report(&told);
+        assert_eq!(report.cause, "exited with code 3");
+        assert!(report.after < Duration::from_secs(1), "{:?}", report.after);
+        assert_eq!(report.log.last().unwrap(), "exiting with code 3");
+    });
+}
+
+#[test]
+fn a_kill_for_want_of_memory_is_called_by_its_name() {
+    in_virtual_time(async {
+        let sim = world(3);
+        let end = End {
+            after: Duration::from_millis(40),
+            exit_code: 137,
+            out_of_memory: true,
+        };
+        let script = Script {
+            ends: Some(end),
+            ..Script::never_ready()
+        };
+        sim.script(&service_name("web"), None, script);
+        let told = up(&sim, &project(&[wish("web", &[])]), never()).await;
+        assert_eq!(
+            report(&told).cause,
+            "killed for want of memory (exit code 137)"
+        );
+        assert!(told.after.containers.is_empty() && told.after.networks.is_empty());
+    });
+}
+
+#[test]
+fn a_container_that_ends_after_its_gate_fails_the_run() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        let end = End {
+            after: Duration::from_millis(80),
+            exit_code: 1,
+            out_of_memory: false,
+        };
+        let script = Script {
+            ends: Some(end),
+            ..Script::default()
+        };
+        sim.script(&service_name("web"), Some(2), script);
+        let before = sim.snapshot();
+        let told = up(&sim, &project(&shop(2)), never()).await;
+        let why = "exited with code 1".to_owned();
+        let cause = Cause::Relapse {
+            container: container("shop-web-1.g2"),
+            why,
+        };
+        assert_eq!(told.outcome.cause, Some(cause));
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.after, before);
+    });
+}
+
+#[test]
+fn a_notice_that_was_lost_is_made_up_for() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        let other = sim.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            other.break_off();
+            other.kill(&container("shop-web-1.g2"), 9);
+        });
+        let told = up(&sim, &project(&shop(2)), never()).await;
+        let report = report(&told);
+        assert_eq!(report.cause, "exited with code 9");
+        assert!(report.after < Duration::from_secs(3));
+    });
+}
+
+#[test]
+fn a_job_is_waited_for_and_its_code_counts() {
+    in_virtual_time(async {
+        let job = Wish {
+            job: true,
+            ..wish("migrate", &[])
+        };
+        let wishes = [job, wish("web", &["migrate"])];
+        let told = up(&world(1), &project(&wishes), never()).await;
+        insta::assert_snapshot!(story(&told.events), @r"
+        creating network shop_default
+        creating container shop-migrate-1
+        creating container shop-web-1
+        starting container shop-migrate-1
+        migrate is ready
+        starting container shop-web-1
+        web is ready
+        settling
+        committed
+        setting the restart policy of container shop-web-1
+        Converged
+        ");
+
+        let sim = world(1);
+        let script = Script::exits(Duration::from_millis(20), 4);
+        sim.script(&service_name("migrate"), None, script);
+        let told = up(&sim, &project(&wishes), never()).await;
+        assert!(
+            report(&told).cause.contains("code 4"),
+            "{}",
+            report(&told).cause
+        );
+        assert!(!story(&told.events).contains("starting container shop-web-1"));
+    });
+}
+
+#[test]
+fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
+    in_virtual_time(async {
+        let dependent = |version| {
+            let needs = vec![("db".to_owned(), true)];
+            let last = Wish {
+                version,
+                ..wish("last", &["web"])
+            };
+            let database = Wish {
+                version,
+                ..wish("db", &[])
+            };
+            [
+                database,
+                Wish {
+                    needs,
+                    ..wish("web", &[])
+                },
+                last,
+            ]
+        };
+        let sim = world(5);
+        up(&sim, &project(&dependent(1)), never()).await;
+        sim.script(&service_name("last"), Some(2), Script::never_ready());
+        let before = sim.snapshot();
+        let told = up(&sim, &project(&dependent(2)), never()).await;
+        insta::assert_snapshot!(story(&told.events), @r"
+        creating container shop-db-1.g2
+        creating container shop-last-1.g2
+        stopping container shop-db-1
+        starting container shop-db-1.g2
+        db is ready
+        stopping container shop-web-1
+        starting container shop-web-1
+        web is ready
+        stopping container shop-last-1
+        starting container shop-last-1.g2
+        last failed: not ready within 5 s
+        back: `shop-last-1.g2` did not become ready: not ready within 5 s
+        stopping container shop-last-1.g2
+        stopping container shop-web-1
+        removing container shop-last-1.g2
+        stopping container shop-db-1.g2
+        starting container shop-db-1
+        removing container shop-db-1.g2
+        db is ready
+        starting container shop-web-1
+        web is ready
+        starting container shop-last-1
+        last is ready
+        RolledBack
+        ");
+        assert_eq!(told.after, before);
+    });
+}
+
+#[test]
+fn a_port_that_somebody_else_holds_undoes_the_deploy() {
+    in_virtual_time(async {
+        let sim = world(2);
+        let port = HeldPort {
+            host_ip: String::new(),
+            published: 8080,
+            target: 80,
+            protocol: Protocol::Tcp,
+        };
+        let state = observe(&sim).await;
+        let wanted = project(&shop(1));
+        let deploy = plan::deploy(&wanted, &state, &Options::default()).unwrap();
+        // It comes between the plan and its turn, so that the plan could not refuse.
+        let foreign = Foreign {
+            project: None,
+            running: true,
+            ports: vec![port],
+        };
+        sim.add_foreign(container("proxy"), foreign);
+        let run = Run::new(deploy.plan, settings(state));
+        let outcome = drive(Arc::new(sim.clone()), run, |_| {}, never()).await;
+        assert_eq!(outcome.verdict, Verdict::RolledBack);
+        let Some(Cause::Step {
+            error: EngineError::PortTaken { holder, .. },
+            ..
+        }) = outcome.cause
+        else {
+            panic!("{:?}", outcome.cause);
+        };
+        assert_eq!(holder, "container `proxy`");
+        assert_eq!(outcome.kept_volumes, ["shop_db"]);
+        assert!(sim.snapshot().containers.is_empty());
+    });
+}
+
+#[test]
+fn an_undo_that_fails_is_said_and_holds_up_nothing_else() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        sim.fail(Fault {
+            at: Trigger::Each {
+                verb: "removing container".to_owned(),
+                object: "shop-db-1.g2".to_owned(),
+            },
+            when: When::Before,
+            error: EngineError::DiskFull {
+                cause: "no space".to_owned(),
+            },
+        });
+        let told = up(&sim, &project(&shop(2)), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::Stuck);
+        assert_eq!(
+            told.outcome.left,
+            ["removing container `shop-db-1.g2` failed: the engine's disk is full: no space"]
+        );
+        let up: Vec<&str> = told
+            .after
+            .containers
+            .iter()
+            .filter(|it| it.1.up)
+            .map(|it| it.0.as_str())
+            .collect();
+        assert_eq!(up, ["shop-db-1", "shop-web-1"]);
+    });
+}
+
+#[test]
+fn the_first_interruption_goes_back_and_the_second_stops_at_once() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        let before = sim.snapshot();
+        let told = up(
+            &sim,
+            &project(&shop(2)),
+            interrupts(vec![Duration::from_secs(1)]),
+        )
+        .await;
+        assert_eq!(told.outcome.verdict, Verdict::Interrupted);
+        assert_eq!(told.outcome.cause, Some(Cause::Interrupted));
+        assert_eq!(told.after, before);
+
+        let twice = vec![Duration::from_secs(1), Duration::from_millis(10)];
+        let told = up(&sim, &project(&shop(2)), interrupts(twice)).await;
+        assert_eq!(told.outcome.verdict, Verdict::Stuck);
+        assert!(told.outcome.took < Duration::from_millis(1020));
+        let left = told.outcome.left.join("\n");
+        assert!(
+            left.contains("starting container `shop-web-1` was not done"),
+            "{left}"
+        );
+    });
+}
+
+#[test]
+fn a_check_of_the_whole_decides_too() {
+    in_virtual_time(async {
+        let check = Check::Http {
+            url: "http://localhost:8080/".to_owned(),
+            status: StatusSet::default(),
+            contains: None,
+        };
+        let sim = running_shop().await;
+        sim.answer(&check.to_string(), Answer::NotYet("502".to_owned()));
+        let before = sim.snapshot();
+        let wanted = cimandat::project::Project {
+            verify: vec![check],
+            ..project(&shop(2))
+        };
+        let told = up(&sim, &wanted, never()).await;
+        let cause = told.outcome.cause.unwrap().to_string();
+        assert_eq!(
+            cause,
+            "the check `http http://localhost:8080/` failed: not ready within 30 s: 502"
+        );
+        assert_eq!(told.after, before);
+    });
+}
+
+#[test]
+fn a_run_that_takes_too_long_goes_back() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        let state = observe(&sim).await;
+        let deploy = plan::deploy(&project(&shop(2)), &state, &Options::default()).unwrap();
+        let deadline = Duration::from_secs(2);
+        let settings = cimandat::run::Settings {
+            deadline: Some(deadline),
+            ..settings(state)
+        };
+        let run = Run::new(deploy.plan, settings);
+        let outcome = drive(Arc::new(sim.clone()), run, |_| {}, never()).await;
+        assert_eq!(outcome.cause, Some(Cause::Deadline(deadline)));
+        assert_eq!(outcome.verdict, Verdict::RolledBack);
+    });
+}
+
+#[test]
+fn a_run_that_stays_says_what_was_not_done() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        sim.fail(Fault {
+            at: Trigger::Each {
+                verb: "stopping container".to_owned(),
+                object: "shop-db-1".to_owned(),
+            },
+            when: When::Before,
+            error: EngineError::DiskFull {
+                cause: "no space".to_owned(),
+            },
+        });
+        let state = observe(&sim).await;
+        let plan = plan::down("shop", &state, &plan::Removal::default());
+        let settings = cimandat::run::Settings {
+            on_failure: OnFailure::Stay,
+            ..settings(state)
+        };
+        let run = Run::new(plan, settings);
+        let outcome = drive(Arc::new(sim.clone()), run, |_| {}, never()).await;
+        assert_eq!(outcome.verdict, Verdict::Stuck);
+        assert!(
+            outcome
+                .left
+                .contains(&"removing container `shop-db-1` was not done".to_owned())
+        );
+    });
+}
+
+#[test]
+fn the_critical_path_accounts_for_the_whole_run() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        let told = up(&sim, &project(&shop(2)), never()).await;
+        let path = &told.outcome.critical_path;
+        let sum: Duration = path.iter().map(|segment| segment.took).sum();
+        let gap = told.outcome.took.abs_diff(sum);
+        assert!(
+            gap < Duration::from_millis(2),
+            "{gap:?} of {:?}",
+            told.outcome.took
+        );
+        assert!(path.iter().any(|segment| segment.verb == "settling"));
+    });
+}

@@ -1,0 +1,294 @@
+//! Projects and simulated worlds for the tests of runs, and the way to carry out a deploy in them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use cimandat::{
+    engine::{
+        Engine, Query,
+        sim::{Pace, Sim, Snapshot},
+    },
+    event::Stamped,
+    name::{ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
+    plan::{self, Options},
+    project::{
+        Attachment, ContainerSpec, Dependency, DeployPolicy, Gate, ImageSource, Kind, Mount,
+        MountKind, Network, NetworkMode, PortBinding, Probe, Project, PullPolicy, RestartPolicy,
+        RollbackScope, Service, Until, Update, UpdateOrder, Volume,
+    },
+    run::{OnFailure, Outcome, Run, Settings, drive},
+    state::{Foreign, State},
+};
+use futures::{Stream, StreamExt, stream};
+
+/// A service as a test describes it.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    pub name: String,
+    /// Services that it waits for, and whether it is restarted with them.
+    pub needs: Vec<(String, bool)>,
+    pub port: Option<u16>,
+    pub volume: bool,
+    pub job: bool,
+    pub replicas: u32,
+    /// Changes the definition.
+    pub version: u32,
+}
+
+pub fn wish(name: &str, needs: &[&str]) -> Wish {
+    Wish {
+        name: name.to_owned(),
+        needs: needs
+            .iter()
+            .map(|need| ((*need).to_owned(), false))
+            .collect(),
+        replicas: 1,
+        ..Wish::default()
+    }
+}
+
+pub fn service_name(name: &str) -> ServiceName {
+    ServiceName::new(name).unwrap()
+}
+
+fn project_name() -> ProjectName {
+    ProjectName::new("shop").unwrap()
+}
+
+fn image() -> ImageRef {
+    ImageRef::new("app:1").unwrap()
+}
+
+fn spec(wish: &Wish) -> ContainerSpec {
+    let network = (NetworkName::new("default").unwrap(), Attachment::default());
+    let port = wish.port.map(|port| PortBinding {
+        target: 80,
+        protocol: cimandat::unit::Protocol::Tcp,
+        published: Some(port),
+        host_ip: String::new(),
+    });
+    let mount = wish.volume.then(|| Mount {
+        target: "/data".to_owned(),
+        read_only: false,
+        kind: MountKind::Volume {
+            volume: VolumeName::new(wish.name.clone()).unwrap(),
+            engine_name: format!("shop_{}", wish.name),
+            nocopy: false,
+            subpath: None,
+        },
+    });
+    ContainerSpec {
+        env: BTreeMap::from([(
+            "VERSION".to_owned(),
+            wish.version.to_string().as_str().into(),
+        )]),
+        ports: port.into_iter().collect(),
+        mounts: mount.into_iter().collect(),
+        network: NetworkMode::Networks(BTreeMap::from([network])),
+        restart: if wish.job {
+            RestartPolicy::No
+        } else {
+            RestartPolicy::UnlessStopped
+        },
+        ..ContainerSpec::default()
+    }
+}
+
+fn service(wish: &Wish, jobs: &BTreeSet<&str>) -> Service {
+    let dependency = |(name, restart): &(String, bool)| {
+        let until = if jobs.contains(name.as_str()) {
+            Until::Completed
+        } else {
+            Until::Ready
+        };
+        let dependency = Dependency {
+            until,
+            required: true,
+            restart: *restart,
+        };
+        (service_name(name), dependency)
+    };
+    let probe = if wish.job {
+        Probe::Exit
+    } else {
+        Probe::Tcp { port: 80 }
+    };
+    Service {
+        name: service_name(&wish.name),
+        kind: if wish.job {
+            Kind::Job {
+                irreversible: false,
+            }
+        } else {
+            Kind::Service
+        },
+        image: ImageSource::Reference(image()),
+        pull: PullPolicy::Missing,
+        platform: None,
+        replicas: if wish.job { 1 } else { wish.replicas },
+        container_name: None,
+        container: spec(wish),
+        depends_on: wish.needs.iter().map(dependency).collect(),
+        ready: Gate {
+            probes: vec![probe],
+            within: Duration::from_secs(5),
+            settle: Duration::ZERO,
+        },
+        update: Update {
+            order: UpdateOrder::Auto,
+            drain: Duration::ZERO,
+            parallelism: 1,
+        },
+        post_start: Vec::new(),
+        pre_stop: Vec::new(),
+        watch: Vec::new(),
+    }
+}
+
+/// The project that a test describes.
+pub fn project(wishes: &[Wish]) -> Project {
+    let jobs = wishes
+        .iter()
+        .filter(|wish| wish.job)
+        .map(|wish| wish.name.as_str())
+        .collect();
+    let volume = |wish: &Wish| {
+        let volume = Volume {
+            engine_name: format!("shop_{}", wish.name),
+            external: false,
+            driver: "local".to_owned(),
+            options: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            snapshot: false,
+        };
+        (VolumeName::new(wish.name.clone()).unwrap(), volume)
+    };
+    let network = Network {
+        engine_name: "shop_default".to_owned(),
+        external: false,
+        driver: "bridge".to_owned(),
+        internal: false,
+        attachable: false,
+        ipv6: false,
+        options: BTreeMap::new(),
+        subnets: Vec::new(),
+        labels: BTreeMap::new(),
+    };
+    let services = wishes
+        .iter()
+        .map(|wish| (service_name(&wish.name), service(wish, &jobs)));
+    Project {
+        name: project_name(),
+        directory: PathBuf::from("/shop"),
+        files: vec![PathBuf::from("/shop/cimandat.kdl")],
+        networks: BTreeMap::from([(NetworkName::new("default").unwrap(), network)]),
+        volumes: wishes
+            .iter()
+            .filter(|wish| wish.volume)
+            .map(volume)
+            .collect(),
+        services: services.collect(),
+        deploy: DeployPolicy {
+            rollback: RollbackScope::All,
+            settle: None,
+            deadline: None,
+            keep: 5,
+        },
+        verify: Vec::new(),
+    }
+}
+
+/// A world with the image, and with things that are not the project's.
+pub fn world(seed: u64) -> Sim {
+    let sim = Sim::new(project_name(), Pace::new(seed, Duration::from_millis(20)));
+    sim.add_image(image(), "sha256:app1");
+    let foreign = Foreign {
+        project: Some("other".to_owned()),
+        running: true,
+        ports: Vec::new(),
+    };
+    sim.add_foreign(
+        cimandat::name::ContainerName::new("other-db-1").unwrap(),
+        foreign,
+    );
+    sim
+}
+
+/// What came of a deploy.
+pub struct Told {
+    pub outcome: Outcome,
+    pub events: Vec<Stamped>,
+    pub after: Snapshot,
+}
+
+pub async fn observe(sim: &Sim) -> State {
+    let query = Query {
+        project: project_name(),
+        images: BTreeSet::from([image()]),
+        networks: BTreeSet::from(["shop_default".to_owned()]),
+        volumes: BTreeSet::new(),
+        own_images: false,
+    };
+    sim.observe(&query).await.unwrap()
+}
+
+/// How a run is set up in these tests.
+pub fn settings(origin: State) -> Settings {
+    Settings {
+        project: project_name(),
+        verb: "up".to_owned(),
+        services: Vec::new(),
+        origin,
+        on_failure: OnFailure::GoBack,
+        settle: Duration::from_millis(100),
+        deadline: None,
+        images_at_a_time: None,
+    }
+}
+
+/// Plans the deploy of a project and carries it out.
+pub async fn up(sim: &Sim, project: &Project, interrupts: impl Stream<Item = ()>) -> Told {
+    let state = observe(sim).await;
+    let deploy = plan::deploy(project, &state, &Options::default()).unwrap();
+    let run = Run::new(deploy.plan, settings(state));
+    let mut events = Vec::new();
+    let outcome = drive(
+        Arc::new(sim.clone()),
+        run,
+        |event| events.push(event),
+        interrupts,
+    )
+    .await;
+    Told {
+        outcome,
+        events,
+        after: sim.snapshot(),
+    }
+}
+
+/// Nobody interrupts.
+pub fn never() -> impl Stream<Item = ()> {
+    stream::pending()
+}
+
+/// Interrupts after each of these times, counted from the one before.
+pub fn interrupts(after: Vec<Duration>) -> impl Stream<Item = ()> {
+    stream::iter(after)
+        .then(tokio::time::sleep)
+        .chain(stream::pending())
+}
+
+/// Carries a future out in time that passes only when everybody waits.
+pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(future)
+}
