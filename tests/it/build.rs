@@ -260,19 +260,13 @@ async fn stages_arguments_secrets_and_caches_work() {
              test ! -e /run/absent && echo \"$WORD\" > /word && sha256sum < /run/key > /sum\n\
              FROM scratch AS wanted\n\
              COPY --from=first /word /sum /\n\
-             COPY --from=more note /\n\
              FROM scratch AS unwanted\n\
              COPY missing /\n"
         ),
     );
-    let more = case.folder.path().join("more");
-    write(&more.join("note"), "from a named context");
     let build = &mut case.request.build;
     build.target = Some("wanted".to_owned());
     build.args.insert("WORD".to_owned(), Text::from("hello"));
-    build
-        .contexts
-        .insert("more".to_owned(), more.display().to_string());
     let value = Text::sealed("${secret:key}".to_owned(), "hunter2".to_owned());
     let secret = |source| BuildSecret {
         source,
@@ -290,7 +284,6 @@ async fn stages_arguments_secrets_and_caches_work() {
     result.unwrap();
     let files = case.files();
     assert_eq!(files["word"], "hello\n");
-    assert_eq!(files["note"], "from a named context");
     // sha256 of `hunter2`
     let sum = "f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7";
     assert!(files["sum"].starts_with(sum), "{}", files["sum"]);
@@ -425,4 +418,149 @@ async fn builds_of_one_context_run_side_by_side() {
         let name = request.request.build.target.as_deref().unwrap();
         assert_eq!(request.own_files(), set([name]));
     }
+}
+
+#[tokio::test]
+async fn named_contexts_are_folders_of_their_own() {
+    if !engine(&[]) {
+        return;
+    }
+    let mut case = Case::new("named", "FROM scratch\nCOPY --from=dockerfile . /\n");
+    let more = case.folder.path().join("more");
+    write(&more.join("note"), "from a named context");
+    write(&more.join("ignored"), "");
+    write(&more.join(".dockerignore"), "ignored\n.dockerignore");
+    // A name that the builder uses itself.
+    let more = more.display().to_string();
+    case.request
+        .build
+        .contexts
+        .insert("dockerfile".to_owned(), more);
+    let (result, _) = case.build().await;
+    let version = docker(&["version", "--format", "{{.Server.APIVersion}}"]).stdout;
+    if String::from_utf8(version).unwrap().trim() == "1.41" {
+        let Err(EngineError::Build { cause, .. }) = result else {
+            panic!("{result:?}")
+        };
+        assert!(cause.contains("need Engine 23.0 or newer"), "{cause}");
+    } else {
+        result.unwrap();
+        assert_eq!(case.own_files(), set(["note"]));
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_build_ends_it_on_the_engine() {
+    if !engine(&[BASE]) {
+        return;
+    }
+    let unique = std::process::id();
+    // The folder of the cache is free again only when the step that holds it has ended.
+    let step = |command: &str| {
+        format!(
+            "FROM {BASE}\nRUN --mount=type=cache,id=it-build-{unique},target=/held,sharing=locked \
+             {command}\n"
+        )
+    };
+    let endless = Case::new("endless", &step("echo begun; sleep 600"));
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let builder = Builder::new(Wire::new(address(), None));
+    {
+        let build = std::pin::pin!(builder.build(&endless.request, &sender));
+        let begun = std::pin::pin!(async {
+            while let Some(progress) = receiver.recv().await {
+                if matches!(progress, Progress::BuildOutput { line, .. } if line == "begun") {
+                    return;
+                }
+            }
+        });
+        let first = futures::future::select(build, begun).await;
+        assert!(matches!(first, futures::future::Either::Right(_)));
+    }
+    let after = Case::new("after", &step("echo free"));
+    let patience = std::time::Duration::from_secs(60);
+    let (result, _) = tokio::time::timeout(patience, after.build()).await.unwrap();
+    result.unwrap();
+}
+
+#[tokio::test]
+async fn a_required_secret_that_is_missing_is_told_before_anything_is_built() {
+    let mut case = Case::new("required", "FROM scratch\n");
+    let source = BuildSecretSource::File(case.folder.path().join("nowhere"));
+    let required = true;
+    let secret = BuildSecret { source, required };
+    case.request.build.secrets.insert("ca".to_owned(), secret);
+    let (result, progress) = case.build().await;
+    let Err(EngineError::Build { cause, .. }) = result else {
+        panic!("{result:?}")
+    };
+    assert!(cause.ends_with("nowhere` does not exist"), "{cause}");
+    assert_eq!(progress, []);
+}
+
+#[tokio::test]
+async fn the_ssh_agent_is_forwarded_where_it_is_asked_for() {
+    if !engine(&[BASE]) {
+        return;
+    }
+    let script = r#"socket(S,PF_UNIX,SOCK_STREAM,0); connect(S,sockaddr_un($ENV{SSH_AUTH_SOCK})) or die $!; syswrite(S,"ping"); sysread(S,$x,4); print "got $x\n"; exit($x ne "pong")"#;
+    let mut case = Case::new(
+        "ssh",
+        &format!("FROM {BASE}\nRUN --mount=type=ssh perl -MSocket -e '{script}'\n"),
+    );
+    case.request.build.ssh = true;
+    case.request.build.no_cache = true;
+    let socket = case.folder.path().join("agent");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let agent = async {
+        loop {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut question = [0; 4];
+            connection.read_exact(&mut question).await.unwrap();
+            assert_eq!(&question, b"ping");
+            connection.write_all(b"pong").await.unwrap();
+        }
+    };
+    let (sender, _receiver) = mpsc::unbounded_channel();
+    let builder = Builder::new(Wire::new(address(), None)).with_ssh_agent(socket.clone());
+    let build = std::pin::pin!(builder.build(&case.request, &sender));
+    let agent = std::pin::pin!(agent);
+    let futures::future::Either::Left((result, _)) = futures::future::select(build, agent).await;
+    result.unwrap();
+}
+
+/// In a process of its own, as others of this one need memory too.
+#[tokio::test]
+async fn a_large_context_is_never_held_in_memory() {
+    const CHILD: &str = "CIMANDAT_IT_CHILD";
+    if !engine(&[]) {
+        return;
+    }
+    if std::env::var_os(CHILD).is_none() {
+        let program = std::env::current_exe().unwrap();
+        let name = "build::a_large_context_is_never_held_in_memory";
+        let child = Command::new(program)
+            .args(["--exact", name])
+            .env(CHILD, "1")
+            .output();
+        let child = child.unwrap();
+        assert!(child.status.success(), "{child:?}");
+        return;
+    }
+    let case = Case::new("large", "FROM scratch\nCOPY large /\n");
+    case.file("large", "");
+    let large = case.request.build.context.join("large");
+    let large = std::fs::File::options().write(true).open(large).unwrap();
+    large.set_len(200 << 20).unwrap();
+    let (result, progress) = case.build().await;
+    result.unwrap();
+    assert_eq!(sent(&progress), 200 << 20);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 60 << 10, "{peak} KiB");
 }

@@ -235,3 +235,98 @@ fn store(memory: &Path, known: &HashMap<PathBuf, (Stamp, Hash)>) -> std::io::Res
     file.persist(memory)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        ops::ControlFlow,
+        time::{Duration, SystemTime},
+    };
+
+    use super::*;
+    use crate::project::inputs::{Filter, walk};
+
+    fn entries(root: &Path) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        walk(root, &Filter::default(), &mut |entry| {
+            entries.push(entry);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        entries
+    }
+
+    /// A folder of files, and what is remembered of it after one look, with the memory's own time
+    /// this much later than the first file's.
+    fn remembered(later: Duration) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        for number in 0..2 * WORTH_THREADS {
+            std::fs::write(root.join(number.to_string()), number.to_string()).unwrap();
+        }
+        let memory = folder.path().join("state/inputs");
+        let mut contents = Contents::remembered(&memory);
+        let hashes = contents.hashes(&root, &entries(&root)).unwrap();
+        assert!(hashes.iter().all(Option::is_some));
+        contents.remember().unwrap();
+        let first = root.join("0").metadata().unwrap().modified().unwrap();
+        let file = std::fs::File::open(&memory).unwrap();
+        file.set_modified(first + later).unwrap();
+        (folder, memory)
+    }
+
+    #[test]
+    fn what_has_not_changed_is_not_read_again() {
+        let (folder, memory) = remembered(Duration::from_secs(600));
+        let root = folder.path().join("root");
+        let mut contents = Contents::remembered(&memory);
+        let first = contents.hashes(&root, &entries(&root)).unwrap();
+        assert!(!contents.changed, "nothing was hashed");
+        assert_eq!(
+            first,
+            Contents::default().hashes(&root, &entries(&root)).unwrap()
+        );
+
+        // The same size, and a time of modification that was set back.
+        let file = root.join("7");
+        let time = file.metadata().unwrap().modified().unwrap();
+        std::fs::write(&file, "x").unwrap();
+        std::fs::File::open(&file)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+        std::fs::remove_file(root.join("8")).unwrap();
+        let second = contents.hashes(&root, &entries(&root)).unwrap();
+        assert!(contents.changed);
+        assert_eq!(
+            second,
+            Contents::default().hashes(&root, &entries(&root)).unwrap()
+        );
+        assert!(!contents.known.contains_key(&root.join("8")));
+    }
+
+    #[test]
+    fn what_was_written_at_the_same_moment_is_not_trusted() {
+        let (_folder, memory) = remembered(Duration::ZERO);
+        assert!(Contents::remembered(&memory).known.is_empty());
+    }
+
+    #[test]
+    fn a_damaged_memory_is_none() {
+        let (_folder, memory) = remembered(Duration::from_secs(600));
+        let whole = std::fs::read(&memory).unwrap();
+        assert!(!Contents::remembered(&memory).known.is_empty());
+        let mut flipped = whole.clone();
+        flipped[100] ^= 1;
+        for damaged in [&flipped[..], &whole[..whole.len() / 2], b"", b"\xff\n"] {
+            std::fs::write(&memory, damaged).unwrap();
+            let time = SystemTime::now() + Duration::from_secs(10);
+            std::fs::File::open(&memory)
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
+            assert!(Contents::remembered(&memory).known.is_empty());
+        }
+    }
+}

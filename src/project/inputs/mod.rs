@@ -252,3 +252,148 @@ impl Sum {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
+
+    use super::*;
+    use crate::project::{BuildSecret, BuildSecretSource};
+
+    /// A context with a few files, in a folder of its own.
+    fn context() -> (tempfile::TempDir, Build) {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, content: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        };
+        write("Dockerfile", "FROM scratch\nCOPY . /\n");
+        write(".dockerignore", "*.log\n");
+        write("src/main.js", "run()");
+        write("start.sh", "#!/bin/sh");
+        write("debug.log", "noise");
+        std::os::unix::fs::symlink("start.sh", folder.path().join("link")).unwrap();
+        let build = Build {
+            context: folder.path().to_owned(),
+            dockerfile: folder.path().join("Dockerfile"),
+            inline: None,
+            target: None,
+            args: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            ssh: false,
+            contexts: BTreeMap::new(),
+            network: None,
+            pull: false,
+            no_cache: false,
+            platforms: Vec::new(),
+            labels: BTreeMap::new(),
+            tags: Vec::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            extra_hosts: BTreeMap::new(),
+            shm_size: None,
+        };
+        (folder, build)
+    }
+
+    fn mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn equal_inputs_in_another_place_at_another_time_have_the_same_digest() {
+        let (here, build) = context();
+        let (there, mut other) = context();
+        let expected = digest(&build, None).unwrap();
+        assert_eq!(expected.len(), 16);
+        std::fs::write(there.path().join("debug.log"), "other noise").unwrap();
+        let old = std::fs::File::open(there.path().join("src/main.js")).unwrap();
+        old.set_modified(std::time::UNIX_EPOCH).unwrap();
+        mode(&here.path().join("src/main.js"), 0o600);
+        mode(&here.path().join("src"), 0o700);
+        let source = BuildSecretSource::Value(Text::from("secret"));
+        let required = true;
+        let secret = BuildSecret { source, required };
+        other.secrets.insert("key".to_owned(), secret);
+        other.no_cache = true;
+        assert_eq!(digest(&other, None).unwrap(), expected);
+    }
+
+    #[test]
+    fn whatever_decides_the_image_changes_the_digest() {
+        type Change = fn(&Path, &mut Build);
+        let changes: [(&str, Change); 13] = [
+            ("content", |at, _| {
+                std::fs::write(at.join("src/main.js"), "x").unwrap()
+            }),
+            ("name", |at, _| {
+                std::fs::rename(at.join("start.sh"), at.join("go")).unwrap()
+            }),
+            ("new file", |at, _| {
+                std::fs::write(at.join("new"), "").unwrap()
+            }),
+            ("new folder", |at, _| {
+                std::fs::create_dir(at.join("new")).unwrap()
+            }),
+            ("program", |at, _| mode(&at.join("start.sh"), 0o755)),
+            ("ignored", |at, _| {
+                std::fs::write(at.join(".dockerignore"), "").unwrap()
+            }),
+            ("link", |at, _| {
+                std::fs::remove_file(at.join("link")).unwrap();
+                std::os::unix::fs::symlink("src", at.join("link")).unwrap();
+            }),
+            ("target", |_, build| {
+                build.target = Some("runner".to_owned())
+            }),
+            ("inline", |_, build| {
+                build.inline = Some("FROM scratch".to_owned())
+            }),
+            ("arg", |_, build| {
+                _ = build.args.insert("A".to_owned(), Text::from("1"))
+            }),
+            ("label", |_, build| {
+                _ = build.labels.insert("a".to_owned(), "1".to_owned())
+            }),
+            ("network", |_, build| {
+                build.network = Some("host".to_owned())
+            }),
+            ("named context", |at, build| {
+                let place = at.join("src").display().to_string();
+                build.contexts.insert("more".to_owned(), place);
+            }),
+        ];
+        let (_folder, build) = context();
+        let plain = digest(&build, None).unwrap();
+        let mut seen = std::collections::BTreeSet::from([plain]);
+        assert!(seen.insert(digest(&build, Some("linux/arm64")).unwrap()));
+        for (what, change) in changes {
+            let (folder, mut build) = context();
+            change(folder.path(), &mut build);
+            assert!(seen.insert(digest(&build, None).unwrap()), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let (folder, mut build) = context();
+        build.dockerfile = folder.path().join("Dockerfile.none");
+        let error = digest(&build, None).unwrap_err().to_string();
+        assert!(
+            error.ends_with("Dockerfile.none` does not exist"),
+            "{error}"
+        );
+        let (folder, mut build) = context();
+        build.context = folder.path().join("none");
+        let error = digest(&build, None).unwrap_err().to_string();
+        assert!(error.ends_with("none` is not a folder"), "{error}");
+        let (folder, build) = context();
+        std::fs::write(folder.path().join(".dockerignore"), "ok\n[\n").unwrap();
+        let error = digest(&build, None).unwrap_err().to_string();
+        assert!(
+            error.starts_with("`[` is not a pattern of files in"),
+            "{error}"
+        );
+    }
+}

@@ -67,6 +67,10 @@ pub struct Builder {
 /// long; a build that was refused before it began never has any.
 const LAST_REPORTS: Duration = Duration::from_secs(3);
 
+/// The API of Engine 23, the first whose front-end knows named contexts. An older one passes them
+/// over in silence and looks for images of their names.
+const NAMED_CONTEXTS: (u32, u32) = (1, 42);
+
 /// Largest message taken from the engine, as containerd and BuildKit have it.
 const MESSAGE: usize = 16 << 20;
 
@@ -115,6 +119,7 @@ impl Builder {
             None => request.build.dockerfile.clone(),
         };
         attempt.check_required_secrets()?;
+        attempt.check_named_contexts(&self.wire).await?;
         let wanted = Wanted::new(request, &dockerfile).map_err(|SealedArg(name)| {
             attempt.refused(format!("the value of build argument `{name}` is not known"))
         })?;
@@ -208,6 +213,21 @@ impl Attempt<'_> {
             }
         }
         Ok(())
+    }
+
+    async fn check_named_contexts(&self, wire: &Wire) -> Result<(), EngineError> {
+        let Some(name) = self.request.build.contexts.keys().next() else {
+            return Ok(());
+        };
+        let api = wire.api_version().await;
+        let (major, minor) = api.map_err(|error| self.broken(&error))?;
+        if (major, minor) >= NAMED_CONTEXTS {
+            return Ok(());
+        }
+        Err(self.refused(format!(
+            "named contexts (`{name}`) need Engine 23.0 or newer, and this one is older (API \
+             {major}.{minor})"
+        )))
     }
 
     async fn solve(

@@ -90,6 +90,23 @@ impl Wire {
         upgraded
     }
 
+    /// The newest version of the API that the engine speaks.
+    pub(super) async fn api_version(&self) -> Result<(u32, u32)> {
+        let request = Request::get("/_ping")
+            .header(header::HOST, "docker")
+            .body(Empty::<Bytes>::new())
+            .map_err(Error::other)?;
+        let stream = TokioIo::new(self.dial().await?);
+        let (mut sender, connection) = http1::handshake(stream).await.map_err(Error::other)?;
+        let exchange = async move { sender.send_request(request).await };
+        let (response, ()) = try_join(exchange, connection).await.map_err(Error::other)?;
+        let version = response.headers().get("Api-Version");
+        version
+            .and_then(|version| version.to_str().ok()?.split_once('.'))
+            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
+            .ok_or_else(|| Error::other("the engine does not tell its version"))
+    }
+
     async fn dial(&self) -> Result<Box<dyn Stream>> {
         let unknown = || Error::new(ErrorKind::InvalidInput, "an address of an unknown kind");
         let (scheme, rest) = self.address.split_once("://").ok_or_else(unknown)?;
