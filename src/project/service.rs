@@ -72,7 +72,7 @@ pub enum ImageSource {
 pub struct Build {
     /// The context's folder, absolute; or a remote address that the builder fetches itself.
     pub context: PathBuf,
-    /// The Dockerfile, absolute.
+    /// The Dockerfile, absolute; relative to a remote context when it is part of that.
     pub dockerfile: PathBuf,
     /// The Dockerfile's text, when it stands in the manifest.
     pub inline: Option<String>,

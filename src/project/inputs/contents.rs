@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn what_has_not_changed_is_not_read_again() {
-        let (folder, memory) = remembered(Duration::from_secs(600));
+        let (folder, memory) = remembered(Duration::from_mins(10));
         let root = folder.path().join("root");
         let mut contents = Contents::remembered(&memory);
         let first = contents.hashes(&root, &entries(&root)).unwrap();
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_damaged_memory_is_none() {
-        let (_folder, memory) = remembered(Duration::from_secs(600));
+        let (_folder, memory) = remembered(Duration::from_mins(10));
         let whole = std::fs::read(&memory).unwrap();
         assert!(!Contents::remembered(&memory).known.is_empty());
         let mut flipped = whole.clone();

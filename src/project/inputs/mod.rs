@@ -179,20 +179,19 @@ fn dockerfile(build: &Build) -> Result<Vec<u8>, InputsError> {
     if let Some(inline) = &build.inline {
         return Ok(inline.clone().into_bytes());
     }
-    match std::fs::read(&build.dockerfile) {
-        Ok(bytes) => Ok(bytes),
-        // It is part of the context then, and the builder finds it there.
-        Err(_) if remote(&build.context) => {
-            Ok(build.dockerfile.to_string_lossy().into_owned().into_bytes())
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(InputsError::NoDockerfile {
-            path: build.dockerfile.clone(),
-        }),
-        Err(cause) => Err(InputsError::Read(WalkError {
-            path: build.dockerfile.clone(),
-            cause,
-        })),
+    // A relative one is part of a remote context, and the builder finds it there.
+    if build.dockerfile.is_relative() {
+        let name = build.dockerfile.to_string_lossy();
+        return Ok(name.into_owned().into_bytes());
     }
+    std::fs::read(&build.dockerfile).map_err(|cause| {
+        let path = build.dockerfile.clone();
+        if cause.kind() == ErrorKind::NotFound {
+            InputsError::NoDockerfile { path }
+        } else {
+            InputsError::Read(WalkError { path, cause })
+        }
+    })
 }
 
 fn sum_options(sum: &mut Sum, build: &Build, platform: Option<&str>) {
@@ -325,39 +324,39 @@ mod tests {
         type Change = fn(&Path, &mut Build);
         let changes: [(&str, Change); 13] = [
             ("content", |at, _| {
-                std::fs::write(at.join("src/main.js"), "x").unwrap()
+                std::fs::write(at.join("src/main.js"), "x").unwrap();
             }),
             ("name", |at, _| {
-                std::fs::rename(at.join("start.sh"), at.join("go")).unwrap()
+                std::fs::rename(at.join("start.sh"), at.join("go")).unwrap();
             }),
             ("new file", |at, _| {
-                std::fs::write(at.join("new"), "").unwrap()
+                std::fs::write(at.join("new"), "").unwrap();
             }),
             ("new folder", |at, _| {
-                std::fs::create_dir(at.join("new")).unwrap()
+                std::fs::create_dir(at.join("new")).unwrap();
             }),
             ("program", |at, _| mode(&at.join("start.sh"), 0o755)),
             ("ignored", |at, _| {
-                std::fs::write(at.join(".dockerignore"), "").unwrap()
+                std::fs::write(at.join(".dockerignore"), "").unwrap();
             }),
             ("link", |at, _| {
                 std::fs::remove_file(at.join("link")).unwrap();
                 std::os::unix::fs::symlink("src", at.join("link")).unwrap();
             }),
             ("target", |_, build| {
-                build.target = Some("runner".to_owned())
+                build.target = Some("runner".to_owned());
             }),
             ("inline", |_, build| {
-                build.inline = Some("FROM scratch".to_owned())
+                build.inline = Some("FROM scratch".to_owned());
             }),
             ("arg", |_, build| {
-                _ = build.args.insert("A".to_owned(), Text::from("1"))
+                _ = build.args.insert("A".to_owned(), Text::from("1"));
             }),
             ("label", |_, build| {
-                _ = build.labels.insert("a".to_owned(), "1".to_owned())
+                _ = build.labels.insert("a".to_owned(), "1".to_owned());
             }),
             ("network", |_, build| {
-                build.network = Some("host".to_owned())
+                build.network = Some("host".to_owned());
             }),
             ("named context", |at, build| {
                 let place = at.join("src").display().to_string();

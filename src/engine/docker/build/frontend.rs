@@ -69,8 +69,8 @@ impl Wanted {
         } else {
             self.folders.insert(CONTEXT.into(), build.context.clone());
         }
-        // A remote context has its own Dockerfile, unless there is one of that name here.
-        if away && !dockerfile.is_file() {
+        // A relative one is part of a remote context.
+        if away && dockerfile.is_relative() {
             self.set("filename", dockerfile.to_string_lossy());
         } else {
             if away {
