@@ -1,3 +1,187 @@
 //! The Docker Engine, through its API.
+//!
+//! The client library stays in this folder: what comes out are the crate's own types. Decides
+//! nothing: it observes, performs, asks and reports.
 
 pub mod build;
+mod condition;
+mod connect;
+mod container;
+mod context;
+mod create;
+mod credentials;
+mod error;
+mod exec;
+mod holder;
+mod logs;
+mod network;
+mod observe;
+mod perform;
+mod probe;
+mod pull;
+mod reach;
+mod verify;
+mod volume;
+mod watch;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};
+
+use futures::stream::BoxStream;
+use tokio::sync::{OnceCell, mpsc::UnboundedSender};
+
+pub use self::connect::Settings;
+use self::{connect::Place, error::Doing};
+use super::{Answer, Engine, EngineError, Evidence, LogLine, LogOptions, Notice, Query};
+use crate::{
+    event::Progress,
+    name::{ContainerName, ProjectName},
+    plan::Action,
+    project::{Check, Probe},
+    state::{EngineInfo, State},
+};
+
+/// A Docker Engine that answered when [`Docker::connect`] asked.
+#[derive(Debug)]
+pub struct Docker {
+    client: bollard::Docker,
+    place: Place,
+    /// The docker configuration, for credentials.
+    configuration: Option<PathBuf>,
+    /// The socket of the ssh agent, for builds that ask for it.
+    ssh_agent: Option<PathBuf>,
+    /// Asked for once, when it is first needed: the answer takes 8 ms.
+    info: OnceCell<EngineInfo>,
+    /// Commands of probes that did not end in time, by container and command: none is run again
+    /// before its last run has ended, so that they do not pile up.
+    unfinished: Mutex<BTreeMap<(String, Vec<String>), String>>,
+}
+
+impl Docker {
+    fn new(client: bollard::Docker, place: Place, settings: &Settings) -> Self {
+        Self {
+            client,
+            place,
+            configuration: settings.configuration_folder(),
+            ssh_agent: settings.ssh_agent.clone(),
+            info: OnceCell::new(),
+            unfinished: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Words for what is being done, for its errors.
+    fn doing<'a>(&'a self, verb: &'a str, object: &'a str) -> Doing<'a> {
+        Doing {
+            place: &self.place,
+            verb,
+            object,
+        }
+    }
+
+    /// The engine's version and what goes with it.
+    async fn info(&self) -> Result<&EngineInfo, EngineError> {
+        self.info
+            .get_or_try_init(|| async {
+                let version = self.client.version().await.map_err(|wire| {
+                    self.doing("asking for the version of", "the engine")
+                        .failed(wire)
+                })?;
+                Ok(EngineInfo {
+                    version: version.version.unwrap_or_default(),
+                    api: version.api_version.unwrap_or_default(),
+                    os: version.os.unwrap_or_default(),
+                    arch: version.arch.unwrap_or_default(),
+                    address: self.place.address.clone(),
+                })
+            })
+            .await
+    }
+
+    /// The newest API that the engine speaks. Requests name no version, so this is what they are
+    /// read by.
+    async fn api(&self) -> Result<Api, EngineError> {
+        Ok(Api::parse(&self.info().await?.api))
+    }
+}
+
+/// A version of the engine's API. The oldest that is served is 1.41 (Engine 20.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Api(u32, u32);
+
+impl Api {
+    /// A bind's missing source can be made.
+    const MAKES_BIND_SOURCES: Self = Self(1, 42);
+    /// Several networks at create, a start interval of health checks, a fixed hardware address.
+    const SEVERAL_NETWORKS: Self = Self(1, 44);
+    /// A folder in a volume can be mounted.
+    const SUBPATH: Self = Self(1, 45);
+    /// The network of the default route can be told.
+    const GATEWAY_PRIORITY: Self = Self(1, 48);
+
+    /// What cannot be read counts as the oldest.
+    fn parse(text: &str) -> Self {
+        let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
+        Self(parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    }
+}
+
+impl Engine for Docker {
+    async fn observe(&self, query: &Query) -> Result<State, EngineError> {
+        observe::observe(self, query).await
+    }
+
+    async fn perform(
+        &self,
+        action: &Action,
+        progress: &UnboundedSender<Progress>,
+    ) -> Result<(), EngineError> {
+        perform::perform(self, action, progress).await
+    }
+
+    async fn probe(&self, container: &ContainerName, probe: &Probe, patience: Duration) -> Answer {
+        probe::probe(self, container, probe, patience).await
+    }
+
+    async fn check(
+        &self,
+        container: Option<&ContainerName>,
+        check: &Check,
+        patience: Duration,
+    ) -> Answer {
+        verify::check(self, container, check, patience).await
+    }
+
+    async fn examine(
+        &self,
+        container: &ContainerName,
+        lines: usize,
+    ) -> Result<Evidence, EngineError> {
+        logs::examine(self, container, lines).await
+    }
+
+    async fn watch(
+        &self,
+        project: &ProjectName,
+    ) -> Result<BoxStream<'static, Result<Notice, EngineError>>, EngineError> {
+        watch::watch(self, project).await
+    }
+
+    async fn logs(
+        &self,
+        container: &ContainerName,
+        options: &LogOptions,
+    ) -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError> {
+        logs::logs(self, container, options).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(Api::parse("1.9") < Api::parse("1.41"));
+        assert!(Api::parse("1.51") > Api::GATEWAY_PRIORITY);
+        assert!(Api::parse("") < Api::parse("1.41"));
+    }
+}

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::future::try_join;
+use futures::{FutureExt, future::try_join};
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode, client::conn::http1, header, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
@@ -84,7 +84,8 @@ impl Wire {
             let body = response.into_body().collect().await?.to_bytes();
             Ok(Err(refusal(status, &body)))
         };
-        let (upgraded, ()) = try_join(exchange, connection.with_upgrades())
+        // Boxed, or the compiler cannot prove a future that awaits this one to be `Send`.
+        let (upgraded, ()) = try_join(exchange.boxed(), connection.with_upgrades().boxed())
             .await
             .map_err(Error::other)?;
         upgraded

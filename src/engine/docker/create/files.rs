@@ -1,0 +1,97 @@
+//! Puts secrets, configs and certificates into a container that was just made.
+//!
+//! As one archive for each folder, made in memory: a value is never written to a disk of this
+//! machine. A folder with a volume of its own takes files even when the root cannot be written.
+
+use bollard::{body_full, query_parameters::UploadToContainerOptionsBuilder};
+use bytes::Bytes;
+use tar::{Builder, EntryType, Header};
+
+use super::{Docker, VERB};
+use crate::{engine::EngineError, plan::CreateContainer, project::FileSet};
+
+/// Puts all files of a container into place; again is the same.
+pub(super) async fn put(docker: &Docker, request: &CreateContainer) -> Result<(), EngineError> {
+    let name = request.name.as_str();
+    for set in &request.spec.files {
+        // Into a volume directly. Elsewhere from the root on, so that the engine makes the
+        // folders that are missing (mode 755, root's) and leaves those that are there alone.
+        let (base, prefix) = if set.volume {
+            (set.folder.as_str(), "")
+        } else {
+            ("/", set.folder.trim_matches('/'))
+        };
+        let archive = archive(set, prefix).map_err(|error| {
+            docker
+                .doing(VERB, name)
+                .broke(format!("packing the files of `{}`: {error}", set.folder))
+        })?;
+        let options = UploadToContainerOptionsBuilder::new().path(base).build();
+        docker
+            .client
+            .upload_to_container(name, Some(options), body_full(archive))
+            .await
+            .map_err(|wire| {
+                let verb = format!("putting files into `{}` of container", set.folder);
+                docker.doing(&verb, name).failed(wire)
+            })?;
+    }
+    Ok(())
+}
+
+/// The files of a set, below a prefix, in the form that the engine unpacks.
+fn archive(set: &FileSet, prefix: &str) -> std::io::Result<Bytes> {
+    let mut builder = Builder::new(Vec::new());
+    for file in &set.files {
+        let content = file.content.expose();
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(content.len() as u64);
+        header.set_uid(u64::from(file.uid));
+        header.set_gid(u64::from(file.gid));
+        header.set_mode(file.mode);
+        let path = if prefix.is_empty() {
+            file.name.clone()
+        } else {
+            format!("{prefix}/{}", file.name)
+        };
+        builder.append_data(&mut header, path, content.as_slice())?;
+    }
+    builder.into_inner().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::{project::InjectedFile, secret::Secret};
+
+    #[test]
+    fn an_archive_keeps_owner_mode_and_content() {
+        let set = FileSet {
+            folder: "/etc/app".into(),
+            volume: false,
+            files: vec![InjectedFile {
+                name: "key".into(),
+                uid: 999,
+                gid: 998,
+                mode: 0o400,
+                digest: String::new(),
+                content: Secret::new(b"s3cret".to_vec()),
+            }],
+        };
+        let bytes = archive(&set, "etc/app").unwrap();
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let mut entries = archive.entries().unwrap();
+        let mut entry = entries.next().unwrap().unwrap();
+        assert_eq!(entry.path().unwrap().to_str(), Some("etc/app/key"));
+        assert_eq!(entry.header().uid().unwrap(), 999);
+        assert_eq!(entry.header().gid().unwrap(), 998);
+        assert_eq!(entry.header().mode().unwrap(), 0o400);
+        let mut content = String::new();
+        entry.read_to_string(&mut content).unwrap();
+        assert_eq!(content, "s3cret");
+        assert!(entries.next().is_none());
+    }
+}

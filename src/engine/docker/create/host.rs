@@ -1,0 +1,179 @@
+//! The create body: what of a spec concerns the engine's host. Limits, namespaces, rights, devices.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    DeviceMapping, DeviceRequest, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
+    PortBinding, PortMap, ResourcesUlimits,
+};
+
+use super::{Order, mounts, networks};
+use crate::{
+    engine::{EngineError, docker::container::restart_policy},
+    project::{ContainerSpec, RestartPolicy},
+    unit::ByteSize,
+};
+
+pub(super) fn config(order: Order<'_>) -> Result<HostConfig, EngineError> {
+    let spec = &order.request.spec;
+    let mut config = HostConfig {
+        network_mode: Some(networks::mode(order)?),
+        port_bindings: Some(port_bindings(spec)),
+        mounts: Some(mounts::mounts(order)),
+        binds: mounts::binds_of_old_engines(order),
+        volumes_from: Some(volumes_from(order)?),
+        // The declared one is given when the deploy is committed.
+        restart_policy: Some(restart_policy(RestartPolicy::No)),
+        log_config: spec.logging.as_ref().map(|logging| HostConfigLogConfig {
+            typ: Some(logging.driver.clone()),
+            config: Some(logging.options.clone().into_iter().collect()),
+        }),
+        init: spec.init.then_some(true),
+        extra_hosts: some(
+            spec.extra_hosts
+                .iter()
+                .map(|(host, to)| format!("{host}:{to}")),
+        ),
+        dns: some(spec.dns.iter().cloned()),
+        dns_search: some(spec.dns_search.iter().cloned()),
+        dns_options: some(spec.dns_opt.iter().cloned()),
+        annotations: map(&spec.annotations),
+        runtime: spec.runtime.clone(),
+        storage_opt: map(&spec.storage_opt),
+        ..HostConfig::default()
+    };
+    mounts::check(order)?;
+    limit(spec, &mut config);
+    confine(spec, &mut config);
+    share(order, &mut config)?;
+    give_devices(spec, &mut config);
+    Ok(config)
+}
+
+/// An empty list is not sent: to an old engine a field it does not know would be noise.
+fn some<T>(items: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    let items: Vec<T> = items.collect();
+    (!items.is_empty()).then_some(items)
+}
+
+fn map(entries: &std::collections::BTreeMap<String, String>) -> Option<HashMap<String, String>> {
+    (!entries.is_empty()).then(|| entries.clone().into_iter().collect())
+}
+
+fn bytes(size: ByteSize) -> i64 {
+    i64::try_from(size.0).unwrap_or(i64::MAX)
+}
+
+fn limit(spec: &ContainerSpec, config: &mut HostConfig) {
+    config.nano_cpus = spec.limit.cpus.map(nano_cpus);
+    config.memory = spec.limit.memory.map(bytes);
+    // Without it the engine gives as much swap again.
+    config.memory_swap = config.memory;
+    config.memory_reservation = spec.reserve.memory.map(bytes);
+    config.memory_swappiness = spec.mem_swappiness.map(i64::from);
+    config.pids_limit = spec.limit.pids;
+    config.oom_kill_disable = spec.oom_kill_disable.then_some(true);
+    config.oom_score_adj = spec.oom_score_adj.map(i64::from);
+    config.blkio_weight = spec.blkio_weight;
+    config.shm_size = spec.shm_size.map(bytes);
+    config.ulimits = some(spec.ulimits.iter().map(|(name, limit)| ResourcesUlimits {
+        name: Some(name.clone()),
+        soft: Some(limit.soft),
+        hard: Some(limit.hard),
+    }));
+    config.sysctls = map(&spec.sysctls);
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "processors are few; what a float cannot hold exactly is less than one part in 10^9"
+)]
+fn nano_cpus(cpus: f64) -> i64 {
+    (cpus * 1e9).round() as i64
+}
+
+fn confine(spec: &ContainerSpec, config: &mut HostConfig) {
+    config.readonly_rootfs = Some(spec.read_only);
+    config.privileged = Some(spec.privileged);
+    config.cap_add = some(spec.cap_add.iter().cloned());
+    config.cap_drop = some(spec.cap_drop.iter().cloned());
+    config.security_opt = some(spec.security_opt.iter().cloned());
+    config.group_add = some(spec.group_add.iter().cloned());
+}
+
+fn share(order: Order<'_>, config: &mut HostConfig) -> Result<(), EngineError> {
+    let spec = &order.request.spec;
+    config.pid_mode = namespace(order, spec.pid.as_deref())?;
+    config.ipc_mode = namespace(order, spec.ipc.as_deref())?;
+    config.uts_mode.clone_from(&spec.uts);
+    config.userns_mode.clone_from(&spec.userns_mode);
+    config.cgroupns_mode = match spec.cgroup.as_deref() {
+        Some("host") => Some(HostConfigCgroupnsModeEnum::HOST),
+        Some("private") => Some(HostConfigCgroupnsModeEnum::PRIVATE),
+        _ => None,
+    };
+    config.cgroup_parent.clone_from(&spec.cgroup_parent);
+    Ok(())
+}
+
+/// `service:NAME` becomes the container that is meant; the rest is the engine's own language.
+fn namespace(order: Order<'_>, asked: Option<&str>) -> Result<Option<String>, EngineError> {
+    asked
+        .map(|asked| match asked.strip_prefix("service:") {
+            Some(service) => Ok(format!("container:{}", order.peer(service)?)),
+            None => Ok(asked.to_owned()),
+        })
+        .transpose()
+}
+
+fn volumes_from(order: Order<'_>) -> Result<Vec<String>, EngineError> {
+    let sources = order.request.spec.volumes_from.iter();
+    sources
+        .map(|source| {
+            if let Some(container) = source.strip_prefix("container:") {
+                return Ok(container.to_owned());
+            }
+            let (service, mode) = match source.split_once(':') {
+                Some((service, mode)) => (service, Some(mode)),
+                None => (source.as_str(), None),
+            };
+            let peer = order.peer(service)?;
+            Ok(mode.map_or_else(|| peer.to_owned(), |mode| format!("{peer}:{mode}")))
+        })
+        .collect()
+}
+
+fn port_bindings(spec: &ContainerSpec) -> PortMap {
+    let mut bindings = PortMap::new();
+    for port in &spec.ports {
+        let target = format!("{}/{}", port.target, port.protocol);
+        let binding = PortBinding {
+            host_ip: Some(port.host_ip.clone()),
+            host_port: Some(
+                port.published
+                    .map_or_else(String::new, |published| published.to_string()),
+            ),
+        };
+        bindings
+            .entry(target)
+            .or_default()
+            .get_or_insert_default()
+            .push(binding);
+    }
+    bindings
+}
+
+fn give_devices(spec: &ContainerSpec, config: &mut HostConfig) {
+    config.devices = some(spec.devices.iter().map(|device| DeviceMapping {
+        path_on_host: Some(device.source.clone()),
+        path_in_container: Some(device.target.clone()),
+        cgroup_permissions: Some(device.permissions.clone()),
+    }));
+    config.device_requests = some(spec.device_requests.iter().map(|request| DeviceRequest {
+        driver: Some(request.driver.clone()),
+        count: Some(request.count),
+        device_ids: some(request.ids.iter().cloned()),
+        capabilities: Some(vec![request.capabilities.clone()]),
+        options: map(&request.options),
+    }));
+}

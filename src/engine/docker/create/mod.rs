@@ -1,0 +1,146 @@
+//! Makes a container: its create body, its networks, its files. Does not start it.
+
+mod body;
+mod files;
+mod host;
+mod mounts;
+mod networks;
+
+use bollard::{models::NetworkConnectRequest, query_parameters::CreateContainerOptionsBuilder};
+
+use super::{
+    Api, Docker, container,
+    error::{Doing, status},
+};
+use crate::{engine::EngineError, plan::CreateContainer, project::NetworkMode, state::label};
+
+const VERB: &str = "creating container";
+
+/// What the parts of a create body are made from.
+#[derive(Clone, Copy)]
+struct Order<'a> {
+    request: &'a CreateContainer,
+    api: Api,
+    doing: Doing<'a>,
+}
+
+impl Order<'_> {
+    /// Refuses what an engine of this age cannot do.
+    fn demand(&self, least: Api, what: &str) -> Result<(), EngineError> {
+        if self.api >= least {
+            return Ok(());
+        }
+        Err(self.doing.refused(
+            0,
+            format!(
+                "{what} needs engine API {}.{}, and this engine speaks {}.{}",
+                least.0, least.1, self.api.0, self.api.1
+            ),
+        ))
+    }
+
+    /// The container of a service whose namespace or mounts are shared.
+    fn peer(&self, service: &str) -> Result<&str, EngineError> {
+        self.request
+            .peers
+            .get(service)
+            .map(crate::name::ContainerName::as_str)
+            .ok_or_else(|| {
+                self.doing.refused(
+                    0,
+                    format!("service `{service}`, which it shares with, has no container"),
+                )
+            })
+    }
+}
+
+/// Makes a container and puts its files in place.
+///
+/// When it exists already, made from the same, only what may be missing is done again.
+pub(super) async fn create(docker: &Docker, request: &CreateContainer) -> Result<(), EngineError> {
+    let name = request.name.as_str();
+    let order = Order {
+        request,
+        api: docker.api().await?,
+        doing: docker.doing(VERB, name),
+    };
+    let body = body::body(order)?;
+    let mut options = CreateContainerOptionsBuilder::new().name(name);
+    if let Some(platform) = &request.platform {
+        options = options.platform(platform);
+    }
+    let created = docker
+        .client
+        .create_container(Some(options.build()), body)
+        .await;
+    match created {
+        Ok(_) => {}
+        Err(wire) if status(&wire) == Some(409) => leftover(docker, request).await?,
+        Err(wire) => return Err(order.doing.failed(wire)),
+    }
+    connect_others(docker, order).await?;
+    files::put(docker, request).await
+}
+
+/// Whose the container is that has the name already.
+async fn leftover(docker: &Docker, request: &CreateContainer) -> Result<(), EngineError> {
+    let name = request.name.as_str();
+    let doing = docker.doing(VERB, name);
+    let Some(found) = container::inspect(docker, VERB, &request.name).await? else {
+        return Err(doing.refused(
+            409,
+            "the name is taken by a container on its way out".into(),
+        ));
+    };
+    let labels = container::labels(&found);
+    if labels.get(label::PROJECT).map(String::as_str) != Some(request.project.as_str()) {
+        return Err(EngineError::Foreign {
+            name: name.to_owned(),
+        });
+    }
+    let ours = body::own_labels(request, doing)?;
+    if ours
+        .iter()
+        .all(|(key, value)| labels.get(key) == Some(value))
+    {
+        return Ok(());
+    }
+    Err(doing.refused(
+        409,
+        "a container of another generation of this project has the name".to_owned(),
+    ))
+}
+
+/// An engine before API 1.44 takes one network at create; the others are connected before start.
+async fn connect_others(docker: &Docker, order: Order<'_>) -> Result<(), EngineError> {
+    if order.api >= Api::SEVERAL_NETWORKS {
+        return Ok(());
+    }
+    let NetworkMode::Networks(attached) = &order.request.spec.network else {
+        return Ok(());
+    };
+    let first = networks::first(attached);
+    for (network, attachment) in attached {
+        if Some(network) == first {
+            continue;
+        }
+        let engine_name = networks::engine_name(order, network)?;
+        let request = NetworkConnectRequest {
+            container: order.request.name.to_string(),
+            endpoint_config: Some(networks::endpoint(order, engine_name, attachment)?),
+        };
+        let connected = docker.client.connect_network(engine_name, request).await;
+        match connected {
+            Ok(()) => {}
+            // It is connected already, from an attempt whose answer was lost.
+            Err(wire) if already_connected(&wire) => {}
+            Err(wire) => return Err(order.doing.failed(wire)),
+        }
+    }
+    Ok(())
+}
+
+fn already_connected(wire: &bollard::errors::Error) -> bool {
+    matches!(wire, bollard::errors::Error::DockerResponseServerError { message, .. }
+        if message.contains("already exists in network") || message.contains("already attached"))
+}

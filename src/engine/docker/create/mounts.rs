@@ -1,0 +1,160 @@
+//! The create body: what is mounted.
+//!
+//! As `Mounts` and not as `Binds`, with which a missing source would silently become a folder.
+
+use std::collections::BTreeSet;
+
+use bollard::models::{
+    Mount as Body, MountBindOptions, MountTmpfsOptions, MountType, MountVolumeOptions,
+};
+
+use super::Order;
+use crate::{
+    engine::{EngineError, docker::Api},
+    project::{BindCreation, Mount, MountKind},
+};
+
+/// Declared mounts, the folders of files, and the anonymous volumes that are carried over.
+pub(super) fn mounts(order: Order<'_>) -> Vec<Body> {
+    let request = order.request;
+    let declared = request.spec.mounts.iter();
+    let mut mounts: Vec<Body> = declared
+        .filter(|mount| !as_old_bind(order, mount))
+        .map(|mount| body(order, mount))
+        .collect();
+    let folders = request.spec.files.iter().filter(|set| set.volume);
+    mounts.extend(folders.map(|set| {
+        Body {
+            volume_options: Some(MountVolumeOptions {
+                // Below `/run` an image has nothing that anybody could miss.
+                no_copy: Some(set.folder.starts_with("/run/")),
+                ..MountVolumeOptions::default()
+            }),
+            ..volume(&set.folder, None)
+        }
+    }));
+    let taken: BTreeSet<String> = mounts
+        .iter()
+        .filter_map(|mount| mount.target.clone())
+        .collect();
+    let carried = request.carried.iter();
+    mounts.extend(
+        carried
+            // A target that is declared now is no longer the image's; a folder of files is
+            // never carried, as its content is this container's own.
+            .filter(|(target, _)| !taken.contains(*target))
+            .map(|(target, name)| volume(target, Some(name.clone()))),
+    );
+    mounts
+}
+
+/// Refuses what an engine of this age cannot mount.
+pub(super) fn check(order: Order<'_>) -> Result<(), EngineError> {
+    let mounts = order.request.spec.mounts.iter();
+    for mount in mounts {
+        if let MountKind::Volume {
+            subpath: Some(subpath),
+            ..
+        } = &mount.kind
+        {
+            let what = format!("mounting the folder `{subpath}` of a volume");
+            order.demand(Api::SUBPATH, &what)?;
+        }
+    }
+    Ok(())
+}
+
+/// An engine before API 1.42 makes a missing source only for the other form of a bind.
+fn as_old_bind(order: Order<'_>, mount: &Mount) -> bool {
+    order.api < Api::MAKES_BIND_SOURCES
+        && matches!(
+            mount.kind,
+            MountKind::Bind {
+                create: BindCreation::Folder,
+                ..
+            }
+        )
+}
+
+/// The binds of [`as_old_bind`], in that form.
+pub(super) fn binds_of_old_engines(order: Order<'_>) -> Option<Vec<String>> {
+    let mounts = order.request.spec.mounts.iter();
+    let binds: Vec<String> = mounts
+        .filter(|mount| as_old_bind(order, mount))
+        .filter_map(|mount| match &mount.kind {
+            MountKind::Bind {
+                source,
+                propagation,
+                ..
+            } => {
+                let mode = if mount.read_only { "ro" } else { "rw" };
+                let propagation = propagation.as_deref().unwrap_or("rprivate");
+                Some(format!("{source}:{}:{mode},{propagation}", mount.target))
+            }
+            _ => None,
+        })
+        .collect();
+    (!binds.is_empty()).then_some(binds)
+}
+
+fn volume(target: &str, source: Option<String>) -> Body {
+    Body {
+        target: Some(target.to_owned()),
+        source,
+        typ: Some(MountType::VOLUME),
+        ..Body::default()
+    }
+}
+
+fn body(order: Order<'_>, mount: &Mount) -> Body {
+    let made = match &mount.kind {
+        MountKind::Volume {
+            engine_name,
+            nocopy,
+            subpath,
+            ..
+        } => Body {
+            volume_options: Some(MountVolumeOptions {
+                no_copy: Some(*nocopy),
+                subpath: subpath.clone(),
+                ..MountVolumeOptions::default()
+            }),
+            ..volume(&mount.target, Some(engine_name.clone()))
+        },
+        MountKind::Anonymous => {
+            let carried = order.request.carried.get(&mount.target);
+            volume(&mount.target, carried.cloned())
+        }
+        MountKind::Bind {
+            source,
+            create,
+            propagation,
+        } => Body {
+            target: Some(mount.target.clone()),
+            source: Some(source.clone()),
+            typ: Some(MountType::BIND),
+            bind_options: Some(MountBindOptions {
+                propagation: propagation
+                    .as_deref()
+                    .and_then(|propagation| propagation.parse().ok()),
+                create_mountpoint: (*create == BindCreation::Folder).then_some(true),
+                ..MountBindOptions::default()
+            }),
+            ..Body::default()
+        },
+        MountKind::Tmpfs { size, mode } => Body {
+            target: Some(mount.target.clone()),
+            typ: Some(MountType::TMPFS),
+            tmpfs_options: Some(MountTmpfsOptions {
+                size_bytes: size.and_then(|size| i64::try_from(size.0).ok()),
+                mode: mode.map(i64::from),
+                ..MountTmpfsOptions::default()
+            }),
+            ..Body::default()
+        },
+    };
+    Body {
+        read_only: Some(mount.read_only),
+        ..made
+    }
+}

@@ -1,0 +1,138 @@
+//! Networks: make and remove.
+
+use std::collections::HashMap;
+
+use bollard::{
+    models::{Ipam, IpamConfig, NetworkCreateRequest},
+    query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder},
+};
+
+use super::{
+    Docker,
+    error::{present, status},
+};
+use crate::{engine::EngineError, plan::CreateNetwork, project::Network, state::label};
+
+/// Makes a network; one of the same name and definition that is ours is left alone.
+///
+/// An engine before 25 allows several networks of one name, so the name is looked up first.
+pub(super) async fn create(docker: &Docker, request: &CreateNetwork) -> Result<(), EngineError> {
+    let verb = "creating network";
+    let name = request.network.engine_name.as_str();
+    if let Some(labels) = labels_of(docker, verb, name).await? {
+        return check(docker, request, &labels);
+    }
+    match docker.client.create_network(body(request)).await {
+        Ok(_) => Ok(()),
+        // Somebody was faster: the same question as before.
+        Err(wire) if status(&wire) == Some(409) => match labels_of(docker, verb, name).await? {
+            Some(labels) => check(docker, request, &labels),
+            None => Err(docker.doing(verb, name).failed(wire)),
+        },
+        Err(wire) => Err(docker.doing(verb, name).failed(wire)),
+    }
+}
+
+fn check(
+    docker: &Docker,
+    request: &CreateNetwork,
+    labels: &HashMap<String, String>,
+) -> Result<(), EngineError> {
+    let name = request.network.engine_name.as_str();
+    if labels.get(label::PROJECT).map(String::as_str) != Some(request.project.as_str()) {
+        return Err(EngineError::Foreign {
+            name: name.to_owned(),
+        });
+    }
+    if labels.get(label::DEFINITION) != Some(&request.definition) {
+        return Err(docker
+            .doing("creating network", name)
+            .refused(409, "it exists already with another definition".to_owned()));
+    }
+    Ok(())
+}
+
+/// The labels of the network of exactly this name: the engine's filter also finds longer names.
+async fn labels_of(
+    docker: &Docker,
+    verb: &str,
+    name: &str,
+) -> Result<Option<HashMap<String, String>>, EngineError> {
+    let filters = HashMap::from([("name", vec![name])]);
+    let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
+    let found = docker
+        .client
+        .list_networks(Some(options))
+        .await
+        .map_err(|wire| docker.doing(verb, name).failed(wire))?;
+    Ok(found
+        .into_iter()
+        .find(|network| network.name.as_deref() == Some(name))
+        .map(|network| network.labels.unwrap_or_default()))
+}
+
+fn body(request: &CreateNetwork) -> NetworkCreateRequest {
+    let network = &request.network;
+    let mut labels: HashMap<String, String> = network.labels.clone().into_iter().collect();
+    labels.extend([
+        (label::PROJECT.to_owned(), request.project.to_string()),
+        (label::NAME.to_owned(), request.name.to_string()),
+        (label::DEFINITION.to_owned(), request.definition.clone()),
+        (
+            label::COMPOSE_PROJECT.to_owned(),
+            request.project.to_string(),
+        ),
+    ]);
+    NetworkCreateRequest {
+        name: network.engine_name.clone(),
+        driver: Some(network.driver.clone()),
+        internal: Some(network.internal),
+        attachable: Some(network.attachable),
+        enable_ipv6: Some(network.ipv6),
+        options: Some(network.options.clone().into_iter().collect()),
+        ipam: ipam(network),
+        labels: Some(labels),
+        ..NetworkCreateRequest::default()
+    }
+}
+
+fn ipam(network: &Network) -> Option<Ipam> {
+    if network.subnets.is_empty() {
+        return None;
+    }
+    let pools = network.subnets.iter().map(|subnet| IpamConfig {
+        subnet: Some(subnet.subnet.clone()),
+        ip_range: subnet.range.clone(),
+        gateway: subnet.gateway.clone(),
+        ..IpamConfig::default()
+    });
+    Some(Ipam {
+        config: Some(pools.collect()),
+        ..Ipam::default()
+    })
+}
+
+/// Removes a network that bears our label; one that is gone is fine.
+pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineError> {
+    let doing = docker.doing("removing network", name);
+    let inspected = docker
+        .client
+        .inspect_network(name, None::<InspectNetworkOptions>)
+        .await;
+    let Some(network) = present(inspected).map_err(|wire| doing.failed(wire))? else {
+        return Ok(());
+    };
+    if !network
+        .labels
+        .is_some_and(|labels| labels.contains_key(label::PROJECT))
+    {
+        return Err(EngineError::Foreign {
+            name: name.to_owned(),
+        });
+    }
+    // By id: a name may also be the beginning of another network's id.
+    let id = network.id.as_deref().unwrap_or(name);
+    present(docker.client.remove_network(id).await)
+        .map(|_| ())
+        .map_err(|wire| doing.failed(wire))
+}

@@ -1,0 +1,74 @@
+//! Carries out actions: one arm for each, matched exhaustively.
+//!
+//! Knows who does what and nothing more; how a thing is done stands with the thing.
+
+use std::sync::Arc;
+
+use bollard::query_parameters::RemoveImageOptions;
+use futures::FutureExt;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{
+    Docker,
+    build::{Builder, Wire},
+    container, create, credentials,
+    error::present,
+    exec, network, pull, volume,
+};
+use crate::{engine::EngineError, event::Progress, name::ImageRef, plan::Action};
+
+/// Performs one action; twice has the effect of once.
+pub(super) async fn perform(
+    docker: &Docker,
+    action: &Action,
+    progress: &UnboundedSender<Progress>,
+) -> Result<(), EngineError> {
+    let verb = action.verb();
+    match action {
+        // The large ones are boxed, so that the small ones stay small.
+        Action::BuildImage(request) => Box::pin(builder(docker).build(request, progress)).await,
+        Action::PullImage(request) => Box::pin(pull::pull(docker, request, progress)).await,
+        Action::CreateNetwork(request) => network::create(docker, request).await,
+        Action::RemoveNetwork(name) => network::remove(docker, name).await,
+        Action::CreateVolume(request) => volume::create(docker, request).await,
+        Action::RemoveVolume(name) => volume::remove(docker, name).await,
+        Action::CreateContainer(request) => Box::pin(create::create(docker, request)).await,
+        Action::StartContainer(name) => container::start(docker, name).await,
+        Action::StopContainer { container, grace } => {
+            container::stop(docker, container, *grace).await
+        }
+        Action::RenameContainer { from, to } => container::rename(docker, from, to).await,
+        Action::RemoveContainer(name) => container::remove(docker, name).await,
+        Action::SetRestartPolicy { container, policy } => {
+            container::set_restart_policy(docker, container, *policy).await
+        }
+        Action::RunHook(run) => exec::hook(docker, run).await,
+        Action::RemoveImage(image) => remove_image(docker, verb, image).await,
+    }
+}
+
+/// The builder inside of the engine, reached by the same way.
+fn builder(docker: &Docker) -> Builder {
+    let wire = Wire::new(docker.place.address.clone(), docker.place.tls.clone());
+    let configuration = docker.configuration.clone();
+    let builder = Builder::new(wire).with_logins(Arc::new(move |host| {
+        let configuration = configuration.clone();
+        async move { credentials::login(configuration.as_deref(), &host).await }.boxed()
+    }));
+    match &docker.ssh_agent {
+        Some(agent) => builder.with_ssh_agent(agent.clone()),
+        None => builder,
+    }
+}
+
+/// Takes a name away from an image, and the image with its last name. Never by force: an image
+/// that a container uses stays.
+async fn remove_image(docker: &Docker, verb: &str, image: &ImageRef) -> Result<(), EngineError> {
+    let removed = docker
+        .client
+        .remove_image(image.as_str(), None::<RemoveImageOptions>, None)
+        .await;
+    present(removed)
+        .map(|_| ())
+        .map_err(|wire| docker.doing(verb, image.as_str()).failed(wire))
+}

@@ -1,0 +1,261 @@
+//! Asks a container one question.
+//!
+//! Decides nothing about when to ask again; that is the gate's affair.
+
+use std::time::Duration;
+
+use bollard::{
+    errors::Error as Wire,
+    models::{ContainerInspectResponse, HealthConfig},
+    query_parameters::{ContainerArchiveInfoOptionsBuilder, WaitContainerOptions},
+};
+use futures::StreamExt;
+use regex::Regex;
+use tokio::time::timeout;
+
+use super::{Docker, condition, container, error::present, exec, logs, reach};
+use crate::{
+    engine::{Answer, LogOptions, dial},
+    name::ContainerName,
+    project::Probe,
+    state::{Health, Status},
+};
+
+/// Asks, and waits no longer than `patience`.
+pub(super) async fn probe(
+    docker: &Docker,
+    name: &ContainerName,
+    probe: &Probe,
+    patience: Duration,
+) -> Answer {
+    // An inspect takes 0.6 ms and says whether a question makes sense at all, and where to.
+    let inspected = match container::inspect(docker, "asking container", name).await {
+        Ok(Some(inspected)) => inspected,
+        Ok(None) => return Answer::Never("the container is gone".to_owned()),
+        Err(error) => return Answer::NotYet(error.to_string()),
+    };
+    match probe {
+        Probe::Exit => return exit(docker, name, &inspected, patience).await,
+        Probe::Started => return started(&inspected),
+        // The log of a container that has ended is still there.
+        Probe::Log { pattern, times } => {
+            return log(docker, name, &inspected, (pattern, *times), patience).await;
+        }
+        _ => {}
+    }
+    if let Some(answer) = not_running(&inspected) {
+        return answer;
+    }
+    match probe {
+        Probe::Tcp { .. }
+        | Probe::Http { .. }
+        | Probe::Postgres { .. }
+        | Probe::Redis { .. }
+        | Probe::Grpc { .. } => dialled(docker, &inspected, probe, patience).await,
+        Probe::Exec { command } => command_passes(docker, name, command, patience).await,
+        Probe::File { path } => file(docker, name, path).await,
+        Probe::Healthcheck => healthcheck(docker, name, &inspected, patience).await,
+        Probe::Exit | Probe::Started | Probe::Log { .. } => started(&inspected),
+    }
+}
+
+/// What there is to say about a container that does not run; `None`: it runs.
+fn not_running(inspected: &ContainerInspectResponse) -> Option<Answer> {
+    let now = condition::condition(inspected, None);
+    let code = now.exit_code.unwrap_or_default();
+    match now.status {
+        Status::Running => None,
+        Status::Created => Some(Answer::NotYet("not started".to_owned())),
+        Status::Paused => Some(Answer::NotYet("paused".to_owned())),
+        Status::Restarting => Some(Answer::NotYet(format!(
+            "restarting after it ended with code {code}"
+        ))),
+        Status::Exited | Status::Removing | Status::Dead => {
+            Some(Answer::NotYet(format!("ended with code {code}")))
+        }
+    }
+}
+
+fn started(inspected: &ContainerInspectResponse) -> Answer {
+    not_running(inspected).unwrap_or_else(|| Answer::Ready("running".to_owned()))
+}
+
+async fn dialled(
+    docker: &Docker,
+    inspected: &ContainerInspectResponse,
+    probe: &Probe,
+    patience: Duration,
+) -> Answer {
+    let (address, probe) = match reach::reach(docker, inspected, probe).await {
+        Ok(way) => way,
+        Err(answer) => return answer,
+    };
+    dial::ask(address, &probe, patience)
+        .await
+        .unwrap_or_else(|| Answer::Never(format!("`{probe}` cannot be dialled")))
+}
+
+async fn command_passes(
+    docker: &Docker,
+    name: &ContainerName,
+    command: &[String],
+    patience: Duration,
+) -> Answer {
+    match exec::within(docker, name.as_str(), command, patience).await {
+        Ok(Some(outcome)) => {
+            let said = match outcome.last_line() {
+                "" => String::new(),
+                line => format!(": {line}"),
+            };
+            match outcome.code {
+                0 => Answer::Ready(format!("exit code 0{said}")),
+                code => Answer::NotYet(format!("exit code {code}{said}")),
+            }
+        }
+        Ok(None) => Answer::NotYet(format!("no end within {} ms", patience.as_millis())),
+        Err(error) => Answer::NotYet(error.to_string()),
+    }
+}
+
+async fn file(docker: &Docker, name: &ContainerName, path: &str) -> Answer {
+    let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+    let found = docker
+        .client
+        .get_container_archive_info(name.as_str(), Some(options))
+        .await;
+    match present(found) {
+        Ok(Some(_)) => Answer::Ready("it is there".to_owned()),
+        Ok(None) => Answer::NotYet("it is not there".to_owned()),
+        Err(wire) => {
+            let doing = docker.doing("looking for a file in container", name.as_str());
+            Answer::NotYet(doing.failed(wire).to_string())
+        }
+    }
+}
+
+/// What the engine says, and while it does not know yet, what the same test says now.
+async fn healthcheck(
+    docker: &Docker,
+    name: &ContainerName,
+    inspected: &ContainerInspectResponse,
+    patience: Duration,
+) -> Answer {
+    let health = condition::condition(inspected, None).health;
+    let config = inspected.config.as_ref();
+    let test = config.and_then(|config| config.healthcheck.as_ref());
+    match health {
+        Some(Health::Healthy) => Answer::Ready("the engine says healthy".to_owned()),
+        Some(Health::Starting) => match test.and_then(|test| command_of(inspected, test)) {
+            Some(command) => command_passes(docker, name, &command, patience).await,
+            None => Answer::NotYet("the engine says starting".to_owned()),
+        },
+        Some(Health::Unhealthy) => {
+            let state = inspected.state.as_ref();
+            let checks = state.and_then(|state| state.health.as_ref()?.log.as_ref());
+            let last = checks
+                .and_then(|checks| checks.last()?.output.as_deref())
+                .and_then(|output| output.lines().rfind(|line| !line.trim().is_empty()));
+            Answer::NotYet(last.map_or_else(
+                || "the engine says unhealthy".to_owned(),
+                |line| format!("the engine says unhealthy: {}", line.trim()),
+            ))
+        }
+        None => Answer::Never("the container has no health check".to_owned()),
+    }
+}
+
+/// The command of a health check, as the engine would run it.
+fn command_of(inspected: &ContainerInspectResponse, test: &HealthConfig) -> Option<Vec<String>> {
+    let (kind, words) = test.test.as_ref()?.split_first()?;
+    match kind.as_str() {
+        "CMD" => Some(words.to_vec()),
+        "CMD-SHELL" => {
+            let config = inspected.config.as_ref();
+            let shell = config.and_then(|config| config.shell.clone());
+            let mut command = shell
+                .filter(|shell| !shell.is_empty())
+                .unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
+            command.extend(words.first().cloned());
+            Some(command)
+        }
+        _ => None,
+    }
+}
+
+async fn exit(
+    docker: &Docker,
+    name: &ContainerName,
+    inspected: &ContainerInspectResponse,
+    patience: Duration,
+) -> Answer {
+    let ended = |code| match code {
+        0 => Answer::Ready("ended with code 0".to_owned()),
+        code => Answer::Never(format!("ended with code {code}")),
+    };
+    let now = condition::condition(inspected, None);
+    match now.status {
+        // The engine would say at once that it does not run.
+        Status::Created => return Answer::NotYet("not started".to_owned()),
+        Status::Exited | Status::Dead => return ended(now.exit_code.unwrap_or_default()),
+        _ => {}
+    }
+    let mut waiting = docker
+        .client
+        .wait_container(name.as_str(), None::<WaitContainerOptions>)
+        .boxed();
+    match timeout(patience, waiting.next()).await {
+        Ok(Some(Ok(response))) => ended(response.status_code),
+        Ok(Some(Err(Wire::DockerContainerWaitError { code, .. }))) => ended(code),
+        Ok(Some(Err(wire))) => {
+            let doing = docker.doing("waiting for the end of container", name.as_str());
+            Answer::NotYet(doing.failed(wire).to_string())
+        }
+        Ok(None) | Err(_) => Answer::NotYet("still running".to_owned()),
+    }
+}
+
+/// Follows the log of this start until enough lines have matched.
+async fn log(
+    docker: &Docker,
+    name: &ContainerName,
+    inspected: &ContainerInspectResponse,
+    (pattern, times): (&str, u32),
+    patience: Duration,
+) -> Answer {
+    let pattern = match Regex::new(pattern) {
+        Ok(pattern) => pattern,
+        Err(error) => return Answer::Never(error.to_string()),
+    };
+    if condition::condition(inspected, None).status == Status::Created {
+        return Answer::NotYet("not started".to_owned());
+    }
+    let options = LogOptions {
+        follow: true,
+        ..LogOptions::default()
+    };
+    let mut lines = logs::of_this_start(docker, name, inspected, &options);
+    let mut matched = 0;
+    let search = async {
+        while let Some(line) = lines.next().await {
+            match line {
+                Ok(line) if pattern.is_match(&line.text) => {
+                    matched += 1;
+                    if matched >= times {
+                        return Some(Answer::Ready(line.text));
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => return Some(Answer::NotYet(error.to_string())),
+            }
+        }
+        None
+    };
+    match timeout(patience, search).await {
+        Ok(Some(answer)) => answer,
+        Ok(None) | Err(_) => Answer::NotYet(if times == 1 {
+            "no line matches yet".to_owned()
+        } else {
+            format!("{matched} of {times} lines match")
+        }),
+    }
+}

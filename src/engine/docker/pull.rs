@@ -1,0 +1,156 @@
+//! Gets an image from its registry.
+
+use std::collections::BTreeMap;
+
+use bollard::{
+    errors::Error as Wire, models::CreateImageInfo, query_parameters::CreateImageOptionsBuilder,
+};
+use futures::StreamExt;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Docker, credentials};
+use crate::{engine::EngineError, event::Progress, plan::PullImage};
+
+/// Pulls an image and tells how far it is.
+pub(super) async fn pull(
+    docker: &Docker,
+    request: &PullImage,
+    progress: &UnboundedSender<Progress>,
+) -> Result<(), EngineError> {
+    let reference = tagged(request.image.as_str());
+    let credentials = credentials::of(docker, &reference).await?;
+    let mut options = CreateImageOptionsBuilder::new().from_image(&reference);
+    if let Some(platform) = &request.platform {
+        options = options.platform(platform);
+    }
+    let client = docker
+        .client
+        .clone()
+        .with_request_modifier(credentials::url_safe);
+    let mut steps = client
+        .create_image(Some(options.build()), None, credentials)
+        .boxed();
+    let mut layers = Layers::default();
+    while let Some(step) = steps.next().await {
+        let step = step.map_err(|wire| failed(docker, request, wire))?;
+        if let Some(error) = step.error_detail.as_ref() {
+            let cause = error.message.clone().unwrap_or_default();
+            return Err(failed(
+                docker,
+                request,
+                Wire::DockerStreamError { error: cause },
+            ));
+        }
+        if let Some(now) = layers.take(&step) {
+            // Nobody may be listening; then nobody misses it.
+            let _ = progress.send(now);
+        }
+    }
+    Ok(())
+}
+
+/// Whatever a registry refuses means that the image cannot be had.
+fn failed(docker: &Docker, request: &PullImage, wire: Wire) -> EngineError {
+    let image = request.image.as_str();
+    match docker.doing("pulling image", image).failed(wire) {
+        EngineError::Refused { message, .. } => EngineError::NoImage {
+            image: image.to_owned(),
+            cause: message,
+        },
+        EngineError::Gone { .. } | EngineError::NoImage { .. } => EngineError::NoImage {
+            image: image.to_owned(),
+            cause: "the registry does not have it".to_owned(),
+        },
+        error => error,
+    }
+}
+
+/// Without a tag the engine would pull them all.
+fn tagged(reference: &str) -> String {
+    let last = reference.rsplit('/').next().unwrap_or(reference);
+    if last.contains(':') || last.contains('@') {
+        reference.to_owned()
+    } else {
+        format!("{reference}:latest")
+    }
+}
+
+/// How far each layer is.
+#[derive(Default)]
+struct Layers {
+    known: BTreeMap<String, Layer>,
+}
+
+#[derive(Default)]
+struct Layer {
+    done: u64,
+    total: u64,
+    complete: bool,
+}
+
+impl Layers {
+    /// Takes a step in; `None`: it says nothing about a layer.
+    fn take(&mut self, step: &CreateImageInfo) -> Option<Progress> {
+        let status = step.status.as_deref()?;
+        let id = step.id.as_deref()?;
+        let complete = matches!(status, "Pull complete" | "Already exists");
+        if !complete
+            && !matches!(
+                status,
+                "Pulling fs layer" | "Waiting" | "Downloading" | "Download complete"
+            )
+        {
+            return None;
+        }
+        let layer = self.known.entry(id.to_owned()).or_default();
+        let bytes = |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok());
+        if status == "Downloading"
+            && let Some(detail) = &step.progress_detail
+        {
+            layer.done = bytes(detail.current).unwrap_or(layer.done);
+            layer.total = bytes(detail.total).unwrap_or(layer.total);
+        }
+        if complete || status == "Download complete" {
+            layer.done = layer.total;
+        }
+        layer.complete |= complete;
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Some(Progress::Pull {
+            done: self.known.values().map(|layer| layer.done).sum(),
+            total: self.known.values().map(|layer| layer.total).sum(),
+            layers_done: count(self.known.values().filter(|layer| layer.complete).count()),
+            layers: count(self.known.len()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_gets_its_tag() {
+        assert_eq!(tagged("debian"), "debian:latest");
+        assert_eq!(tagged("debian:trixie"), "debian:trixie");
+        assert_eq!(tagged("host:5000/debian"), "host:5000/debian:latest");
+        assert_eq!(tagged("debian@sha256:0"), "debian@sha256:0");
+    }
+
+    #[test]
+    fn layers_add_up() {
+        let mut layers = Layers::default();
+        let mut take = |json: &str| layers.take(&serde_json::from_str(json).unwrap());
+        assert_eq!(take(r#"{"status":"Pulling from x","id":"latest"}"#), None);
+        take(r#"{"status":"Pulling fs layer","id":"a","progressDetail":{}}"#);
+        take(r#"{"status":"Already exists","id":"b","progressDetail":{}}"#);
+        assert_eq!(
+            take(r#"{"status":"Downloading","id":"a","progressDetail":{"current":3,"total":9}}"#),
+            Some(Progress::Pull {
+                done: 3,
+                total: 9,
+                layers_done: 1,
+                layers: 2
+            })
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! Makes one check of the whole.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{Docker, container, exec, reach};
+use crate::{
+    engine::{Answer, dial},
+    name::ContainerName,
+    project::Check,
+};
+
+/// Checks, and waits no longer than `patience`.
+pub(super) async fn check(
+    docker: &Docker,
+    name: Option<&ContainerName>,
+    check: &Check,
+    patience: Duration,
+) -> Answer {
+    match (check, name) {
+        (
+            Check::Http {
+                url,
+                status,
+                contains,
+            },
+            _,
+        ) => dial::check_http(url, status, contains.as_deref(), patience).await,
+        (Check::Unreachable { port, .. }, Some(name)) => {
+            unreachable(docker, name, *port, patience).await
+        }
+        (
+            Check::Exec {
+                command, contains, ..
+            },
+            Some(name),
+        ) => command_says(docker, name, command, contains.as_deref(), patience).await,
+        (Check::Unreachable { service, .. } | Check::Exec { service, .. }, None) => {
+            Answer::Never(format!("service `{service}` has no container"))
+        }
+    }
+}
+
+/// A container with the host's own network stack is asked from here; any other is as reachable
+/// as its published ports are.
+async fn unreachable(
+    docker: &Docker,
+    name: &ContainerName,
+    port: u16,
+    patience: Duration,
+) -> Answer {
+    let inspected = match container::inspect(docker, "checking container", name).await {
+        Ok(Some(inspected)) => inspected,
+        Ok(None) => return Answer::Never("the container is gone".to_owned()),
+        Err(error) => return Answer::NotYet(error.to_string()),
+    };
+    if reach::network_mode(&inspected) == "host" {
+        let host = match reach::engine_host(docker).await {
+            Ok(host) => host,
+            Err(answer) => return answer,
+        };
+        let connected = timeout(patience, TcpStream::connect(SocketAddr::new(host, port))).await;
+        return match connected {
+            Ok(Ok(_)) => Answer::Never(format!("port {port} of the host is answered")),
+            Ok(Err(_)) | Err(_) => Answer::Ready(format!("port {port} is not answered")),
+        };
+    }
+    let settings = inspected.network_settings.as_ref();
+    let ports = settings.and_then(|settings| settings.ports.as_ref());
+    let bindings = ports
+        .into_iter()
+        .flatten()
+        .filter(|(target, _)| target.split('/').next() == Some(port.to_string().as_str()))
+        .flat_map(|(_, bindings)| bindings.iter().flatten());
+    let published: Vec<String> = bindings
+        .map(|binding| {
+            let ip = binding.host_ip.as_deref().unwrap_or_default();
+            let port = binding.host_port.as_deref().unwrap_or_default();
+            match ip {
+                "" => format!("0.0.0.0:{port}"),
+                ip if ip.contains(':') => format!("[{ip}]:{port}"),
+                ip => format!("{ip}:{port}"),
+            }
+        })
+        .collect();
+    if published.is_empty() {
+        Answer::Ready(format!("port {port} is not published"))
+    } else {
+        Answer::Never(format!("published as {}", published.join(", ")))
+    }
+}
+
+async fn command_says(
+    docker: &Docker,
+    name: &ContainerName,
+    command: &[String],
+    contains: Option<&str>,
+    patience: Duration,
+) -> Answer {
+    match exec::within(docker, name.as_str(), command, patience).await {
+        Ok(Some(outcome)) if outcome.code != 0 => Answer::NotYet(format!(
+            "exit code {}: {}",
+            outcome.code,
+            outcome.last_line()
+        )),
+        Ok(Some(outcome)) => match contains {
+            Some(text) if !outcome.output.contains(text) => {
+                Answer::NotYet(format!("`{text}` is not in its output"))
+            }
+            _ => Answer::Ready("exit code 0".to_owned()),
+        },
+        Ok(None) => Answer::NotYet(format!("no end within {} ms", patience.as_millis())),
+        Err(error) => Answer::NotYet(error.to_string()),
+    }
+}

@@ -1,0 +1,81 @@
+//! Volumes: make and remove.
+
+use std::collections::HashMap;
+
+use bollard::{models::VolumeCreateRequest, query_parameters::RemoveVolumeOptions};
+
+use super::{Docker, error::present};
+use crate::{engine::EngineError, plan::CreateVolume, state::label};
+
+/// Makes a volume; one of the same name that is ours is left alone, with what it holds.
+///
+/// The engine itself takes any existing volume for the one that was asked for, whoever made it;
+/// so it is looked at first.
+pub(super) async fn create(docker: &Docker, request: &CreateVolume) -> Result<(), EngineError> {
+    let volume = &request.volume;
+    let name = volume.engine_name.as_str();
+    if let Some(labels) = labels_of(docker, "creating volume", name).await? {
+        let project = labels.get(label::PROJECT).map(String::as_str);
+        return if project == Some(request.project.as_str()) {
+            Ok(())
+        } else {
+            Err(EngineError::Foreign {
+                name: name.to_owned(),
+            })
+        };
+    }
+    let mut labels: HashMap<String, String> = volume.labels.clone().into_iter().collect();
+    labels.extend([
+        (label::PROJECT.to_owned(), request.project.to_string()),
+        (label::NAME.to_owned(), request.name.to_string()),
+        (label::DEFINITION.to_owned(), request.definition.clone()),
+        (
+            label::COMPOSE_PROJECT.to_owned(),
+            request.project.to_string(),
+        ),
+    ]);
+    let body = VolumeCreateRequest {
+        name: Some(name.to_owned()),
+        driver: Some(volume.driver.clone()),
+        driver_opts: Some(volume.options.clone().into_iter().collect()),
+        labels: Some(labels),
+        ..VolumeCreateRequest::default()
+    };
+    docker
+        .client
+        .create_volume(body)
+        .await
+        .map(|_| ())
+        .map_err(|wire| docker.doing("creating volume", name).failed(wire))
+}
+
+/// Removes a volume that bears our label; one that is gone is fine.
+pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineError> {
+    let verb = "removing volume";
+    match labels_of(docker, verb, name).await? {
+        None => return Ok(()),
+        Some(labels) if !labels.contains_key(label::PROJECT) => {
+            return Err(EngineError::Foreign {
+                name: name.to_owned(),
+            });
+        }
+        Some(_) => {}
+    }
+    let removed = docker
+        .client
+        .remove_volume(name, None::<RemoveVolumeOptions>)
+        .await;
+    present(removed)
+        .map(|_| ())
+        .map_err(|wire| docker.doing(verb, name).failed(wire))
+}
+
+async fn labels_of(
+    docker: &Docker,
+    verb: &str,
+    name: &str,
+) -> Result<Option<HashMap<String, String>>, EngineError> {
+    present(docker.client.inspect_volume(name).await)
+        .map(|volume| volume.map(|volume| volume.labels))
+        .map_err(|wire| docker.doing(verb, name).failed(wire))
+}

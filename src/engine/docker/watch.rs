@@ -1,0 +1,113 @@
+//! What happens to the project's containers, as the engine tells it.
+
+use std::collections::HashMap;
+
+use async_stream::stream;
+use bollard::{models::EventMessage, query_parameters::EventsOptionsBuilder};
+use futures::{StreamExt, stream::BoxStream};
+
+use super::{Docker, Doing, observe};
+use crate::{
+    engine::{EngineError, Happening, Notice},
+    name::{ContainerName, ProjectName},
+    state::{Health, label},
+};
+
+const VERB: &str = "watching the containers of";
+
+/// Subscribes to the project's events from now on.
+///
+/// The subscription names the engine's own time of this moment, so that what happens between
+/// this call and the engine's first byte is replayed and nothing is missed.
+pub(super) async fn watch(
+    docker: &Docker,
+    project: &ProjectName,
+) -> Result<BoxStream<'static, Result<Notice, EngineError>>, EngineError> {
+    let now = observe::now(docker).await?;
+    let filters = HashMap::from([
+        ("type", vec!["container".to_owned()]),
+        (
+            "event",
+            ["start", "die", "oom", "health_status"]
+                .map(str::to_owned)
+                .into(),
+        ),
+        ("label", vec![format!("{}={project}", label::PROJECT)]),
+    ]);
+    let mut options = EventsOptionsBuilder::new().filters(&filters);
+    if let Some(now) = now {
+        let since = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());
+        options = options.since(&since);
+    }
+    let mut events = docker.client.events(Some(options.build())).boxed();
+    let place = docker.place.clone();
+    let project = project.clone();
+    Ok(stream! {
+        let doing = Doing { place: &place, verb: VERB, object: project.as_str() };
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    if let Some(notice) = notice(&event) {
+                        yield Ok(notice);
+                    }
+                }
+                Err(wire) => {
+                    yield Err(doing.failed(wire));
+                    return;
+                }
+            }
+        }
+        yield Err(doing.broke("the engine ended the stream of events".to_owned()));
+    }
+    .boxed())
+}
+
+/// What an event means here; `None`: nothing.
+fn notice(event: &EventMessage) -> Option<Notice> {
+    let attributes = event.actor.as_ref()?.attributes.as_ref()?;
+    let what = match event.action.as_deref()? {
+        "start" => Happening::Started,
+        "die" => Happening::Died {
+            exit_code: attributes.get("exitCode")?.parse().ok()?,
+        },
+        "oom" => Happening::OutOfMemory,
+        action => Happening::Health(match action.strip_prefix("health_status: ")? {
+            "healthy" => Health::Healthy,
+            "unhealthy" => Health::Unhealthy,
+            "starting" => Health::Starting,
+            _ => return None,
+        }),
+    };
+    Some(Notice {
+        container: ContainerName::new(attributes.get("name")?.as_str()).ok()?,
+        what,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meant(action: &str, code: &str) -> Option<Happening> {
+        let event = serde_json::from_str(&format!(
+            r#"{{"Type":"container","Action":"{action}",
+                 "Actor":{{"ID":"1","Attributes":{{"name":"shop-web-1","exitCode":"{code}"}}}}}}"#
+        ))
+        .unwrap();
+        notice(&event).map(|notice| notice.what)
+    }
+
+    #[test]
+    fn events_are_understood() {
+        assert_eq!(meant("start", ""), Some(Happening::Started));
+        assert_eq!(
+            meant("die", "137"),
+            Some(Happening::Died { exit_code: 137 })
+        );
+        assert_eq!(
+            meant("health_status: healthy", ""),
+            Some(Happening::Health(Health::Healthy))
+        );
+        assert_eq!(meant("exec_start: true", ""), None);
+    }
+}

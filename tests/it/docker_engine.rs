@@ -1,0 +1,922 @@
+//! The Docker Engine as `cimandat` uses it, on a real one.
+//!
+//! Where no engine answers, or it has no image to start, each test says so and passes; with
+//! `CIMANDAT_TEST_ENGINE=require` it fails instead. Everything made here is of projects
+//! `it-docker-…` and is removed again, also after a failure.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::TcpListener,
+    process,
+    time::Duration,
+};
+
+use cimandat::{
+    engine::{
+        Answer, Engine, EngineError, Happening, LogOptions, Query,
+        docker::{Docker, Settings},
+    },
+    name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
+    plan::{Action, CreateContainer, CreateNetwork, CreateVolume, RunHook},
+    project::{
+        Attachment, Check, ContainerSpec, FileSet, Gate, HealthTest, Healthcheck, Hook,
+        InjectedFile, Kind, Mount, MountKind, Network, NetworkMode, PortBinding, Probe,
+        RestartPolicy, Volume,
+    },
+    secret::{Secret, Text},
+    state::{Record, State, Status},
+    unit::Protocol,
+};
+use futures::{FutureExt, StreamExt};
+use tokio::sync::mpsc::unbounded_channel;
+
+const IMAGES: [&str; 2] = ["debian:trixie-slim", "debian:bookworm-slim"];
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An engine and a project of its own on it.
+struct World {
+    docker: Docker,
+    image: ImageRef,
+    project: ProjectName,
+}
+
+impl World {
+    /// Runs a test in a project of its own, and removes whatever the test left of it.
+    fn with(test: &str, body: impl AsyncFnOnce(&World)) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let Some(world) = Self::find(test).await else {
+                return;
+            };
+            world.clear().await;
+            let outcome = std::panic::AssertUnwindSafe(body(&world))
+                .catch_unwind()
+                .await;
+            world.clear().await;
+            if let Err(panic) = outcome {
+                std::panic::resume_unwind(panic);
+            }
+        });
+    }
+
+    async fn find(test: &str) -> Option<Self> {
+        let required = std::env::var("CIMANDAT_TEST_ENGINE").is_ok_and(|value| value == "require");
+        let settings = Settings {
+            host: std::env::var("DOCKER_HOST").ok(),
+            ..Settings::default()
+        };
+        let project = ProjectName::new(format!("it-docker-{test}")).unwrap();
+        match Docker::connect(&settings).await {
+            Ok(docker) => {
+                let wanted = IMAGES.map(|image| ImageRef::new(image).unwrap());
+                let query = Query {
+                    project: project.clone(),
+                    images: wanted.iter().cloned().collect(),
+                    networks: BTreeSet::new(),
+                    volumes: BTreeSet::new(),
+                    own_images: false,
+                };
+                let state = docker.observe(&query).await.unwrap();
+                let found = wanted
+                    .into_iter()
+                    .find(|image| state.images.contains_key(image));
+                if let Some(image) = found {
+                    return Some(Self {
+                        docker,
+                        image,
+                        project,
+                    });
+                }
+                assert!(!required, "none of {IMAGES:?} is on the engine");
+                skip(test, &format!("none of {IMAGES:?} is on the engine"));
+            }
+            Err(error) => {
+                assert!(!required, "{error}");
+                skip(test, &error.to_string());
+            }
+        }
+        None
+    }
+
+    async fn clear(&self) {
+        let state = self.observe().await;
+        for name in state.containers.keys() {
+            let grace = Some(Duration::ZERO);
+            let container = name.clone();
+            self.perform(Action::StopContainer { container, grace })
+                .await
+                .unwrap();
+            self.perform(Action::RemoveContainer(name.clone()))
+                .await
+                .unwrap();
+        }
+        for name in state.networks.into_keys() {
+            self.perform(Action::RemoveNetwork(name)).await.unwrap();
+        }
+        for name in state.volumes.into_keys() {
+            self.perform(Action::RemoveVolume(name)).await.unwrap();
+        }
+    }
+
+    async fn observe(&self) -> State {
+        let query = Query {
+            project: self.project.clone(),
+            images: BTreeSet::from([self.image.clone()]),
+            networks: BTreeSet::new(),
+            volumes: BTreeSet::new(),
+            own_images: false,
+        };
+        self.docker.observe(&query).await.unwrap()
+    }
+
+    async fn perform(&self, action: Action) -> Result<(), EngineError> {
+        let (progress, _) = unbounded_channel();
+        self.docker.perform(&action, &progress).await
+    }
+
+    /// Performs an action twice, as every action may be.
+    async fn twice(&self, action: Action) {
+        self.perform(action.clone()).await.unwrap();
+        self.perform(action).await.unwrap();
+    }
+
+    fn name(&self, service: &str) -> ContainerName {
+        ContainerName::new(format!("{}-{service}", self.project)).unwrap()
+    }
+
+    fn container(&self, service: &str, spec: ContainerSpec) -> CreateContainer {
+        let networks = match &spec.network {
+            NetworkMode::Networks(attached) => attached
+                .keys()
+                .map(|name| (name.clone(), format!("{}_{name}", self.project)))
+                .collect(),
+            _ => BTreeMap::new(),
+        };
+        CreateContainer {
+            project: self.project.clone(),
+            name: self.name(service),
+            service: ServiceName::new(service).unwrap(),
+            replica: 1,
+            generation: 7,
+            image: self.image.clone(),
+            platform: None,
+            record: Record {
+                kind: Kind::Service,
+                spec: serde_json::to_value(&spec).unwrap(),
+                image: self.image.to_string(),
+                depends_on: BTreeMap::new(),
+                ready: Gate {
+                    probes: vec![Probe::Started],
+                    within: PATIENCE,
+                    settle: Duration::ZERO,
+                },
+            },
+            spec,
+            networks,
+            peers: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    async fn create(&self, service: &str, spec: ContainerSpec) -> ContainerName {
+        let request = self.container(service, spec);
+        let name = request.name.clone();
+        self.perform(Action::CreateContainer(Box::new(request)))
+            .await
+            .unwrap();
+        name
+    }
+
+    async fn start(&self, service: &str, spec: ContainerSpec) -> ContainerName {
+        let name = self.create(service, spec).await;
+        self.perform(Action::StartContainer(name.clone()))
+            .await
+            .unwrap();
+        name
+    }
+
+    /// Without a way out, so without anything published.
+    async fn network(&self, name: &str) -> NetworkName {
+        self.make_network(name, true).await
+    }
+
+    async fn outward_network(&self, name: &str) -> NetworkName {
+        self.make_network(name, false).await
+    }
+
+    async fn make_network(&self, name: &str, internal: bool) -> NetworkName {
+        let name = NetworkName::new(name).unwrap();
+        self.twice(Action::CreateNetwork(Box::new(CreateNetwork {
+            project: self.project.clone(),
+            network: Network {
+                engine_name: format!("{}_{name}", self.project),
+                external: false,
+                driver: "bridge".into(),
+                internal,
+                attachable: false,
+                ipv6: false,
+                options: BTreeMap::new(),
+                subnets: Vec::new(),
+                labels: BTreeMap::new(),
+            },
+            name: name.clone(),
+            definition: "d1".into(),
+        })))
+        .await;
+        name
+    }
+
+    async fn volume(&self, name: &str) -> Mount {
+        let name = VolumeName::new(name).unwrap();
+        let engine_name = format!("{}_{name}", self.project);
+        self.twice(Action::CreateVolume(Box::new(CreateVolume {
+            project: self.project.clone(),
+            volume: Volume {
+                engine_name: engine_name.clone(),
+                external: false,
+                driver: "local".into(),
+                options: BTreeMap::new(),
+                labels: BTreeMap::new(),
+                snapshot: false,
+            },
+            name: name.clone(),
+            definition: "d1".into(),
+        })))
+        .await;
+        Mount {
+            target: "/data".into(),
+            read_only: false,
+            kind: MountKind::Volume {
+                volume: name,
+                engine_name,
+                nocopy: false,
+                subpath: None,
+            },
+        }
+    }
+
+    async fn ask(&self, name: &ContainerName, probe: Probe) -> Answer {
+        self.docker.probe(name, &probe, PATIENCE).await
+    }
+
+    async fn run(&self, name: &ContainerName, line: &str) -> Answer {
+        self.ask(
+            name,
+            Probe::Exec {
+                command: shell(line),
+            },
+        )
+        .await
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped test must not pass in silence"
+)]
+fn skip(test: &str, why: &str) {
+    eprintln!("skipped `{test}`: {why}");
+}
+
+fn shell(line: &str) -> Vec<String> {
+    ["sh", "-c", line].map(str::to_owned).into()
+}
+
+/// A container that ends only when it is told to.
+fn idle() -> ContainerSpec {
+    running("sleep 600")
+}
+
+fn running(line: &str) -> ContainerSpec {
+    ContainerSpec {
+        command: Some(shell(line)),
+        init: true,
+        ..ContainerSpec::default()
+    }
+}
+
+fn attached(networks: &[&NetworkName]) -> NetworkMode {
+    let networks = networks
+        .iter()
+        .map(|name| ((*name).clone(), Attachment::default()));
+    NetworkMode::Networks(networks.collect())
+}
+
+fn passed(answer: &Answer) -> &str {
+    match answer {
+        Answer::Ready(seen) => seen,
+        other => panic!("not ready: {other:?}"),
+    }
+}
+
+fn not_yet(answer: &Answer) -> &str {
+    match answer {
+        Answer::NotYet(seen) => seen,
+        other => panic!("not `not yet`: {other:?}"),
+    }
+}
+
+#[test]
+fn a_container_lives_and_dies() {
+    World::with("life", async |world| {
+        let network = world.network("back").await;
+        let mount = world.volume("data").await;
+        let spec = ContainerSpec {
+            network: attached(&[&network]),
+            mounts: vec![mount],
+            restart: RestartPolicy::Always,
+            ..idle()
+        };
+        let request = world.container("web", spec);
+        let name = request.name.clone();
+        let record = request.record.clone();
+        world
+            .twice(Action::CreateContainer(Box::new(request)))
+            .await;
+
+        let state = world.observe().await;
+        assert!(state.engine.api.starts_with("1."), "{:?}", state.engine);
+        assert_eq!(
+            state.networks["it-docker-life_back"].name.as_deref(),
+            Some("back")
+        );
+        assert_eq!(
+            state.networks["it-docker-life_back"].definition.as_deref(),
+            Some("d1")
+        );
+        assert_eq!(state.volumes["it-docker-life_data"].users, 1);
+        let made = &state.containers[&name];
+        assert_eq!(
+            (made.service.as_str(), made.replica, made.generation),
+            ("web", 1, 7)
+        );
+        assert_eq!(made.record.as_ref(), Some(&record));
+        assert_eq!(made.image, state.images[&world.image].id);
+        assert_eq!(made.condition.status, Status::Created);
+        assert_eq!(made.condition.exit_code, None);
+        assert!(made.volumes["/data"].writable && !made.volumes["/data"].anonymous);
+
+        world.twice(Action::StartContainer(name.clone())).await;
+        let state = world.observe().await;
+        let runs = &state.containers[&name];
+        assert_eq!(runs.condition.status, Status::Running);
+        assert!(runs.condition.running_for.is_some());
+        assert!(!runs.networks["it-docker-life_back"].is_empty());
+        assert_eq!(passed(&world.ask(&name, Probe::Started).await), "running");
+    });
+}
+
+#[test]
+fn everything_goes_again() {
+    World::with("end", async |world| {
+        let network = world.network("back").await;
+        let mount = world.volume("data").await;
+        let spec = ContainerSpec {
+            network: attached(&[&network]),
+            mounts: vec![mount],
+            ..idle()
+        };
+        let name = world.start("web", spec).await;
+
+        world
+            .twice(Action::SetRestartPolicy {
+                container: name.clone(),
+                policy: RestartPolicy::OnFailure { max: 3 },
+            })
+            .await;
+        world
+            .twice(Action::StopContainer {
+                container: name.clone(),
+                grace: Some(Duration::from_secs(1)),
+            })
+            .await;
+        let ended = &world.observe().await.containers[&name].condition;
+        assert_eq!(ended.status, Status::Exited);
+        assert_eq!(ended.exit_code, Some(143));
+
+        let to = world.name("old");
+        world
+            .twice(Action::RenameContainer {
+                from: name,
+                to: to.clone(),
+            })
+            .await;
+        world.twice(Action::RemoveContainer(to)).await;
+        world
+            .twice(Action::RemoveNetwork("it-docker-end_back".into()))
+            .await;
+        world
+            .twice(Action::RemoveVolume("it-docker-end_data".into()))
+            .await;
+        let state = world.observe().await;
+        assert!(state.containers.is_empty() && state.networks.is_empty());
+        assert!(state.volumes.is_empty());
+    });
+}
+
+#[test]
+fn files_are_there_before_the_start() {
+    World::with("files", async |world| {
+        let file = |name: &str, uid, mode| InjectedFile {
+            name: name.into(),
+            uid,
+            gid: uid,
+            mode,
+            digest: "d".into(),
+            content: Secret::new(b"content".to_vec()),
+        };
+        let spec = ContainerSpec {
+            read_only: true,
+            user: Some("1234".into()),
+            files: vec![FileSet {
+                folder: "/run/secrets".into(),
+                volume: true,
+                files: vec![file("key", 1234, 0o400), file("other", 0, 0o400)],
+            }],
+            ..idle()
+        };
+        let name = world.start("closed", spec).await;
+        let seen = world
+            .run(&name, "stat -c '%u %g %a' /run/secrets/key")
+            .await;
+        assert_eq!(passed(&seen), "exit code 0: 1234 1234 400");
+        let seen = world.run(&name, "cat /run/secrets/key").await;
+        assert_eq!(passed(&seen), "exit code 0: content");
+        not_yet(&world.run(&name, "cat /run/secrets/other").await);
+        not_yet(&world.run(&name, "touch /x").await);
+
+        let spec = ContainerSpec {
+            files: vec![FileSet {
+                folder: "/opt/some/app".into(),
+                volume: false,
+                files: vec![file("app.conf", 0, 0o444)],
+            }],
+            ..idle()
+        };
+        let name = world.start("open", spec).await;
+        let line = "stat -c '%u %a' /opt/some/app/app.conf /opt/some | tr '\\n' ' '";
+        let seen = world.run(&name, line).await;
+        assert_eq!(passed(&seen), "exit code 0: 0 444 0 755");
+        let path = "/opt/some/app/app.conf".to_owned();
+        passed(&world.ask(&name, Probe::File { path }).await);
+        let path = "/opt/some/app/none".to_owned();
+        not_yet(&world.ask(&name, Probe::File { path }).await);
+    });
+}
+
+#[test]
+fn what_is_not_ours_is_not_touched() {
+    World::with("ours", async |world| {
+        let theirs = World {
+            docker: Docker::connect(&Settings {
+                host: std::env::var("DOCKER_HOST").ok(),
+                ..Settings::default()
+            })
+            .await
+            .unwrap(),
+            image: world.image.clone(),
+            project: ProjectName::new("it-docker-theirs").unwrap(),
+        };
+        theirs.clear().await;
+        let name = theirs.create("web", idle()).await;
+        let mut request = world.container("web", idle());
+        request.name = name.clone();
+        let refused = world
+            .perform(Action::CreateContainer(Box::new(request)))
+            .await;
+        let seen = world.observe().await;
+        theirs.clear().await;
+        let foreign = EngineError::Foreign {
+            name: name.to_string(),
+        };
+        assert_eq!(refused, Err(foreign));
+        assert_eq!(
+            seen.foreign[&name].project.as_deref(),
+            Some("it-docker-theirs")
+        );
+        assert!(seen.containers.is_empty());
+        // The engine's own network bears no label at all.
+        let bridge = world.perform(Action::RemoveNetwork("bridge".into())).await;
+        assert_eq!(
+            bridge,
+            Err(EngineError::Foreign {
+                name: "bridge".into()
+            })
+        );
+    });
+}
+
+#[test]
+fn the_holder_of_a_port_is_named() {
+    World::with("ports", async |world| {
+        let network = world.outward_network("front").await;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let publishing = || ContainerSpec {
+            network: attached(&[&network]),
+            ports: vec![PortBinding {
+                target: 80,
+                protocol: Protocol::Tcp,
+                published: Some(port),
+                host_ip: "127.0.0.1".into(),
+            }],
+            ..idle()
+        };
+        let first = world.container("first", publishing());
+        let second = world.container("second", publishing());
+        let (first_name, second_name) = (first.name.clone(), second.name.clone());
+        let created = world
+            .perform(Action::CreateContainer(Box::new(first)))
+            .await;
+        created.unwrap();
+        let taken = world
+            .perform(Action::StartContainer(first_name.clone()))
+            .await;
+        let Err(EngineError::PortTaken { port: told, holder }) = taken else {
+            panic!("{taken:?}");
+        };
+        assert_eq!(told, port.to_string());
+        assert!(
+            holder.ends_with(&format!("(pid {})", process::id())),
+            "{holder}"
+        );
+
+        drop(listener);
+        world
+            .perform(Action::StartContainer(first_name.clone()))
+            .await
+            .unwrap();
+        world
+            .perform(Action::CreateContainer(Box::new(second)))
+            .await
+            .unwrap();
+        let taken = world.perform(Action::StartContainer(second_name)).await;
+        let Err(EngineError::PortTaken { holder, .. }) = taken else {
+            panic!("{taken:?}");
+        };
+        assert_eq!(
+            holder,
+            format!("container `{first_name}` of project `it-docker-ports`")
+        );
+        let held = &world.observe().await.containers[&first_name].ports;
+        assert_eq!((held[0].published, held[0].target), (port, 80));
+    });
+}
+
+#[test]
+fn what_is_published_is_known() {
+    World::with("published", async |world| {
+        let network = world.outward_network("front").await;
+        let spec = ContainerSpec {
+            network: attached(&[&network]),
+            ports: vec![PortBinding {
+                target: 80,
+                protocol: Protocol::Tcp,
+                published: None,
+                host_ip: "127.0.0.1".into(),
+            }],
+            ..idle()
+        };
+        let name = world.start("web", spec).await;
+        let port = world.observe().await.containers[&name].ports[0].published;
+        let service = ServiceName::new("web").unwrap();
+        let check = |port| Check::Unreachable {
+            service: service.clone(),
+            port,
+        };
+        let docker = &world.docker;
+        let answer = docker.check(Some(&name), &check(80), PATIENCE).await;
+        assert_eq!(
+            answer,
+            Answer::Never(format!("published as 127.0.0.1:{port}"))
+        );
+        let answer = docker.check(Some(&name), &check(5432), PATIENCE).await;
+        assert_eq!(passed(&answer), "port 5432 is not published");
+    });
+}
+
+#[test]
+fn what_happens_is_told() {
+    World::with("watch", async |world| {
+        let name = world.create("job", running("exit 3")).await;
+        let mut notices = world.docker.watch(&world.project).await.unwrap();
+        world
+            .perform(Action::StartContainer(name.clone()))
+            .await
+            .unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            let notice = tokio::time::timeout(PATIENCE, notices.next())
+                .await
+                .unwrap();
+            let notice = notice.unwrap().unwrap();
+            assert_eq!(notice.container, name);
+            seen.push(notice.what);
+        }
+        assert_eq!(seen, [Happening::Started, Happening::Died { exit_code: 3 }]);
+        let answer = world.ask(&name, Probe::Exit).await;
+        assert_eq!(answer, Answer::Never("ended with code 3".into()));
+    });
+}
+
+#[test]
+fn the_log_is_that_of_this_start() {
+    World::with("logs", async |world| {
+        // Says something else at its second start.
+        let line = "test -e /tmp/was && echo second >&2 || echo first; touch /tmp/was; sleep 600";
+        let name = world.start("web", running(line)).await;
+        let log = |pattern: &str, times| Probe::Log {
+            pattern: pattern.into(),
+            times,
+        };
+        assert_eq!(passed(&world.ask(&name, log("^fir.t$", 1)).await), "first");
+        let stop = Action::StopContainer {
+            container: name.clone(),
+            grace: Some(Duration::from_secs(1)),
+        };
+        world.perform(stop).await.unwrap();
+        world
+            .perform(Action::StartContainer(name.clone()))
+            .await
+            .unwrap();
+        assert_eq!(
+            passed(&world.ask(&name, log("^second$", 1)).await),
+            "second"
+        );
+        let short = Duration::from_millis(100);
+        let answer = world
+            .docker
+            .probe(&name, &log("first|second", 2), short)
+            .await;
+        assert_eq!(not_yet(&answer), "1 of 2 lines match");
+
+        let evidence = world.docker.examine(&name, 20).await.unwrap();
+        assert_eq!(evidence.log, ["second"]);
+        assert_eq!(evidence.condition.status, Status::Running);
+
+        let all = world
+            .docker
+            .logs(&name, &LogOptions::default())
+            .await
+            .unwrap();
+        let lines: Vec<_> = all.map(Result::unwrap).collect().await;
+        let told: Vec<_> = lines
+            .iter()
+            .map(|line| (line.text.as_str(), line.stderr))
+            .collect();
+        assert_eq!(told, [("first", false), ("second", true)]);
+        assert!(lines[0].time < lines[1].time);
+    });
+}
+
+#[test]
+fn a_command_answers_or_is_ended() {
+    World::with("exec", async |world| {
+        let name = world.start("web", idle()).await;
+        assert_eq!(
+            passed(&world.run(&name, "echo fine").await),
+            "exit code 0: fine"
+        );
+        let answer = world.run(&name, "echo bad >&2; exit 4").await;
+        assert_eq!(not_yet(&answer), "exit code 4: bad");
+
+        let command = shell("touch /tmp/began; exec sleep 599");
+        let slow = Probe::Exec { command };
+        let answer = world
+            .docker
+            .probe(&name, &slow, Duration::from_millis(300))
+            .await;
+        assert_eq!(not_yet(&answer), "no end within 300 ms");
+        let left = world.run(
+            &name,
+            "test -e /tmp/began && ! grep -qs 59[9] /proc/[0-9]*/cmdline",
+        );
+        passed(&left.await);
+
+        let hook = |line: &str| {
+            Action::RunHook(Box::new(RunHook {
+                container: name.clone(),
+                hook: Hook {
+                    command: shell(line),
+                    user: Some("65534".into()),
+                    working_dir: Some("/tmp".into()),
+                    privileged: false,
+                    env: BTreeMap::from([("X".into(), Text::from("y"))]),
+                },
+            }))
+        };
+        world
+            .perform(hook(
+                "test $X = y && test $(id -u) = 65534 && test $PWD = /tmp",
+            ))
+            .await
+            .unwrap();
+        let failed = world.perform(hook("echo one; echo two; exit 2")).await;
+        let Err(EngineError::Hook {
+            code: 2, output, ..
+        }) = failed
+        else {
+            panic!("{failed:?}");
+        };
+        assert_eq!(output, ["one", "two"]);
+    });
+}
+
+#[test]
+fn a_port_is_dialled_on_the_containers_own_address() {
+    World::with("dial", async |world| {
+        let network = world.network("back").await;
+        let line = "perl -MIO::Socket::INET -e \
+                    '$s=IO::Socket::INET->new(LocalPort=>8080,Listen=>5,ReuseAddr=>1) or die; \
+                    while($c=$s->accept){close $c}'";
+        let spec = ContainerSpec {
+            network: attached(&[&network]),
+            ..running(line)
+        };
+        let name = world.start("web", spec).await;
+        let ready = async {
+            while !matches!(
+                world.ask(&name, Probe::Tcp { port: 8080 }).await,
+                Answer::Ready(_)
+            ) {}
+        };
+        tokio::time::timeout(PATIENCE, ready).await.unwrap();
+        not_yet(&world.ask(&name, Probe::Tcp { port: 8081 }).await);
+    });
+}
+
+#[test]
+fn a_service_is_found_by_name_in_all_its_networks() {
+    World::with("names", async |world| {
+        let (one, two) = (world.network("one").await, world.network("two").await);
+        let mut networks = BTreeMap::from([(one.clone(), Attachment::default())]);
+        let aliases = vec!["other".to_owned()];
+        networks.insert(
+            two.clone(),
+            Attachment {
+                aliases,
+                ..Attachment::default()
+            },
+        );
+        let both = ContainerSpec {
+            network: NetworkMode::Networks(networks),
+            ..idle()
+        };
+        world.start("server", both).await;
+        let in_two = ContainerSpec {
+            network: attached(&[&two]),
+            ..idle()
+        };
+        let client = world.start("client", in_two).await;
+        passed(
+            &world
+                .run(&client, "getent hosts server && getent hosts other")
+                .await,
+        );
+        let in_one = ContainerSpec {
+            network: attached(&[&one]),
+            ..idle()
+        };
+        let client = world.start("stranger", in_one).await;
+        passed(&world.run(&client, "getent hosts server").await);
+        not_yet(&world.run(&client, "getent hosts other").await);
+    });
+}
+
+#[test]
+fn a_health_check_is_not_waited_for() {
+    World::with("health", async |world| {
+        let spec = ContainerSpec {
+            healthcheck: Some(Healthcheck {
+                test: HealthTest::Shell("test -e /tmp/up".into()),
+                interval: Some(Duration::from_hours(1)),
+                timeout: None,
+                retries: None,
+                start_period: None,
+                start_interval: None,
+            }),
+            ..running("sleep 600")
+        };
+        let name = world.start("web", spec).await;
+        not_yet(&world.ask(&name, Probe::Healthcheck).await);
+        passed(&world.run(&name, "touch /tmp/up").await);
+        passed(&world.ask(&name, Probe::Healthcheck).await);
+        let other = world.start("other", idle()).await;
+        let none = world.ask(&other, Probe::Healthcheck).await;
+        assert!(matches!(none, Answer::Never(_)), "{none:?}");
+    });
+}
+
+#[test]
+fn an_anonymous_volume_is_carried_over_and_goes_with_its_last_container() {
+    World::with("carry", async |world| {
+        let spec = ContainerSpec {
+            mounts: vec![Mount {
+                target: "/cache".into(),
+                read_only: false,
+                kind: MountKind::Anonymous,
+            }],
+            ..idle()
+        };
+        let old = world.start("old", spec.clone()).await;
+        passed(&world.run(&old, "echo kept > /cache/file").await);
+        let volume = world.observe().await.containers[&old].volumes["/cache"].clone();
+        assert!(volume.anonymous);
+        let mut request = world.container("new", spec);
+        request.carried = BTreeMap::from([("/cache".into(), volume.name.clone())]);
+        let new = request.name.clone();
+        world
+            .perform(Action::CreateContainer(Box::new(request)))
+            .await
+            .unwrap();
+        let stop = |container: &ContainerName| Action::StopContainer {
+            container: container.clone(),
+            grace: Some(Duration::ZERO),
+        };
+        world.perform(stop(&old)).await.unwrap();
+        world.perform(Action::RemoveContainer(old)).await.unwrap();
+        world
+            .perform(Action::StartContainer(new.clone()))
+            .await
+            .unwrap();
+        assert_eq!(
+            passed(&world.run(&new, "cat /cache/file").await),
+            "exit code 0: kept"
+        );
+
+        world.perform(stop(&new)).await.unwrap();
+        world.perform(Action::RemoveContainer(new)).await.unwrap();
+        let query = Query {
+            project: world.project.clone(),
+            images: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            volumes: BTreeSet::from([volume.name]),
+            own_images: false,
+        };
+        assert!(
+            world
+                .docker
+                .observe(&query)
+                .await
+                .unwrap()
+                .volumes
+                .is_empty()
+        );
+    });
+}
+
+#[test]
+fn refusals_are_typed() {
+    World::with("refused", async |world| {
+        let mut request = world.container("web", idle());
+        request.image = ImageRef::new("it-docker-no-such-image:1").unwrap();
+        let missing = world
+            .perform(Action::CreateContainer(Box::new(request)))
+            .await;
+        assert!(
+            matches!(missing, Err(EngineError::NoImage { .. })),
+            "{missing:?}"
+        );
+
+        let bind = ContainerSpec {
+            mounts: vec![Mount {
+                target: "/x".into(),
+                read_only: true,
+                kind: MountKind::Bind {
+                    source: "/it-docker/nowhere".into(),
+                    create: cimandat::project::BindCreation::Refuse,
+                    propagation: None,
+                },
+            }],
+            ..idle()
+        };
+        let request = world.container("bind", bind);
+        let missing = world
+            .perform(Action::CreateContainer(Box::new(request)))
+            .await;
+        let path = "/it-docker/nowhere".to_owned();
+        assert_eq!(missing, Err(EngineError::NoBindSource { path }));
+
+        let gone = world
+            .perform(Action::StartContainer(world.name("none")))
+            .await;
+        assert!(matches!(gone, Err(EngineError::Gone { .. })), "{gone:?}");
+
+        let name = world.create("taken", idle()).await;
+        let mut later = world.container("taken", idle());
+        later.generation = 8;
+        let taken = world
+            .perform(Action::CreateContainer(Box::new(later)))
+            .await;
+        assert!(
+            matches!(taken, Err(EngineError::Refused { status: 409, .. })),
+            "{taken:?}"
+        );
+        assert_eq!(world.observe().await.containers[&name].generation, 7);
+    });
+}
