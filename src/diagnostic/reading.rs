@@ -88,6 +88,13 @@ pub enum ReadingMistake {
         #[label("a key with a colon")]
         at: Span,
     },
+    /// Neither the manifest nor its folder gives the project a name.
+    #[error("the project has no name")]
+    #[diagnostic(
+        code(manifest::no_project_name),
+        help("write `project \"name\"`: the folder's own name has no letter or digit to use")
+    )]
+    NoProjectName,
     /// Nothing is declared.
     #[error("the manifest declares no service")]
     #[diagnostic(

@@ -116,22 +116,22 @@ pub enum ReferenceMistake {
         #[label("first named here")]
         first: Span,
     },
-    /// Two things mounted on one path.
-    #[error("two things are mounted on `{target}` in `{service}`")]
+    /// Two things at one path of a container.
+    #[error("two things are put at `{target}` in {place}")]
     #[diagnostic(
         code(manifest::mount_clash),
-        help("leave one of them out, or mount it elsewhere")
+        help("leave one of them out, or put it elsewhere")
     )]
     MountClash {
         /// The path.
         target: String,
-        /// The service.
-        service: String,
+        /// The service or template.
+        place: String,
         /// The second.
-        #[label("mounted again")]
+        #[label("put here again")]
         at: Span,
         /// The first.
-        #[label("first mounted here")]
+        #[label("first put here")]
         first: Span,
     },
     /// Something that only one container can have, with more than one container.
@@ -142,7 +142,7 @@ pub enum ReferenceMistake {
         service: String,
         /// How many.
         replicas: u32,
-        /// What: `the name `x``, `port 80 of this host`.
+        /// What: a name, a port of this host, an address.
         what: String,
         /// Where it is given.
         #[label("for one container only")]
@@ -182,19 +182,43 @@ pub enum ReferenceMistake {
         #[help]
         help: Option<String>,
     },
-    /// A probe that speaks to a port where there is none to speak to.
-    #[error("a job `{name}` that has ended completes; `until=\"{until}\"` never comes true")]
-    #[diagnostic(code(manifest::unfit_condition))]
-    UnfitCondition {
-        /// The service or job that is waited for.
+    /// Waiting for the end of what does not end.
+    #[error("`{name}` is a service, which keeps running and never completes")]
+    #[diagnostic(
+        code(manifest::never_completes),
+        help("declare it as `job \"{name}\"`, or wait `until=\"ready\"`")
+    )]
+    NeverCompletes {
+        /// The service that is waited for.
         name: String,
-        /// The condition.
-        until: String,
         /// Where.
-        #[label("never true")]
+        #[label("waits for its end")]
         at: Span,
-        /// The remedy.
-        #[help]
-        help: Option<String>,
+    },
+    /// A service that takes its image from itself.
+    #[error("`{service}` takes its image from itself")]
+    #[diagnostic(
+        code(manifest::own_image),
+        help("name another service, or say `image` or `build`")
+    )]
+    OwnImage {
+        /// Which.
+        service: String,
+        /// Where.
+        #[label("its own name")]
+        at: Span,
+    },
+    /// Services that take their image from one another.
+    #[error("services take their image from one another: {path}")]
+    #[diagnostic(
+        code(manifest::image_cycle),
+        help("one of them has to say `image` or `build`")
+    )]
+    ImageCycle {
+        /// The circle.
+        path: String,
+        /// Each of its steps.
+        #[label(collection)]
+        steps: Vec<LabeledSpan>,
     },
 }

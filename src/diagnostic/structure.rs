@@ -137,6 +137,19 @@ pub enum StructureMistake {
         #[help]
         help: Option<String>,
     },
+    /// Something to remove that was never there.
+    #[error("there is no inherited `{name}` to remove")]
+    #[diagnostic(
+        code(manifest::nothing_to_remove),
+        help("`(remove)` takes away what a template, `defaults` or an earlier file has given")
+    )]
+    NothingToRemove {
+        /// What should go.
+        name: String,
+        /// Where.
+        #[label("removes nothing")]
+        at: Span,
+    },
     /// Two things that exclude each other.
     #[error("{one} and {other} exclude each other")]
     #[diagnostic(code(manifest::conflict))]

@@ -2,8 +2,16 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::Template;
+use super::{
+    Template,
+    node::Node,
+    pair::{open_pairs, pairs},
+    reader::{Reader, texts, unknown_node},
+    scalar::Read,
+    scope::Scope,
+};
 use crate::{
+    diagnostic::StructureMistake,
     name::{ImageRef, SecretName},
     span::{Span, Spanned},
     unit::ByteSize,
@@ -81,4 +89,154 @@ pub enum BuildSecretSource {
     Env(String),
     /// One of the project's secrets.
     Secret(SecretName),
+}
+
+/// What may stand in the block of a `build`.
+const PARTS: &[&str] = &[
+    "arg",
+    "cache-from",
+    "cache-to",
+    "context",
+    "extra-host",
+    "inline",
+    "label",
+    "platform",
+    "secret",
+    "ssh",
+    "tag",
+];
+
+/// Reads `build`.
+pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Build> {
+    let mut reader = Reader::new(node, scope);
+    let context = reader.needed("a folder").and_then(|scalar| {
+        Some(Spanned::new(
+            context(&String::read(scalar, scope)?, scalar.span, scope),
+            scalar.span,
+        ))
+    });
+    let mut build = Build {
+        span: reader.span(),
+        context: context
+            .unwrap_or_else(|| Spanned::new(Context::Remote(String::new()), node.name.span)),
+        dockerfile: reader.placed("dockerfile"),
+        inline: None,
+        target: reader.placed("target"),
+        args: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        ssh: false,
+        contexts: BTreeMap::new(),
+        network: reader.placed("network"),
+        pull: reader.property("pull"),
+        no_cache: reader.property("no-cache"),
+        platforms: Vec::new(),
+        labels: BTreeMap::new(),
+        tags: Vec::new(),
+        cache_from: Vec::new(),
+        cache_to: Vec::new(),
+        extra_hosts: BTreeMap::new(),
+        shm_size: reader.property("shm-size"),
+    };
+    for child in reader.children() {
+        build.part(child, scope);
+    }
+    if let (Some(file), Some(inline)) = (&build.dockerfile, &build.inline) {
+        scope.mistake(StructureMistake::Conflict {
+            one: "`dockerfile=`".to_owned(),
+            other: "`inline`".to_owned(),
+            at: inline.span,
+            first: file.span,
+            help: None,
+        });
+    }
+    reader.end();
+    // Without a context a mistake has been noted, and the manifest is not used.
+    Some(build)
+}
+
+/// An address that the builder fetches itself, or a folder.
+fn context(text: &str, span: Span, scope: &Scope<'_>) -> Context {
+    let remote = text.contains("://") || text.starts_with("git@");
+    if remote {
+        Context::Remote(text.to_owned())
+    } else {
+        Context::Folder(scope.absolute(text, span))
+    }
+}
+
+impl Build {
+    fn part(&mut self, node: &Node, scope: &Scope<'_>) {
+        let mut reader = Reader::new(node, scope);
+        match node.name.value.as_str() {
+            "arg" => return self.args.extend(open_pairs(node, scope)),
+            "label" => return self.labels.extend(pairs(node, scope)),
+            "extra-host" => return self.extra_hosts.extend(pairs(node, scope)),
+            "secret" => return self.secret(node, scope),
+            "context" => self.context(&mut reader),
+            "ssh" => self.ssh = true,
+            "inline" => self.inline = reader.argument("the text of a Dockerfile"),
+            "cache-from" => self.cache_from.extend(texts(reader.all("a source"))),
+            "cache-to" => self.cache_to.extend(texts(reader.all("a destination"))),
+            "platform" => self.platforms.extend(reader.all("a platform")),
+            "tag" => self.tags.extend(reader.all("an image")),
+            _ => return unknown_node(node, "`build`", PARTS, scope),
+        }
+        reader.end();
+    }
+
+    fn context(&mut self, reader: &mut Reader<'_>) {
+        let name = reader.argument::<String>("a name and a context");
+        let place = name
+            .as_ref()
+            .and_then(|_| reader.argument::<String>("a context"));
+        if let (Some(name), Some(place)) = (name, place) {
+            let found = context(&place.value, place.span, reader.scope);
+            self.contexts
+                .insert(name.value, Spanned::new(found, place.span));
+        }
+    }
+
+    fn secret(&mut self, node: &Node, scope: &Scope<'_>) {
+        let mut reader = Reader::new(node, scope);
+        let span = node.head();
+        let id = reader.argument::<String>("an id");
+        let file = reader
+            .placed("file")
+            .map(|path: Spanned<PathBuf>| path.map(BuildSecretSource::File));
+        let env = reader
+            .placed("env")
+            .map(|name: Spanned<String>| name.map(BuildSecretSource::Env));
+        let secret = reader
+            .placed("secret")
+            .map(|name: Spanned<SecretName>| name.map(BuildSecretSource::Secret));
+        let required = reader.property("required").unwrap_or(true);
+        let given = ["file", "env", "secret"]
+            .iter()
+            .any(|name| node.property(name).is_some());
+        if !given {
+            reader.missing("a source", Some("`file=`, `env=` or `secret=`"));
+        }
+        reader.end();
+        let mut sources: Vec<_> = [file, env, secret].into_iter().flatten().collect();
+        sources.sort_by_key(|source| source.span);
+        if let [first, second, ..] = sources.as_slice() {
+            scope.mistake(StructureMistake::Conflict {
+                one: "one source".to_owned(),
+                other: "a second one".to_owned(),
+                at: second.span,
+                first: first.span,
+                help: Some("a secret comes from one place".to_owned()),
+            });
+        }
+        if let (Some(id), Some(source)) = (id, sources.into_iter().next()) {
+            self.secrets.insert(
+                id.value,
+                BuildSecret {
+                    span,
+                    source,
+                    required,
+                },
+            );
+        }
+    }
 }

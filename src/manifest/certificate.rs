@@ -1,5 +1,11 @@
 //! `certificate` and `authority`: certificates of the project's own authority.
 
+use super::{
+    node::Node,
+    reader::{Reader, unknown_node},
+    scalar::{ContainerPath, whole},
+    scope::Scope,
+};
 use crate::{name::CertificateName, span::Spanned};
 
 /// A certificate that the project's authority signs.
@@ -39,4 +45,70 @@ pub struct AuthorityUse {
     pub gid: Option<u32>,
     /// Permissions.
     pub mode: Option<u32>,
+}
+
+/// Reads a declared `certificate`.
+pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Certificate> {
+    let mut reader = Reader::new(node, scope);
+    let name = reader.argument("a name");
+    let mut hosts: Vec<Spanned<String>> = reader.placed("host").into_iter().collect();
+    // Authorities that browsers believe sign for 397 days; ours may sign for ten years.
+    let days = reader.raw("days").and_then(|scalar| {
+        Some(Spanned::new(
+            whole(scalar, scope, "`days`", 1..=3650)?,
+            scalar.span,
+        ))
+    });
+    for child in reader.children() {
+        match child.name.value.as_str() {
+            "host" => {
+                let mut inner = Reader::new(child, scope);
+                hosts.extend(inner.all("a host"));
+                inner.end();
+            }
+            _ => unknown_node(child, "a certificate", &["host"], scope),
+        }
+    }
+    if hosts.is_empty() && node.property("host").is_none() {
+        reader.missing(
+            "a host",
+            Some("`host=\"postgres\"`, or `host` nodes in its block"),
+        );
+    }
+    reader.end();
+    Some(Certificate {
+        name: name?,
+        hosts,
+        days,
+    })
+}
+
+/// Reads `certificate NAME FOLDER` in a service.
+pub(super) fn lower_use(node: &Node, scope: &Scope<'_>) -> Option<CertificateUse> {
+    let mut reader = Reader::new(node, scope);
+    let name = reader.argument("a name");
+    let folder = reader.argument::<ContainerPath>("a folder in the container");
+    let (uid, gid, mode) = reader.ownership();
+    reader.end();
+    Some(CertificateUse {
+        name: name?,
+        folder: folder?.map(|path| path.0),
+        uid,
+        gid,
+        mode,
+    })
+}
+
+/// Reads `authority FOLDER` in a service.
+pub(super) fn lower_authority(node: &Node, scope: &Scope<'_>) -> Option<AuthorityUse> {
+    let mut reader = Reader::new(node, scope);
+    let folder = reader.argument::<ContainerPath>("a folder in the container");
+    let (uid, gid, mode) = reader.ownership();
+    reader.end();
+    Some(AuthorityUse {
+        folder: folder?.map(|path| path.0),
+        uid,
+        gid,
+        mode,
+    })
 }

@@ -1,9 +1,17 @@
 //! What a project declares besides its services: networks, volumes, secrets and configs.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, path::PathBuf};
 
-use super::Template;
+use super::{
+    Template,
+    node::{Node, Scalar},
+    pair::pairs,
+    reader::{Reader, unknown_node},
+    scalar::{Read, invalid, parsed},
+    scope::Scope,
+};
 use crate::{
+    diagnostic::StructureMistake,
     name::{ConfigName, NetworkName, SecretName, VolumeName},
     span::{Span, Spanned},
 };
@@ -123,4 +131,223 @@ pub enum ConfigSource {
     Env(String),
     /// The manifest itself; may hold secrets.
     Content(Template),
+}
+
+/// Reads a declared `network`.
+pub(super) fn network(node: &Node, scope: &Scope<'_>) -> Option<Network> {
+    let mut reader = Reader::new(node, scope);
+    let name = reader.argument("a name");
+    let engine_name = reader.placed("name");
+    let external = reader.flag("external");
+    let mut network = Network {
+        name: name?,
+        engine_name,
+        external,
+        driver: reader.placed("driver"),
+        internal: reader.property("internal"),
+        attachable: reader.property("attachable"),
+        ipv6: reader.property("ipv6"),
+        options: BTreeMap::new(),
+        subnets: Vec::new(),
+        labels: BTreeMap::new(),
+    };
+    if let Some(subnet) = reader.raw("subnet").and_then(|scalar| cidr(scalar, scope)) {
+        network.subnets.push(Subnet {
+            span: node.head(),
+            subnet,
+            range: None,
+            gateway: None,
+        });
+    }
+    for child in reader.children() {
+        match child.name.value.as_str() {
+            "label" => network.labels.extend(pairs(child, scope)),
+            "option" => network.options.extend(pairs(child, scope)),
+            "subnet" => network.subnets.extend(subnet(child, scope)),
+            _ => unknown_node(child, "a network", &["label", "option", "subnet"], scope),
+        }
+    }
+    reader.end();
+    Some(network)
+}
+
+fn subnet(node: &Node, scope: &Scope<'_>) -> Option<Subnet> {
+    let mut reader = Reader::new(node, scope);
+    let subnet = reader
+        .needed("a range of addresses")
+        .map(|scalar| cidr(scalar, scope));
+    let range = reader.raw("range").and_then(|scalar| cidr(scalar, scope));
+    let gateway = reader.raw("gateway").and_then(|scalar| {
+        let address = parsed::<IpAddr>(scalar, scope, "an IP address", None)?;
+        Some(address.to_string())
+    });
+    reader.end();
+    Some(Subnet {
+        span: node.head(),
+        subnet: subnet??,
+        range,
+        gateway,
+    })
+}
+
+/// An address and the length of its prefix.
+fn cidr(scalar: &Scalar, scope: &Scope<'_>) -> Option<String> {
+    let text = String::read(scalar, scope)?;
+    let valid = text.split_once('/').is_some_and(|(address, length)| {
+        let longest = match address.parse() {
+            Ok(IpAddr::V4(_)) => 32,
+            Ok(IpAddr::V6(_)) => 128,
+            Err(_) => return false,
+        };
+        length.parse::<u8>().is_ok_and(|length| length <= longest)
+    });
+    if valid {
+        return Some(text);
+    }
+    invalid(
+        scalar,
+        scope,
+        "a range of addresses",
+        Some("such as `10.20.0.0/16`"),
+    )
+}
+
+/// Reads a declared `volume`.
+pub(super) fn volume(node: &Node, scope: &Scope<'_>) -> Option<Volume> {
+    let mut reader = Reader::new(node, scope);
+    let name = reader.argument("a name");
+    let mut volume = Volume {
+        name: name?,
+        engine_name: reader.placed("name"),
+        external: reader.flag("external"),
+        driver: reader.placed("driver"),
+        options: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        snapshot: reader
+            .word("snapshot", &[("before-switch", true), ("never", false)])
+            .unwrap_or(false),
+    };
+    for child in reader.children() {
+        match child.name.value.as_str() {
+            "label" => volume.labels.extend(pairs(child, scope)),
+            "option" => volume.options.extend(pairs(child, scope)),
+            _ => unknown_node(child, "a volume", &["label", "option"], scope),
+        }
+    }
+    reader.end();
+    Some(volume)
+}
+
+/// Reads a declared `secret`.
+pub(super) fn secret(node: &Node, scope: &Scope<'_>) -> Option<Secret> {
+    let mut reader = Reader::new(node, scope);
+    let name = reader.argument("a name");
+    let file = reader
+        .placed("file")
+        .map(|path: Spanned<PathBuf>| path.map(SecretSource::File));
+    let env = reader
+        .placed("env")
+        .map(|name: Spanned<String>| name.map(SecretSource::Env));
+    let generate = generation(&mut reader).map(|found| found.map(SecretSource::Generate));
+    let source = single(
+        node,
+        &["file", "env", "generate"],
+        [file, env, generate],
+        &reader,
+    );
+    reader.end();
+    Some(Secret {
+        name: name?,
+        source: source?,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Alphabet {
+    Hex,
+    Alphanumeric,
+    Base64Url,
+}
+
+fn generation(reader: &mut Reader<'_>) -> Option<Spanned<Generation>> {
+    const ALPHABETS: &[(&str, Alphabet)] = &[
+        ("hex", Alphabet::Hex),
+        ("alphanumeric", Alphabet::Alphanumeric),
+        ("base64url", Alphabet::Base64Url),
+    ];
+    // From 8 on a value is worth guessing at; 4096 is more than any program takes.
+    const SIZES: RangeInclusive<i128> = 8..=4096;
+    let span = reader.raw("generate")?.span;
+    let alphabet = reader.word("generate", ALPHABETS)?;
+    // Only one of the two is asked for, so that the other is told to be unknown here.
+    let generation = match alphabet {
+        Alphabet::Hex => Generation::Hex {
+            bytes: reader.number("bytes", SIZES),
+        },
+        Alphabet::Alphanumeric => Generation::Alphanumeric {
+            length: reader.number("length", SIZES),
+        },
+        Alphabet::Base64Url => Generation::Base64Url {
+            bytes: reader.number("bytes", SIZES),
+        },
+    };
+    Some(Spanned::new(generation, span))
+}
+
+/// The one source that must be given, of several that could be.
+fn single<T>(
+    node: &Node,
+    names: &[&str],
+    sources: [Option<Spanned<T>>; 3],
+    reader: &Reader<'_>,
+) -> Option<Spanned<T>> {
+    let given: Vec<_> = node
+        .properties
+        .iter()
+        .filter(|(name, _)| names.contains(&name.value.as_str()))
+        .collect();
+    match given.as_slice() {
+        [] => {
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}=`")).collect();
+            reader.missing("a source", Some(&format!("one of {}", names.join(", "))));
+            None
+        }
+        [_] => sources.into_iter().flatten().next(),
+        [(one, first), (other, second), ..] => {
+            reader.scope.mistake(StructureMistake::Conflict {
+                one: format!("`{}=`", one.value),
+                other: format!("`{}=`", other.value),
+                at: second.span,
+                first: first.span,
+                help: Some("it comes from one place".to_owned()),
+            });
+            None
+        }
+    }
+}
+
+/// Reads a declared `config`.
+pub(super) fn config(node: &Node, scope: &Scope<'_>) -> Option<Config> {
+    let mut reader = Reader::new(node, scope);
+    let name = reader.argument("a name");
+    let file = reader
+        .placed("file")
+        .map(|path: Spanned<PathBuf>| path.map(ConfigSource::File));
+    let env = reader
+        .placed("env")
+        .map(|name: Spanned<String>| name.map(ConfigSource::Env));
+    let content = reader
+        .placed("content")
+        .map(|text: Spanned<Template>| text.map(ConfigSource::Content));
+    let source = single(
+        node,
+        &["file", "env", "content"],
+        [file, env, content],
+        &reader,
+    );
+    reader.end();
+    Some(Config {
+        name: name?,
+        source: source?,
+    })
 }

@@ -2,7 +2,15 @@
 
 use std::time::Duration;
 
-use super::StatusSet;
+use super::{
+    StatusSet,
+    node::Node,
+    port::NUMBERS,
+    probe::status,
+    reader::{Reader, texts, unknown_node},
+    scalar::{Read, invalid, whole},
+    scope::Scope,
+};
 use crate::{name::ServiceName, span::Spanned};
 
 /// How a deploy goes.
@@ -57,4 +65,92 @@ pub enum Check {
         /// A text that its output must hold.
         contains: Option<String>,
     },
+}
+
+/// Reads `deploy`.
+pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Deploy {
+    const SCOPES: &[(&str, RollbackScope)] = &[
+        ("all", RollbackScope::All),
+        ("subtree", RollbackScope::Subtree),
+        ("none", RollbackScope::None),
+    ];
+    let mut reader = Reader::new(node, scope);
+    let deploy = Deploy {
+        rollback: reader.word("rollback", SCOPES),
+        settle: reader.property("settle"),
+        deadline: reader.property("deadline"),
+        keep: reader.number("keep", 1..=1000),
+    };
+    reader.end();
+    deploy
+}
+
+/// Reads `verify`.
+pub(super) fn verify(node: &Node, scope: &Scope<'_>) -> Vec<Spanned<Check>> {
+    let mut reader = Reader::new(node, scope);
+    let children = reader.children();
+    reader.end();
+    let checks = children.iter();
+    checks
+        .filter_map(|child| Some(Spanned::new(check(child, scope)?, child.head())))
+        .collect()
+}
+
+fn check(node: &Node, scope: &Scope<'_>) -> Option<Check> {
+    let mut reader = Reader::new(node, scope);
+    let check = match reader.name() {
+        "http" => http(&mut reader),
+        "unreachable" => unreachable(&mut reader),
+        "exec" => exec(&mut reader),
+        _ => {
+            unknown_node(node, "`verify`", &["exec", "http", "unreachable"], scope);
+            return None;
+        }
+    };
+    reader.end();
+    check
+}
+
+fn http(reader: &mut Reader<'_>) -> Option<Check> {
+    let url = reader.needed("an address").and_then(|scalar| {
+        let url = String::read(scalar, reader.scope)?;
+        let host = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"));
+        if host.is_some_and(|host| !host.is_empty() && !host.starts_with('/')) {
+            return Some(url);
+        }
+        let help = "a whole one, such as `http://localhost:3000/`";
+        invalid(scalar, reader.scope, "an address", Some(help))
+    });
+    let status = reader
+        .raw("status")
+        .and_then(|scalar| status(scalar, reader.scope));
+    let contains = reader.property("contains");
+    Some(Check::Http {
+        url: url?,
+        status,
+        contains,
+    })
+}
+
+fn unreachable(reader: &mut Reader<'_>) -> Option<Check> {
+    let service = reader.argument("a service and a port");
+    let port = service.as_ref().and_then(|_| reader.needed("a port"));
+    let port = port.and_then(|scalar| whole(scalar, reader.scope, "a port", NUMBERS));
+    Some(Check::Unreachable {
+        service: service?,
+        port: port?,
+    })
+}
+
+fn exec(reader: &mut Reader<'_>) -> Option<Check> {
+    let contains = reader.property("contains");
+    let service = reader.argument("a service and a program")?;
+    let command = texts(reader.all("a program"));
+    Some(Check::Exec {
+        service,
+        command,
+        contains,
+    })
 }

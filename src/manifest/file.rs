@@ -1,5 +1,6 @@
 //! `secret` and `config` in a service: a file put into its container.
 
+use super::{node::Node, reader::Reader, scalar::Read, scope::Scope};
 use crate::span::Spanned;
 
 /// A secret or a config put into a container as a file.
@@ -15,4 +16,20 @@ pub struct FileUse<N> {
     pub gid: Option<u32>,
     /// Permissions.
     pub mode: Option<u32>,
+}
+
+/// Reads `secret NAME …` or `config NAME …` in a service.
+pub(super) fn lower<N: Read>(node: &Node, scope: &Scope<'_>) -> Option<FileUse<N>> {
+    let mut reader = Reader::new(node, scope);
+    let name = reader.argument("a name");
+    let target = reader.placed("target");
+    let (uid, gid, mode) = reader.ownership();
+    reader.end();
+    Some(FileUse {
+        name: name?,
+        target,
+        uid,
+        gid,
+        mode,
+    })
 }

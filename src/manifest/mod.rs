@@ -5,19 +5,36 @@
 //! `check` (what can only be seen of the whole). Every mistake is collected. Nothing is defaulted
 //! here and nothing is resolved: that is `project`'s part.
 
+mod body;
 mod build;
 mod certificate;
+mod check;
+mod circle;
 mod declare;
 mod deploy;
 pub mod environment;
 mod file;
+mod fill;
 mod gate;
+mod include;
+mod layer;
 mod limit;
+mod load;
+mod lower;
+mod merge;
 mod mount;
 mod network;
+mod node;
+mod pair;
 mod port;
+mod probe;
 mod process;
+mod reader;
+mod rule;
+mod scalar;
+mod scope;
 mod service;
+mod syntax;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -28,11 +45,13 @@ pub use self::{
     deploy::{Check, Deploy, RollbackScope},
     environment::{Environment, Template},
     file::FileUse,
-    gate::{Gate, Headers, Method, Probe, StatusSet, Tls},
+    gate::Gate,
     limit::{Device, DeviceRequest, Limits, Reservation, Ulimit},
+    load::{Disk, FILE_NAME, Files, Request, find, load},
     mount::{Mount, MountKind},
     network::{Attachment, Link, NetworkMode},
     port::Port,
+    probe::{Headers, Method, Probe, StatusSet, Tls},
     process::{Command, EnvFile, EnvValue, HealthTest, Healthcheck, Hook, Logging, Watch},
     service::{
         Dependency, ImageSource, Isolation, Kind, Mode, Placement, Pull, Restart, Service, Until,

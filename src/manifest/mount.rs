@@ -2,6 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::{
+    node::Node,
+    reader::Reader,
+    scalar::{ContainerPath, FileMode, invalid},
+    scope::Scope,
+};
 use crate::{
     name::VolumeName,
     span::{Span, Spanned},
@@ -51,4 +57,109 @@ pub enum MountKind {
         /// Its permissions.
         mode: Option<u32>,
     },
+}
+
+const PROPAGATIONS: &[(&str, &str)] = &[
+    ("private", "private"),
+    ("rprivate", "rprivate"),
+    ("shared", "shared"),
+    ("rshared", "rshared"),
+    ("slave", "slave"),
+    ("rslave", "rslave"),
+];
+
+/// Reads `volume`, `bind` or `tmpfs`.
+pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Mount> {
+    let mut reader = Reader::new(node, scope);
+    let found = match reader.name() {
+        "volume" => volume(node, &mut reader),
+        "bind" => bind(&mut reader),
+        _ => tmpfs(&mut reader),
+    };
+    reader.end();
+    let (target, read_only, kind) = found?;
+    Some(Mount {
+        span: node.head(),
+        target: target.map(|path| path.0),
+        read_only,
+        kind,
+    })
+}
+
+type Found = (Spanned<ContainerPath>, bool, MountKind);
+
+fn volume(node: &Node, reader: &mut Reader<'_>) -> Option<Found> {
+    let read_only = reader.flag("read-only");
+    let nocopy = reader.flag("nocopy");
+    let subpath = reader.property("subpath");
+    if let Some(help) = misplaced(node) {
+        let first = reader.next()?;
+        reader.next();
+        return invalid(first, reader.scope, "a volume's name", Some(&help));
+    }
+    let anonymous = node.arguments.len() == 1 && node.first_text().is_some_and(is_absolute);
+    if anonymous {
+        return Some((reader.argument("a path")?, read_only, MountKind::Anonymous));
+    }
+    let name = reader.argument("a volume's name and a path");
+    if name.is_none() {
+        reader.next();
+        return None;
+    }
+    let target = reader.argument("a path in the container");
+    Some((
+        target?,
+        read_only,
+        MountKind::Volume {
+            name: name?,
+            nocopy,
+            subpath,
+        },
+    ))
+}
+
+fn is_absolute(path: &str) -> bool {
+    path.starts_with('/')
+}
+
+/// What to write instead of a volume in Compose's short form, or of a path on the host.
+fn misplaced(node: &Node) -> Option<String> {
+    let first = node.first_text()?;
+    let on_host = |path: &str| path.starts_with(['.', '/', '~']);
+    if let Some((source, rest)) = first.split_once(':') {
+        let (target, mode) = rest.split_once(':').unwrap_or((rest, ""));
+        let kind = if on_host(source) { "bind" } else { "volume" };
+        let read_only = mode.split(',').any(|word| word == "ro");
+        let option = if read_only { " read-only=#true" } else { "" };
+        return Some(format!("write `{kind} \"{source}\" \"{target}\"{option}`"));
+    }
+    let two = node.arguments.len() > 1;
+    (two && on_host(first)).then(|| "a path of this machine is mounted with `bind`".to_owned())
+}
+
+fn bind(reader: &mut Reader<'_>) -> Option<Found> {
+    let source = reader.argument("a path of this machine and a path in the container");
+    let target = source
+        .as_ref()
+        .and_then(|_| reader.argument("a path in the container"));
+    let read_only = reader.flag("read-only");
+    let create = reader.flag("create");
+    let propagation = reader.word("propagation", PROPAGATIONS).map(str::to_owned);
+    Some((
+        target?,
+        read_only,
+        MountKind::Bind {
+            source: source?,
+            create,
+            propagation,
+        },
+    ))
+}
+
+fn tmpfs(reader: &mut Reader<'_>) -> Option<Found> {
+    let target = reader.argument("a path in the container");
+    let read_only = reader.flag("read-only");
+    let size = reader.property("size");
+    let mode = reader.property::<FileMode>("mode").map(|mode| mode.0);
+    Some((target?, read_only, MountKind::Tmpfs { size, mode }))
 }

@@ -2,8 +2,18 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::Template;
-use crate::span::{Span, Spanned};
+use super::{
+    Template,
+    node::Node,
+    pair::open_pairs,
+    reader::{Reader, texts, unknown_node},
+    scalar::{ContainerPath, Read},
+    scope::Scope,
+};
+use crate::{
+    diagnostic::{StructureMistake, ValueMistake},
+    span::{Span, Spanned},
+};
 
 /// A command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,4 +111,199 @@ pub struct Watch {
     pub target: Option<String>,
     /// Patterns that are passed over.
     pub ignore: Vec<String>,
+}
+
+const NAMES: &str = "names of variables have no `=`: `env NAME=\"value\"`";
+
+/// Reads `command` or `entrypoint`; without anything it is an empty command.
+pub(super) fn command(node: &Node, scope: &Scope<'_>) -> Option<Spanned<Command>> {
+    let mut reader = Reader::new(node, scope);
+    let shell = reader.placed::<String>("shell");
+    let mut words = Vec::new();
+    let mut complete = true;
+    let mut first = None;
+    while let Some(scalar) = reader.next() {
+        first.get_or_insert(scalar.span);
+        match String::read(scalar, scope) {
+            Some(word) => words.push(word),
+            None => complete = false,
+        }
+    }
+    reader.end();
+    let command = match (shell, first) {
+        (Some(shell), Some(first)) => {
+            scope.mistake(StructureMistake::Conflict {
+                one: "`shell=`".to_owned(),
+                other: "a program with arguments".to_owned(),
+                at: shell.span.max(first),
+                first: shell.span.min(first),
+                help: None,
+            });
+            return None;
+        }
+        (Some(shell), None) => Command::Shell(shell.value),
+        (None, _) => Command::Exec(words),
+    };
+    complete.then(|| Spanned::new(command, node.head()))
+}
+
+/// Reads `env` into the variables of a container.
+pub(super) fn env(node: &Node, into: &mut BTreeMap<String, Spanned<EnvValue>>, scope: &Scope<'_>) {
+    for (name, value) in open_pairs::<Template>(node, scope) {
+        if name.is_empty() || name.contains('=') {
+            scope.mistake(ValueMistake::Invalid {
+                wanted: "the name of a variable".to_owned(),
+                found: name,
+                at: value.span,
+                help: Some(NAMES.to_owned()),
+            });
+            continue;
+        }
+        let value = value.map(|value| value.map_or(EnvValue::PassThrough, EnvValue::Value));
+        into.insert(name, value);
+    }
+}
+
+/// Reads an `env-file` of a service.
+pub(super) fn env_file(node: &Node, scope: &Scope<'_>) -> Option<EnvFile> {
+    let mut reader = Reader::new(node, scope);
+    let path = reader.argument("a path");
+    let (optional, raw) = (reader.flag("optional"), reader.flag("raw"));
+    reader.end();
+    Some(EnvFile {
+        path: path?,
+        optional,
+        raw,
+    })
+}
+
+/// Reads a `healthcheck`.
+pub(super) fn healthcheck(node: &Node, scope: &Scope<'_>) -> Option<Healthcheck> {
+    let mut reader = Reader::new(node, scope);
+    let disable = reader.flag("disable");
+    let mut check = Healthcheck {
+        span: reader.span(),
+        test: if disable {
+            HealthTest::Disabled
+        } else {
+            HealthTest::Image
+        },
+        interval: reader.property("interval"),
+        timeout: reader.property("timeout"),
+        retries: reader.number("retries", 1..=1_000_000),
+        start_period: reader.property("start-period"),
+        start_interval: reader.property("start-interval"),
+    };
+    for child in reader.children() {
+        match child.name.value.as_str() {
+            "command" if disable => scope.mistake(StructureMistake::Conflict {
+                one: "`disable=#true`".to_owned(),
+                other: "a command".to_owned(),
+                at: child.name.span,
+                first: node.name.span,
+                help: None,
+            }),
+            "command" => check.test = HealthTest::Command(command(child, scope)?.value),
+            _ => unknown_node(child, "a health check", &["command"], scope),
+        }
+    }
+    reader.end();
+    Some(check)
+}
+
+/// Reads `post-start` or `pre-stop`.
+pub(super) fn hook(node: &Node, scope: &Scope<'_>) -> Option<Hook> {
+    let mut reader = Reader::new(node, scope);
+    let user = reader.property("user");
+    let working_dir = reader
+        .property::<ContainerPath>("working-dir")
+        .map(|path| path.0);
+    let privileged = reader.flag("privileged");
+    let mut line = None;
+    let mut variables = BTreeMap::new();
+    for child in reader.children() {
+        match child.name.value.as_str() {
+            "command" => line = command(child, scope),
+            "env" => env(child, &mut variables, scope),
+            _ => unknown_node(child, "a hook", &["command", "env"], scope),
+        }
+    }
+    if line.is_none() {
+        scope.mistake(StructureMistake::MissingChild {
+            node: node.name.value.clone(),
+            wanted: "a command".to_owned(),
+            at: node.name.span,
+            help: Some(format!(
+                "`{} {{ command \"prog\" \"arg\" }}`",
+                node.name.value
+            )),
+        });
+    }
+    let span = reader.span();
+    reader.end();
+    Some(Hook {
+        span,
+        command: line?.value,
+        user,
+        working_dir,
+        privileged,
+        env: variables,
+    })
+}
+
+/// Reads `logging DRIVER option="…"`.
+pub(super) fn logging(node: &Node, scope: &Scope<'_>) -> Option<Logging> {
+    let mut reader = Reader::new(node, scope);
+    let driver = reader.argument("a driver, such as `\"json-file\"`");
+    let options = reader.others::<String>();
+    reader.end();
+    let options = options
+        .into_iter()
+        .map(|(name, value)| (name, value.value))
+        .collect();
+    Some(Logging {
+        driver: driver?,
+        options,
+    })
+}
+
+const ACTIONS: &[(&str, &str)] = &[
+    ("sync", "sync"),
+    ("rebuild", "rebuild"),
+    ("restart", "restart"),
+    ("sync+restart", "sync+restart"),
+];
+
+/// Reads a `watch`.
+pub(super) fn watch(node: &Node, scope: &Scope<'_>) -> Option<Watch> {
+    let mut reader = Reader::new(node, scope);
+    let path = reader.argument("a path");
+    let action = reader.word("action", ACTIONS);
+    let target = reader
+        .property::<ContainerPath>("target")
+        .map(|path| path.0);
+    let mut ignore: Vec<String> = reader.property("ignore").into_iter().collect();
+    for child in reader.children() {
+        match child.name.value.as_str() {
+            "ignore" => {
+                let mut inner = Reader::new(child, scope);
+                ignore.extend(texts(inner.all("a pattern")));
+                inner.end();
+            }
+            _ => unknown_node(child, "`watch`", &["ignore"], scope),
+        }
+    }
+    if node.property("action").is_none() {
+        reader.missing(
+            "`action=`",
+            Some("one of `sync`, `rebuild`, `restart`, `sync+restart`"),
+        );
+    }
+    reader.end();
+    Some(Watch {
+        path: path?,
+        action: action?.to_owned(),
+        target,
+        ignore,
+    })
 }

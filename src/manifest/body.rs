@@ -1,0 +1,549 @@
+//! The body of a `service` or a `job`: merged nodes to a [`Service`].
+//!
+//! Nodes of one shape (a text, a switch, a list of words, names with values) share one reading;
+//! all others have a function of their own in the file of their kind.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Build, Dependency, ImageSource, Isolation, Kind, Limits, Mode, Placement, Pull, Reservation,
+    Restart, Service, Until, Update, UpdateOrder, build, certificate, file, gate, limit, mount,
+    network,
+    node::Node,
+    pair::pairs,
+    port, process,
+    reader::{Reader, texts, unknown_node},
+    rule,
+    scalar::{ContainerPath, one_of, whole},
+    scope::Scope,
+};
+use crate::{
+    diagnostic::{ReferenceMistake, StructureMistake},
+    name::{ImageRef, ServiceName},
+    span::Spanned,
+};
+
+/// What a service's body is lowered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be run: it needs an image.
+    Run,
+    /// To be checked only: a template or the defaults.
+    Check,
+}
+
+/// Reads the merged nodes of a service.
+pub(super) fn lower(
+    name: Spanned<ServiceName>,
+    kind: Kind,
+    nodes: &[Node],
+    purpose: Purpose,
+    scope: &Scope<'_>,
+) -> Service {
+    let mut origin = Origin::default();
+    // The name of the service itself stands in until its image is known.
+    let image = ImageSource::Of(name.clone());
+    let mut service = blank(name, kind, image);
+    for node in nodes {
+        if !origin.takes(node, scope) {
+            service.take(node, scope);
+        }
+    }
+    service.exclusions(nodes, scope);
+    let image = origin.source(nodes, scope);
+    match image {
+        Some(image) => service.image = image,
+        None if purpose == Purpose::Run && origin.is_silent(nodes) => {
+            scope.mistake(ReferenceMistake::NoImage {
+                kind: if kind == Kind::Service {
+                    "service"
+                } else {
+                    "job"
+                },
+                name: service.name.to_string(),
+                at: service.name.span,
+            });
+        }
+        None => {}
+    }
+    service
+}
+
+/// Where an image comes from, while not all is read.
+#[derive(Default)]
+struct Origin {
+    image: Option<Spanned<ImageRef>>,
+    of: Option<Spanned<ServiceName>>,
+    build: Option<Build>,
+}
+
+impl Origin {
+    fn takes(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+        let mut reader = Reader::new(node, scope);
+        match reader.name() {
+            "image" => self.image = reader.argument("an image, such as `\"nginx:1.29\"`"),
+            "image-of" => self.of = reader.argument("a service"),
+            "build" => {
+                self.build = build::lower(node, scope);
+                return true;
+            }
+            _ => return false,
+        }
+        reader.end();
+        true
+    }
+
+    fn is_silent(&self, nodes: &[Node]) -> bool {
+        !nodes
+            .iter()
+            .any(|node| matches!(node.name.value.as_str(), "image" | "image-of" | "build"))
+    }
+
+    fn source(&mut self, nodes: &[Node], scope: &Scope<'_>) -> Option<ImageSource> {
+        let find = |name: &str| nodes.iter().find(|node| node.name.value == name);
+        let others = find("image").or_else(|| find("build"));
+        if let (Some(of), Some(other)) = (find("image-of"), others) {
+            let (one, two) = (of.name.span, other.name.span);
+            scope.mistake(StructureMistake::Conflict {
+                one: "`image-of`".to_owned(),
+                other: format!("`{}`", other.name.value),
+                at: one.max(two),
+                first: one.min(two),
+                help: Some("the image comes from one place".to_owned()),
+            });
+        }
+        let built = self.build.take().map(Box::new);
+        match (built, self.image.take(), self.of.take()) {
+            (Some(build), name, _) => Some(ImageSource::Build { build, name }),
+            (None, Some(image), _) => Some(ImageSource::Reference(image)),
+            (None, None, of) => of.map(ImageSource::Of),
+        }
+    }
+}
+
+const PULLS: &[(&str, Pull)] = &[
+    ("always", Pull::Always),
+    ("missing", Pull::Missing),
+    ("never", Pull::Never),
+];
+const UNTILS: &[(&str, Until)] = &[
+    ("started", Until::Started),
+    ("ready", Until::Ready),
+    ("completed", Until::Completed),
+];
+const ORDERS: &[(&str, UpdateOrder)] = &[
+    ("auto", UpdateOrder::Auto),
+    ("start-first", UpdateOrder::StartFirst),
+    ("stop-first", UpdateOrder::StopFirst),
+];
+const MODES: &[(&str, Mode)] = &[("replicated", Mode::Replicated), ("global", Mode::Global)];
+const RESTARTS: &[(&str, Restart)] = &[
+    ("no", Restart::No),
+    ("always", Restart::Always),
+    ("unless-stopped", Restart::UnlessStopped),
+    ("on-failure", Restart::OnFailure { max: None }),
+];
+
+impl Service {
+    fn take(&mut self, node: &Node, scope: &Scope<'_>) {
+        let known = self.take_plain(node, scope)
+            || self.take_run(node, scope)
+            || self.take_network(node, scope)
+            || self.take_storage(node, scope)
+            || self.take_resource(node, scope);
+        if !known {
+            unknown_node(node, "a service", &rule::names(), scope);
+        }
+    }
+
+    /// Nodes of a simple shape.
+    fn take_plain(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+        let name = node.name.value.as_str();
+        if let Some(field) = self.text(name) {
+            *field = single(node, scope);
+        } else if let Some(field) = self.switch(name) {
+            *field = single(node, scope).map(|found: Spanned<bool>| found.value);
+        } else if let Some(field) = self.words(name) {
+            let mut reader = Reader::new(node, scope);
+            field.extend(texts(reader.all("a value")));
+            reader.end();
+        } else if let Some(field) = self.pairs(name) {
+            field.extend(pairs(node, scope));
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn text(&mut self, name: &str) -> Option<&mut Option<Spanned<String>>> {
+        Some(match name {
+            "cgroup" => &mut self.isolation.cgroup,
+            "cgroup-parent" => &mut self.isolation.cgroup_parent,
+            "domainname" => &mut self.domainname,
+            "hostname" => &mut self.hostname,
+            "ipc" => &mut self.isolation.ipc,
+            "pid" => &mut self.isolation.pid,
+            "platform" => &mut self.platform,
+            "runtime" => &mut self.isolation.runtime,
+            "stop-signal" => &mut self.stop_signal,
+            "user" => &mut self.user,
+            "userns-mode" => &mut self.isolation.userns_mode,
+            "uts" => &mut self.isolation.uts,
+            _ => return None,
+        })
+    }
+
+    fn switch(&mut self, name: &str) -> Option<&mut Option<bool>> {
+        Some(match name {
+            "attach" => &mut self.attach,
+            "init" => &mut self.init,
+            "oom-kill-disable" => &mut self.isolation.oom_kill_disable,
+            "privileged" => &mut self.isolation.privileged,
+            "read-only" => &mut self.isolation.read_only,
+            "stdin-open" => &mut self.stdin_open,
+            "tty" => &mut self.tty,
+            _ => return None,
+        })
+    }
+
+    fn words(&mut self, name: &str) -> Option<&mut Vec<String>> {
+        Some(match name {
+            "cap-add" => &mut self.isolation.cap_add,
+            "cap-drop" => &mut self.isolation.cap_drop,
+            "dns" => &mut self.dns,
+            "dns-opt" => &mut self.dns_opt,
+            "dns-search" => &mut self.dns_search,
+            "group-add" => &mut self.isolation.group_add,
+            "security-opt" => &mut self.isolation.security_opt,
+            _ => return None,
+        })
+    }
+
+    fn pairs(&mut self, name: &str) -> Option<&mut BTreeMap<String, String>> {
+        Some(match name {
+            "annotation" => &mut self.annotations,
+            "extra-host" => &mut self.extra_hosts,
+            "label" => &mut self.labels,
+            "storage-opt" => &mut self.isolation.storage_opt,
+            "sysctl" => &mut self.isolation.sysctls,
+            _ => return None,
+        })
+    }
+
+    /// What runs, and when.
+    fn take_run(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+        match node.name.value.as_str() {
+            "command" => self.command = process::command(node, scope),
+            "container-name" => self.container_name = single(node, scope),
+            "depends-on" => self.depends(node, scope),
+            "endpoint-mode" => {
+                let known = [("vip", "vip"), ("dnsrr", "dnsrr")];
+                let found = word(node, "a mode", &known, scope);
+                self.placement.endpoint_mode = found.map(|found| found.map(str::to_owned));
+            }
+            "entrypoint" => self.entrypoint = process::command(node, scope),
+            "env" => process::env(node, &mut self.env, scope),
+            "env-file" => self.env_files.extend(process::env_file(node, scope)),
+            "healthcheck" => self.healthcheck = process::healthcheck(node, scope),
+            "label-file" => self.label_files.extend(single(node, scope)),
+            "logging" => self.logging = process::logging(node, scope),
+            "mode" => self.placement.mode = word(node, "a mode", MODES, scope),
+            "placement" => place(&mut self.placement, node, scope),
+            "post-start" => self.post_start.extend(process::hook(node, scope)),
+            "pre-stop" => self.pre_stop.extend(process::hook(node, scope)),
+            "profile" => self.profiles.extend(single(node, scope)),
+            "pull" => self.pull = word(node, "a policy", PULLS, scope),
+            "ready" => self.ready = gate::lower(node, scope),
+            "replicas" => self.replicas = number(node, 0..=10_000, scope),
+            "restart" => self.restart = restart(node, scope),
+            "stop-grace-period" => {
+                self.stop_grace_period = single(node, scope).map(|found| found.value);
+            }
+            "update" => self.update = update(node, scope),
+            "watch" => self.watch.extend(process::watch(node, scope)),
+            "working-dir" => {
+                let path = single::<ContainerPath>(node, scope);
+                self.working_dir = path.map(|path| path.map(|path| path.0));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn depends(&mut self, node: &Node, scope: &Scope<'_>) {
+        let mut reader = Reader::new(node, scope);
+        let names = reader.all::<ServiceName>("a service");
+        let until = reader.word("until", UNTILS);
+        let required = reader.property("required").unwrap_or(true);
+        let restart = reader.flag("restart");
+        reader.end();
+        for name in names {
+            let span = name.span;
+            self.depends_on.insert(
+                name.value,
+                Dependency {
+                    span,
+                    until,
+                    required,
+                    restart,
+                },
+            );
+        }
+    }
+
+    fn take_network(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+        match node.name.value.as_str() {
+            "expose" => self.expose.extend(port::expose(node, scope)),
+            "external-link" => self.external_links.extend(single(node, scope)),
+            "link" => self.links.extend(network::link(node, scope)),
+            "mac-address" => {
+                let mut reader = Reader::new(node, scope);
+                let written = reader.needed("a hardware address");
+                reader.end();
+                self.mac_address = written
+                    .and_then(|found| Some(Spanned::new(network::mac(found, scope)?, found.span)));
+            }
+            "network" => {
+                let found = network::attachment(node, scope);
+                self.networks
+                    .extend(found.map(|(name, attachment)| (name.value, attachment)));
+            }
+            "network-mode" => self.network_mode = network::mode(node, scope),
+            "port" => self.ports.extend(port::lower(node, scope)),
+            _ => return false,
+        }
+        true
+    }
+
+    fn take_storage(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+        match node.name.value.as_str() {
+            "authority" => self
+                .authorities
+                .extend(certificate::lower_authority(node, scope)),
+            "bind" | "tmpfs" | "volume" => self.mounts.extend(mount::lower(node, scope)),
+            "certificate" => self
+                .certificates
+                .extend(certificate::lower_use(node, scope)),
+            "config" => self.configs.extend(file::lower(node, scope)),
+            "secret" => self.secrets.extend(file::lower(node, scope)),
+            "volumes-from" => {
+                let mut reader = Reader::new(node, scope);
+                let name = reader.argument("a service");
+                let read_only = reader.flag("read-only");
+                reader.end();
+                self.volumes_from.extend(name.map(|name| (name, read_only)));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn take_resource(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+        match node.name.value.as_str() {
+            "blkio" => {
+                let mut reader = Reader::new(node, scope);
+                self.isolation.blkio_weight = reader.number("weight", 10..=1000);
+                reader.end();
+            }
+            "device" => self.devices.extend(limit::device(node, scope)),
+            "gpus" => self.reserve.devices.extend(limit::gpus(node, scope)),
+            "limit" => self.limit = limit::limits(node, scope),
+            "mem-swappiness" => {
+                self.isolation.mem_swappiness = number(node, 0..=100, scope).map(|it| it.value);
+            }
+            "oom-score-adj" => {
+                self.isolation.oom_score_adj = number(node, -1000..=1000, scope).map(|it| it.value);
+            }
+            "reserve" => {
+                let reserve = limit::reservation(node, scope);
+                self.reserve.cpus = reserve.cpus;
+                self.reserve.memory = reserve.memory;
+                self.reserve.devices.extend(reserve.devices);
+            }
+            "shm-size" => self.shm_size = single(node, scope).map(|found| found.value),
+            "ulimit" => self.ulimits.extend(limit::ulimit(node, scope)),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Nodes that exclude each other.
+    fn exclusions(&self, nodes: &[Node], scope: &Scope<'_>) {
+        let find = |name: &str| nodes.iter().find(|node| node.name.value == name);
+        for (one, other, help) in [
+            (
+                "network-mode",
+                "network",
+                "a container has its own network stack or another's",
+            ),
+            (
+                "network-mode",
+                "mac-address",
+                "the address is that of the other network stack",
+            ),
+            (
+                "privileged",
+                "cap-add",
+                "a privileged container has every capability",
+            ),
+        ] {
+            let (Some(first), Some(second)) = (find(one), find(other)) else {
+                continue;
+            };
+            if one == "privileged" && self.isolation.privileged != Some(true) {
+                continue;
+            }
+            let (a, b) = (first.head(), second.head());
+            scope.mistake(StructureMistake::Conflict {
+                one: format!("`{one}`"),
+                other: format!("`{other}`"),
+                at: a.max(b),
+                first: a.min(b),
+                help: Some(help.to_owned()),
+            });
+        }
+    }
+}
+
+/// The only argument of a node that has nothing else.
+fn single<T: super::scalar::Read>(node: &Node, scope: &Scope<'_>) -> Option<Spanned<T>> {
+    let mut reader = Reader::new(node, scope);
+    let found = reader.argument("a value");
+    reader.end();
+    found
+}
+
+fn number<T: TryFrom<i128>>(
+    node: &Node,
+    range: std::ops::RangeInclusive<i128>,
+    scope: &Scope<'_>,
+) -> Option<Spanned<T>> {
+    let mut reader = Reader::new(node, scope);
+    let written = reader.needed("a number");
+    reader.end();
+    let what = format!("`{}`", node.name.value);
+    Some(Spanned::new(
+        whole(written?, scope, &what, range)?,
+        written?.span,
+    ))
+}
+
+fn word<T: Clone>(
+    node: &Node,
+    wanted: &str,
+    words: &[(&str, T)],
+    scope: &Scope<'_>,
+) -> Option<Spanned<T>> {
+    let mut reader = Reader::new(node, scope);
+    let written = reader.needed(wanted);
+    reader.end();
+    let what = format!("`{}`", node.name.value);
+    Some(Spanned::new(
+        one_of(written?, scope, &what, words)?,
+        written?.span,
+    ))
+}
+
+fn restart(node: &Node, scope: &Scope<'_>) -> Option<Spanned<Restart>> {
+    let mut reader = Reader::new(node, scope);
+    let written = reader.needed("a policy, such as `\"unless-stopped\"`");
+    let policy = written.and_then(|scalar| one_of(scalar, scope, "`restart`", RESTARTS));
+    let policy = match policy {
+        Some(Restart::OnFailure { .. }) => Some(Restart::OnFailure {
+            max: reader.number("max", 1..=i128::from(u32::MAX)),
+        }),
+        other => other,
+    };
+    reader.end();
+    Some(Spanned::new(policy?, node.head()))
+}
+
+fn update(node: &Node, scope: &Scope<'_>) -> Update {
+    let mut reader = Reader::new(node, scope);
+    let update = Update {
+        order: reader.word("order", ORDERS),
+        drain: reader.property("drain"),
+        parallelism: reader.number("parallelism", 1..=10_000),
+    };
+    reader.end();
+    update
+}
+
+fn place(placement: &mut Placement, node: &Node, scope: &Scope<'_>) {
+    let mut reader = Reader::new(node, scope);
+    for child in reader.children() {
+        match child.name.value.as_str() {
+            "constraint" => placement.constraints.extend(single(child, scope)),
+            "spread" => placement.spread.extend(single(child, scope)),
+            _ => unknown_node(child, "`placement`", &["constraint", "spread"], scope),
+        }
+    }
+    reader.end();
+}
+
+#[expect(
+    clippy::too_many_lines,
+    reason = "one line for each field, and nothing else"
+)]
+fn blank(name: Spanned<ServiceName>, kind: Kind, image: ImageSource) -> Service {
+    Service {
+        name,
+        kind,
+        image,
+        pull: None,
+        platform: None,
+        profiles: Vec::new(),
+        replicas: None,
+        container_name: None,
+        depends_on: BTreeMap::new(),
+        ready: None,
+        update: Update::default(),
+        placement: Placement::default(),
+        restart: None,
+        post_start: Vec::new(),
+        pre_stop: Vec::new(),
+        watch: Vec::new(),
+        attach: None,
+        command: None,
+        entrypoint: None,
+        env: BTreeMap::new(),
+        env_files: Vec::new(),
+        user: None,
+        working_dir: None,
+        hostname: None,
+        domainname: None,
+        labels: BTreeMap::new(),
+        label_files: Vec::new(),
+        annotations: BTreeMap::new(),
+        healthcheck: None,
+        logging: None,
+        init: None,
+        tty: None,
+        stdin_open: None,
+        stop_signal: None,
+        stop_grace_period: None,
+        ports: Vec::new(),
+        expose: Vec::new(),
+        networks: BTreeMap::new(),
+        network_mode: None,
+        links: Vec::new(),
+        external_links: Vec::new(),
+        extra_hosts: BTreeMap::new(),
+        dns: Vec::new(),
+        dns_search: Vec::new(),
+        dns_opt: Vec::new(),
+        mac_address: None,
+        mounts: Vec::new(),
+        volumes_from: Vec::new(),
+        secrets: Vec::new(),
+        configs: Vec::new(),
+        certificates: Vec::new(),
+        authorities: Vec::new(),
+        limit: Limits::default(),
+        reserve: Reservation::default(),
+        devices: Vec::new(),
+        ulimits: BTreeMap::new(),
+        shm_size: None,
+        isolation: Isolation::default(),
+    }
+}

@@ -1,0 +1,172 @@
+//! Things that only one can have, given to two.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use crate::{
+    diagnostic::ReferenceMistake,
+    manifest::{Port, Service, lower::Parts, scope::Scope},
+    span::Span,
+    unit::Protocol,
+};
+
+/// Checks ports of the host, names of containers, and places in containers.
+pub(super) fn check(parts: &Parts, scope: &Scope<'_>) {
+    // In source order, so that of two the second is the one that clashes.
+    let mut services: Vec<&Service> = parts.services.values().collect();
+    services.sort_by_key(|service| service.name.span);
+    ports(&services, scope);
+    container_names(&services, scope);
+    for service in services {
+        replicas(service, scope);
+        files(service, scope);
+    }
+}
+
+fn ports(services: &[&Service], scope: &Scope<'_>) {
+    let mut taken: BTreeMap<(u16, Protocol), Vec<(&Service, &Port)>> = BTreeMap::new();
+    for service in services.iter().copied() {
+        for port in &service.ports {
+            let Some(published) = port.published else {
+                continue;
+            };
+            let others = taken.entry((published, port.protocol)).or_default();
+            let clash = others.iter().find(|(other, known)| {
+                meet(port.host_ip, known.host_ip) && together(service, other)
+            });
+            if let Some((other, known)) = clash {
+                scope.mistake(ReferenceMistake::PortClash {
+                    port: format!("{published}/{}", port.protocol),
+                    one: other.name.to_string(),
+                    other: service.name.to_string(),
+                    at: port.span,
+                    first: known.span,
+                });
+            } else {
+                others.push((service, port));
+            }
+        }
+    }
+}
+
+/// Whether two addresses of the host can be the same one.
+fn meet(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    let any = |address: Option<IpAddr>| address.is_none_or(|address| address.is_unspecified());
+    any(one) || any(other) || one == other
+}
+
+/// Whether two services can run at one time: not when their profiles tell them apart.
+fn together(one: &Service, other: &Service) -> bool {
+    let apart = !one.profiles.is_empty()
+        && !other.profiles.is_empty()
+        && !one.profiles.iter().any(|profile| {
+            other
+                .profiles
+                .iter()
+                .any(|known| known.value == profile.value)
+        });
+    !apart
+}
+
+fn container_names(services: &[&Service], scope: &Scope<'_>) {
+    let mut taken: BTreeMap<&str, (&Service, Span)> = BTreeMap::new();
+    for service in services.iter().copied() {
+        let Some(name) = &service.container_name else {
+            continue;
+        };
+        match taken.get(name.as_str()) {
+            Some((other, first)) if together(service, other) => {
+                scope.mistake(ReferenceMistake::ContainerNameClash {
+                    name: name.to_string(),
+                    at: name.span,
+                    first: *first,
+                });
+            }
+            _ => drop(taken.insert(name.as_str(), (service, name.span))),
+        }
+    }
+}
+
+fn replicas(service: &Service, scope: &Scope<'_>) {
+    let Some(replicas) = service.replicas.filter(|replicas| replicas.value > 1) else {
+        return;
+    };
+    let mistake = |what: String, at: Span, help: Option<String>| {
+        scope.mistake(ReferenceMistake::NotWithReplicas {
+            service: service.name.to_string(),
+            replicas: replicas.value,
+            what,
+            at,
+            count: replicas.span,
+            help,
+        });
+    };
+    if let Some(name) = &service.container_name {
+        mistake(format!("the name `{}`", name.value), name.span, None);
+    }
+    let mut told = BTreeSet::new();
+    for port in &service.ports {
+        if let (Some(published), true) = (port.published, told.insert(port.span)) {
+            let help = format!("let the engine choose: `port 0 to={}`", port.target);
+            mistake(
+                format!("port {published} of this host"),
+                port.span,
+                Some(help),
+            );
+        }
+    }
+    for (name, attachment) in &service.networks {
+        if attachment.ipv4.is_some() || attachment.ipv6.is_some() || attachment.mac.is_some() {
+            mistake(
+                format!("a fixed address in `{name}`"),
+                attachment.span,
+                None,
+            );
+        }
+    }
+}
+
+/// Secrets and configs that are put in one place.
+fn files(service: &Service, scope: &Scope<'_>) {
+    let secrets = service.secrets.iter().map(|file| {
+        let target = file
+            .target
+            .as_ref()
+            .map_or(file.name.as_str(), |target| target.as_str());
+        (placed("/run/secrets/", target), file.name.span)
+    });
+    let configs = service.configs.iter().map(|file| {
+        let target = file
+            .target
+            .as_ref()
+            .map_or(file.name.as_str(), |target| target.as_str());
+        (placed("/", target), file.name.span)
+    });
+    let mounts = service
+        .mounts
+        .iter()
+        .map(|mount| (mount.target.value.clone(), mount.span));
+    let mut taken: BTreeMap<String, Span> = BTreeMap::new();
+    for (target, at) in mounts.chain(secrets).chain(configs) {
+        if let Some(first) = taken.get(&target).copied() {
+            scope.mistake(ReferenceMistake::MountClash {
+                target,
+                place: format!("`{}`", service.name.value),
+                at: at.max(first),
+                first: at.min(first),
+            });
+        } else {
+            taken.insert(target, at);
+        }
+    }
+}
+
+fn placed(folder: &str, target: &str) -> String {
+    if target.starts_with('/') {
+        target.to_owned()
+    } else {
+        format!("{folder}{target}")
+    }
+}

@@ -1,0 +1,233 @@
+//! Reads the files of a manifest: those that are named, those that they include, and files of
+//! variables.
+//!
+//! What a file includes lies below it: its own nodes are laid over the included ones.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    environment::{Environment, Layer, interpolate},
+    load::{Files, Request, normal},
+    node::{Node, Value},
+    syntax,
+};
+use crate::{
+    diagnostic::{Mistake, ReadingMistake, did_you_mean},
+    span::{Sources, Span},
+};
+
+/// The nodes of one file, as they were written.
+pub(super) struct Written {
+    /// Where its first byte lies.
+    pub start: usize,
+    pub nodes: Vec<Node<String>>,
+}
+
+/// The files as they are being read.
+pub(super) struct Reading<'a> {
+    request: &'a Request,
+    disk: &'a dyn Files,
+    pub sources: Sources,
+    pub environment: Environment,
+    /// The weakest first.
+    pub layers: Vec<Written>,
+    /// In the order in which they were opened.
+    pub files: Vec<PathBuf>,
+    pub mistakes: Vec<Mistake>,
+    /// Every file could be read.
+    pub complete: bool,
+    /// The files that are being read, from the outermost.
+    open: Vec<PathBuf>,
+}
+
+/// Who named a file.
+#[derive(Clone, Copy)]
+enum Namer {
+    Option(&'static str),
+    Node(Span),
+}
+
+impl<'a> Reading<'a> {
+    pub fn new(request: &'a Request, disk: &'a dyn Files) -> Self {
+        Self {
+            request,
+            disk,
+            sources: Sources::default(),
+            environment: Environment::new(request.variables.clone()),
+            layers: Vec::new(),
+            files: Vec::new(),
+            mistakes: Vec::new(),
+            complete: true,
+            open: Vec::new(),
+        }
+    }
+
+    /// Reads all files named, and what they include.
+    pub fn all(mut self, paths: &[PathBuf]) -> Self {
+        if let Some(folder) = paths.first().and_then(|first| first.parent()) {
+            let path = folder.join(".env");
+            // `.env` need not be there, but when it is, it is read whole.
+            match self.disk.read(&path) {
+                Ok(text) => self.variables(Layer::Default, &path, text),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => self.unreadable(&path, &error, Namer::Option("--env-file")),
+            }
+        }
+        for path in &self.request.env_files {
+            let path = normal(&self.request.current.join(path));
+            match self.disk.read(&path) {
+                Ok(text) => self.variables(Layer::CommandLine, &path, text),
+                Err(error) => self.unreadable(&path, &error, Namer::Option("--env-file")),
+            }
+        }
+        for path in paths {
+            self.file(path.clone(), Namer::Option("-f"));
+        }
+        self
+    }
+
+    fn file(&mut self, path: PathBuf, namer: Namer) {
+        if let (true, Namer::Node(at)) = (self.open.contains(&path), namer) {
+            let path = self.shown(&path);
+            self.complete = false;
+            return self
+                .mistakes
+                .push(ReadingMistake::IncludeCycle { path, at }.into());
+        }
+        if self.files.contains(&path) {
+            return;
+        }
+        let text = match self.disk.read(&path) {
+            Ok(text) => text,
+            Err(error) => return self.unreadable(&path, &error, namer),
+        };
+        self.files.push(path.clone());
+        let start = self
+            .sources
+            .add(path.clone(), self.shown(&path), text.clone());
+        let nodes = match syntax::parse(&text, start) {
+            Ok(nodes) => nodes,
+            Err(mistakes) => {
+                self.complete = false;
+                return self
+                    .mistakes
+                    .extend(mistakes.into_iter().map(Mistake::from));
+            }
+        };
+        let mut repeated = Vec::new();
+        for node in &nodes {
+            syntax::repeated(node, &mut repeated);
+        }
+        self.mistakes
+            .extend(repeated.into_iter().map(Mistake::from));
+        self.open.push(path);
+        for node in &nodes {
+            self.follow(node);
+        }
+        self.open.pop();
+        self.layers.push(Written { start, nodes });
+    }
+
+    /// Reads what an `include` or an `env-file` names. Their shape is checked with all others.
+    fn follow(&mut self, node: &Node<String>) {
+        let Some(argument) = node.arguments.first() else {
+            return;
+        };
+        let Value::Text(text) = &argument.value else {
+            return;
+        };
+        // What is wrong with the variables is told when all variables are filled in.
+        let Ok(template) = interpolate(text, &self.environment) else {
+            return;
+        };
+        let Some(name) = template.as_plain() else {
+            return;
+        };
+        let folder = self.open.last().and_then(|open| open.parent());
+        let path = normal(&folder.unwrap_or(&self.request.current).join(name));
+        match node.name.value.as_str() {
+            "include" => self.file(path, Namer::Node(argument.span)),
+            "env-file" => {
+                let optional = node.properties.iter().any(|(name, scalar)| {
+                    name.value == "optional" && scalar.value == Value::Bool(true)
+                });
+                match self.disk.read(&path) {
+                    Ok(text) => self.variables(Layer::Manifest, &path, text),
+                    Err(error) if optional && error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => self.unreadable(&path, &error, Namer::Node(argument.span)),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn variables(&mut self, layer: Layer, path: &Path, text: String) {
+        let added = self.environment.add(layer, path, &text);
+        let start = self
+            .sources
+            .add(path.to_owned(), self.shown(path), text.clone());
+        for error in added.err().into_iter().flatten() {
+            let offset = offset(&text, error.line, error.column);
+            let length = text[offset..].chars().next().map_or(0, char::len_utf8);
+            let mistake = ReadingMistake::EnvFile {
+                message: error.to_string(),
+                at: Span::new(start + offset, length),
+                help: error.kind.help(),
+            };
+            self.mistakes.push(mistake.into());
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &io::Error, namer: Namer) {
+        self.complete = false;
+        let cause = match error.kind() {
+            io::ErrorKind::NotFound => "no such file".to_owned(),
+            io::ErrorKind::InvalidData => "not a text in UTF-8".to_owned(),
+            io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+            _ => error.to_string(),
+        };
+        let shown = self.shown(path);
+        let mistake = match namer {
+            Namer::Option(option) => ReadingMistake::Unreadable {
+                path: shown,
+                option,
+                cause,
+            },
+            Namer::Node(at) => {
+                let known: Vec<_> = self.sources.iter().map(|source| source.shown()).collect();
+                let help = did_you_mean(&shown, known).unwrap_or_else(|| {
+                    "a relative path starts from the folder of the file it stands in".to_owned()
+                });
+                ReadingMistake::UnreadableInclude {
+                    path: shown,
+                    cause,
+                    at,
+                    help: Some(help),
+                }
+            }
+        };
+        self.mistakes.push(mistake.into());
+    }
+
+    /// A path as people know it: from the current folder, when it lies below it.
+    fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.request.current)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+}
+
+/// The byte at a line and a column, both counted from 1, the column in characters.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let start = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum::<usize>();
+    let within = text[start..].char_indices().nth(column.saturating_sub(1));
+    within.map_or(text.len(), |(at, _)| start + at)
+}

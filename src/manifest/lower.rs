@@ -1,0 +1,260 @@
+//! The top level: the nodes of all files to the parts of a manifest.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    Certificate, Check, Config, Deploy, Network, Secret, Service, Volume, certificate, declare,
+    deploy,
+    fill::Layer,
+    layer::Services,
+    merge::{self, Action},
+    node::Node,
+    reader::{Reader, unknown_node},
+    rule,
+    scope::Scope,
+};
+use crate::{
+    diagnostic::{ReferenceMistake, StructureMistake},
+    name::{
+        CertificateName, ConfigName, NetworkName, ProjectName, SecretName, ServiceName, VolumeName,
+    },
+    span::{Span, Spanned},
+};
+
+/// The nodes of the top level.
+const NODES: &[&str] = &[
+    "certificate",
+    "config",
+    "defaults",
+    "deploy",
+    "env-file",
+    "include",
+    "job",
+    "network",
+    "project",
+    "secret",
+    "service",
+    "template",
+    "verify",
+    "volume",
+];
+
+/// The parts of a manifest.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// `None`: not given, and the folder has no name to make one of.
+    pub project: Option<ProjectName>,
+    pub networks: BTreeMap<NetworkName, Network>,
+    pub volumes: BTreeMap<VolumeName, Volume>,
+    pub secrets: BTreeMap<SecretName, Secret>,
+    pub configs: BTreeMap<ConfigName, Config>,
+    pub certificates: BTreeMap<CertificateName, Certificate>,
+    pub services: BTreeMap<ServiceName, Service>,
+    pub deploy: Deploy,
+    pub verify: Vec<Spanned<Check>>,
+    /// The names that are declared, whether or not the rest of the declaration can be read.
+    pub declared: Declared,
+}
+
+/// The names that are declared, by kind.
+pub(super) type Declared = BTreeMap<&'static str, BTreeMap<String, Span>>;
+
+/// A node of the top level, from whichever file has the last word.
+struct Held {
+    node: Node,
+    file: usize,
+}
+
+/// What is declared once by kind and name (`network "data"`), or once by kind (`deploy`).
+#[derive(Default)]
+struct Ledger {
+    by_kind: BTreeMap<&'static str, BTreeMap<String, Held>>,
+}
+
+/// Lowers the nodes of all files, the weakest first.
+pub(super) fn lower(layers: &[Layer], directory: &Path, scope: &Scope<'_>) -> Parts {
+    let mut held = Ledger::default();
+    let mut services = Services::default();
+    for (file, layer) in layers.iter().enumerate() {
+        for node in &layer.nodes {
+            match node.name.value.as_str() {
+                "service" | "job" | "template" | "defaults" => services.take(node, file, scope),
+                "include" => checked(node, &[], scope),
+                "env-file" => checked(node, &["optional"], scope),
+                _ => held.take(node, file, scope),
+            }
+        }
+    }
+    let services = services.lower(scope);
+    let mut declared = services.declared;
+    held.declare(&mut declared);
+    Parts {
+        project: held.project(directory, scope),
+        networks: held.all("network", |node| {
+            declare::network(node, scope).map(|found| (found.name.value.clone(), found))
+        }),
+        volumes: held.all("volume", |node| {
+            declare::volume(node, scope).map(|found| (found.name.value.clone(), found))
+        }),
+        secrets: held.all("secret", |node| {
+            declare::secret(node, scope).map(|found| (found.name.value.clone(), found))
+        }),
+        configs: held.all("config", |node| {
+            declare::config(node, scope).map(|found| (found.name.value.clone(), found))
+        }),
+        certificates: held.all("certificate", |node| {
+            certificate::lower(node, scope).map(|found| (found.name.value.clone(), found))
+        }),
+        services: services.services,
+        deploy: held
+            .one("deploy")
+            .map(|node| deploy::lower(node, scope))
+            .unwrap_or_default(),
+        verify: held
+            .one("verify")
+            .map(|node| deploy::verify(node, scope))
+            .unwrap_or_default(),
+        declared,
+    }
+}
+
+/// A node that names a file; the file itself has been read already.
+fn checked(node: &Node, properties: &[&'static str], scope: &Scope<'_>) {
+    let mut reader = Reader::new(node, scope);
+    reader.argument::<String>("a path");
+    for name in properties {
+        reader.property::<bool>(name);
+    }
+    reader.end();
+}
+
+impl Ledger {
+    fn take(&mut self, node: &Node, file: usize, scope: &Scope<'_>) {
+        let Some(kind) = NODES.iter().copied().find(|kind| *kind == node.name.value) else {
+            return stray(node, scope);
+        };
+        let named = !matches!(kind, "project" | "deploy" | "verify");
+        let key = if named {
+            node.first_text().unwrap_or_default()
+        } else {
+            ""
+        };
+        let (action, node) = merge::annotated(node, scope);
+        let known = self.by_kind.entry(kind).or_default();
+        let below = known.remove(key);
+        if let Some(twin) = below.as_ref().filter(|below| below.file == file) {
+            repeated(kind, key, &node, &twin.node, scope);
+        }
+        let node = match (action, below) {
+            (Action::Remove, Some(_)) => return,
+            (Action::Remove, None) => {
+                let name = format!("{kind} {key}").trim_end().to_owned();
+                let at = node.head();
+                return scope.mistake(StructureMistake::NothingToRemove { name, at });
+            }
+            // A later file says something more about a network; a secret it says anew.
+            (Action::Lay, Some(below)) if matches!(kind, "network" | "volume" | "deploy") => {
+                merge::lay(&below.node, &node, scope)
+            }
+            _ => node,
+        };
+        known.insert(key.to_owned(), Held { node, file });
+    }
+
+    fn one(&self, kind: &str) -> Option<&Node> {
+        self.by_kind
+            .get(kind)?
+            .values()
+            .next()
+            .map(|held| &held.node)
+    }
+
+    fn all<N: Ord, T>(
+        &self,
+        kind: &str,
+        lower: impl Fn(&Node) -> Option<(N, T)>,
+    ) -> BTreeMap<N, T> {
+        let nodes = self
+            .by_kind
+            .get(kind)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        nodes.filter_map(|held| lower(&held.node)).collect()
+    }
+
+    fn declare(&self, declared: &mut Declared) {
+        for (kind, known) in &self.by_kind {
+            let names = known
+                .iter()
+                .map(|(name, held)| (name.clone(), held.node.head()));
+            declared.entry(*kind).or_default().extend(names);
+        }
+    }
+
+    fn project(&self, directory: &Path, scope: &Scope<'_>) -> Option<ProjectName> {
+        if let Some(node) = self.one("project") {
+            let mut reader = Reader::new(node, scope);
+            let name = reader.argument::<ProjectName>("a name");
+            reader.end();
+            if let Some(name) = name {
+                return Some(name.value);
+            }
+        }
+        from_folder(directory)
+    }
+}
+
+/// A project's name made of that of its folder.
+fn from_folder(directory: &Path) -> Option<ProjectName> {
+    let folder = directory
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
+    let valid: String = folder
+        .chars()
+        .filter(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'))
+        .skip_while(|letter| matches!(letter, '-' | '_'))
+        .take(63)
+        .collect();
+    ProjectName::new(valid).ok()
+}
+
+/// A node that the top level does not have.
+fn stray(node: &Node, scope: &Scope<'_>) {
+    if rule::rule(&node.name.value).is_none() {
+        return unknown_node(node, "a manifest", NODES, scope);
+    }
+    scope.mistake(StructureMistake::UnknownNode {
+        name: node.name.value.clone(),
+        place: "a manifest".to_owned(),
+        at: node.name.span,
+        help: Some("it belongs in the block of a `service`, a `template` or `defaults`".to_owned()),
+    });
+}
+
+/// Notes that something is declared twice in one file.
+pub(super) fn repeated(
+    kind: &'static str,
+    name: &str,
+    again: &Node,
+    first: &Node,
+    scope: &Scope<'_>,
+) {
+    let (at, first) = (again.head(), first.head());
+    if name.is_empty() {
+        return scope.mistake(StructureMistake::RepeatedNode {
+            name: kind.to_owned(),
+            place: "one file".to_owned(),
+            at,
+            first,
+        });
+    }
+    scope.mistake(ReferenceMistake::Duplicate {
+        kind,
+        name: name.to_owned(),
+        at,
+        first,
+        help: Some("a second one in another file (`-f`) is laid over the first".to_owned()),
+    });
+}

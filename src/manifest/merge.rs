@@ -1,0 +1,306 @@
+//! Lays the layers of a service over one another: defaults, templates, the service itself, and
+//! the same service in later files.
+//!
+//! Works on nodes, before they have types, so that there is one rule for each node (see `rule`)
+//! and not one for each field.
+
+use super::{
+    node::{Node, Scalar, Text, Value, plain},
+    port,
+    reader::Reader,
+    rule::{Rule, rule},
+    scope::Scope,
+};
+use crate::diagnostic::{ReferenceMistake, StructureMistake, suggest};
+
+/// A node, or a part of one, under the key by which it meets others.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    key: String,
+    rule: Option<Rule>,
+    action: Action,
+    pub node: Node,
+}
+
+/// What a node does to what lies below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Lay,
+    Remove,
+    Replace,
+}
+
+/// The words that may stand in parentheses before a node's name.
+const ANNOTATIONS: [&str; 2] = ["remove", "replace"];
+
+/// Takes a body apart into its items. A node that stands twice is a mistake; `place` says where.
+pub(super) fn explode(body: &[Node], place: &str, scope: &Scope<'_>) -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::new();
+    for node in body {
+        for item in parts(node, scope) {
+            let several = matches!(item.rule, None | Some(Rule::Port | Rule::Together));
+            let twin = items.iter().find(|other| other.key == item.key);
+            if let (Some(twin), false) = (twin, several) {
+                item.clashes(twin, place, scope);
+            } else {
+                items.push(item);
+            }
+        }
+    }
+    items
+}
+
+/// Lays the layers over one another, the weakest first.
+pub(super) fn merge(layers: impl IntoIterator<Item = Vec<Item>>, scope: &Scope<'_>) -> Vec<Node> {
+    let mut merged: Vec<Item> = Vec::new();
+    for layer in layers {
+        let below = merged.clone();
+        for item in &layer {
+            match item.action {
+                Action::Remove => remove(&mut merged, item, scope),
+                Action::Replace => merged.retain(|other| other.node.name != item.node.name),
+                Action::Lay => {}
+            }
+        }
+        for item in layer
+            .into_iter()
+            .filter(|item| item.action != Action::Remove)
+        {
+            let under = below.iter().find(|other| other.key == item.key);
+            match under {
+                Some(under) if item.rule == Some(Rule::Deep) && item.action == Action::Lay => {
+                    let node = lay(&under.node, &item.node, scope);
+                    merged.retain(|other| other.key != item.key);
+                    merged.push(Item { node, ..item });
+                }
+                _ => {
+                    // Of one layer several may stay; only what lies below gives way.
+                    merged.retain(|other| {
+                        other.key != item.key
+                            || !below
+                                .iter()
+                                .any(|under| under.node.head() == other.node.head())
+                    });
+                    merged.push(item);
+                }
+            }
+        }
+    }
+    merged.into_iter().map(|item| item.node).collect()
+}
+
+fn remove(merged: &mut Vec<Item>, item: &Item, scope: &Scope<'_>) {
+    let all = item.node.arguments.is_empty() && item.node.properties.is_empty();
+    let before = merged.len();
+    merged.retain(|other| {
+        let same = other.node.name.value == item.node.name.value;
+        !(other.key == item.key || all && same)
+    });
+    if merged.len() == before {
+        scope.mistake(StructureMistake::NothingToRemove {
+            name: item.shown(),
+            at: item.node.head(),
+        });
+    }
+}
+
+/// One node over another: its arguments, if it has some; its properties and children one by one.
+/// With another first argument it is another thing (a logging driver) and replaces whole.
+pub(super) fn lay(under: &Node, over: &Node, scope: &Scope<'_>) -> Node {
+    let mut laid = over.clone();
+    if over.arguments.is_empty() {
+        laid.arguments.clone_from(&under.arguments);
+    } else if over.name.value == "logging" && under.first_text() != over.first_text() {
+        return laid;
+    }
+    for (name, value) in &under.properties {
+        if over.property(&name.value).is_none() {
+            laid.properties.push((name.clone(), value.clone()));
+        }
+    }
+    laid.children = match (&under.children, &over.children) {
+        (Some(below), Some(above)) => Some(lay_children(below, above, scope)),
+        (below, above) => above.clone().or_else(|| below.clone()),
+    };
+    laid
+}
+
+fn lay_children(below: &[Node], above: &[Node], scope: &Scope<'_>) -> Vec<Node> {
+    let same =
+        |a: &Node, b: &Node| a.name.value == b.name.value && a.first_text() == b.first_text();
+    let mut laid = below.to_vec();
+    for node in above {
+        laid.retain(|other| !same(other, node));
+        let (action, node) = annotated(node, scope);
+        if action == Action::Replace {
+            laid.retain(|other| other.name.value != node.name.value);
+        }
+        if action != Action::Remove {
+            laid.push(node);
+        }
+    }
+    laid
+}
+
+/// The word before the name, taken off.
+pub(super) fn annotated(node: &Node, scope: &Scope<'_>) -> (Action, Node) {
+    let mut node = node.clone();
+    let action = match node.annotation.take() {
+        None => Action::Lay,
+        Some(word) if word.value == "remove" => Action::Remove,
+        Some(word) if word.value == "replace" => Action::Replace,
+        Some(word) => {
+            let near =
+                suggest(&word.value, ANNOTATIONS).map(|near| format!("did you mean `({near})`?"));
+            scope.mistake(StructureMistake::UnknownAnnotation {
+                help: near.or_else(|| {
+                    Some("`(remove)` and `(replace)` act on what was inherited".to_owned())
+                }),
+                word: word.value,
+                at: word.span,
+            });
+            Action::Lay
+        }
+    };
+    (action, node)
+}
+
+impl Item {
+    /// Notes that this and its twin stand in one layer.
+    fn clashes(&self, twin: &Self, place: &str, scope: &Scope<'_>) {
+        let (at, first) = (self.node.head(), twin.node.head());
+        let place = place.to_owned();
+        if self.rule == Some(Rule::Target) {
+            let target = self.key.trim_start_matches("mount ").to_owned();
+            return scope.mistake(ReferenceMistake::MountClash {
+                target,
+                place,
+                at,
+                first,
+            });
+        }
+        let name = self.shown();
+        scope.mistake(StructureMistake::RepeatedNode {
+            name,
+            place,
+            at,
+            first,
+        });
+    }
+
+    /// As it is written: `` env `A` ``, `limit`.
+    fn shown(&self) -> String {
+        let node = &self.node;
+        let name = &node.name.value;
+        match self.key.split_once(' ') {
+            Some((_, part)) if !part.is_empty() => format!("{name} {part}"),
+            _ => name.clone(),
+        }
+    }
+}
+
+fn parts(node: &Node, scope: &Scope<'_>) -> Vec<Item> {
+    let (action, node) = annotated(node, scope);
+    let name = node.name.value.clone();
+    let rule = rule(&name);
+    let item = |key: String, node: Node| Item {
+        key,
+        rule,
+        action,
+        node,
+    };
+    let keyed =
+        |part: Option<&str>| part.map_or_else(|| name.clone(), |part| format!("{name} {part}"));
+    match rule {
+        Some(Rule::List) if !node.arguments.is_empty() => split(&node)
+            .into_iter()
+            .map(|part| item(keyed(Some(&key_of(&part))), part))
+            .collect(),
+        Some(Rule::First) => vec![item(keyed(Some(&key_of(&node))), node)],
+        Some(Rule::Fields) => fields(&node, scope)
+            .into_iter()
+            .map(|(field, part)| item(keyed(Some(&field)), part))
+            .collect(),
+        Some(Rule::Target) => {
+            let path = node
+                .arguments
+                .last()
+                .and_then(plain)
+                .unwrap_or_default()
+                .trim_end_matches('/')
+                .to_owned();
+            vec![item(format!("mount {path}"), node)]
+        }
+        Some(Rule::Port) => vec![item(keyed(port::key(&node, scope).as_deref()), node)],
+        _ => vec![item(name.clone(), node)],
+    }
+}
+
+fn key_of(node: &Node) -> String {
+    match node.arguments.first() {
+        Some(scalar) => plain(scalar).map_or_else(|| format!("{:?}", scalar.value), str::to_owned),
+        None => String::new(),
+    }
+}
+
+/// One node for each argument, all with the same properties.
+fn split(node: &Node) -> Vec<Node> {
+    let one = |argument: &Scalar| Node {
+        properties: node.properties.clone(),
+        children: node.children.clone(),
+        ..node.bare(Some(argument.clone()))
+    };
+    node.arguments.iter().map(one).collect()
+}
+
+/// One node for each name: with one property, or with one argument when it has no value.
+fn fields(node: &Node, scope: &Scope<'_>) -> Vec<(String, Node)> {
+    let mut fields = Vec::new();
+    match node.arguments.as_slice() {
+        [] => {}
+        [name] => {
+            fields.push((
+                plain(name).unwrap_or_default().to_owned(),
+                node.bare(Some(name.clone())),
+            ));
+        }
+        [name, value, ..] => {
+            let key = plain(name).unwrap_or_default().to_owned();
+            let mut part = node.bare(None);
+            part.properties
+                .push((name.clone().map(|_| key.clone()), value.clone()));
+            part.arguments.extend(node.arguments.get(2).cloned());
+            fields.push((key, part));
+        }
+    }
+    for (name, value) in &node.properties {
+        let mut part = node.bare(None);
+        part.properties.push((name.clone(), value.clone()));
+        fields.push((name.value.clone(), part));
+    }
+    for child in node.children() {
+        let mut reader = Reader::new(child, scope);
+        let value = reader.next().cloned();
+        reader.end();
+        let mut part = node.bare(None);
+        match value {
+            Some(value) => part.properties.push((child.name.clone(), value)),
+            None => part.arguments.push(name_as_argument(child)),
+        }
+        fields.push((child.name.value.clone(), part));
+    }
+    if fields.is_empty() {
+        fields.push((String::new(), node.clone()));
+    }
+    fields
+}
+
+/// The name of `env { NAME }`, as the argument of `env "NAME"`.
+fn name_as_argument(child: &Node) -> Scalar {
+    child.name.clone().map(|name| {
+        Value::Text(Text {
+            template: name.as_str().into(),
+            computed: false,
+        })
+    })
+}

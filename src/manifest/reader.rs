@@ -1,0 +1,235 @@
+//! Takes a node apart: each argument, property and child is handed out once, and what nobody
+//! asked for is a mistake.
+//!
+//! The properties that a node may have are those that its lowering asks for: there is no second
+//! list of them to forget.
+
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+use super::{
+    node::{Node, Scalar},
+    scalar::{FileMode, Read, one_of, placed, whole},
+    scope::Scope,
+};
+use crate::{
+    diagnostic::{StructureMistake, did_you_mean},
+    span::{Span, Spanned},
+};
+
+/// A node that is being taken apart.
+pub(super) struct Reader<'a> {
+    pub scope: &'a Scope<'a>,
+    node: &'a Node,
+    /// How many arguments have been handed out.
+    taken: usize,
+    /// The properties that were asked for.
+    asked: Vec<&'static str>,
+    /// Somebody takes all other properties, or the block.
+    open: bool,
+    block: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(node: &'a Node, scope: &'a Scope<'a>) -> Self {
+        Self {
+            scope,
+            node,
+            taken: 0,
+            asked: Vec::new(),
+            open: false,
+            block: false,
+        }
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &'a str {
+        &self.node.name.value
+    }
+
+    /// Where the node's name stands.
+    pub fn span(&self) -> Span {
+        self.node.name.span
+    }
+
+    /// The next argument as it stands; `None` when there is none.
+    pub fn next(&mut self) -> Option<&'a Scalar> {
+        let scalar = self.node.arguments.get(self.taken)?;
+        self.taken += 1;
+        Some(scalar)
+    }
+
+    /// The next argument, which must be there.
+    pub fn needed(&mut self, wanted: &str) -> Option<&'a Scalar> {
+        let next = self.next();
+        if next.is_none() {
+            self.missing(wanted, None);
+        }
+        next
+    }
+
+    /// Notes that an argument is missing.
+    pub fn missing(&self, wanted: &str, help: Option<&str>) {
+        self.scope.mistake(StructureMistake::MissingArgument {
+            node: self.node.name.value.clone(),
+            wanted: wanted.to_owned(),
+            at: self.node.head(),
+            help: help.map(str::to_owned),
+        });
+    }
+
+    /// The next argument, which must be there, as a type.
+    pub fn argument<T: Read>(&mut self, wanted: &str) -> Option<Spanned<T>> {
+        placed(self.needed(wanted)?, self.scope)
+    }
+
+    /// The next argument, if there is one, as a type.
+    pub fn optional<T: Read>(&mut self) -> Option<Spanned<T>> {
+        placed(self.next()?, self.scope)
+    }
+
+    /// All arguments that are left; there must be one.
+    pub fn all<T: Read>(&mut self, wanted: &str) -> Vec<Spanned<T>> {
+        let mut all: Vec<_> = self.argument(wanted).into_iter().collect();
+        while let Some(scalar) = self.next() {
+            all.extend(placed(scalar, self.scope));
+        }
+        all
+    }
+
+    /// A property as it stands.
+    pub fn raw(&mut self, name: &'static str) -> Option<&'a Scalar> {
+        self.asked.push(name);
+        self.node.property(name)
+    }
+
+    /// A property as a type, with its place.
+    pub fn placed<T: Read>(&mut self, name: &'static str) -> Option<Spanned<T>> {
+        placed(self.raw(name)?, self.scope)
+    }
+
+    /// A property as a type.
+    pub fn property<T: Read>(&mut self, name: &'static str) -> Option<T> {
+        self.placed(name).map(|found| found.value)
+    }
+
+    /// A property that is off unless said otherwise.
+    pub fn flag(&mut self, name: &'static str) -> bool {
+        self.property(name).unwrap_or(false)
+    }
+
+    /// A property that is a whole number in a range.
+    pub fn number<T: TryFrom<i128>>(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<i128>,
+    ) -> Option<T> {
+        whole(self.raw(name)?, self.scope, &format!("`{name}`"), range)
+    }
+
+    /// A property that is one of a few words.
+    pub fn word<T: Clone>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+        one_of(self.raw(name)?, self.scope, &format!("`{name}`"), words)
+    }
+
+    /// Owner, group and permissions of a file.
+    pub fn ownership(&mut self) -> (Option<u32>, Option<u32>, Option<u32>) {
+        const IDS: RangeInclusive<i128> = 0..=u32::MAX as i128;
+        let mode = self.property::<FileMode>("mode").map(|mode| mode.0);
+        (self.number("uid", IDS), self.number("gid", IDS), mode)
+    }
+
+    /// All properties that have not been asked for: their names are the writer's own.
+    pub fn others<T: Read>(&mut self) -> BTreeMap<String, Spanned<T>> {
+        self.open = true;
+        let own = self.node.properties.iter();
+        own.filter(|(name, _)| !self.asked.contains(&name.value.as_str()))
+            .filter_map(|(name, scalar)| Some((name.value.clone(), placed(scalar, self.scope)?)))
+            .collect()
+    }
+
+    /// The nodes of the block; none without a block.
+    pub fn children(&mut self) -> &'a [Node] {
+        self.block = true;
+        self.node.children()
+    }
+
+    /// Notes what nobody has asked for.
+    pub fn end(self) {
+        self.extra_argument();
+        self.unknown_properties();
+        if self.node.children.is_some() && !self.block {
+            self.scope.mistake(StructureMistake::UnexpectedChildren {
+                node: self.node.name.value.clone(),
+                at: self.node.name.span,
+                help: (!self.asked.is_empty()).then(|| self.takes()),
+            });
+        }
+    }
+
+    fn extra_argument(&self) {
+        let Some(extra) = self.node.arguments.get(self.taken) else {
+            return;
+        };
+        let takes = match self.taken {
+            0 => "no argument".to_owned(),
+            1 => "one argument".to_owned(),
+            count => format!("{count} arguments"),
+        };
+        self.scope.mistake(StructureMistake::ExtraArgument {
+            node: self.node.name.value.clone(),
+            takes,
+            at: extra.span,
+            help: (!self.asked.is_empty()).then(|| self.takes()),
+        });
+    }
+
+    fn unknown_properties(&self) {
+        if self.open {
+            return;
+        }
+        for (name, _) in &self.node.properties {
+            if self.asked.contains(&name.value.as_str()) {
+                continue;
+            }
+            let help = did_you_mean(&name.value, self.asked.iter().copied())
+                .or_else(|| (!self.asked.is_empty()).then(|| self.takes()));
+            self.scope.mistake(StructureMistake::UnknownProperty {
+                node: self.node.name.value.clone(),
+                name: name.value.clone(),
+                at: name.span,
+                help,
+            });
+        }
+    }
+
+    fn takes(&self) -> String {
+        let mut names: Vec<_> = self.asked.iter().map(|name| format!("`{name}=`")).collect();
+        names.sort();
+        names.dedup();
+        format!("its properties are {}", names.join(", "))
+    }
+}
+
+/// Notes a node that cannot stand where it stands.
+pub(super) fn unknown_node(node: &Node, place: &str, known: &[&str], scope: &Scope<'_>) {
+    let written = node.name.value.trim_end_matches(':');
+    let help = if written.len() < node.name.value.len() && known.contains(&written) {
+        Some(format!("a name has no colon here: `{written}`"))
+    } else {
+        did_you_mean(written, known.iter().copied()).or_else(|| {
+            let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+            (known.len() <= 16).then(|| format!("known are {}", names.join(", ")))
+        })
+    };
+    scope.mistake(StructureMistake::UnknownNode {
+        name: node.name.value.clone(),
+        place: place.to_owned(),
+        at: node.name.span,
+        help,
+    });
+}
+
+/// Texts without their places.
+pub(super) fn texts<T>(spanned: Vec<Spanned<T>>) -> Vec<T> {
+    spanned.into_iter().map(|found| found.value).collect()
+}

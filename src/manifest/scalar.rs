@@ -1,0 +1,382 @@
+//! One value to one type: what a text, a number or a truth value may be read as.
+//!
+//! Nothing is guessed from a look: a text is never a number, unless a variable had a part in it.
+
+use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+
+use super::{
+    Template,
+    node::{Scalar, Text, Value},
+    scope::Scope,
+};
+use crate::{
+    diagnostic::ValueMistake,
+    name::{
+        CertificateName, ConfigName, ContainerName, ImageRef, NameError, NetworkName, ProjectName,
+        SecretName, ServiceName, VolumeName,
+    },
+    span::Spanned,
+    unit::{ByteSize, UnitError, parse_duration},
+};
+
+/// What can be read from one value.
+pub(super) trait Read: Sized {
+    /// Reads it, or notes the mistake.
+    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self>;
+}
+
+impl Value {
+    fn described(&self) -> String {
+        match self {
+            Self::Text(text) => format!("the text `{}`", text.template),
+            Self::Integer(number) => format!("the number `{number}`"),
+            Self::Float(number) => format!("the number `{number}`"),
+            Self::Bool(truth) => format!("`#{truth}`"),
+            Self::Null => "`#null`".to_owned(),
+        }
+    }
+}
+
+/// Notes that another type was needed.
+pub(super) fn wrong_type<T>(
+    scalar: &Scalar,
+    scope: &Scope<'_>,
+    wanted: &str,
+    help: Option<String>,
+) -> Option<T> {
+    scope.mistake(ValueMistake::WrongType {
+        wanted: wanted.to_owned(),
+        found: scalar.value.described(),
+        at: scalar.span,
+        help,
+    });
+    None
+}
+
+/// Notes that a text cannot be read as what it should be.
+pub(super) fn invalid<T>(
+    scalar: &Scalar,
+    scope: &Scope<'_>,
+    wanted: &str,
+    help: Option<&str>,
+) -> Option<T> {
+    scope.mistake(ValueMistake::Invalid {
+        wanted: wanted.to_owned(),
+        found: match &scalar.value {
+            Value::Text(text) => text.template.to_string(),
+            _ => scope.written(scalar.span).to_owned(),
+        },
+        at: scalar.span,
+        help: help.map(str::to_owned),
+    });
+    None
+}
+
+impl Read for Template {
+    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+        match &scalar.value {
+            Value::Text(text) => Some(text.template.clone()),
+            _ => {
+                let help = format!("put it in quotes: `\"{}\"`", scope.written(scalar.span));
+                wrong_type(scalar, scope, "a text", Some(help))
+            }
+        }
+    }
+}
+
+impl Read for String {
+    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+        let template = Template::read(scalar, scope)?;
+        if let Some(plain) = template.as_plain() {
+            return Some(plain.to_owned());
+        }
+        let name = template
+            .secrets()
+            .next()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        scope.mistake(ValueMistake::SecretNotAllowed {
+            name,
+            at: scalar.span,
+        });
+        None
+    }
+}
+
+/// What a text that a variable had a part in stands for.
+fn computed<T: FromStr>(text: &Text) -> Option<T> {
+    text.computed
+        .then(|| text.template.as_plain())??
+        .trim()
+        .parse()
+        .ok()
+}
+
+impl Read for bool {
+    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+        match &scalar.value {
+            Value::Bool(truth) => return Some(*truth),
+            Value::Text(text) => {
+                if let Some(truth) = computed(text) {
+                    return Some(truth);
+                }
+            }
+            _ => {}
+        }
+        wrong_type(scalar, scope, "`#true` or `#false`", None)
+    }
+}
+
+/// A whole number in a range; `what` says of what, for the message.
+pub(super) fn whole<T: TryFrom<i128>>(
+    scalar: &Scalar,
+    scope: &Scope<'_>,
+    what: &str,
+    range: RangeInclusive<i128>,
+) -> Option<T> {
+    let number = match &scalar.value {
+        Value::Integer(number) => *number,
+        Value::Text(text) => match computed(text) {
+            Some(number) => number,
+            None => return wrong_type(scalar, scope, "a whole number", unquoted(text)),
+        },
+        _ => return wrong_type(scalar, scope, "a whole number", None),
+    };
+    let read = range
+        .contains(&number)
+        .then(|| T::try_from(number).ok())
+        .flatten();
+    if read.is_none() {
+        out_of_range(scalar, scope, what, &range, &number);
+    }
+    read
+}
+
+fn out_of_range<T: fmt::Display>(
+    scalar: &Scalar,
+    scope: &Scope<'_>,
+    what: &str,
+    range: &RangeInclusive<T>,
+    found: &T,
+) {
+    scope.mistake(ValueMistake::OutOfRange {
+        what: what.to_owned(),
+        low: range.start().to_string(),
+        high: range.end().to_string(),
+        found: found.to_string(),
+        at: scalar.span,
+    });
+}
+
+fn unquoted(text: &Text) -> Option<String> {
+    let plain = text.template.as_plain()?;
+    plain
+        .parse::<f64>()
+        .is_ok()
+        .then(|| format!("write it without quotes: `{plain}`"))
+}
+
+/// The most processors that are believed in.
+const PROCESSORS: f64 = 4096.0;
+
+/// A number of processors, perhaps broken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Processors(pub f64);
+
+impl Read for Processors {
+    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+        let number = match &scalar.value {
+            Value::Integer(number) => i32::try_from(*number).map_or(f64::INFINITY, f64::from),
+            Value::Float(number) => *number,
+            Value::Text(text) => match computed(text) {
+                Some(number) => number,
+                None => return wrong_type(scalar, scope, "a number", unquoted(text)),
+            },
+            _ => return wrong_type(scalar, scope, "a number", None),
+        };
+        // The engine counts in units of 0.01 processors.
+        let range = 0.01..=PROCESSORS;
+        if range.contains(&number) {
+            return Some(Self(number));
+        }
+        out_of_range(scalar, scope, "a number of processors", &range, &number);
+        None
+    }
+}
+
+/// Permissions, written in octal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileMode(pub u32);
+
+impl Read for FileMode {
+    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+        let written = scope.written(scalar.span);
+        let mode = match &scalar.value {
+            Value::Integer(number) if written.starts_with("0o") => u32::try_from(*number).ok(),
+            Value::Text(text) if text.computed => {
+                let digits = text.template.as_plain().unwrap_or_default();
+                u32::from_str_radix(digits.trim_start_matches("0o"), 8).ok()
+            }
+            _ => None,
+        };
+        mode.filter(|mode| *mode <= 0o7777).map(Self).or_else(|| {
+            let help = "permissions are written in octal: `mode=0o440`";
+            invalid(scalar, scope, "a set of permissions", Some(help))
+        })
+    }
+}
+
+fn united<T>(
+    scalar: &Scalar,
+    scope: &Scope<'_>,
+    wanted: &'static str,
+    parse: fn(&str) -> Result<T, UnitError>,
+) -> Option<T> {
+    let text = match &scalar.value {
+        Value::Text(_) => String::read(scalar, scope)?,
+        Value::Integer(_) | Value::Float(_) => scope.written(scalar.span).to_owned(),
+        _ => return wrong_type(scalar, scope, wanted, None),
+    };
+    parse(&text)
+        .map_err(|error| {
+            scope.mistake(ValueMistake::Unit {
+                message: error.to_string(),
+                at: scalar.span,
+                wanted,
+                help: Some(error.help()),
+            });
+        })
+        .ok()
+}
+
+impl Read for Duration {
+    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+        united(scalar, scope, "a duration", parse_duration)
+    }
+}
+
+impl Read for ByteSize {
+    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+        united(scalar, scope, "a size", str::parse)
+    }
+}
+
+/// A path of this machine, absolute.
+impl Read for PathBuf {
+    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+        let path = String::read(scalar, scope)?;
+        if path.is_empty() {
+            return invalid(scalar, scope, "a path", None);
+        }
+        Some(scope.absolute(&path, scalar.span))
+    }
+}
+
+/// A path inside a container; without a slash at its end.
+#[derive(Debug, Clone)]
+pub(super) struct ContainerPath(pub String);
+
+impl Read for ContainerPath {
+    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+        let path = String::read(scalar, scope)?;
+        if !path.starts_with('/') {
+            let help = "paths inside a container are absolute".to_owned();
+            scope.mistake(ValueMistake::RelativePath {
+                path,
+                at: scalar.span,
+                help: Some(help),
+            });
+            return None;
+        }
+        let trimmed = path.trim_end_matches('/');
+        Some(Self(if trimmed.is_empty() {
+            "/".to_owned()
+        } else {
+            trimmed.to_owned()
+        }))
+    }
+}
+
+/// Reads a text by [`FromStr`], with what it should be and an example for the message.
+pub(super) fn parsed<T: FromStr>(
+    scalar: &Scalar,
+    scope: &Scope<'_>,
+    wanted: &str,
+    help: Option<&str>,
+) -> Option<T> {
+    let text = String::read(scalar, scope)?;
+    text.parse()
+        .ok()
+        .or_else(|| invalid(scalar, scope, wanted, help))
+}
+
+fn named<N>(
+    scalar: &Scalar,
+    scope: &Scope<'_>,
+    wanted: &str,
+    new: fn(String) -> Result<N, NameError>,
+) -> Option<N> {
+    let help = match wanted {
+        "a project's name" => "lower-case letters, digits, `-` and `_`",
+        "an image" => "an image looks like `registry/name:tag` or `name@sha256:…`",
+        _ => "letters, digits, `-`, `_` and `.`, beginning with a letter or a digit",
+    };
+    new(String::read(scalar, scope)?)
+        .map_err(|cause| {
+            scope.mistake(ValueMistake::InvalidName {
+                cause,
+                at: scalar.span,
+                wanted: wanted.to_owned(),
+                help: Some(help.to_owned()),
+            });
+        })
+        .ok()
+}
+
+macro_rules! names {
+    ($($name:ident: $wanted:literal;)*) => {$(
+        impl Read for $name {
+            fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+                named(scalar, scope, $wanted, Self::new)
+            }
+        }
+    )*};
+}
+
+names! {
+    CertificateName: "a certificate's name";
+    ConfigName: "a config's name";
+    ContainerName: "a container's name";
+    ImageRef: "an image";
+    NetworkName: "a network's name";
+    ProjectName: "a project's name";
+    SecretName: "a secret's name";
+    ServiceName: "a service's name";
+    VolumeName: "a volume's name";
+}
+
+/// Reads one of a few words.
+pub(super) fn one_of<T: Clone>(
+    scalar: &Scalar,
+    scope: &Scope<'_>,
+    what: &str,
+    words: &[(&str, T)],
+) -> Option<T> {
+    let found = String::read(scalar, scope)?;
+    if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == found) {
+        return Some(meaning.clone());
+    }
+    let known = words.iter().map(|(word, _)| format!("`{word}`"));
+    scope.mistake(ValueMistake::UnknownValue {
+        what: what.to_owned(),
+        found,
+        at: scalar.span,
+        help: Some(format!("one of {}", known.collect::<Vec<_>>().join(", "))),
+    });
+    None
+}
+
+/// A value with its place.
+pub(super) fn placed<T: Read>(scalar: &Scalar, scope: &Scope<'_>) -> Option<Spanned<T>> {
+    T::read(scalar, scope).map(|value| Spanned::new(value, scalar.span))
+}

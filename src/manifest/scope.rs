@@ -1,0 +1,68 @@
+//! What every part of lowering shares: the texts, and the list of mistakes so far.
+
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    diagnostic::Mistake,
+    span::{Sources, Span},
+};
+
+/// The texts, and the mistakes found so far.
+pub(super) struct Scope<'a> {
+    sources: &'a Sources,
+    /// What `~` in a path stands for.
+    home: Option<&'a Path>,
+    mistakes: RefCell<Vec<Mistake>>,
+}
+
+impl<'a> Scope<'a> {
+    pub fn new(sources: &'a Sources, home: Option<&'a Path>) -> Self {
+        Self {
+            sources,
+            home,
+            mistakes: RefCell::default(),
+        }
+    }
+
+    /// The same scope with a list of its own, that nobody will read.
+    pub fn silent(&self) -> Self {
+        Self {
+            sources: self.sources,
+            home: self.home,
+            mistakes: RefCell::default(),
+        }
+    }
+
+    /// Notes a mistake; the caller goes on with what is left.
+    pub fn mistake(&self, mistake: impl Into<Mistake>) {
+        self.mistakes.borrow_mut().push(mistake.into());
+    }
+
+    /// The characters of a place.
+    pub fn written(&self, span: Span) -> &str {
+        self.sources.text(span).unwrap_or_default()
+    }
+
+    /// A path of this machine, made absolute from the folder of the file that names it.
+    pub fn absolute(&self, path: &str, span: Span) -> PathBuf {
+        if let (Some(home), Some(rest)) = (self.home, path.strip_prefix("~/")) {
+            return home.join(rest);
+        }
+        match self.sources.of(span) {
+            Some(source) => source.folder().join(path),
+            None => PathBuf::from(path),
+        }
+    }
+
+    /// No mistake so far.
+    pub fn is_clean(&self) -> bool {
+        self.mistakes.borrow().is_empty()
+    }
+
+    pub fn into_mistakes(self) -> Vec<Mistake> {
+        self.mistakes.into_inner()
+    }
+}
