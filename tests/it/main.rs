@@ -1,8 +1,8 @@
 //! All integration tests, in one binary.
-
 mod build;
 mod dial;
 mod docker_engine;
+mod manifests;
 mod reporters;
 mod rollback;
 mod runs;
