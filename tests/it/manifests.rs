@@ -15,7 +15,13 @@ fn loaded(name: &str) -> Manifest {
         variables: BTreeMap::new(),
     };
     load(&request, &Disk).unwrap_or_else(|report| {
-        panic!("{}", report.render(Style { width: 80, colour: false }))
+        panic!(
+            "{}",
+            report.render(Style {
+                width: 80,
+                colour: false
+            })
+        )
     })
 }
 
@@ -24,7 +30,10 @@ fn the_reference_manifest_is_read() {
     let manifest = loaded("ci-mandat.kdl");
     assert_eq!(manifest.project.as_str(), "ci-mandat");
     let names: Vec<_> = manifest.services.keys().map(|name| name.as_str()).collect();
-    assert_eq!(names, ["backend", "frontend", "migrate", "postgres", "redis"]);
+    assert_eq!(
+        names,
+        ["backend", "frontend", "migrate", "postgres", "redis"]
+    );
     let backend = &manifest.services["backend"];
     assert_eq!(backend.isolation.read_only, Some(true));
     assert_eq!(backend.env.len(), 13);
