@@ -175,6 +175,12 @@ pub enum Event {
         critical_path: Vec<Segment>,
         /// Volumes that a failed first deploy made and that are kept.
         kept_volumes: Vec<String>,
+        /// Why it did not get to where it was to, in a fragment; `None`: it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+        /// What was not brought back or not cleaned up, each in a fragment.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<String>,
     },
 }
 

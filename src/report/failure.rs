@@ -26,50 +26,67 @@ pub fn of(event: &Event, board: &Board, paint: Paint) -> Vec<String> {
             failure,
             optional,
             ..
-        } => step(
-            &board.label(subject),
-            (verb, object),
-            failure,
-            *optional,
-            paint,
-        ),
+        } => {
+            let who = headline(*optional, &format!("`{}`", board.label(subject)));
+            step(
+                &format!("{who}: {verb} `{object}`"),
+                failure,
+                (verb, object),
+                tone(*optional),
+                paint,
+            )
+        }
         Event::GateFailed {
             subject,
             report,
             optional,
             ..
-        } => gate(&board.label(subject), "not ready", report, *optional, paint),
-        Event::Relapsed { subject, report } => gate(
-            &board.label(subject),
-            "was ready and failed",
-            report,
-            false,
-            paint,
-        ),
+        } => {
+            let who = headline(*optional, &format!("gate of `{}`", board.label(subject)));
+            let after = text::took(report.after);
+            gate(
+                &format!("{who} after {after}: {}", report.cause),
+                report,
+                tone(*optional),
+                paint,
+            )
+        }
+        Event::Relapsed { subject, report } => {
+            let who = board.label(subject);
+            let head = format!("failed: `{who}`, which had been ready: {}", report.cause);
+            gate(&head, report, Tone::Bad, paint)
+        }
         _ => Vec::new(),
     }
 }
 
-/// The block for a step that failed.
+fn headline(optional: bool, who: &str) -> String {
+    if optional {
+        format!("failed, and passed over: {who}")
+    } else {
+        format!("failed: {who}")
+    }
+}
+
+fn tone(optional: bool) -> Tone {
+    if optional { Tone::Odd } else { Tone::Bad }
+}
+
+/// The block for a step that failed; its verb and object are not said again.
 fn step(
-    who: &str,
-    what: (&str, &str),
+    head: &str,
     failure: &Failure,
-    optional: bool,
+    said: (&str, &str),
+    tone: Tone,
     paint: Paint,
 ) -> Vec<String> {
-    let (verb, object) = what;
-    let head = format!("{} {verb} `{object}`", headline(who, optional));
-    let mut lines = vec![tone(&head, optional, paint)];
-    let message = text::clean(
-        without_echo(failure, verb, object)
+    let mut lines = vec![paint.tone(tone, head)];
+    let message = without_echo(failure, said.0, said.1);
+    lines.extend(
+        message
             .lines()
-            .next()
-            .unwrap_or(""),
+            .map(|line| format!("{INDENT}{}", text::clean(line))),
     );
-    lines.push(format!("{INDENT}{message}"));
-    let rest = without_echo(failure, verb, object).lines().skip(1);
-    lines.extend(rest.map(|line| format!("{INDENT}{}", text::clean(line))));
     quote(&mut lines, "its last output:", &failure.output);
     if let Some(help) = &failure.help {
         lines.push(format!("{INDENT}help: {help}"));
@@ -78,45 +95,25 @@ fn step(
 }
 
 /// The block for a gate that failed, or for a container that failed after its gate had passed.
-fn gate(who: &str, what: &str, report: &GateReport, optional: bool, paint: Paint) -> Vec<String> {
-    let after = text::took(report.after);
-    let head = format!(
-        "{} {what} after {after}: {}",
-        headline(who, optional),
-        report.cause
-    );
-    let mut lines = vec![tone(&head, optional, paint)];
-    let condition = report
-        .condition
-        .as_ref()
-        .map_or_else(|| "its state is not known".to_owned(), words::condition);
-    lines.push(format!(
-        "{INDENT}container `{}`: {condition}",
-        report.container
-    ));
+fn gate(head: &str, report: &GateReport, tone: Tone, paint: Paint) -> Vec<String> {
+    let mut lines = vec![paint.tone(tone, head)];
+    let container = format!("{INDENT}container `{}`", report.container);
+    lines.push(match &report.condition {
+        Some(condition) => format!("{container}: {}", words::condition(condition)),
+        None => format!("{container}: the engine could not tell how it does"),
+    });
     lines.extend(report.answers.iter().map(answer));
-    if report.log.is_empty() {
-        lines.push(format!("{INDENT}its log is empty"));
-    } else {
-        let title = format!(
-            "the last {} of its log:",
-            text::count(report.log.len(), "line")
-        );
-        quote(&mut lines, &title, &report.log);
+    match (report.log.len(), &report.condition) {
+        (0, Some(_)) => lines.push(format!("{INDENT}its log is empty")),
+        (0, None) => {}
+        (1, _) => quote(&mut lines, "its log's last line:", &report.log),
+        (many, _) => quote(
+            &mut lines,
+            &format!("its log's last {many} lines:"),
+            &report.log,
+        ),
     }
     lines
-}
-
-fn headline(who: &str, optional: bool) -> String {
-    if optional {
-        format!("warning: `{who}` (not required) failed:")
-    } else {
-        format!("failed: `{who}`:")
-    }
-}
-
-fn tone(head: &str, optional: bool, paint: Paint) -> String {
-    paint.tone(if optional { Tone::Odd } else { Tone::Bad }, head)
 }
 
 fn answer(last: &LastAnswer) -> String {

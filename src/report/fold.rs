@@ -78,6 +78,10 @@ pub struct Ending {
     pub critical_path: Vec<Segment>,
     /// Volumes that a failed first deploy made and that are kept.
     pub kept_volumes: Vec<String>,
+    /// Why it did not get to where it was to, in a fragment; `None`: it did.
+    pub cause: Option<String>,
+    /// What was not brought back or not cleaned up, each in a fragment.
+    pub left: Vec<String>,
 }
 
 impl Board {
@@ -119,12 +123,16 @@ impl Board {
                 took,
                 critical_path,
                 kept_volumes,
+                cause,
+                left,
             } => {
                 self.ending = Some(Ending {
                     verdict: *verdict,
                     took: *took,
                     critical_path: critical_path.clone(),
                     kept_volumes: kept_volumes.clone(),
+                    cause: cause.clone(),
+                    left: left.clone(),
                 });
             }
             Event::Interrupted | Event::Warning { .. } => {}

@@ -7,18 +7,13 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     Style,
     fold::{Board, Phase},
-    standing::{Detail, Running, Standing, State},
+    row::{self, Row},
+    standing::{Standing, State},
     text::{self, Paint, Tone},
-    words,
 };
-use crate::{
-    event::{Change, Verdict},
-    name::ServiceName,
-};
+use crate::event::Change;
 
-/// Steps of one build that are shown at a time.
-const BUILD_STEPS: usize = 3;
-/// The column of names is at most so wide.
+/// The column of names is at most so wide, and at most half of the terminal.
 const WIDEST: usize = 24;
 /// Blanks between columns.
 const GAP: usize = 2;
@@ -48,43 +43,16 @@ impl View {
     }
 }
 
-/// One service, or one thing that is no service.
-struct Row {
-    name: String,
-    text: String,
-    tone: Tone,
-    /// Behind the text; `None`: time says nothing here.
-    time: Option<Duration>,
-    /// What it is counted as when there is no room for it.
-    word: &'static str,
-    /// How much it matters; 0 most.
-    rank: u8,
-    details: Vec<(String, Duration)>,
-}
-
 /// The lines to show now.
 #[must_use]
 pub fn frame(board: &Board, now: Duration, view: View) -> Vec<String> {
     if board.project.is_empty() {
         return Vec::new();
     }
-    let mut rows: Vec<Row> = board
-        .services
-        .iter()
-        .map(|service| row(board, service, now))
-        .collect();
-    rows.extend(board.others.values().map(|(label, running)| Row {
-        name: label.clone(),
-        text: running.verb.clone(),
-        tone: Tone::Busy,
-        time: Some(now.saturating_sub(running.since)),
-        word: "at work",
-        rank: 0,
-        details: Vec::new(),
-    }));
+    let mut rows = row::rows(board, now);
     // The cursor stands below the last line.
     let room = view.height.saturating_sub(2).max(1);
-    let column = column(&rows);
+    let column = column(&rows, view);
     let rest = fit(&mut rows, room);
     let mut lines = vec![heading(board, now, view)];
     lines.extend(rows.iter().flat_map(|row| print(row, column, view)));
@@ -95,12 +63,8 @@ pub fn frame(board: &Board, now: Duration, view: View) -> Vec<String> {
 /// The lines that stay behind when a run has ended.
 #[must_use]
 pub fn last_frame(board: &Board, view: View) -> Vec<String> {
-    let rows: Vec<Row> = board
-        .services
-        .iter()
-        .map(|service| row(board, service, board.at))
-        .collect();
-    let column = column(&rows);
+    let rows = row::services(board, board.at);
+    let column = column(&rows, view);
     rows.iter()
         .flat_map(|row| print(row, column, view))
         .collect()
@@ -145,16 +109,20 @@ fn timed(text: &str, tone: Tone, time: Option<Duration>, width: usize, paint: Pa
     };
     let time = text::elapsed(time);
     let room = width.saturating_sub(text::width(&time) + GAP);
+    if room == 0 {
+        return paint.tone(tone, &text::cut(text, width));
+    }
     let text = paint.tone(tone, &text::cut(text, room));
     format!("{text}{}{}", " ".repeat(GAP), paint.tone(Tone::Dim, &time))
 }
 
-fn column(rows: &[Row]) -> usize {
+fn column(rows: &[Row], view: View) -> usize {
     rows.iter()
         .map(|row| text::width(&row.name))
         .max()
         .unwrap_or(0)
         .min(WIDEST)
+        .min(view.width.saturating_sub(GAP) / 2)
 }
 
 fn print(row: &Row, column: usize, view: View) -> Vec<String> {
@@ -210,148 +178,106 @@ fn fit(rows: &mut Vec<Row>, room: usize) -> Option<String> {
     ))
 }
 
-fn row(board: &Board, service: &Standing, now: Duration) -> Row {
-    let (text, tone) = match &board.ending {
-        Some(ending) => outcome(service, ending.verdict),
-        None => underway(board, service),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Event, Participant, Stamped},
+        name::{ProjectName, ServiceName},
+        plan::{Reason, StepId, Subject},
     };
-    let back = matches!(board.phase, Phase::Back(_));
-    let going = now.saturating_sub(service.since);
-    let (time, word, rank) = match &service.state {
-        State::Failed => (Some(service.since), "failed", 0),
-        State::Working(_) | State::Asked => (Some(going), "at work", 0),
-        State::Waiting if board.ending.is_some() || (back && !service.touched) => {
-            (None, "untouched", 3)
-        }
-        State::Waiting => (Some(going), "waiting", 1),
-        State::Ready | State::Done => (Some(service.since), "ready", 2),
-        State::Did(_) => (Some(service.since), "done", 2),
-        State::Unchanged => (None, "unchanged", 3),
-    };
-    let details = match (&service.state, service.running.values().next_back()) {
-        (State::Working(_), Some(running)) => build_steps(running, now),
-        _ => Vec::new(),
-    };
-    Row {
-        name: service.name.to_string(),
-        text,
-        tone,
-        time,
-        word,
-        rank,
-        details,
-    }
-}
 
-/// What a service is at while the run goes on.
-fn underway(board: &Board, service: &Standing) -> (String, Tone) {
-    let (text, tone) = match &service.state {
-        State::Unchanged => ("unchanged".to_owned(), Tone::Dim),
-        State::Waiting => {
-            let awaited: Vec<&str> = board.awaited(service).map(ServiceName::as_str).collect();
-            match (&board.phase, awaited.as_slice()) {
-                (Phase::Back(_), _) if !service.touched => ("untouched".to_owned(), Tone::Dim),
-                (Phase::Back(_), _) | (_, []) => ("waiting".to_owned(), Tone::Dim),
-                (_, names) => (format!("waiting for {}", names.join(", ")), Tone::Dim),
-            }
-        }
-        State::Working(verb) => (working(verb, service), Tone::Busy),
-        State::Asked => (asked(service), Tone::Busy),
-        State::Ready => ("ready".to_owned(), Tone::Good),
-        State::Done => ("done".to_owned(), Tone::Good),
-        State::Did(last) => (last.clone(), Tone::Good),
-        State::Failed => (failed(service, "failed"), Tone::Bad),
-    };
-    match board.phase {
-        Phase::Back(_) if service.touched && tone != Tone::Good => (
-            format!("rolling back · {text}"),
-            if tone == Tone::Bad { tone } else { Tone::Odd },
-        ),
-        Phase::Back(_) if service.touched => ("as before".to_owned(), tone),
-        _ => (text, tone),
-    }
-}
-
-/// What became of a service when the run has ended.
-fn outcome(service: &Standing, verdict: Verdict) -> (String, Tone) {
-    let forward = matches!(verdict, Verdict::Converged | Verdict::Unchanged);
-    let stuck = verdict == Verdict::Stuck;
-    let (text, tone) = match (&service.state, &service.failed) {
-        (State::Ready, _) if forward => ("ready", Tone::Good),
-        (State::Done, _) if forward => ("done", Tone::Good),
-        (State::Did(last), _) if forward => (last.as_str(), Tone::Good),
-        (_, Some(_)) if forward || stuck || !service.touched => {
-            return (failed(service, "failed"), Tone::Bad);
-        }
-        (_, Some(_)) => return (failed(service, "failed, rolled back"), Tone::Bad),
-        _ if service.change == Change::Keep && !service.touched => ("unchanged", Tone::Dim),
-        _ if !service.touched || verdict == Verdict::Untouched => ("untouched", Tone::Dim),
-        (State::Ready | State::Done, _) => ("rolled back: as before", Tone::Odd),
-        _ if stuck => ("not known to be as before", Tone::Bad),
-        _ if forward => ("done", Tone::Good),
-        _ if service.change == Change::Create => ("rolled back: removed", Tone::Odd),
-        _ => ("rolled back: as before", Tone::Odd),
-    };
-    (text.to_owned(), tone)
-}
-
-fn failed(service: &Standing, word: &str) -> String {
-    let cause = service.failed.as_deref().unwrap_or("");
-    format!(
-        "{word}: {}",
-        text::clean(cause.lines().next().unwrap_or(""))
-    )
-}
-
-fn asked(service: &Standing) -> String {
-    let word = if service.job { "running" } else { "starting" };
-    let replicas = if service.replicas > 1 {
-        format!(" {} of {} ready", service.passed.len(), service.replicas)
-    } else {
-        String::new()
-    };
-    let answer = service
-        .running
-        .values()
-        .rev()
-        .find_map(|running| match &running.detail {
-            Detail::Gate(Some((probe, answer))) => {
-                Some(format!(" · {probe}: {}", text::clean(answer)))
-            }
-            _ => None,
+    /// `many` services; the last one is being started since 500 ms, every third is unchanged.
+    fn board(many: usize) -> Board {
+        let name = |index: usize| ServiceName::new(format!("s{index}")).unwrap();
+        let services = (0..many).map(|index| Participant {
+            service: name(index),
+            job: false,
+            replicas: 1,
+            change: if index.is_multiple_of(3) {
+                Change::Keep
+            } else {
+                Change::Create
+            },
+            waits_for: if index == 1 {
+                vec![name(many - 1)]
+            } else {
+                Vec::new()
+            },
         });
-    format!("{word}{replicas}{}", answer.unwrap_or_default())
-}
-
-fn working(verb: &str, service: &Standing) -> String {
-    match service
-        .running
-        .values()
-        .next_back()
-        .map(|running| &running.detail)
-    {
-        Some(Detail::Pull {
-            done,
-            total,
-            layers_done,
-            layers,
-        }) => {
-            let pull = words::pull((*done, *total), (*layers_done, *layers));
-            format!("{verb} · {pull}")
+        let started = Event::RunStarted {
+            project: ProjectName::new("shop").unwrap(),
+            verb: "up".to_owned(),
+            services: services.collect(),
+        };
+        let step = Event::StepStarted {
+            step: StepId(0),
+            subject: Subject::Service {
+                name: name(many - 1),
+                replica: 1,
+            },
+            verb: "starting container".to_owned(),
+            object: format!("shop-s{}-1", many - 1),
+            reason: Reason::Missing,
+        };
+        let mut board = Board::default();
+        for (at, event) in [(0, started), (500, step)] {
+            board.apply(&Stamped {
+                v: 1,
+                at: Duration::from_millis(at),
+                event,
+            });
         }
-        Some(Detail::Context(sent)) => format!("{verb} · {} of its context", text::bytes(*sent)),
-        _ => verb.to_owned(),
+        board
     }
-}
 
-/// The steps of a build that run: the oldest few.
-fn build_steps(running: &Running, now: Duration) -> Vec<(String, Duration)> {
-    let Detail::Build(steps) = &running.detail else {
-        return Vec::new();
-    };
-    steps
-        .iter()
-        .take(BUILD_STEPS)
-        .map(|step| (text::clean(&step.name), now.saturating_sub(step.since)))
-        .collect()
+    fn view(width: usize, height: usize) -> View {
+        View {
+            width,
+            height,
+            paint: Paint { colour: false },
+        }
+    }
+
+    #[test]
+    fn time_goes_on_between_events() {
+        let board = board(2);
+        let shown = frame(&board, Duration::from_millis(1700), view(60, 10)).join("\n");
+        insta::assert_snapshot!(shown, @"
+        up shop: 1 of 2 ready  1.7 s
+        s0  unchanged
+        s1  starting container  1.2 s
+        ");
+    }
+
+    #[test]
+    fn what_is_at_work_is_seen_first() {
+        let shown = frame(&board(30), Duration::from_secs(1), view(60, 7));
+        insta::assert_snapshot!(shown.join("\n"), @"
+        up shop: 10 of 30 ready  1.0 s
+        s1   waiting for s29  1.0 s
+        s2   waiting  1.0 s
+        s4   waiting  1.0 s
+        s29  starting container  0.5 s
+        and 26 more: 10 unchanged, 16 waiting
+        ");
+    }
+
+    #[test]
+    fn a_frame_fits_any_terminal() {
+        for many in [1, 2, 5, 40] {
+            for (width, height) in [(10, 3), (20, 4), (33, 5), (200, 50)] {
+                let lines = frame(&board(many), Duration::from_secs(1), view(width, height));
+                assert!(
+                    lines.len() < height.max(3),
+                    "{many} services, {height} lines: {lines:?}"
+                );
+                let widest = lines.iter().map(|line| text::width(line)).max();
+                assert!(
+                    widest <= Some(width),
+                    "{many} services, {width} columns: {lines:?}"
+                );
+            }
+        }
+    }
 }

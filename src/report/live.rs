@@ -137,8 +137,9 @@ fn staying(event: &Event, board: &Board, view: View) -> Vec<String> {
                 Verdict::Unchanged => Vec::new(),
                 _ => frame::last_frame(board, view),
             };
-            lines.extend(summary::verdict(board, ending, view.paint));
-            lines.extend(summary::critical_path(board, ending));
+            let mut end = summary::verdict(board, ending, view.paint);
+            end.extend(summary::critical_path(board, ending));
+            lines.extend(end.iter().flat_map(|line| text::wrap(line, view.width)));
             lines
         }
         (event, _) => failure::of(event, board, view.paint),

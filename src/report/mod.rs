@@ -11,6 +11,7 @@ pub mod frame;
 pub mod live;
 mod plain;
 mod quiet;
+mod row;
 pub mod standing;
 pub mod summary;
 pub mod table;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     fold::{Board, Ending, Phase},
-    standing::{Standing, State},
+    standing::Standing,
     text::{self, Paint, Tone},
     words,
 };
@@ -18,46 +18,18 @@ const WORTH_A_NAME: u32 = 100;
 /// The verdict, and what a person has to know or do because of it.
 #[must_use]
 pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
-    let time = text::took(ending.took);
-    let what = format!("`{}` of `{}`", board.verb, board.project);
-    let (tone, head) = match ending.verdict {
-        Verdict::Converged => (Tone::Good, converged(board, &what, &time)),
-        Verdict::Unchanged => {
-            let services = text::count(board.services.len(), "service");
-            (
-                Tone::Good,
-                format!(
-                    "`{}` is as asked for: {services}, nothing to do ({time})",
-                    board.project
-                ),
-            )
-        }
-        Verdict::Untouched => (
-            Tone::Bad,
-            format!("{what} failed after {time}; nothing that runs was touched"),
-        ),
-        Verdict::RolledBack => (
-            Tone::Bad,
-            format!("{what} failed and was rolled back, {time} in all"),
-        ),
-        Verdict::Interrupted => (
-            Tone::Odd,
-            format!("{what} was interrupted and rolled back, {time} in all"),
-        ),
-        Verdict::Stuck => (
-            Tone::Bad,
-            format!("{what} failed, and so did the way back: an operator is needed ({time})"),
-        ),
-    };
+    let back = matches!(board.phase, Phase::Back(_));
+    let (tone, head) = headline(board, ending, back);
     let mut lines = vec![paint.tone(tone, &head)];
     match ending.verdict {
-        Verdict::Converged | Verdict::Unchanged => optional(board, &mut lines),
-        Verdict::Untouched => causes(board, &mut lines),
+        Verdict::Converged | Verdict::Unchanged => passed_over(board, &mut lines),
+        Verdict::Untouched => causes(board, ending, &mut lines),
+        Verdict::Interrupted if !back => {}
         Verdict::RolledBack | Verdict::Interrupted => {
-            causes(board, &mut lines);
+            causes(board, ending, &mut lines);
             lines.push(format!("  running now: {}", restored(board)));
         }
-        Verdict::Stuck => stuck(board, &mut lines),
+        Verdict::Stuck => stuck(board, ending, &mut lines),
     }
     if !ending.kept_volumes.is_empty() {
         lines.push(format!(
@@ -67,6 +39,51 @@ pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
         lines.push("  help: `cimandat down --volumes` removes them and what they hold".to_owned());
     }
     lines
+}
+
+/// The verdict in a sentence.
+fn headline(board: &Board, ending: &Ending, back: bool) -> (Tone, String) {
+    let time = text::took(ending.took);
+    let what = format!("`{}` of `{}`", board.verb, board.project);
+    match ending.verdict {
+        Verdict::Converged => (Tone::Good, converged(board, &what, &time)),
+        Verdict::Unchanged => {
+            let services = text::count(board.services.len(), "service");
+            let project = &board.project;
+            (
+                Tone::Good,
+                format!("`{project}` is as asked for: {services}, nothing to do ({time})"),
+            )
+        }
+        Verdict::Untouched if back => (
+            Tone::Bad,
+            format!("{what} failed; what it had made is removed again, {time} in all"),
+        ),
+        Verdict::Untouched => (
+            Tone::Bad,
+            format!("{what} failed after {time}; nothing that runs was touched"),
+        ),
+        Verdict::RolledBack => (
+            Tone::Bad,
+            format!("{what} failed and was rolled back, {time} in all"),
+        ),
+        Verdict::Interrupted if back => (
+            Tone::Odd,
+            format!("{what} was interrupted and rolled back, {time} in all"),
+        ),
+        Verdict::Interrupted => (
+            Tone::Odd,
+            format!("{what} was interrupted after {time}; nothing was touched"),
+        ),
+        Verdict::Stuck if back => (
+            Tone::Bad,
+            format!("{what} failed, and so did the way back: an operator is needed ({time})"),
+        ),
+        Verdict::Stuck => (
+            Tone::Bad,
+            format!("{what} failed and stands half-way: an operator is needed ({time})"),
+        ),
+    }
 }
 
 /// `critical path 6.1 s: postgres start 0.4 s → postgres ready 3.9 s`; `None`: there is none.
@@ -139,7 +156,7 @@ fn converged(board: &Board, what: &str, time: &str) -> String {
 }
 
 /// Failures that did not fail the run.
-fn optional(board: &Board, lines: &mut Vec<String>) {
+fn passed_over(board: &Board, lines: &mut Vec<String>) {
     lines.extend(
         board
             .failures
@@ -147,7 +164,7 @@ fn optional(board: &Board, lines: &mut Vec<String>) {
             .filter(|fault| fault.optional)
             .map(|fault| {
                 format!(
-                    "  not required, and failed: `{}`: {}",
+                    "  failed, and passed over: `{}`: {}",
                     fault.subject,
                     text::clean(&fault.text)
                 )
@@ -155,23 +172,26 @@ fn optional(board: &Board, lines: &mut Vec<String>) {
     );
 }
 
-/// Why: the cause of the way back, or else what failed.
-fn causes(board: &Board, lines: &mut Vec<String>) {
-    let mut faults = board
+/// Why: what failed on the way forward, or else what the run itself says.
+fn causes(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
+    let failed: Vec<String> = board
         .failures
         .iter()
         .filter(|fault| !fault.optional && !fault.going_back)
-        .peekable();
-    if let (None, Phase::Back(cause)) = (faults.peek(), &board.phase) {
-        lines.push(format!("  because: {cause}"));
+        .map(|fault| {
+            format!(
+                "  because: `{}`: {}",
+                fault.subject,
+                text::clean(&fault.text)
+            )
+        })
+        .collect();
+    if let ([], Some(cause)) = (failed.as_slice(), &ending.cause)
+        && ending.verdict != Verdict::Interrupted
+    {
+        lines.push(format!("  because: {}", text::clean(cause)));
     }
-    lines.extend(faults.map(|fault| {
-        format!(
-            "  because: `{}`: {}",
-            fault.subject,
-            text::clean(&fault.text)
-        )
-    }));
+    lines.extend(failed);
 }
 
 /// What runs after a successful way back.
@@ -190,37 +210,20 @@ fn restored(board: &Board) -> String {
     format!("the state before, healthy: {names}")
 }
 
-fn stuck(board: &Board, lines: &mut Vec<String>) {
-    causes(board, lines);
+/// What an operator finds, and what to do.
+fn stuck(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
+    causes(board, ending, lines);
     lines.extend(
-        board
-            .failures
+        ending
+            .left
             .iter()
-            .filter(|fault| fault.going_back)
-            .map(|fault| {
-                format!(
-                    "  on the way back: `{}`: {}",
-                    fault.subject,
-                    text::clean(&fault.text)
-                )
-            }),
+            .map(|left| format!("  left undone: {}", text::clean(left))),
     );
-    let open = quoted(
-        board
-            .services
-            .iter()
-            .filter(|service| {
-                service.touched && !matches!(service.state, State::Ready | State::Done)
-            })
-            .map(|service| service.name.as_str()),
-    );
-    if !open.is_empty() {
-        lines.push(format!("  not known to be as before: {open}"));
-    }
+    let project = &board.project;
     lines.push(format!(
-        "  help: remedy the cause, then run `cimandat up` again; `cimandat -p {0} ps --all` shows \
-         what is there, `cimandat -p {0} logs SERVICE` what it says",
-        board.project
+        "  help: remedy what stands above, then run `cimandat {}` again; `cimandat -p {project} ps \
+         --all` shows what is there",
+        board.verb
     ));
 }
 

@@ -43,6 +43,34 @@ pub fn pad(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(blanks))
 }
 
+/// The lines that a line becomes in so many columns, broken between words; those that follow the
+/// first are indented below it. A word that is wider stays whole.
+#[must_use]
+pub fn wrap(line: &str, columns: usize) -> Vec<String> {
+    let indent = line.len() - line.trim_start().len();
+    let mut lines = Vec::new();
+    let mut current = " ".repeat(indent);
+    let mut used = indent;
+    let mut first = true;
+    for word in line.split_whitespace() {
+        let wide = width(&clean(word));
+        if !first && used + 1 + wide > columns {
+            lines.push(std::mem::replace(&mut current, " ".repeat(indent + 2)));
+            used = indent + 2;
+            first = true;
+        }
+        if !first {
+            current.push(' ');
+            used += 1;
+        }
+        current.push_str(word);
+        used += wide;
+        first = false;
+    }
+    lines.push(current);
+    lines
+}
+
 /// A line of foreign output without what would move the cursor or change colours.
 ///
 /// A line that was rewritten in place (`10%\r20%\r`) keeps its last state; tabs become blanks.
@@ -208,6 +236,15 @@ mod tests {
         assert_eq!(clean("a\tb"), "a       b");
         assert_eq!(clean("\u{1b}]0;title\u{7}text\u{8}"), "text");
         assert_eq!(clean("\u{1b}]8;;x\u{1b}\\link"), "link");
+    }
+
+    #[test]
+    fn words_stay_whole() {
+        assert_eq!(wrap("  one two three", 9), ["  one two", "    three"]);
+        assert_eq!(wrap("incomprehensible x", 5), ["incomprehensible", "  x"]);
+        assert_eq!(wrap("", 5), [""]);
+        let painted = Paint { colour: true }.tone(Tone::Bad, "one two");
+        assert_eq!(wrap(&painted, 7), [painted.as_str()]);
     }
 
     #[test]

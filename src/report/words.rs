@@ -12,7 +12,7 @@ use crate::{
 
 /// First words of actions in the present, past and plain form. What is not in here keeps its
 /// present form, so that a new action is still understood.
-const VERBS: [(&str, &str, &str); 13] = [
+const VERBS: [(&str, &str, &str); 14] = [
     ("building", "built", "build"),
     ("checking", "checked", "check"),
     ("creating", "created", "create"),
@@ -22,6 +22,7 @@ const VERBS: [(&str, &str, &str); 13] = [
     ("restarting", "restarted", "restart"),
     ("running", "ran", "run"),
     ("setting", "set", "set"),
+    ("settling", "settled", "settle"),
     ("starting", "started", "start"),
     ("stopping", "stopped", "stop"),
     ("verifying", "verified", "verify"),

@@ -140,6 +140,8 @@ impl Run {
             took: self.now,
             critical_path: critical_path.clone(),
             kept_volumes: self.kept_volumes.clone(),
+            cause: self.cause.as_ref().map(ToString::to_string),
+            left: self.left.clone(),
         });
         self.effects.push(Effect::Finish(Outcome {
             verdict,

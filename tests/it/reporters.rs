@@ -9,7 +9,7 @@ mod recorded;
 use std::io::{self, Write};
 
 use cimandat::{
-    event::{Change, Stamped, Verdict},
+    event::Stamped,
     report::{
         Form, Reporter, Style,
         frame::View,
@@ -20,7 +20,8 @@ use cimandat::{
 use indicatif::{InMemoryTerm, ProgressDrawTarget, TermLike};
 
 use self::recorded::{
-    Recording, down, failing_build, failing_update, first_deploy, participant, stuck_update,
+    down, failing_build, failing_job, failing_update, first_deploy, half_way_down, interrupted,
+    relapse, stuck_update, unchanged,
 };
 
 fn told(form: Form, events: &[Stamped]) -> (String, String) {
@@ -154,13 +155,13 @@ fn plain_tells_why_an_update_was_rolled_back() {
     +0.700s  backend   started container shop-backend-1.next in 0.3 s
     +0.700s  backend   waiting until ready, 60 s at most: http 3001 /health
     +0.705s  backend   http 3001 /health: connection refused
-    +8.910s  backend   failed: `backend`: not ready after 8.2 s: exited with code 137
+    +8.910s  backend   failed: gate of `backend` after 8.2 s: exited with code 137
                            container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, restarted 1 time
                            probe `http 3001 /health`: connection refused (asked 37 times)
-                           the last 2 lines of its log:
+                           its log's last 2 lines:
                              │ loading the model
                              │ heap    out of memory
-    +8.911s  shop      rolling back: `backend` exited with code 137
+    +8.911s  shop      rolling back: `shop-backend-1.next` did not become ready: exited with code 137
     +8.911s  backend   removing container shop-backend-1.next (rollback)
     +9.000s  backend   removed container shop-backend-1.next in 89 ms
     +9.000s  backend   starting container shop-backend-1 (rollback)
@@ -185,8 +186,6 @@ fn plain_tells_of_a_failed_build() {
                          │ npm error 404 left-pad
     +3.010s  shop  `up` of `shop` failed after 3.0 s; nothing that runs was touched
                      because: `web`: building image `shop/web:1`: the build of `web` failed at `RUN npm ci`: exit code 1
-                     kept volumes, with what the failed deploy wrote: `shop_data`
-                     help: `cimandat down --volumes` removes them and what they hold
     ");
 }
 
@@ -217,10 +216,10 @@ fn quiet_is_silent_until_the_verdict() {
 #[test]
 fn quiet_tells_all_of_a_failure() {
     insta::assert_snapshot!(quiet(&failing_update()), @"
-    failed: `backend`: not ready after 8.2 s: exited with code 137
+    failed: gate of `backend` after 8.2 s: exited with code 137
         container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, restarted 1 time
         probe `http 3001 /health`: connection refused (asked 37 times)
-        the last 2 lines of its log:
+        its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
     `up` of `shop` failed and was rolled back, 9.9 s in all
@@ -232,10 +231,10 @@ fn quiet_tells_all_of_a_failure() {
 #[test]
 fn an_operator_is_told_what_to_do() {
     insta::assert_snapshot!(quiet(&stuck_update()), @"
-    failed: `backend`: not ready after 8.2 s: exited with code 137
+    failed: gate of `backend` after 8.2 s: exited with code 137
         container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, restarted 1 time
         probe `http 3001 /health`: connection refused (asked 37 times)
-        the last 2 lines of its log:
+        its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
     failed: `backend`: starting container `shop-backend-1`
@@ -243,9 +242,8 @@ fn an_operator_is_told_what_to_do() {
         help: stop what holds it, or publish another port of the host
     `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
       because: `backend`: exited with code 137 (http 3001 /health: connection refused)
-      on the way back: `backend`: starting container `shop-backend-1`: port 3001 of this host is already in use by container `other`
-      not known to be as before: `backend`
-      help: remedy the cause, then run `cimandat up` again; `cimandat -p shop ps --all` shows what is there, `cimandat -p shop logs SERVICE` what it says
+      left undone: starting container `shop-backend-1` failed: port 3001 is already in use
+      help: remedy what stands above, then run `cimandat up` again; `cimandat -p shop ps --all` shows what is there
     ");
 }
 
@@ -264,7 +262,7 @@ fn json_is_the_stream_itself() {
     {"v":1,"at":0.0,"event":"run-started","project":"shop","verb":"up","services":[{"service":"postgres","job":false,"replicas":1,"change":"keep","waits_for":[]},{"service":"backend","job":false,"replicas":1,"change":"replace","waits_for":["postgres"]},{"service":"frontend","job":false,"replicas":1,"change":"replace","waits_for":["backend"]}]}
     {"v":1,"at":0.005,"event":"step-started","step":0,"subject":{"kind":"service","name":"backend","replica":1},"verb":"creating container","object":"shop-backend-1.next","reason":{"why":"changed","changes":[{"field":"env.MODEL","from":null,"to":"1"},{"field":"image","from":null,"to":"1"}]}}
     {"v":1,"at":0.06,"event":"step-finished","step":0,"subject":{"kind":"service","name":"backend","replica":1},"verb":"creating container","took":0.055}
-    {"v":1,"at":9.91,"event":"run-finished","verdict":"rolled-back","took":9.91,"critical_path":[],"kept_volumes":[]}
+    {"v":1,"at":9.91,"event":"run-finished","verdict":"rolled-back","took":9.91,"critical_path":[],"kept_volumes":[],"cause":"`shop-backend-1.next` did not become ready: exited with code 137"}
     "#);
 }
 
@@ -322,15 +320,16 @@ fn live_counts_what_has_no_room() {
 fn live_marks_the_way_back() {
     let events = failing_update();
     insta::assert_snapshot!(screen(before(&events, 9300), (72, 30)), @"
-    failed: `backend`: not ready after 8.2 s: exited with code 137
+    failed: gate of `backend` after 8.2 s: exited with code 137
         container `shop-backend-1.next`: exited with code 137 (SIGKILL), kil
     led for want of memory, restarted 1 time
         probe `http 3001 /health`: connection refused (asked 37 times)
-        the last 2 lines of its log:
+        its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
-    rolling back: `backend` exited with code 137
-    rolling back `up` of `shop`: `backend` exited with code 137  9.0 s
+    rolling back: `shop-backend-1.next` did not become ready: exited with co
+    de 137
+    rolling back `up` of `shop`: `shop-backend-1.next` did not becom…  9.0 s
     postgres  unchanged
     backend   rolling back · starting container  0.0 s
     frontend  untouched
@@ -345,37 +344,38 @@ fn live_leaves_a_clean_screen_behind() {
     migrate   done  3.9 s
     backend   ready  4.7 s
     `shop` is running: 3 created in 5.7 s
-    critical path 4.6 s: postgres pull 1.0 s → postgres start 0.3 s → postgr
-    es ready 1.5 s → migrate start 0.3 s → migrate ready 0.7 s → backend sta
-    rt 0.3 s → backend ready 0.5 s (and 1 step under 1 %)
+    critical path 4.6 s: postgres pull 1.0 s → postgres start 0.3 s →
+      postgres ready 1.5 s → migrate start 0.3 s → migrate ready 0.7 s →
+      backend start 0.3 s → backend ready 0.5 s (and 1 step under 1 %)
     ");
     insta::assert_snapshot!(screen(&failing_update(), (72, 30)), @"
-    failed: `backend`: not ready after 8.2 s: exited with code 137
+    failed: gate of `backend` after 8.2 s: exited with code 137
         container `shop-backend-1.next`: exited with code 137 (SIGKILL), kil
     led for want of memory, restarted 1 time
         probe `http 3001 /health`: connection refused (asked 37 times)
-        the last 2 lines of its log:
+        its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
-    rolling back: `backend` exited with code 137
+    rolling back: `shop-backend-1.next` did not become ready: exited with co
+    de 137
     postgres  unchanged
     backend   failed, rolled back: exited with code 137 (http 3001 /…  9.9 s
     frontend  untouched
     `up` of `shop` failed and was rolled back, 9.9 s in all
-      because: `backend`: exited with code 137 (http 3001 /health: connectio
-    n refused)
-      running now: the state before, healthy: `postgres`, `backend`, `fronte
-    nd`
+      because: `backend`: exited with code 137 (http 3001 /health:
+        connection refused)
+      running now: the state before, healthy: `postgres`, `backend`,
+        `frontend`
     ");
     insta::assert_snapshot!(screen(&stuck_update(), (100, 30)), @"
-    failed: `backend`: not ready after 8.2 s: exited with code 137
+    failed: gate of `backend` after 8.2 s: exited with code 137
         container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, rest
     arted 1 time
         probe `http 3001 /health`: connection refused (asked 37 times)
-        the last 2 lines of its log:
+        its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
-    rolling back: `backend` exited with code 137
+    rolling back: `shop-backend-1.next` did not become ready: exited with code 137
     failed: `backend`: starting container `shop-backend-1`
         port 3001 of this host is already in use by container `other`
         help: stop what holds it, or publish another port of the host
@@ -384,11 +384,9 @@ fn live_leaves_a_clean_screen_behind() {
     frontend  untouched
     `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
       because: `backend`: exited with code 137 (http 3001 /health: connection refused)
-      on the way back: `backend`: starting container `shop-backend-1`: port 3001 of this host is already
-     in use by container `other`
-      not known to be as before: `backend`
-      help: remedy the cause, then run `cimandat up` again; `cimandat -p shop ps --all` shows what is th
-    ere, `cimandat -p shop logs SERVICE` what it says
+      left undone: starting container `shop-backend-1` failed: port 3001 is already in use
+      help: remedy what stands above, then run `cimandat up` again; `cimandat -p shop ps --all` shows
+        what is there
     ");
     insta::assert_snapshot!(screen(&down(), (72, 30)), @"
     postgres  removed container  0.9 s
@@ -399,9 +397,61 @@ fn live_leaves_a_clean_screen_behind() {
 
 #[test]
 fn live_says_one_line_when_there_was_nothing_to_do() {
-    let mut r = Recording::of("up", vec![participant("web", Change::Keep, &[])]);
-    r.finish(120, Verdict::Unchanged, Vec::new(), &[]);
-    insta::assert_snapshot!(screen(&r.events, (72, 10)), @"`shop` is as asked for: 1 service, nothing to do (0.1 s)");
+    insta::assert_snapshot!(screen(&unchanged(), (72, 10)), @"`shop` is as asked for: 1 service, nothing to do (0.1 s)");
+}
+
+#[test]
+fn a_failed_first_deploy_says_what_it_leaves_behind() {
+    insta::assert_snapshot!(screen(&failing_job(), (80, 40)), @"
+    failed, and passed over: gate of `mail` after 60.0 s: not ready within 60 s
+        container `shop-mail-1`: the engine could not tell how it does
+    failed: gate of `migrate` after 80 ms: exited with code 1
+        container `shop-migrate-1`: exited with code 1
+        its log's last line:
+          │ relation `users` exists already
+    rolling back: `shop-migrate-1` did not become ready: exited with code 1
+    postgres  rolled back: removed
+    migrate   failed, rolled back: exited with code 1  61.3 s
+    mail      failed, rolled back: not ready within 60 s  60.9 s
+    `up` of `shop` failed; what it had made is removed again, 61.4 s in all
+      because: `migrate`: exited with code 1
+      kept volumes, with what the failed deploy wrote: `shop_data`
+      help: `cimandat down --volumes` removes them and what they hold
+    ");
+}
+
+#[test]
+fn a_run_that_never_went_back_does_not_say_so() {
+    insta::assert_snapshot!(quiet(&half_way_down()), @"
+    `down` of `shop` failed and stands half-way: an operator is needed (30.0 s)
+      because: not done within 30 s
+      left undone: removing container `shop-web-1` was not done
+      help: remedy what stands above, then run `cimandat down` again; `cimandat -p shop ps --all` shows what is there
+    ");
+    insta::assert_snapshot!(quiet(&interrupted()), @"`up` of `shop` was interrupted after 0.7 s; nothing was touched");
+}
+
+#[test]
+fn what_had_been_ready_is_told_as_such() {
+    insta::assert_snapshot!(quiet(&relapse()), @"
+    failed: `backend`, which had been ready: exited with code 137
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, restarted 1 time
+        probe `http 3001 /health`: connection refused (asked 37 times)
+        its log's last 2 lines:
+          │ loading the model
+          │ heap    out of memory
+    ");
+    insta::assert_snapshot!(screen(&relapse(), (72, 20)), @"
+    failed: `backend`, which had been ready: exited with code 137
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), kil
+    led for want of memory, restarted 1 time
+        probe `http 3001 /health`: connection refused (asked 37 times)
+        its log's last 2 lines:
+          │ loading the model
+          │ heap    out of memory
+    up shop: all ready, and must stay so for 5 s  0.9 s
+    backend  failed: had been ready, then: exited with code 137  0.9 s
+    ");
 }
 
 #[test]

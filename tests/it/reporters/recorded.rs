@@ -20,9 +20,11 @@ const READY: &str = "waiting until ready";
 const BUILD: &str = "building image";
 const PULL: &str = "pulling image";
 
+const GATE_CAUSE: &str = "`shop-backend-1.next` did not become ready: exited with code 137";
+
 /// A stream that is being written down.
-pub struct Recording {
-    pub events: Vec<Stamped>,
+struct Recording {
+    events: Vec<Stamped>,
 }
 
 /// One step or gate of a stream.
@@ -33,7 +35,7 @@ struct Entry<'r> {
 }
 
 impl Recording {
-    pub fn of(verb: &str, services: Vec<Participant>) -> Self {
+    fn of(verb: &str, services: Vec<Participant>) -> Self {
         let project = ProjectName::new("shop").unwrap();
         let mut recording = Self { events: Vec::new() };
         recording.at(
@@ -64,17 +66,28 @@ impl Recording {
         }
     }
 
-    pub fn finish(&mut self, time: u64, verdict: Verdict, path: Vec<Segment>, kept: &[&str]) {
+    fn finish(&mut self, time: u64, verdict: Verdict, end: End) {
         self.at(
             time,
             Event::RunFinished {
                 verdict,
                 took: Duration::from_millis(time),
-                critical_path: path,
-                kept_volumes: kept.iter().map(|&volume| volume.to_owned()).collect(),
+                critical_path: end.path,
+                kept_volumes: end.kept.iter().map(|&volume| volume.to_owned()).collect(),
+                cause: end.cause.map(str::to_owned),
+                left: end.left.iter().map(|&left| left.to_owned()).collect(),
             },
         );
     }
+}
+
+/// What the last event tells beside the verdict.
+#[derive(Default)]
+struct End {
+    path: Vec<Segment>,
+    kept: &'static [&'static str],
+    cause: Option<&'static str>,
+    left: &'static [&'static str],
 }
 
 impl Entry<'_> {
@@ -160,6 +173,19 @@ impl Entry<'_> {
         );
     }
 
+    fn fail_gate(&mut self, at: u64, report: Box<GateReport>, optional: bool) {
+        let (step, subject) = (self.step, self.subject.clone());
+        self.recording.at(
+            at,
+            Event::GateFailed {
+                step,
+                subject,
+                report,
+                optional,
+            },
+        );
+    }
+
     fn pass(&mut self, time: (u64, u64)) {
         let (step, subject) = (self.step, self.subject.clone());
         let took = Duration::from_millis(time.1 - time.0);
@@ -197,7 +223,7 @@ fn network() -> Subject {
     }
 }
 
-pub fn participant(service: &str, change: Change, waits_for: &[&str]) -> Participant {
+fn participant(service: &str, change: Change, waits_for: &[&str]) -> Participant {
     Participant {
         service: name(service),
         job: service == "migrate",
@@ -250,7 +276,11 @@ pub fn first_deploy() -> Vec<Stamped> {
             took,
         }
     });
-    recording.finish(5712, Verdict::Converged, path.to_vec(), &[]);
+    let end = End {
+        path: path.to_vec(),
+        ..End::default()
+    };
+    recording.finish(5712, Verdict::Converged, end);
     recording.events
 }
 
@@ -393,17 +423,13 @@ fn update_that_fails() -> Recording {
     recording
         .on(3, &backend)
         .answer(705, "http 3001 /health", "connection refused");
+    recording.on(3, &backend).fail_gate(8910, report(), false);
     recording.at(
-        8910,
-        Event::GateFailed {
-            step: StepId(3),
-            subject: backend.clone(),
-            report: report(),
-            optional: false,
+        8911,
+        Event::RollbackStarted {
+            cause: GATE_CAUSE.into(),
         },
     );
-    let cause = "`backend` exited with code 137".into();
-    recording.at(8911, Event::RollbackStarted { cause });
     recording
         .on(4, &backend)
         .act((8911, 9000), REMOVE, new, Reason::RolledBack);
@@ -419,7 +445,11 @@ pub fn failing_update() -> Vec<Stamped> {
         .act((9000, 9400), START, "shop-backend-1", Reason::RolledBack);
     recording.on(6, &backend).open(9400, "http 3001 /health");
     recording.on(6, &backend).pass((9400, 9900));
-    recording.finish(9910, Verdict::RolledBack, Vec::new(), &[]);
+    let end = End {
+        cause: Some(GATE_CAUSE),
+        ..End::default()
+    };
+    recording.finish(9910, Verdict::RolledBack, end);
     recording.events
 }
 
@@ -436,11 +466,16 @@ pub fn stuck_update() -> Vec<Stamped> {
         output: Vec::new(),
     };
     start.fail(9100, START, "shop-backend-1", failure);
-    recording.finish(9110, Verdict::Stuck, Vec::new(), &[]);
+    let end = End {
+        cause: Some(GATE_CAUSE),
+        left: &["starting container `shop-backend-1` failed: port 3001 is already in use"],
+        ..End::default()
+    };
+    recording.finish(9110, Verdict::Stuck, end);
     recording.events
 }
 
-/// A first deploy whose build fails after it had made a volume.
+/// A first deploy whose build fails.
 pub fn failing_build() -> Vec<Stamped> {
     let mut recording = Recording::of("up", vec![participant("web", Change::Create, &[])]);
     let mut build = recording.on(0, &image("web"));
@@ -454,7 +489,7 @@ pub fn failing_build() -> Vec<Stamped> {
         ],
     };
     build.fail(3000, BUILD, "shop/web:1", failure);
-    recording.finish(3010, Verdict::Untouched, Vec::new(), &["shop_data"]);
+    recording.finish(3010, Verdict::Untouched, End::default());
     recording.events
 }
 
@@ -481,6 +516,148 @@ pub fn down() -> Vec<Stamped> {
         "shop_default",
         Reason::Down,
     );
-    recording.finish(1105, Verdict::Converged, Vec::new(), &[]);
+    recording.finish(1105, Verdict::Converged, End::default());
+    recording.events
+}
+
+/// All that is known when the engine answers no more.
+fn bare_report(container: &str, cause: &str, after: Duration) -> Box<GateReport> {
+    Box::new(GateReport {
+        container: ContainerName::new(container).unwrap(),
+        cause: cause.into(),
+        after,
+        answers: Vec::new(),
+        condition: None,
+        log: Vec::new(),
+    })
+}
+
+/// A first deploy whose job fails: what it made goes again, but for its volume.
+pub fn failing_job() -> Vec<Stamped> {
+    let mut recording = Recording::of(
+        "up",
+        vec![
+            participant("postgres", Change::Create, &[]),
+            participant("migrate", Change::Create, &["postgres"]),
+            participant("mail", Change::Create, &[]),
+        ],
+    );
+    let (postgres, migrate, mail) = (service("postgres"), service("migrate"), service("mail"));
+    recording
+        .on(0, &postgres)
+        .act((5, 300), START, "shop-postgres-1", Reason::Missing);
+    recording.on(1, &postgres).open(300, "postgres 5432");
+    recording.on(1, &postgres).pass((300, 900));
+    recording
+        .on(2, &mail)
+        .act((5, 950), START, "shop-mail-1", Reason::Missing);
+    let report = bare_report(
+        "shop-mail-1",
+        "not ready within 60 s",
+        Duration::from_mins(1),
+    );
+    recording.on(3, &mail).fail_gate(60_950, report, true);
+    recording
+        .on(4, &migrate)
+        .act((61_000, 61_200), START, "shop-migrate-1", Reason::Missing);
+    recording
+        .on(5, &migrate)
+        .fail_gate(61_280, report_of_the_job(), false);
+    let cause = "`shop-migrate-1` did not become ready: exited with code 1";
+    recording.at(
+        61_281,
+        Event::RollbackStarted {
+            cause: cause.into(),
+        },
+    );
+    recording.on(6, &migrate).act(
+        (61_281, 61_300),
+        REMOVE,
+        "shop-migrate-1",
+        Reason::RolledBack,
+    );
+    recording.on(7, &postgres).act(
+        (61_300, 61_400),
+        REMOVE,
+        "shop-postgres-1",
+        Reason::RolledBack,
+    );
+    let end = End {
+        cause: Some(cause),
+        kept: &["shop_data"],
+        ..End::default()
+    };
+    recording.finish(61_410, Verdict::Untouched, end);
+    recording.events
+}
+
+fn report_of_the_job() -> Box<GateReport> {
+    let mut report = bare_report(
+        "shop-migrate-1",
+        "exited with code 1",
+        Duration::from_millis(80),
+    );
+    report.log.push("relation `users` exists already".into());
+    report.condition = Some(Condition {
+        status: Status::Exited,
+        exit_code: Some(1),
+        ..Condition::default()
+    });
+    report
+}
+
+/// A `down` that gives up in the middle.
+pub fn half_way_down() -> Vec<Stamped> {
+    let mut recording = Recording::of("down", vec![participant("web", Change::Remove, &[])]);
+    recording
+        .on(0, &service("web"))
+        .act((5, 300), STOP, "shop-web-1", Reason::Down);
+    let end = End {
+        cause: Some("not done within 30 s"),
+        left: &["removing container `shop-web-1` was not done"],
+        ..End::default()
+    };
+    recording.finish(30_000, Verdict::Stuck, end);
+    recording.events
+}
+
+/// Somebody changes their mind before anything has changed.
+pub fn interrupted() -> Vec<Stamped> {
+    let mut recording = Recording::of("up", vec![participant("web", Change::Create, &[])]);
+    recording.at(700, Event::Interrupted);
+    let end = End {
+        cause: Some("interrupted"),
+        ..End::default()
+    };
+    recording.finish(710, Verdict::Interrupted, end);
+    recording.events
+}
+
+/// A service that had been ready ends while the run settles.
+pub fn relapse() -> Vec<Stamped> {
+    let mut recording = Recording::of("up", vec![participant("backend", Change::Replace, &[])]);
+    let backend = service("backend");
+    recording.on(0, &backend).open(100, "started");
+    recording.on(0, &backend).pass((100, 200));
+    recording.at(
+        200,
+        Event::Settling {
+            duration: Duration::from_secs(5),
+        },
+    );
+    recording.at(
+        900,
+        Event::Relapsed {
+            subject: backend,
+            report: report(),
+        },
+    );
+    recording.events
+}
+
+/// There was nothing to do.
+pub fn unchanged() -> Vec<Stamped> {
+    let mut recording = Recording::of("up", vec![participant("web", Change::Keep, &[])]);
+    recording.finish(120, Verdict::Unchanged, End::default());
     recording.events
 }
