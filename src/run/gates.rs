@@ -5,19 +5,19 @@
 use std::{mem, time::Duration};
 
 use super::{
-    gate::{Move, Pause, Wait, end_cause, ended},
-    machine::{FailedWait, Inquiry, Phase, Run},
+    gate::{Move, Pause, Wait},
+    machine::Run,
     message::{Effect, TimerId},
     outcome::Cause,
+    phase::{FailedWait, Inquiry},
     schedule::{Status, object, verb},
 };
 use crate::{
-    engine::{Answer, Evidence, Happening, Notice},
-    event::{Event, Failure, GateReport},
+    engine::{Answer, Evidence, Notice},
+    event::{Event, Failure},
     name::{ContainerName, ServiceName},
     plan::{Action, StepId, Subject, Work},
     project::{Check, Gate, Probe},
-    state::Health,
 };
 
 impl Run {
@@ -34,7 +34,10 @@ impl Run {
             probes: gate.probes.iter().map(ToString::to_string).collect(),
             within: gate.within,
         });
-        self.open_wait(id, Wait::for_gate(gate, self.now));
+        self.open_wait(
+            id,
+            Wait::for_gate(gate, self.begun.contains(container), self.now),
+        );
         // A container can end before its gate is opened.
         for what in self.heard.remove(container).unwrap_or_default() {
             self.noticed(Notice {
@@ -65,7 +68,7 @@ impl Run {
     }
 
     /// Does what a gate or check wants done.
-    fn follow(&mut self, id: StepId, moves: Vec<Move>) {
+    pub(super) fn follow(&mut self, id: StepId, moves: Vec<Move>) {
         for wanted in moves {
             match wanted {
                 Move::Ask { question, patience } => {
@@ -208,18 +211,16 @@ impl Run {
     }
 
     /// Has a gate's container looked at, unless that is under way.
-    fn inquire(&mut self, id: StepId, inquiry: Inquiry) {
+    pub(super) fn inquire(&mut self, id: StepId, inquiry: Inquiry) {
         let work = self.schedule.step(id).map(|step| &step.work);
         let Some(Work::Gate { container, .. }) = work else {
             return;
         };
-        if let Some(present) = self.inquiries.get_mut(&id) {
-            if matches!(
-                (&*present, &inquiry),
-                (Inquiry::Relapse { why: None }, Inquiry::Relapse { .. })
-            ) {
-                *present = inquiry;
-            }
+        if let (Some(Inquiry::Relapse { why, renewed }), Inquiry::Relapse { why: more, .. }) =
+            (self.inquiries.get_mut(&id), &inquiry)
+        {
+            *renewed = true;
+            *why = why.take().or_else(|| more.clone());
             return;
         }
         self.effects.push(Effect::Examine(id, container.clone()));
@@ -235,11 +236,10 @@ impl Run {
                 }
             }
             Some(Inquiry::Report(failed)) => self.report_failed(id, *failed, evidence),
-            Some(Inquiry::Relapse { why: Some(why) }) => self.relapsed(id, why, evidence),
-            Some(Inquiry::Relapse { why: None }) if evidence.as_ref().is_none_or(ended) => {
-                self.relapsed(id, end_cause(evidence.as_ref()), evidence);
+            Some(Inquiry::Relapse { why, renewed }) => {
+                self.relapse_examined(id, why, renewed, evidence);
             }
-            Some(Inquiry::Relapse { why: None }) | None => {}
+            None => {}
         }
     }
 
@@ -277,83 +277,6 @@ impl Run {
             }
         }
         self.step_failed(id, optional, cause);
-    }
-
-    pub(super) fn noticed(&mut self, notice: Notice) {
-        let Notice { container, what } = notice;
-        if let Some(id) = self.open_gate_of(&container) {
-            if let Some(wait) = self.waits.get_mut(&id) {
-                let moves = wait.noticed(&what);
-                self.follow(id, moves);
-            }
-            return;
-        }
-        let Some(id) = self.guarded.get(&container).copied() else {
-            self.heard.entry(container).or_default().push(what);
-            return;
-        };
-        let why = match what {
-            Happening::Started | Happening::Health(Health::Starting | Health::Healthy) => return,
-            Happening::Died { .. } | Happening::OutOfMemory => None,
-            Happening::Health(Health::Unhealthy) => Some("the engine says `unhealthy`".to_owned()),
-        };
-        if self.phase == Phase::Cleanup {
-            self.guarded.remove(&container);
-            let text = format!("`{container}` did not stay well after the commit");
-            self.emit(Event::Warning { text });
-        } else {
-            self.inquire(id, Inquiry::Relapse { why });
-        }
-    }
-
-    fn open_gate_of(&self, container: &ContainerName) -> Option<StepId> {
-        self.waits.keys().copied().find(|id| {
-            let work = self.schedule.step(*id).map(|step| &step.work);
-            matches!(work, Some(Work::Gate { container: its, .. }) if its == container)
-        })
-    }
-
-    /// Notices may have been missed: looks at every container that one could have been about.
-    pub(super) fn look_again(&mut self) {
-        let open: Vec<StepId> = self.waits.keys().copied().collect();
-        for id in open {
-            self.inquire(id, Inquiry::Suspicion);
-        }
-        for id in self.guarded.clone().into_values() {
-            self.inquire(id, Inquiry::Relapse { why: None });
-        }
-    }
-
-    fn relapsed(&mut self, id: StepId, why: String, evidence: Option<Evidence>) {
-        let Some(step) = self.schedule.step(id).cloned() else {
-            return;
-        };
-        let Work::Gate { container, .. } = step.work else {
-            return;
-        };
-        self.guarded.remove(&container);
-        let (condition, log) = match evidence {
-            Some(known) => (Some(known.condition), known.log),
-            None => (None, Vec::new()),
-        };
-        let report = Box::new(GateReport {
-            container: container.clone(),
-            cause: why.clone(),
-            after: self.now.saturating_sub(self.schedule.started(id)),
-            answers: Vec::new(),
-            condition,
-            log,
-        });
-        self.emit(Event::Relapsed {
-            subject: step.subject,
-            report,
-        });
-        let cause = Cause::Relapse { container, why };
-        match self.phase {
-            Phase::Back => self.left.push(cause.to_string()),
-            _ if step.optional => {}
-            _ => self.fail(cause),
-        }
     }
 
     /// Calls off every gate and check, and every look at a container but for a report.

@@ -8,15 +8,20 @@ pub mod gate;
 mod gates;
 pub mod machine;
 pub mod message;
+mod notices;
 pub mod outcome;
+mod phase;
 mod retreat;
 pub mod retry;
 mod schedule;
+pub mod settings;
 pub mod signal;
+mod steps;
 
 pub use self::{
     drive::drive,
-    machine::{OnFailure, Run, Settings},
+    machine::Run,
     message::{Effect, Input, TimerId},
     outcome::{Cause, Outcome},
+    settings::{OnFailure, Settings},
 };

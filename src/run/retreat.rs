@@ -3,10 +3,12 @@
 //! A part of the machine: which steps the way back has is decided in [`crate::plan::way_back`].
 
 use super::{
-    machine::{OnFailure, Phase, Run},
+    machine::Run,
     message::Effect,
     outcome::{Cause, Outcome},
+    phase::Phase,
     schedule::{Part, Status, object, verb},
+    settings::OnFailure,
 };
 use crate::{
     event::{Event, Segment, Verdict},

@@ -3,21 +3,20 @@
 //! Performs no I/O and reads no clock: it is told answers, notices and the time, and says what is
 //! to be done. A check of the whole is waited for by the same machine, with one question.
 
+mod question;
+
 use std::time::Duration;
 
+use self::question::{Manner, Question};
 use super::retry;
 use crate::{
     engine::{Answer, Evidence, Happening},
     event::{GateReport, LastAnswer},
     name::ContainerName,
-    project::{Check, Gate, Probe},
+    project::{Check, Gate},
     state::Health,
 };
 
-/// The longest that one probe may take, unless it is one that can be waited for.
-const PROBE_PATIENCE: Duration = Duration::from_secs(1);
-/// The longest that one check may take: it may go through name servers and proxies.
-const CHECK_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a check is repeated until it counts as failed.
 pub const CHECK_WITHIN: Duration = Duration::from_secs(30);
 
@@ -62,81 +61,41 @@ pub struct Wait {
     within: Duration,
     settle: Duration,
     phase: Phase,
+    suspicion: Suspicion,
+    /// The run has started the container: then it has not ended before.
+    fresh: bool,
     evidence: Option<Evidence>,
+}
+
+/// Whether the container seems to have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Suspicion {
+    None,
+    /// It is being looked at.
+    Open,
+    /// It is being looked at, and something happened since.
+    Renewed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Asking,
     Settling,
+    /// All is well, but for a suspicion.
+    Well,
     Over,
 }
 
-#[derive(Debug)]
-struct Question {
-    text: String,
-    manner: Manner,
-    attempts: u32,
-    asked: bool,
-    last: Option<String>,
-    passed: bool,
-}
-
-/// How a question is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// Again and again.
-    Probe,
-    /// Again and again, with more patience.
-    Check,
-    /// Once: the answer comes when there is one.
-    Long,
-    /// As [`Manner::Long`], for the engine's own health check.
-    Health,
-    /// As [`Manner::Long`], for the end of a job.
-    Exit,
-}
-
-impl Manner {
-    fn of(probe: &Probe) -> Self {
-        match probe {
-            Probe::Log { .. } => Self::Long,
-            Probe::Healthcheck => Self::Health,
-            Probe::Exit => Self::Exit,
-            Probe::Tcp { .. }
-            | Probe::Http { .. }
-            | Probe::Postgres { .. }
-            | Probe::Redis { .. }
-            | Probe::Grpc { .. }
-            | Probe::Exec { .. }
-            | Probe::File { .. }
-            | Probe::Started => Self::Probe,
-        }
-    }
-}
-
-impl Question {
-    fn new(text: String, manner: Manner) -> Self {
-        Self {
-            text,
-            manner,
-            attempts: 0,
-            asked: false,
-            last: None,
-            passed: false,
-        }
-    }
-}
-
 impl Wait {
-    /// The machine of a container's gate that is opened now.
+    /// The machine of a container's gate that is opened now; `fresh`: the run has started it.
     #[must_use]
-    pub fn for_gate(gate: &Gate, now: Duration) -> Self {
+    pub fn for_gate(gate: &Gate, fresh: bool, now: Duration) -> Self {
         let questions = gate
             .probes
             .iter()
             .map(|probe| Question::new(probe.to_string(), Manner::of(probe)));
-        Self::new(questions.collect(), gate.within, gate.settle, now)
+        let wait = Self::new(questions.collect(), gate.within, gate.settle, now);
+        Self { fresh, ..wait }
     }
 
     /// The machine of a check that begins now.
@@ -157,6 +116,8 @@ impl Wait {
             // What ends cannot keep running.
             settle: if ends { Duration::ZERO } else { settle },
             phase: Phase::Asking,
+            suspicion: Suspicion::None,
+            fresh: false,
             evidence: None,
         }
     }
@@ -201,11 +162,7 @@ impl Wait {
             return;
         }
         question.asked = true;
-        let patience = match question.manner {
-            Manner::Probe => PROBE_PATIENCE.min(rest),
-            Manner::Check => CHECK_PATIENCE.min(rest),
-            Manner::Long | Manner::Health | Manner::Exit => rest,
-        };
+        let patience = question.patience(rest);
         moves.push(Move::Ask {
             question: index,
             patience,
@@ -264,11 +221,20 @@ impl Wait {
             return;
         }
         if self.settle.is_zero() {
-            self.phase = Phase::Over;
-            moves.push(Move::Passed);
+            self.be_well(moves);
         } else {
             self.phase = Phase::Settling;
             moves.push(Move::Sleep(Pause::Settle, self.settle));
+        }
+    }
+
+    /// Nothing is asked any more: it has passed, unless the container seems to have ended.
+    fn be_well(&mut self, moves: &mut Vec<Move>) {
+        if self.suspicion == Suspicion::None {
+            self.phase = Phase::Over;
+            moves.push(Move::Passed);
+        } else {
+            self.phase = Phase::Well;
         }
     }
 
@@ -288,10 +254,7 @@ impl Wait {
                 let cause = format!("not ready within {}", shown(self.within));
                 self.fail(cause, &mut moves);
             }
-            (Pause::Settle, Phase::Settling) => {
-                self.phase = Phase::Over;
-                moves.push(Move::Passed);
-            }
+            (Pause::Settle, Phase::Settling) => self.be_well(&mut moves),
             _ => {}
         }
         moves
@@ -307,10 +270,23 @@ impl Wait {
             Happening::Started => {}
             Happening::Died { exit_code: 0 } if self.ends() => self.ended(&mut moves),
             // The notice may tell of an end before the last start: it is only a suspicion.
-            Happening::Died { .. } | Happening::OutOfMemory => moves.push(Move::Suspect),
+            Happening::Died { .. } | Happening::OutOfMemory => return self.suspect(),
             Happening::Health(health) => self.health(*health, &mut moves),
         }
         moves
+    }
+
+    /// The container may have ended: it is looked at, and looked at again if it is already.
+    pub fn suspect(&mut self) -> Vec<Move> {
+        if self.phase == Phase::Over {
+            return Vec::new();
+        }
+        if self.suspicion == Suspicion::None {
+            self.suspicion = Suspicion::Open;
+            return vec![Move::Suspect];
+        }
+        self.suspicion = Suspicion::Renewed;
+        Vec::new()
     }
 
     /// Whether the container is to end.
@@ -368,6 +344,8 @@ impl Wait {
     /// The container was looked at because of a suspicion; `None`: it could not be.
     pub fn examined(&mut self, evidence: Option<Evidence>) -> Vec<Move> {
         let mut moves = Vec::new();
+        let renewed = self.suspicion == Suspicion::Renewed;
+        self.suspicion = Suspicion::None;
         if self.phase == Phase::Over {
             return moves;
         }
@@ -375,7 +353,11 @@ impl Wait {
             .as_ref()
             .and_then(|known| known.condition.exit_code);
         match &evidence {
-            Some(known) if !ended(known) => {}
+            Some(known) if !ended(known, self.fresh) && renewed => return self.suspect(),
+            Some(known) if !ended(known, self.fresh) && self.phase == Phase::Well => {
+                self.be_well(&mut moves);
+            }
+            Some(known) if !ended(known, self.fresh) => {}
             Some(known) if self.ends() && exit_code == Some(0) && !known.condition.oom_killed => {
                 self.ended(&mut moves);
             }
@@ -421,10 +403,11 @@ impl Wait {
     }
 }
 
-/// Whether the container ended, be it that the engine has started it again since.
+/// Whether the container ended. One that the run has started has, too, when the engine started it
+/// again since; what ran before may always have been started again when it lost a connection.
 #[must_use]
-pub fn ended(evidence: &Evidence) -> bool {
-    !evidence.condition.status.is_up() || evidence.condition.restarts > 0
+pub fn ended(evidence: &Evidence, fresh: bool) -> bool {
+    !evidence.condition.status.is_up() || (fresh && evidence.condition.restarts > 0)
 }
 
 /// Why a container that ended did, in a fragment.

@@ -1,0 +1,215 @@
+//! The simulated world: what is there, and what each action does to it.
+//!
+//! No time passes here and nothing waits: the time comes in as a value. What must never happen on
+//! a real engine either is noted as a breach.
+
+mod containers;
+mod resources;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use self::resources::{make, resource};
+use crate::{
+    engine::{EngineError, Notice},
+    name::{ContainerName, ImageRef, ProjectName, ServiceName},
+    plan::Action,
+    project::{Mount, MountKind, PortBinding, RestartPolicy},
+    state::{Condition, Foreign, HeldPort, ImageFacts, Record, Resource},
+};
+
+/// A simulated world.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub project: ProjectName,
+    pub containers: BTreeMap<ContainerName, Thing>,
+    pub networks: BTreeMap<String, Resource>,
+    pub volumes: BTreeMap<String, Resource>,
+    pub images: BTreeMap<ImageRef, ImageFacts>,
+    /// Names of images that were built for the project.
+    pub built: BTreeSet<ImageRef>,
+    /// Images that can be pulled.
+    pub registry: BTreeSet<ImageRef>,
+    pub foreign: BTreeMap<ContainerName, Foreign>,
+    pub breaches: Vec<String>,
+    ids: u64,
+}
+
+/// A container of the simulated world.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Thing {
+    pub id: String,
+    pub service: ServiceName,
+    pub replica: u32,
+    pub generation: u64,
+    pub record: Record,
+    pub image: String,
+    pub networks: BTreeSet<String>,
+    pub ports: Vec<PortBinding>,
+    pub mounts: Vec<Mount>,
+    pub policy: RestartPolicy,
+    pub condition: Condition,
+    /// Since the world's beginning; of the last start.
+    pub started: Duration,
+    /// How often it was started: tells the ends of its starts apart.
+    pub starts: u64,
+    pub log: Vec<String>,
+}
+
+type Done = Result<Option<Notice>, EngineError>;
+
+fn refused(action: &Action, status: u16, message: impl Into<String>) -> EngineError {
+    EngineError::Refused {
+        verb: action.verb().to_owned(),
+        object: action.object().to_owned(),
+        status,
+        message: message.into(),
+    }
+}
+
+fn gone(name: &ContainerName) -> EngineError {
+    EngineError::Gone {
+        what: format!("container `{name}`"),
+    }
+}
+
+impl World {
+    pub fn new(project: ProjectName) -> Self {
+        Self {
+            project,
+            containers: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            images: BTreeMap::new(),
+            built: BTreeSet::new(),
+            registry: BTreeSet::new(),
+            foreign: BTreeMap::new(),
+            breaches: Vec::new(),
+            ids: 0,
+        }
+    }
+
+    /// Performs an action; gives what is noticed of it.
+    pub fn perform(&mut self, action: &Action, now: Duration) -> Done {
+        if let Some(name) = container_of(action)
+            && self.foreign.contains_key(name)
+        {
+            if !matches!(action, Action::CreateContainer(_)) {
+                self.breaches
+                    .push(format!("{} `{name}`, which is not ours", action.verb()));
+            }
+            return Err(EngineError::Foreign {
+                name: name.to_string(),
+            });
+        }
+        match action {
+            Action::BuildImage(build) => {
+                self.ids += 1;
+                for tag in &build.tags {
+                    self.built.insert(tag.clone());
+                    self.add_image(tag.clone(), format!("sha256:built{}", self.ids));
+                }
+                Ok(None)
+            }
+            Action::PullImage(pull) => self.pull(&pull.image),
+            Action::CreateNetwork(create) => {
+                let resource = resource(&create.project, create.name.as_str(), &create.definition);
+                let name = &create.network.engine_name;
+                make(&mut self.networks, name, resource)
+            }
+            Action::RemoveNetwork(name) => self.remove_network(action, name),
+            Action::CreateVolume(create) => {
+                let resource = resource(&create.project, create.name.as_str(), &create.definition);
+                make(&mut self.volumes, &create.volume.engine_name, resource)
+            }
+            Action::RemoveVolume(name) => self.remove_volume(action, name),
+            Action::CreateContainer(create) => self.create(action, create),
+            Action::StartContainer(name) => self.start(action, name, now),
+            Action::StopContainer { container, .. } => self.stop(container),
+            Action::RenameContainer { from, to } => self.rename(action, from, to),
+            Action::RemoveContainer(name) => self.remove(action, name),
+            Action::SetRestartPolicy { container, policy } => {
+                self.ours(container)?.policy = *policy;
+                Ok(None)
+            }
+            Action::RunHook(run) => {
+                let thing = self.ours(&run.container)?;
+                if thing.condition.status.is_up() {
+                    Ok(None)
+                } else {
+                    Err(refused(action, 409, "container is not running"))
+                }
+            }
+            Action::RemoveImage(image) => {
+                self.images.remove(image);
+                self.built.remove(image);
+                Ok(None)
+            }
+        }
+    }
+
+    pub fn add_image(&mut self, image: ImageRef, id: String) {
+        let facts = ImageFacts {
+            id,
+            volumes: Vec::new(),
+            healthcheck: false,
+            user: String::new(),
+        };
+        self.images.insert(image, facts);
+    }
+
+    fn ours(&mut self, name: &ContainerName) -> Result<&mut Thing, EngineError> {
+        self.containers.get_mut(name).ok_or_else(|| gone(name))
+    }
+}
+
+/// The container that an action is done to.
+fn container_of(action: &Action) -> Option<&ContainerName> {
+    match action {
+        Action::CreateContainer(create) => Some(&create.name),
+        Action::StartContainer(name)
+        | Action::RemoveContainer(name)
+        | Action::StopContainer {
+            container: name, ..
+        }
+        | Action::RenameContainer { from: name, .. }
+        | Action::SetRestartPolicy {
+            container: name, ..
+        } => Some(name),
+        Action::RunHook(run) => Some(&run.container),
+        Action::BuildImage(_)
+        | Action::PullImage(_)
+        | Action::CreateNetwork(_)
+        | Action::RemoveNetwork(_)
+        | Action::CreateVolume(_)
+        | Action::RemoveVolume(_)
+        | Action::RemoveImage(_) => None,
+    }
+}
+
+/// The named volumes of a container: target, name on the engine, and whether it can be written.
+pub(super) fn mounted(thing: &Thing) -> impl Iterator<Item = (&str, &str, bool)> {
+    thing.mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Volume { engine_name, .. } => Some((
+            mount.target.as_str(),
+            engine_name.as_str(),
+            !mount.read_only,
+        )),
+        MountKind::Anonymous | MountKind::Bind { .. } | MountKind::Tmpfs { .. } => None,
+    })
+}
+
+/// The ports of the host that a container holds while it runs.
+pub(super) fn held(thing: &Thing) -> Vec<HeldPort> {
+    let ports = thing.ports.iter().filter_map(|port| {
+        Some(HeldPort {
+            host_ip: port.host_ip.clone(),
+            published: port.published?,
+            target: port.target,
+            protocol: port.protocol,
+        })
+    });
+    ports.collect()
+}

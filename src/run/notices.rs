@@ -1,0 +1,146 @@
+//! What the engine tells of containers during a run, and what comes of it.
+//!
+//! A part of the machine. A notice may be late: it is a suspicion, and the container is looked at
+//! before anything is decided.
+
+use super::{
+    gate::{end_cause, ended},
+    machine::Run,
+    message::Effect,
+    outcome::Cause,
+    phase::{Inquiry, Phase},
+};
+use crate::{
+    engine::{Evidence, Happening, Notice},
+    event::{Event, GateReport},
+    name::ContainerName,
+    plan::{StepId, Work},
+    state::Health,
+};
+
+impl Run {
+    pub(super) fn noticed(&mut self, notice: Notice) {
+        let Notice { container, what } = notice;
+        if let Some(id) = self.open_gate_of(&container) {
+            if let Some(wait) = self.waits.get_mut(&id) {
+                let moves = wait.noticed(&what);
+                self.follow(id, moves);
+            }
+            return;
+        }
+        let Some(id) = self.guarded.get(&container).copied() else {
+            self.heard.entry(container).or_default().push(what);
+            return;
+        };
+        let why = match what {
+            Happening::Started | Happening::Health(Health::Starting | Health::Healthy) => return,
+            Happening::Died { .. } | Happening::OutOfMemory => None,
+            Happening::Health(Health::Unhealthy) => Some("the engine says `unhealthy`".to_owned()),
+        };
+        if self.phase == Phase::Cleanup {
+            self.guarded.remove(&container);
+            let text = format!("`{container}` did not stay well after the commit");
+            self.emit(Event::Warning { text });
+        } else {
+            self.inquire(
+                id,
+                Inquiry::Relapse {
+                    why,
+                    renewed: false,
+                },
+            );
+        }
+    }
+
+    fn open_gate_of(&self, container: &ContainerName) -> Option<StepId> {
+        self.waits.keys().copied().find(|id| {
+            let work = self.schedule.step(*id).map(|step| &step.work);
+            matches!(work, Some(Work::Gate { container: its, .. }) if its == container)
+        })
+    }
+
+    /// Notices may have been missed: looks at every container that one could have been about.
+    pub(super) fn look_again(&mut self) {
+        let open: Vec<StepId> = self.waits.keys().copied().collect();
+        for id in open {
+            if let Some(wait) = self.waits.get_mut(&id) {
+                let moves = wait.suspect();
+                self.follow(id, moves);
+            }
+        }
+        for id in self.guarded.clone().into_values() {
+            self.inquire(
+                id,
+                Inquiry::Relapse {
+                    why: None,
+                    renewed: false,
+                },
+            );
+        }
+    }
+
+    /// A container whose gate had passed was looked at.
+    pub(super) fn relapse_examined(
+        &mut self,
+        id: StepId,
+        why: Option<String>,
+        renewed: bool,
+        evidence: Option<Evidence>,
+    ) {
+        let container = self.guarded.iter().find(|(_, step)| **step == id);
+        let fresh = container.is_some_and(|(name, _)| self.begun.contains(name));
+        let over = evidence.as_ref().is_none_or(|known| ended(known, fresh));
+        if why.is_some() || over {
+            let why = why.unwrap_or_else(|| end_cause(evidence.as_ref()));
+            self.relapsed(id, why, evidence);
+        } else if renewed {
+            self.inquire(
+                id,
+                Inquiry::Relapse {
+                    why: None,
+                    renewed: false,
+                },
+            );
+        }
+    }
+
+    /// A container is about to be stopped: its end is no relapse.
+    pub(super) fn unguard(&mut self, container: &ContainerName) {
+        let id = self.guarded.remove(container);
+        if let Some(id) = id.filter(|id| self.inquiries.remove(id).is_some()) {
+            self.effects.push(Effect::Cancel(id));
+        }
+    }
+
+    fn relapsed(&mut self, id: StepId, why: String, evidence: Option<Evidence>) {
+        let Some(step) = self.schedule.step(id).cloned() else {
+            return;
+        };
+        let Work::Gate { container, .. } = step.work else {
+            return;
+        };
+        self.guarded.remove(&container);
+        let (condition, log) = match evidence {
+            Some(known) => (Some(known.condition), known.log),
+            None => (None, Vec::new()),
+        };
+        let report = Box::new(GateReport {
+            container: container.clone(),
+            cause: why.clone(),
+            after: self.now.saturating_sub(self.schedule.started(id)),
+            answers: Vec::new(),
+            condition,
+            log,
+        });
+        self.emit(Event::Relapsed {
+            subject: step.subject,
+            report,
+        });
+        let cause = Cause::Relapse { container, why };
+        match self.phase {
+            Phase::Back => self.left.push(cause.to_string()),
+            _ if step.optional => {}
+            _ => self.fail(cause),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What a run goes by, besides its plan. Data only.
+
+use std::time::Duration;
+
+use crate::{event::Participant, name::ProjectName, state::State};
+
+/// What a run goes by, besides its plan.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The project.
+    pub project: ProjectName,
+    /// `up`, `down`, `build`, …
+    pub verb: String,
+    /// All services, for those who watch.
+    pub services: Vec<Participant>,
+    /// The world that the plan was made from, and that a failed run goes back to.
+    pub origin: State,
+    /// What happens when a step fails.
+    pub on_failure: OnFailure,
+    /// How long every container has to stay well after the last gate passed; may be zero.
+    pub settle: Duration,
+    /// The longest that the way forward may take.
+    pub deadline: Option<Duration>,
+    /// The most builds and pulls at a time; `None`: no limit.
+    pub images_at_a_time: Option<usize>,
+}
+
+/// What happens when a step fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// What was done is undone.
+    GoBack,
+    /// Everything stays as it is then.
+    Stay,
+}

@@ -1,0 +1,193 @@
+//! The steps of a run: what comes of their begin and their end.
+//!
+//! A part of the machine: gates and checks are in `gates`.
+
+use super::{
+    gate::Wait,
+    machine::Run,
+    message::Effect,
+    outcome::Cause,
+    phase::Phase,
+    schedule::{Status, is_heavy, object, verb},
+};
+use crate::{
+    engine::EngineError,
+    event::{Event, Failure, Progress},
+    plan::{Action, StepId, Work},
+};
+
+impl Run {
+    pub(super) fn start(&mut self, id: StepId) {
+        let Some(step) = self.schedule.step(id).cloned() else {
+            return;
+        };
+        match step.work {
+            Work::Act(action) => {
+                self.emit(Event::StepStarted {
+                    step: id,
+                    subject: step.subject,
+                    verb: action.verb().to_owned(),
+                    object: action.object().to_owned(),
+                    reason: step.reason,
+                });
+                self.prepare(id, &action);
+                self.acting.insert(id);
+                self.effects.push(Effect::Perform(id, action));
+            }
+            Work::Gate { container, gate } => self.open_gate(id, step.subject, &container, &gate),
+            Work::Verify(check) => {
+                self.emit(Event::StepStarted {
+                    step: id,
+                    subject: step.subject,
+                    verb: verb(&Work::Verify(check.clone())).to_owned(),
+                    object: check.to_string(),
+                    reason: step.reason,
+                });
+                self.open_wait(id, Wait::for_check(&check, self.now));
+            }
+        }
+    }
+
+    /// Notes what an action is about to change.
+    fn prepare(&mut self, id: StepId, action: &Action) {
+        if self.phase == Phase::Forward {
+            self.attempted.insert(id);
+        }
+        match action {
+            Action::StartContainer(container) => {
+                self.heard.remove(container);
+                self.begun.insert(container.clone());
+            }
+            Action::StopContainer { container, .. } | Action::RemoveContainer(container) => {
+                self.unguard(container);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn finished(&mut self, id: StepId, result: Result<(), EngineError>) {
+        if !self.acting.remove(&id) {
+            return;
+        }
+        let Some(step) = self.schedule.step(id) else {
+            return;
+        };
+        let (subject, verb, object) = (step.subject.clone(), verb(&step.work), object(&step.work));
+        let optional = step.optional || self.phase == Phase::Cleanup;
+        let verb = verb.to_owned();
+        let Err(error) = result else {
+            let took = self.now.saturating_sub(self.schedule.started(id));
+            self.emit(Event::StepFinished {
+                step: id,
+                subject,
+                verb,
+                took,
+            });
+            self.end(id, Status::Done);
+            return;
+        };
+        if had_no_effect(&error) {
+            self.attempted.remove(&id);
+        }
+        let failure = Failure {
+            message: error.to_string(),
+            help: error.help(),
+            output: error.output().to_vec(),
+        };
+        let (said, named) = (verb.clone(), object.clone());
+        self.emit(Event::StepFailed {
+            step: id,
+            subject,
+            verb: said,
+            object: named,
+            failure,
+            optional,
+        });
+        self.step_failed(
+            id,
+            optional,
+            Cause::Step {
+                verb,
+                object,
+                error,
+            },
+        );
+    }
+
+    /// A step has failed and was reported: what comes of it?
+    pub(super) fn step_failed(&mut self, id: StepId, optional: bool, cause: Cause) {
+        if self.phase == Phase::Back {
+            self.left.push(cause.to_string());
+        } else if !optional {
+            self.fail(cause);
+        }
+        self.end(id, Status::Failed);
+    }
+
+    /// A step has ended; reports what is skipped because of it.
+    pub(super) fn end(&mut self, id: StepId, status: Status) {
+        for skipped in self.schedule.end(id, status, self.now) {
+            let Some(step) = self.schedule.step(skipped) else {
+                continue;
+            };
+            let text = format!(
+                "{} `{}` was not tried",
+                verb(&step.work),
+                object(&step.work)
+            );
+            match self.phase {
+                Phase::Back => self.left.push(text),
+                Phase::Forward | Phase::Cleanup => self.emit(Event::Warning { text }),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn progressed(&mut self, id: StepId, progress: Progress) {
+        if !self.acting.contains(&id) {
+            return;
+        }
+        if let Some(step) = self.schedule.step(id) {
+            let subject = step.subject.clone();
+            self.emit(Event::Progress {
+                step: id,
+                subject,
+                progress,
+            });
+        }
+    }
+
+    /// Calls off builds and pulls: they have no effect before they are done.
+    pub(super) fn cancel_images(&mut self) {
+        for id in self.acting.clone() {
+            if self
+                .schedule
+                .step(id)
+                .is_some_and(|step| is_heavy(&step.work))
+            {
+                self.acting.remove(&id);
+                self.attempted.remove(&id);
+                self.effects.push(Effect::Cancel(id));
+                self.end(id, Status::Cancelled);
+            }
+        }
+    }
+}
+
+/// Whether this error says that the world was not changed. The others may come after the effect.
+fn had_no_effect(error: &EngineError) -> bool {
+    match error {
+        EngineError::Denied { .. }
+        | EngineError::NoImage { .. }
+        | EngineError::Foreign { .. }
+        | EngineError::NoBindSource { .. } => true,
+        EngineError::Unreachable { .. }
+        | EngineError::Build { .. }
+        | EngineError::PortTaken { .. }
+        | EngineError::DiskFull { .. }
+        | EngineError::Gone { .. }
+        | EngineError::Hook { .. }
+        | EngineError::Refused { .. }
+        | EngineError::Transport { .. } => false,
+    }
+}
