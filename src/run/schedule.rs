@@ -279,3 +279,128 @@ pub(super) fn object(work: &Work) -> String {
         Work::Verify(check) => check.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        name::{ContainerName, ImageRef},
+        plan::{PullImage, Reason, Subject},
+    };
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn step(action: Action, needs: &[usize]) -> Step {
+        let needs = needs.iter().copied().map(StepId).collect();
+        Step {
+            needs,
+            ..Step::act(action, Subject::Project, Reason::Missing)
+        }
+    }
+
+    fn start(needs: &[usize]) -> Step {
+        step(
+            Action::StartContainer(ContainerName::new("c").unwrap()),
+            needs,
+        )
+    }
+
+    fn pull() -> Step {
+        let image = ImageRef::new("app").unwrap();
+        step(
+            Action::PullImage(PullImage {
+                image,
+                platform: None,
+            }),
+            &[],
+        )
+    }
+
+    fn schedule(steps: Vec<Step>) -> Schedule {
+        let mut schedule = Schedule::default();
+        schedule.append(Plan { steps }, None);
+        schedule.turn(Part::Forward);
+        schedule
+    }
+
+    fn ids(ids: &[usize]) -> Vec<StepId> {
+        ids.iter().copied().map(StepId).collect()
+    }
+
+    #[test]
+    fn a_step_starts_when_its_last_need_is_met() {
+        let mut schedule = schedule(vec![start(&[]), start(&[]), start(&[0, 1])]);
+        assert_eq!(schedule.take_ready(None, NOW), ids(&[0, 1]));
+        schedule.end(StepId(1), Status::Done, NOW);
+        assert!(schedule.take_ready(None, NOW).is_empty());
+        schedule.end(StepId(0), Status::Done, NOW);
+        assert_eq!(schedule.take_ready(None, NOW), ids(&[2]));
+        assert_eq!(schedule.open(), 1);
+    }
+
+    #[test]
+    fn no_more_images_at_a_time_than_allowed() {
+        let mut schedule = schedule(vec![pull(), pull(), start(&[]), pull()]);
+        assert_eq!(schedule.take_ready(Some(2), NOW), ids(&[0, 1, 2]));
+        schedule.end(StepId(0), Status::Done, NOW);
+        assert_eq!(schedule.take_ready(Some(2), NOW), ids(&[3]));
+    }
+
+    #[test]
+    fn what_failed_takes_along_what_needs_it_and_leaves_what_can_do_without() {
+        let optional = start(&[]).optional();
+        let steps = vec![
+            optional,
+            start(&[0]).optional(),
+            start(&[1]).optional(),
+            start(&[2]),
+        ];
+        let mut schedule = schedule(steps);
+        schedule.take_ready(None, NOW);
+        assert_eq!(schedule.end(StepId(0), Status::Failed, NOW), ids(&[1, 2]));
+        assert_eq!(schedule.take_ready(None, NOW), ids(&[3]));
+    }
+
+    #[test]
+    fn each_part_has_its_turn() {
+        let mut schedule = schedule(vec![start(&[]).after_commit(), start(&[])]);
+        assert_eq!(schedule.take_ready(None, NOW), ids(&[1]));
+        schedule.end(StepId(1), Status::Done, NOW);
+        assert_eq!(schedule.open(), 0);
+        schedule.turn(Part::Cleanup);
+        assert_eq!(
+            (schedule.open(), schedule.take_ready(None, NOW)),
+            (1, ids(&[0]))
+        );
+    }
+
+    #[test]
+    fn the_way_back_goes_on_after_what_failed() {
+        let mut schedule = schedule(vec![start(&[])]);
+        let steps = vec![start(&[]), start(&[]), start(&[0])];
+        let after = BTreeMap::from([(StepId(1), BTreeSet::from([StepId(0)]))]);
+        schedule.append(Plan { steps }, Some(&after));
+        schedule.turn(Part::Back);
+        assert_eq!(schedule.take_ready(None, NOW), ids(&[1]));
+        assert_eq!(schedule.end(StepId(1), Status::Failed, NOW), ids(&[3]));
+        assert_eq!(schedule.take_ready(None, NOW), ids(&[2]));
+    }
+
+    #[test]
+    fn the_chain_leads_along_what_was_waited_for() {
+        let at = Duration::from_millis;
+        let mut schedule = schedule(vec![start(&[]), pull(), start(&[0, 1])]);
+        schedule.take_ready(None, at(0));
+        schedule.end(StepId(0), Status::Done, at(10));
+        schedule.end(StepId(1), Status::Done, at(70));
+        schedule.take_ready(None, at(70));
+        schedule.end(StepId(2), Status::Done, at(100));
+        let chain = schedule.chain(Part::Forward);
+        let chain: Vec<(&str, Duration)> =
+            chain.iter().map(|it| (it.verb.as_str(), it.took)).collect();
+        assert_eq!(
+            chain,
+            [("pulling image", at(70)), ("starting container", at(30))]
+        );
+    }
+}

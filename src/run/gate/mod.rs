@@ -433,3 +433,230 @@ pub fn end_cause(evidence: Option<&Evidence>) -> String {
 pub fn shown(duration: Duration) -> String {
     format!("{} s", duration.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        project::Probe,
+        state::{Condition, Status},
+    };
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn wait(probes: Vec<Probe>, settle: Duration) -> Wait {
+        let gate = Gate {
+            probes,
+            within: Duration::from_secs(2),
+            settle,
+        };
+        Wait::for_gate(&gate, true, ms(100))
+    }
+
+    fn tcp() -> Probe {
+        Probe::Tcp { port: 80 }
+    }
+
+    fn not_yet() -> Answer {
+        Answer::NotYet("refused".to_owned())
+    }
+
+    fn ready() -> Answer {
+        Answer::Ready("connected".to_owned())
+    }
+
+    fn ask(question: usize, patience: Duration) -> Move {
+        Move::Ask { question, patience }
+    }
+
+    fn evidence(status: Status, exit_code: Option<i64>, restarts: u32) -> Option<Evidence> {
+        let condition = Condition {
+            status,
+            exit_code,
+            restarts,
+            ..Condition::default()
+        };
+        Some(Evidence {
+            condition,
+            log: Vec::new(),
+        })
+    }
+
+    fn died(exit_code: i64) -> Happening {
+        Happening::Died { exit_code }
+    }
+
+    fn failed(why: &str) -> Move {
+        Move::Failed(why.to_owned())
+    }
+
+    #[test]
+    fn every_question_is_asked_at_once_with_its_own_patience() {
+        let mut wait = wait(vec![tcp(), Probe::Healthcheck], Duration::ZERO);
+        assert_eq!(
+            wait.open(),
+            [
+                Move::Sleep(Pause::Deadline, ms(2000)),
+                ask(0, ms(1000)),
+                ask(1, ms(2000)),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_question_is_asked_again_after_longer_and_longer_pauses() {
+        let mut wait = wait(vec![tcp()], Duration::ZERO);
+        wait.open();
+        let retry = Pause::Retry(0);
+        assert_eq!(
+            wait.answered(0, not_yet()),
+            [Move::Tell(0), Move::Sleep(retry, ms(5))]
+        );
+        assert_eq!(wait.elapsed(retry, ms(110)), [ask(0, ms(1000))]);
+        assert_eq!(wait.answered(0, not_yet()), [Move::Sleep(retry, ms(10))]);
+        // No more patience than there is time.
+        assert_eq!(wait.elapsed(retry, ms(1600)), [ask(0, ms(500))]);
+        assert_eq!(wait.answered(0, ready()), [Move::Tell(0), Move::Passed]);
+        assert_eq!(wait.told(0), Some(("tcp 80", "connected", 3)));
+        assert!(wait.elapsed(Pause::Deadline, ms(2100)).is_empty());
+    }
+
+    #[test]
+    fn all_questions_must_pass_and_the_container_stay() {
+        let mut wait = wait(vec![tcp(), Probe::Started], ms(300));
+        wait.open();
+        assert_eq!(wait.answered(1, ready()), [Move::Tell(1)]);
+        assert_eq!(
+            wait.answered(0, ready()),
+            [Move::Tell(0), Move::Sleep(Pause::Settle, ms(300))]
+        );
+        assert!(wait.elapsed(Pause::Deadline, ms(2100)).is_empty());
+        assert_eq!(wait.elapsed(Pause::Settle, ms(2100)), [Move::Passed]);
+    }
+
+    #[test]
+    fn the_deadline_and_a_final_answer_end_the_wait() {
+        let mut late = wait(vec![tcp()], Duration::ZERO);
+        late.open();
+        let why = failed("not ready within 2 s");
+        assert_eq!(late.elapsed(Pause::Deadline, ms(2100)), [why]);
+        assert!(late.answered(0, ready()).is_empty());
+
+        let mut never = wait(vec![tcp()], Duration::ZERO);
+        never.open();
+        let why = failed("`tcp 80` will never pass: no such role");
+        let answer = Answer::Never("no such role".to_owned());
+        assert_eq!(never.answered(0, answer), [Move::Tell(0), why]);
+    }
+
+    #[test]
+    fn an_end_is_looked_at_before_it_counts() {
+        let mut wait = wait(vec![tcp()], Duration::ZERO);
+        wait.open();
+        assert_eq!(wait.noticed(&died(1)), [Move::Suspect]);
+        // It was of an earlier start: the container runs.
+        assert!(
+            wait.examined(evidence(Status::Running, Some(1), 0))
+                .is_empty()
+        );
+        assert_eq!(wait.noticed(&died(7)), [Move::Suspect]);
+        let why = failed("exited with code 7");
+        assert_eq!(wait.examined(evidence(Status::Exited, Some(7), 0)), [why]);
+        assert!(wait.evidence().is_some());
+    }
+
+    #[test]
+    fn an_end_during_a_look_is_looked_at_again() {
+        let mut wait = wait(vec![tcp()], Duration::ZERO);
+        wait.open();
+        assert_eq!(wait.noticed(&died(1)), [Move::Suspect]);
+        assert!(wait.noticed(&died(7)).is_empty());
+        assert_eq!(
+            wait.examined(evidence(Status::Running, None, 0)),
+            [Move::Suspect]
+        );
+    }
+
+    #[test]
+    fn nothing_passes_under_suspicion() {
+        let mut wait = wait(vec![tcp()], Duration::ZERO);
+        wait.open();
+        wait.noticed(&Happening::OutOfMemory);
+        assert_eq!(wait.answered(0, ready()), [Move::Tell(0)]);
+        assert_eq!(
+            wait.examined(evidence(Status::Running, None, 0)),
+            [Move::Passed]
+        );
+    }
+
+    #[test]
+    fn a_container_that_is_gone_or_restarts_has_failed() {
+        let mut gone = wait(vec![tcp()], Duration::ZERO);
+        gone.open();
+        gone.noticed(&died(0));
+        assert_eq!(gone.examined(None), [failed("the container is gone")]);
+
+        let mut loops = wait(vec![tcp()], Duration::ZERO);
+        loops.open();
+        loops.noticed(&died(2));
+        let why = failed("restarts again and again (exit code 2)");
+        assert_eq!(loops.examined(evidence(Status::Running, Some(2), 1)), [why]);
+
+        // What ran before may have been started again at any time.
+        let gate = Gate {
+            probes: vec![tcp()],
+            within: ms(10),
+            settle: Duration::ZERO,
+        };
+        let mut kept = Wait::for_gate(&gate, false, ms(0));
+        kept.open();
+        kept.noticed(&died(2));
+        assert!(
+            kept.examined(evidence(Status::Running, Some(2), 1))
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_job_passes_by_its_end_once() {
+        let mut job = wait(vec![Probe::Exit], ms(500));
+        assert_eq!(job.open()[1], ask(0, ms(2000)));
+        assert_eq!(job.noticed(&died(0)), [Move::Tell(0), Move::Passed]);
+        assert!(
+            job.answered(0, Answer::Ready("exit code 0".to_owned()))
+                .is_empty()
+        );
+
+        let mut bad = wait(vec![Probe::Exit], Duration::ZERO);
+        bad.open();
+        assert_eq!(bad.noticed(&died(3)), [Move::Suspect]);
+        let why = "`exit` will never pass: exited with code 3";
+        let answer = Answer::Never("exited with code 3".to_owned());
+        assert_eq!(bad.answered(0, answer), [Move::Tell(0), failed(why)]);
+        assert!(
+            bad.examined(evidence(Status::Exited, Some(3), 0))
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_job_whose_end_was_missed_passes_when_it_is_looked_at() {
+        let mut job = wait(vec![Probe::Exit], Duration::ZERO);
+        job.open();
+        assert_eq!(job.suspect(), [Move::Suspect]);
+        let moves = job.examined(evidence(Status::Exited, Some(0), 0));
+        assert_eq!(moves, [Move::Tell(0), Move::Passed]);
+    }
+
+    #[test]
+    fn the_engines_own_check_feeds_its_question() {
+        let mut wait = wait(vec![Probe::Healthcheck], Duration::ZERO);
+        wait.open();
+        let unhealthy = Happening::Health(Health::Unhealthy);
+        assert_eq!(wait.noticed(&unhealthy), [Move::Tell(0)]);
+        let healthy = Happening::Health(Health::Healthy);
+        assert_eq!(wait.noticed(&healthy), [Move::Tell(0), Move::Passed]);
+    }
+}
