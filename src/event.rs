@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::plan::Change;
 use crate::{
     name::{ContainerName, ProjectName, ServiceName},
     plan::{Reason, StepId, Subject},
@@ -184,6 +185,30 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The step that it is about, if it is about one.
+    pub fn step_mut(&mut self) -> Option<&mut StepId> {
+        match self {
+            Self::StepStarted { step, .. }
+            | Self::StepFinished { step, .. }
+            | Self::StepFailed { step, .. }
+            | Self::Progress { step, .. }
+            | Self::GateOpened { step, .. }
+            | Self::GateAnswered { step, .. }
+            | Self::GatePassed { step, .. }
+            | Self::GateFailed { step, .. } => Some(step),
+            Self::RunStarted { .. }
+            | Self::Settling { .. }
+            | Self::Relapsed { .. }
+            | Self::Interrupted
+            | Self::RollbackStarted { .. }
+            | Self::Committed
+            | Self::Warning { .. }
+            | Self::RunFinished { .. } => None,
+        }
+    }
+}
+
 /// A service as a reporter needs to know it before anything happens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Participant {
@@ -197,24 +222,6 @@ pub struct Participant {
     pub change: Change,
     /// Services that it waits for.
     pub waits_for: Vec<ServiceName>,
-}
-
-/// What happens to a service, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Change {
-    /// Nothing.
-    Keep,
-    /// It is new.
-    Create,
-    /// Its container is replaced.
-    Replace,
-    /// Its container is started.
-    Start,
-    /// Its container is restarted.
-    Restart,
-    /// It goes.
-    Remove,
 }
 
 /// Why something failed.

@@ -1,1 +1,93 @@
-//! exit
+//! How a command ended, as an exit code; and its failure, told once on standard error.
+
+use std::io::{self, Write};
+
+use crate::{
+    command::{CommandError, Console, Done},
+    engine::EngineError,
+    event::Verdict,
+};
+
+/// The codes of `cimandat`. The table stands in the README and in `--help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// As asked for, changed or not.
+    Converged = 0,
+    /// Usage or internal.
+    Failed = 1,
+    /// `plan --exit-code`: there are changes.
+    Changes = 2,
+    /// The manifest or something found before the first change; untouched.
+    Refused = 3,
+    /// A build, a pull or the preparation failed; untouched.
+    NotPrepared = 4,
+    /// Failed and rolled back; the old state is healthy.
+    RolledBack = 5,
+    /// Failed, and the way back failed too: an operator is needed.
+    Stuck = 6,
+    /// Interrupted and rolled back.
+    Interrupted = 8,
+    /// No engine answers.
+    NoEngine = 125,
+}
+
+/// The code of a command's end.
+#[must_use]
+pub fn code(end: &Result<Done, CommandError>) -> Code {
+    match end {
+        Ok(Done::Well) => Code::Converged,
+        Ok(Done::Changes) => Code::Changes,
+        Ok(Done::NoImages) => Code::NotPrepared,
+        Ok(Done::Run(verdict)) => match verdict {
+            Verdict::Converged | Verdict::Unchanged => Code::Converged,
+            Verdict::Untouched => Code::NotPrepared,
+            Verdict::RolledBack => Code::RolledBack,
+            Verdict::Interrupted => Code::Interrupted,
+            Verdict::Stuck => Code::Stuck,
+        },
+        Err(CommandError::Manifest(_) | CommandError::Refused(_)) => Code::Refused,
+        Err(CommandError::Inputs { .. }) => Code::NotPrepared,
+        Err(CommandError::Engine(EngineError::Unreachable { .. } | EngineError::Denied { .. })) => {
+            Code::NoEngine
+        }
+        Err(CommandError::Engine(_) | CommandError::Signals(_) | CommandError::Usage(_)) => Code::Failed,
+    }
+}
+
+/// Tells on standard error why a command failed.
+pub fn explain(error: &CommandError, console: Console) {
+    let mut text = String::new();
+    match error {
+        CommandError::Manifest(report) => text = report.render(console.mistakes()),
+        CommandError::Refused(refusals) => {
+            for refusal in refusals {
+                text += &fragment(&refusal.to_string(), Some(&refusal.help()));
+            }
+            text += "nothing was touched\n";
+        }
+        CommandError::Engine(error) => {
+            text = fragment(&error.to_string(), error.help().as_deref());
+            for line in error.output() {
+                text += &format!("  | {line}\n");
+            }
+        }
+        CommandError::Inputs { .. } | CommandError::Signals(_) | CommandError::Usage(_) => {
+            text = fragment(&error.to_string(), None);
+        }
+    }
+    tell(&text);
+}
+
+/// Writes on standard error; nobody can be told when that fails.
+pub fn tell(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}
+
+fn fragment(message: &str, help: Option<&str>) -> String {
+    match help {
+        Some(help) => format!("error: {message}\n help: {help}\n"),
+        None => format!("error: {message}\n"),
+    }
+}

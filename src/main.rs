@@ -1,3 +1,46 @@
 //! The command `cimandat`: parse arguments, build the runtime, run, exit code; nothing else.
 
-fn main() {}
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use cimandat::{
+    cli::{self, Parsed, Surroundings},
+    exit::{self, Code},
+};
+
+fn main() -> ExitCode {
+    let surroundings = match Surroundings::read() {
+        Ok(surroundings) => surroundings,
+        Err(error) => return fail(&format!("error: the current folder: {error}\n")),
+    };
+    let invocation = match cli::parse(surroundings) {
+        Parsed::Run(invocation) => *invocation,
+        Parsed::Print(text) => {
+            let _ = io::stdout().write_all(text.as_bytes());
+            return ExitCode::SUCCESS;
+        }
+        Parsed::Wrong(text) => return fail(&text),
+    };
+    let console = invocation.console;
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("error: starting the runtime: {error}\n")),
+    };
+    let end = runtime.block_on(invocation.run());
+    if let Err(error) = &end {
+        exit::explain(error, console);
+    }
+    // What still waits (a log that is followed, a probe) has nobody left to tell.
+    runtime.shutdown_background();
+    ExitCode::from(exit::code(&end) as u8)
+}
+
+fn fail(text: &str) -> ExitCode {
+    exit::tell(text);
+    ExitCode::from(Code::Failed as u8)
+}

@@ -1,1 +1,232 @@
-//! cli (see ARCHITECTURE.md).
+//! What was typed, and the world it was typed in: arguments, environment, folder, terminal.
+//!
+//! The only reader of all four. Everything leaves as values: an [`Invocation`] says what is meant.
+
+mod arguments;
+mod surroundings;
+
+use std::io::IsTerminal;
+
+use clap::{CommandFactory, Parser};
+
+use self::arguments::{Arguments, BuildArguments, DownArguments, LogsArguments, UpArguments, Verb};
+pub use self::surroundings::Surroundings;
+use crate::{
+    command::{self, Command, Console, DataFormat, Invocation, Picture, Progress, Scope},
+    name::{NameError, ProjectName, ServiceName},
+    plan::{BuildChoice, Options, Removal},
+};
+
+/// What to do after the arguments have been read.
+#[derive(Debug)]
+pub enum Parsed {
+    /// Carry this out.
+    Run(Box<Invocation>),
+    /// Print this on standard output and be done: help, version, completions, manual.
+    Print(String),
+    /// The arguments make no sense; print this on standard error.
+    Wrong(String),
+}
+
+/// Reads the arguments of the process.
+#[must_use]
+pub fn parse(surroundings: Surroundings) -> Parsed {
+    let arguments = match Arguments::try_parse_from(&surroundings.arguments) {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => {
+            return Parsed::Wrong(error.render().ansi().to_string());
+        }
+        Err(text) => return Parsed::Print(text.render().to_string()),
+    };
+    match &arguments.verb {
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "cimandat", &mut script);
+            Parsed::Print(String::from_utf8_lossy(&script).into_owned())
+        }
+        Verb::Man => {
+            let mut page = Vec::new();
+            match clap_mangen::Man::new(Arguments::command()).render(&mut page) {
+                Ok(()) => Parsed::Print(String::from_utf8_lossy(&page).into_owned()),
+                Err(error) => Parsed::Wrong(format!("error: {error}\n")),
+            }
+        }
+        _ => match invocation(arguments, surroundings) {
+            Ok(invocation) => Parsed::Run(Box::new(invocation)),
+            Err(error) => Parsed::Wrong(format!("error: {error}\n")),
+        },
+    }
+}
+
+fn invocation(arguments: Arguments, surroundings: Surroundings) -> Result<Invocation, NameError> {
+    let (mut shared, mut verb) = (arguments.shared, arguments.verb);
+    shared.file.extend(verb.take_files());
+    let project = shared
+        .project_name
+        .or_else(|| surroundings.variable("CIMANDAT_PROJECT"))
+        .map(ProjectName::new)
+        .transpose()?;
+    let scope = Scope {
+        files: shared
+            .file
+            .into_iter()
+            .map(|file| surroundings.directory.join(file))
+            .collect(),
+        directory: surroundings.directory.clone(),
+        project,
+        env_files: shared
+            .env_file
+            .into_iter()
+            .map(|file| surroundings.directory.join(file))
+            .collect(),
+        profiles: shared.profile.into_iter().collect(),
+        environment: surroundings.environment.clone(),
+    };
+    Ok(Invocation {
+        console: console(shared.progress, &surroundings),
+        engine: surroundings.engine(),
+        command: command(verb)?,
+        scope,
+    })
+}
+
+fn console(progress: arguments::ProgressChoice, surroundings: &Surroundings) -> Console {
+    use arguments::ProgressChoice;
+    let terminal = std::io::stderr().is_terminal() && !surroundings.dumb();
+    let progress = match progress {
+        ProgressChoice::Auto if terminal => Progress::Live,
+        ProgressChoice::Auto | ProgressChoice::Plain => Progress::Plain,
+        ProgressChoice::Live => Progress::Live,
+        ProgressChoice::Json => Progress::Json,
+        ProgressChoice::Quiet => Progress::Quiet,
+    };
+    let size = surroundings.size;
+    Console {
+        progress,
+        colour: terminal && !surroundings.no_colour(),
+        colour_out: std::io::stdout().is_terminal() && !surroundings.no_colour(),
+        terminal_out: std::io::stdout().is_terminal(),
+        width: size.map_or(80, |(width, _)| width),
+        height: size.map_or(24, |(_, height)| height),
+    }
+}
+
+fn command(verb: Verb) -> Result<Command, NameError> {
+    Ok(match verb {
+        Verb::Up(up) => Command::Up(self::up(up)?),
+        Verb::Down(down) => Command::Down(self::down(down)?),
+        Verb::Plan {
+            choice,
+            exit_code,
+            format,
+            ..
+        } => Command::Plan(command::Plan {
+            options: options(choice)?,
+            exit_code,
+            format: format.into(),
+        }),
+        Verb::Check { format, .. } => Command::Check(command::Check {
+            format: format.into(),
+        }),
+        Verb::Build(BuildArguments {
+            services,
+            no_cache,
+            pull,
+            ..
+        }) => Command::Build(command::Build {
+            services: names(services)?,
+            no_cache,
+            pull,
+        }),
+        Verb::Ps {
+            services, format, ..
+        } => Command::Ps(command::Ps {
+            services: names(services)?,
+            format: format.into(),
+        }),
+        Verb::Logs(LogsArguments {
+            services,
+            follow,
+            tail,
+            since,
+            until,
+            timestamps,
+            no_prefix,
+            format,
+            ..
+        }) => Command::Logs(command::Logs {
+            services: names(services)?,
+            follow,
+            tail,
+            since,
+            until,
+            timestamps,
+            prefix: !no_prefix,
+            format: format.into(),
+        }),
+        Verb::Graph { format, .. } => Command::Graph(command::Graph {
+            picture: match format {
+                arguments::GraphFormat::Text => Picture::Text,
+                arguments::GraphFormat::Dot => Picture::Dot,
+                arguments::GraphFormat::Mermaid => Picture::Mermaid,
+                arguments::GraphFormat::Json => Picture::Json,
+            },
+        }),
+        Verb::Config {
+            environment,
+            services,
+            format,
+            ..
+        } => Command::Config(command::Config {
+            environment,
+            services,
+            format: format.into(),
+        }),
+        Verb::Version { format, .. } => Command::Version(command::Version {
+            format: format.into(),
+        }),
+        // Both have been answered before.
+        Verb::Completions { .. } | Verb::Man => Command::Version(command::Version {
+            format: DataFormat::Text,
+        }),
+    })
+}
+
+fn names(services: Vec<String>) -> Result<Vec<ServiceName>, NameError> {
+    services.into_iter().map(ServiceName::new).collect()
+}
+
+fn options(choice: arguments::Choice) -> Result<Options, NameError> {
+    let build = match (choice.build, choice.no_build) {
+        (true, _) => BuildChoice::Always,
+        (_, true) => BuildChoice::Never,
+        _ => BuildChoice::Missing,
+    };
+    Ok(Options {
+        services: names(choice.services)?.into_iter().collect(),
+        force_recreate: choice.force_recreate,
+        build,
+        pull: choice.pull.map(Into::into),
+        stop_timeout: choice.timeout,
+        ..Options::default()
+    })
+}
+
+fn up(up: UpArguments) -> Result<command::Up, NameError> {
+    Ok(command::Up {
+        options: options(up.choice)?,
+        wait_timeout: up.wait_timeout,
+        attach: up.attach,
+    })
+}
+
+fn down(down: DownArguments) -> Result<command::Down, NameError> {
+    Ok(command::Down {
+        removal: Removal {
+            services: names(down.services)?.into_iter().collect(),
+            volumes: down.volumes,
+            images: down.images,
+            timeout: down.timeout.map(std::time::Duration::from_secs),
+        },
+    })
+}

@@ -1,1 +1,220 @@
-//! command (see ARCHITECTURE.md).
+//! One file for each verb: the only place where the stages are strung together.
+//!
+//! What is meant comes in as an [`Invocation`]; nothing here reads arguments, the environment, the
+//! current folder or the terminal.
+
+mod build;
+mod check;
+mod config;
+mod down;
+mod failure;
+mod graph;
+mod load;
+mod logs;
+mod plan;
+mod ps;
+mod relay;
+mod up;
+mod version;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Write},
+    path::PathBuf,
+};
+
+pub use self::{
+    build::Build,
+    check::Check,
+    config::Config,
+    down::Down,
+    failure::CommandError,
+    graph::{Graph, Picture},
+    logs::Logs,
+    plan::Plan,
+    ps::Ps,
+    up::Up,
+    version::Version,
+};
+use crate::{
+    diagnostic,
+    engine::docker,
+    event::Verdict,
+    name::ProjectName,
+    report::{Form, Style},
+};
+
+/// A command with all that it needs to know of the world.
+#[derive(Debug)]
+pub struct Invocation {
+    /// Which project.
+    pub scope: Scope,
+    /// Where the engine is looked for.
+    pub engine: docker::Settings,
+    /// How things are told.
+    pub console: Console,
+    /// What to do.
+    pub command: Command,
+}
+
+/// Which project, and with what variables.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// Manifests, absolute; empty: `cimandat.kdl` in the folder or above.
+    pub files: Vec<PathBuf>,
+    /// The current folder.
+    pub directory: PathBuf,
+    /// Instead of the manifest's own name.
+    pub project: Option<ProjectName>,
+    /// Files with variables, absolute; later ones win.
+    pub env_files: Vec<PathBuf>,
+    /// Enabled profiles.
+    pub profiles: BTreeSet<String>,
+    /// The environment of the process.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// How things are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Console {
+    /// How a run is told.
+    pub progress: Progress,
+    /// Colours on standard error.
+    pub colour: bool,
+    /// Colours on standard output.
+    pub colour_out: bool,
+    /// Standard output is a terminal.
+    pub terminal_out: bool,
+    /// Columns.
+    pub width: u16,
+    /// Lines.
+    pub height: u16,
+}
+
+/// How a run is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Lines that change in place.
+    Live,
+    /// One line an event.
+    Plain,
+    /// One JSON object an event, on standard output.
+    Json,
+    /// Failures and the verdict.
+    Quiet,
+}
+
+/// The form of data on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Deploy.
+    Up(Up),
+    /// Take down.
+    Down(Down),
+    /// Show what `up` would do.
+    Plan(Plan),
+    /// Read the manifest only.
+    Check(Check),
+    /// Build images.
+    Build(Build),
+    /// List containers.
+    Ps(Ps),
+    /// Show logs.
+    Logs(Logs),
+    /// Draw the graph.
+    Graph(Graph),
+    /// Print the resolved project.
+    Config(Config),
+    /// Print versions.
+    Version(Version),
+}
+
+/// How a command ended, when it did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// As asked for.
+    Well,
+    /// `plan --exit-code`: there are changes.
+    Changes,
+    /// A run came to its end; how, it has told already.
+    Run(Verdict),
+    /// An image could not be built or pulled; that has been told already.
+    NoImages,
+}
+
+impl Invocation {
+    /// Carries the command out.
+    ///
+    /// # Errors
+    /// With what has not been told yet.
+    pub async fn run(self) -> Result<Done, CommandError> {
+        let Self {
+            scope,
+            engine,
+            console,
+            command,
+        } = self;
+        match command {
+            Command::Up(up) => up.run(&scope, &engine, console).await,
+            Command::Down(down) => down.run(&scope, &engine, console).await,
+            Command::Plan(plan) => plan.run(&scope, &engine).await,
+            Command::Check(check) => check.run(&scope, console),
+            Command::Build(build) => build.run(&scope, &engine, console).await,
+            Command::Ps(ps) => ps.run(&scope, &engine, console).await,
+            Command::Logs(logs) => logs.run(&scope, &engine, console).await,
+            Command::Graph(graph) => graph.run(&scope),
+            Command::Config(config) => config.run(&scope),
+            Command::Version(version) => version.run(&engine).await,
+        }
+    }
+}
+
+impl Console {
+    fn style(self) -> Style {
+        let form = match self.progress {
+            Progress::Live => Form::Live,
+            Progress::Plain => Form::Plain,
+            Progress::Json => Form::Json,
+            Progress::Quiet => Form::Quiet,
+        };
+        Style {
+            form,
+            colour: self.colour,
+            width: self.width,
+            height: self.height,
+        }
+    }
+
+    /// How mistakes are drawn on standard error.
+    #[must_use]
+    pub fn mistakes(self) -> diagnostic::Style {
+        diagnostic::Style {
+            width: usize::from(self.width).clamp(40, 120),
+            colour: self.colour,
+        }
+    }
+}
+
+/// Writes data on standard output. A reader that has gone away is no failure of ours.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a value as JSON on standard output, in one line.
+fn say_json(value: &impl serde::Serialize) {
+    // What is printed is made of texts and numbers, which JSON can always say.
+    say(&format!(
+        "{}\n",
+        serde_json::to_string(value).unwrap_or_default()
+    ));
+}

@@ -92,6 +92,20 @@ pub struct Query {
     pub own_images: bool,
 }
 
+impl Query {
+    /// Only what bears the project's label.
+    #[must_use]
+    pub fn of(project: ProjectName) -> Self {
+        Self {
+            project,
+            images: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            volumes: BTreeSet::new(),
+            own_images: false,
+        }
+    }
+}
+
 /// What a probe brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {

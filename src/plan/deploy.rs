@@ -6,11 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Decision, Options, Plan, Refusal, diff, preflight,
+    Change, Decision, Options, Plan, Refusal, diff, preflight,
     switch::{Assembly, Place},
 };
 use crate::{
-    event::Change,
     graph::Graph,
     name::{ContainerName, ServiceName},
     project::{Project, Service},

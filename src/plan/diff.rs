@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Options, Reason, change::field_changes, image_of};
+use super::{Change, Options, Reason, change::field_changes, image_of};
 use crate::{
-    event::Change,
     name::{ContainerName, ImageRef, ServiceName},
     project::{Kind, NetworkMode, Project, Service},
     state::{Container, State},

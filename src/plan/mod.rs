@@ -187,6 +187,24 @@ pub enum Subject {
     Project,
 }
 
+/// What happens to a service, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// Nothing.
+    Keep,
+    /// It is new.
+    Create,
+    /// Its container is replaced.
+    Replace,
+    /// Its container is started.
+    Start,
+    /// Its container is restarted.
+    Restart,
+    /// It goes.
+    Remove,
+}
+
 /// Why a step is taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "why", rename_all = "kebab-case")]

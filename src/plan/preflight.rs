@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Decision, Refusal,
+    Change, Decision, Refusal,
     deploy::final_name,
     prepare::{definition, networks_of, volumes_of},
     switch::makes,
 };
 use crate::{
-    event::Change,
     project::{PortBinding, Project, Service},
     state::{HeldPort, Resource, State},
 };

@@ -6,9 +6,8 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use serde::Serialize;
 
-use super::{Action, Deploy, Plan, Reason, Work};
+use super::{Action, Change, Deploy, Plan, Reason, Work};
 use crate::{
-    event::Change,
     name::{ProjectName, ServiceName},
     project::Project,
 };

@@ -6,14 +6,13 @@ use std::{
 };
 
 use super::{
-    Action, Decision, Options, Plan, Reason, RunHook, Step, Subject, Work,
+    Action, Change, Decision, Options, Plan, Reason, RunHook, Step, Subject, Work,
     deploy::final_name,
     diff,
     draft::{Draft, Key},
     preflight,
 };
 use crate::{
-    event::Change,
     name::{ContainerName, ServiceName},
     project::{Kind, Project, RestartPolicy, Service, Until},
     state::{Container, State},

@@ -180,7 +180,7 @@ impl Run {
                 self.effects.push(Effect::Sleep(TimerId::Settle, duration));
             }
             Phase::Cleanup => {
-                let changed = !self.plan.steps.is_empty();
+                let changed = !self.plan.changes_nothing();
                 self.finish(if changed {
                     Verdict::Converged
                 } else {
@@ -196,7 +196,7 @@ impl Run {
         if matches!(self.phase, Phase::Settling { .. }) {
             self.settled_for = self.settings.settle;
         }
-        if self.settings.on_failure == OnFailure::GoBack && !self.plan.steps.is_empty() {
+        if self.settings.on_failure == OnFailure::GoBack && !self.plan.changes_nothing() {
             self.emit(Event::Committed);
         }
         self.phase = Phase::Cleanup;

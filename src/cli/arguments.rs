@@ -1,0 +1,333 @@
+//! The arguments as they are typed, and their help.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::{command::DataFormat, project::PullPolicy, unit};
+
+/// Deploys containers from a KDL manifest: health-gated, and rolled back when a gate fails.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cimandat",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "exit codes: 0 as asked for · 1 usage or internal error · 2 `plan --exit-code`: there are \
+                  changes · 3 refused, nothing touched · 4 a build, pull or preparation failed, \
+                  nothing touched · 5 failed and rolled back, the old state is healthy · 6 failed, and \
+                  the way back failed too · 8 interrupted and rolled back · 125 no engine answers"
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub shared: Shared,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(super) struct Shared {
+    /// Manifest; may be given several times, later ones win [default: cimandat.kdl here or above]
+    #[arg(short, long, value_name = "PATH")]
+    pub file: Vec<PathBuf>,
+    /// Name of the project, instead of the manifest's own
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub project_name: Option<String>,
+    /// File with variables; may be given several times, later ones win
+    #[arg(long, global = true, value_name = "PATH")]
+    pub env_file: Vec<PathBuf>,
+    /// Enable the services of a profile; may be given several times
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Vec<String>,
+    /// How a run is told
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    pub progress: ProgressChoice,
+}
+
+/// The same before and after the command; after `logs`, `-f` means `--follow`, as people expect.
+#[derive(Debug, Default, Args)]
+pub(super) struct Files {
+    /// Manifest; may be given several times, later ones win [default: cimandat.kdl here or above]
+    #[arg(id = "manifest", short = 'f', long = "file", value_name = "PATH")]
+    pub file: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum ProgressChoice {
+    /// `live` at a terminal, else `plain`
+    #[default]
+    Auto,
+    /// Lines that change in place
+    Live,
+    /// One line an event
+    Plain,
+    /// One JSON object an event, on standard output
+    Json,
+    /// Failures and the verdict
+    Quiet,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+impl From<Format> for DataFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum GraphFormat {
+    /// For a terminal
+    #[default]
+    Text,
+    /// The language of `GraphViz`
+    Dot,
+    /// The language of Mermaid
+    Mermaid,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum PullChoice {
+    /// Each time
+    Always,
+    /// What is not there
+    Missing,
+    /// Not at all
+    Never,
+}
+
+impl From<PullChoice> for PullPolicy {
+    fn from(choice: PullChoice) -> Self {
+        match choice {
+            PullChoice::Always => Self::Always,
+            PullChoice::Missing => Self::Missing,
+            PullChoice::Never => Self::Never,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Deploy: build, pull, start in order, wait until all is ready; roll back if something fails
+    Up(UpArguments),
+    /// Stop and remove containers and networks; volumes are kept unless asked for
+    Down(DownArguments),
+    /// Show what `up` would do, and why
+    Plan {
+        #[command(flatten)]
+        files: Files,
+        #[command(flatten)]
+        choice: Choice,
+        /// End with code 2 when there are changes
+        #[arg(long)]
+        exit_code: bool,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        format: Format,
+    },
+    /// Read the manifest and tell every mistake in it; needs no engine
+    Check {
+        #[command(flatten)]
+        files: Files,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        format: Format,
+    },
+    /// Build the images whose inputs changed
+    Build(BuildArguments),
+    /// List the project's containers
+    Ps {
+        #[command(flatten)]
+        files: Files,
+        /// Only these services
+        services: Vec<String>,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        format: Format,
+    },
+    /// Show the containers' logs, interleaved by time
+    Logs(LogsArguments),
+    /// Draw who waits for whom
+    Graph {
+        #[command(flatten)]
+        files: Files,
+        /// Language of the picture
+        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        format: GraphFormat,
+    },
+    /// Print the project as it is understood, with everything filled in
+    Config {
+        #[command(flatten)]
+        files: Files,
+        /// Print the variables, and where each value comes from
+        #[arg(long)]
+        environment: bool,
+        /// Print only the names of the services
+        #[arg(long, conflicts_with = "environment")]
+        services: bool,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        format: Format,
+    },
+    /// Print the versions of this program and of the engine
+    Version {
+        #[command(flatten)]
+        files: Files,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        format: Format,
+    },
+    /// Print a completion script for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+}
+
+/// What a deploy may be told.
+#[derive(Debug, Args)]
+pub(super) struct Choice {
+    /// Only these services, and what they depend on
+    pub services: Vec<String>,
+    /// Build all images, whether their inputs changed or not
+    #[arg(long, conflicts_with = "no_build")]
+    pub build: bool,
+    /// Build no image; one that is missing is refused
+    #[arg(long)]
+    pub no_build: bool,
+    /// When images are pulled, instead of what the manifest says
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub pull: Option<PullChoice>,
+    /// Replace containers that would be kept
+    #[arg(long)]
+    pub force_recreate: bool,
+    /// Seconds that a container may take to end, instead of its own grace period
+    #[arg(short, long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpArguments {
+    #[command(flatten)]
+    pub files: Files,
+    #[command(flatten)]
+    pub choice: Choice,
+    /// The longest that any gate may take, instead of its own deadline (`90s`)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait_timeout: Option<Duration>,
+    /// Follow the logs when all is ready
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub attach: bool,
+    /// Taken for granted: `up` always returns when the stack is ready
+    #[arg(short, long, hide = true)]
+    #[expect(dead_code, reason = "accepted for the habit of it")]
+    pub detach: bool,
+    /// Taken for granted: `up` always waits
+    #[arg(long, hide = true)]
+    #[expect(dead_code, reason = "accepted for the habit of it")]
+    pub wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DownArguments {
+    #[command(flatten)]
+    pub files: Files,
+    /// Only these services' containers
+    pub services: Vec<String>,
+    /// Remove the project's volumes and what they hold, too
+    #[arg(short, long)]
+    pub volumes: bool,
+    /// Remove the images that were built for the project, too
+    #[arg(long)]
+    pub images: bool,
+    /// Seconds that a container may take to end, instead of its own grace period
+    #[arg(short, long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BuildArguments {
+    #[command(flatten)]
+    pub files: Files,
+    /// Only these services
+    pub services: Vec<String>,
+    /// Use no cached layer
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Always ask the registry for the base images
+    #[arg(long)]
+    pub pull: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogsArguments {
+    /// Manifest; may be given several times, later ones win [default: cimandat.kdl here or above]
+    #[arg(id = "manifest", long = "file", value_name = "PATH")]
+    pub file: Vec<PathBuf>,
+    /// Only these services
+    pub services: Vec<String>,
+    /// Go on as lines come
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only the last so many lines of each container
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub tail: Option<usize>,
+    /// Only lines after: `10m`, `2026-01-02T03:04:05Z`
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only lines before: `10m`, `2026-01-02T03:04:05Z`
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Show the time of each line
+    #[arg(short, long)]
+    pub timestamps: bool,
+    /// Leave out the service's name before each line
+    #[arg(long)]
+    pub no_prefix: bool,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    pub format: Format,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    unit::parse_duration(text).map_err(|error| error.to_string())
+}
+
+impl Verb {
+    /// The manifests named after the command.
+    pub fn take_files(&mut self) -> Vec<PathBuf> {
+        let files = match self {
+            Self::Up(up) => &mut up.files.file,
+            Self::Down(down) => &mut down.files.file,
+            Self::Build(build) => &mut build.files.file,
+            Self::Logs(logs) => &mut logs.file,
+            Self::Plan { files, .. }
+            | Self::Check { files, .. }
+            | Self::Ps { files, .. }
+            | Self::Graph { files, .. }
+            | Self::Config { files, .. }
+            | Self::Version { files, .. } => &mut files.file,
+            Self::Completions { .. } | Self::Man => return Vec::new(),
+        };
+        std::mem::take(files)
+    }
+}

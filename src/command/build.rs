@@ -1,0 +1,96 @@
+//! `cimandat build`: the images whose inputs changed, and nothing else.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{CommandError, Console, Done, Scope, load, relay::Relay, up};
+use crate::project::vault::StoreMode;
+use crate::{
+    engine::docker::{Docker, Settings},
+    event::{Change, Participant, Verdict},
+    name::ServiceName,
+    plan::{self, BuildChoice, Options, Subject},
+    project::{ImageSource, PullPolicy},
+    run::{self, OnFailure, Run},
+};
+
+/// Build images.
+#[derive(Debug)]
+pub struct Build {
+    /// Only these services; empty: all.
+    pub services: Vec<ServiceName>,
+    /// Use no cached layer.
+    pub no_cache: bool,
+    /// Always ask the registry for the base images.
+    pub pull: bool,
+}
+
+impl Build {
+    pub(super) async fn run(
+        self,
+        scope: &Scope,
+        settings: &Settings,
+        console: Console,
+    ) -> Result<Done, CommandError> {
+        let engine = Arc::new(Docker::connect(settings).await?);
+        let mut project = load::project(scope, StoreMode::Look, &self.services)?;
+        for service in project.services.values_mut() {
+            // Only what is built here is of interest; everything else is left as it is.
+            service.pull = PullPolicy::Missing;
+            if let ImageSource::Build(build) = &mut service.image {
+                build.no_cache |= self.no_cache;
+                build.pull |= self.pull;
+            }
+        }
+        let again = self.no_cache || self.pull;
+        let options = Options {
+            services: self.services.into_iter().collect(),
+            build: if again {
+                BuildChoice::Always
+            } else {
+                BuildChoice::Missing
+            },
+            ..Options::default()
+        };
+        let options = load::with_tags(&project, options)?;
+        let state = up::observe(engine.as_ref(), &project, &options).await?;
+        let services = if options.services.is_empty() {
+            project.services.keys().cloned().collect()
+        } else {
+            options.services.clone()
+        };
+        let built = services
+            .iter()
+            .filter(|name| options.tags.contains_key(*name))
+            .cloned();
+        let plan = plan::images(&project, &state, &options, &built.collect());
+        let plan = plan.map_err(CommandError::Refused)?;
+        let participants = plan.steps.iter().filter_map(|step| match &step.subject {
+            Subject::Image { name } => Some(Participant {
+                service: name.clone(),
+                job: false,
+                replicas: 1,
+                change: Change::Keep,
+                waits_for: Vec::new(),
+            }),
+            _ => None,
+        });
+        let settings = run::Settings {
+            project: project.name.clone(),
+            verb: "build".to_owned(),
+            services: participants.collect(),
+            origin: state,
+            on_failure: OnFailure::Stay,
+            settle: Duration::ZERO,
+            deadline: None,
+            images_at_a_time: None,
+        };
+        let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
+        let outcome = Relay::new(console)
+            .last(engine, Run::new(plan, settings), &mut interrupts)
+            .await;
+        Ok(match outcome.verdict {
+            verdict @ (Verdict::Converged | Verdict::Unchanged) => Done::Run(verdict),
+            verdict => Done::images(verdict),
+        })
+    }
+}

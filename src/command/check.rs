@@ -1,0 +1,42 @@
+//! `cimandat check`: the manifest only; needs no engine and changes nothing.
+
+use super::{CommandError, Console, DataFormat, Done, Scope, load, say, say_json};
+use crate::project::vault::StoreMode;
+use crate::graph::Graph;
+
+/// Read the manifest only.
+#[derive(Debug)]
+pub struct Check {
+    /// In which form.
+    pub format: DataFormat,
+}
+
+impl Check {
+    pub(super) fn run(&self, scope: &Scope, _: Console) -> Result<Done, CommandError> {
+        let project = match (load::project(scope, StoreMode::Look, &[]), self.format) {
+            (Err(CommandError::Manifest(report)), DataFormat::Json) => {
+                say_json(&serde_json::json!({
+                    "version": 1, "ok": false, "mistakes": report.entries(),
+                }));
+                return Err(CommandError::Manifest(report));
+            }
+            (loaded, _) => loaded?,
+        };
+        let order = Graph::of(&project).order().unwrap_or_default();
+        match self.format {
+            DataFormat::Json => say_json(&serde_json::json!({
+                "version": 1, "ok": true, "project": project.name, "services": order,
+                "mistakes": [],
+            })),
+            DataFormat::Text => {
+                let order: Vec<&str> = order.iter().map(crate::name::ServiceName::as_str).collect();
+                say(&format!(
+                    "{}: no mistakes; in order: {}\n",
+                    project.name,
+                    order.join(", ")
+                ));
+            }
+        }
+        Ok(Done::Well)
+    }
+}

@@ -1,0 +1,126 @@
+//! `cimandat config`: the project as it is understood, with everything filled in and no secret
+//! shown. Needs no engine.
+
+use serde_json::{Value, json};
+
+use super::{CommandError, DataFormat, Done, Scope, load, say, say_json};
+use crate::{
+    project::{ImageSource, Kind, Project, Service, vault::StoreMode},
+    report::table::table,
+};
+
+/// Print the resolved project.
+#[derive(Debug)]
+pub struct Config {
+    /// The variables, and where each value comes from.
+    pub environment: bool,
+    /// Only the names of the services.
+    pub services: bool,
+    /// In which form.
+    pub format: DataFormat,
+}
+
+impl Config {
+    pub(super) fn run(&self, scope: &Scope) -> Result<Done, CommandError> {
+        if self.environment {
+            self.variables(scope)?;
+            return Ok(Done::Well);
+        }
+        let project = load::project(scope, StoreMode::Look, &[])?;
+        if self.services {
+            let names: Vec<&str> = project.services.keys().map(|name| name.as_str()).collect();
+            match self.format {
+                DataFormat::Text => say(&format!("{}\n", names.join("\n"))),
+                DataFormat::Json => say_json(&names),
+            }
+            return Ok(Done::Well);
+        }
+        let value = resolved(&project);
+        match self.format {
+            DataFormat::Json => say_json(&value),
+            DataFormat::Text => {
+                say(&format!("{}\n", serde_json::to_string_pretty(&value).unwrap_or_default()));
+            }
+        }
+        Ok(Done::Well)
+    }
+
+    fn variables(&self, scope: &Scope) -> Result<(), CommandError> {
+        let manifest = load::manifest(scope)?;
+        let used = manifest.environment.used();
+        match self.format {
+            DataFormat::Json => {
+                let variables: Vec<Value> = used
+                    .iter()
+                    .map(|variable| {
+                        json!({
+                            "name": variable.name,
+                            "value": variable.value.map(|(value, _)| value),
+                            "origin": variable.value.map(|(_, origin)| origin.to_string()),
+                        })
+                    })
+                    .collect();
+                say_json(&json!({ "version": 1, "variables": variables }));
+            }
+            DataFormat::Text => {
+                let rows: Vec<Vec<String>> = used
+                    .iter()
+                    .map(|variable| {
+                        let (value, origin) = variable.value.map_or_else(
+                            || ("-".to_owned(), "not set; the manifest's default".to_owned()),
+                            |(value, origin)| (value.to_owned(), origin.to_string()),
+                        );
+                        vec![variable.name.to_owned(), value, origin]
+                    })
+                    .collect();
+                say(&table(&["VARIABLE", "VALUE", "FROM"], &rows, None));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn resolved(project: &Project) -> Value {
+    let services: serde_json::Map<String, Value> = project
+        .services
+        .values()
+        .map(|service| (service.name.to_string(), resolved_service(service)))
+        .collect();
+    json!({
+        "version": 1,
+        "project": project.name,
+        "files": project.files,
+        "networks": project.networks,
+        "volumes": project.volumes,
+        "services": services,
+        "deploy": {
+            "rollback": project.deploy.rollback,
+            "settle": project.deploy.settle,
+            "deadline": project.deploy.deadline,
+            "keep": project.deploy.keep,
+        },
+        "verify": project.verify,
+    })
+}
+
+fn resolved_service(service: &Service) -> Value {
+    let image = match &service.image {
+        ImageSource::Reference(image) => json!({ "reference": image }),
+        ImageSource::Of(other) => json!({ "of": other }),
+        ImageSource::Build(build) => json!({
+            "build": build.context, "dockerfile": build.dockerfile, "target": build.target,
+            "args": build.args,
+        }),
+    };
+    let job = matches!(service.kind, Kind::Job { .. });
+    json!({
+        "job": job,
+        "image": image,
+        "pull": service.pull,
+        "platform": service.platform,
+        "replicas": service.replicas,
+        "container": service.container,
+        "depends_on": service.depends_on,
+        "ready": service.ready,
+    })
+}

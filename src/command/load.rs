@@ -1,0 +1,83 @@
+//! From the files to a project: what every command begins with.
+
+use std::{collections::BTreeMap, path::Path};
+
+use jiff::Timestamp;
+
+use super::{CommandError, Scope};
+use crate::{
+    manifest::{self, Manifest},
+    name::{ImageRef, ProjectName, ServiceName},
+    plan::Options,
+    project::{
+        ImageSource, Project,
+        inputs::{Contents, InputsError},
+        resolve::{Resolution, resolve},
+        vault::StoreMode,
+    },
+};
+
+/// Where the digests of files that did not change are remembered, beside the manifest.
+const MEMORY: &str = ".cimandat/inputs";
+
+/// Reads the manifest and fills everything in. Services that were named are on, whatever their
+/// profiles say.
+pub(super) fn project(
+    scope: &Scope,
+    store: StoreMode,
+    named: &[ServiceName],
+) -> Result<Project, CommandError> {
+    let manifest = manifest(scope)?;
+    let resolution = Resolution {
+        project: scope.project.clone(),
+        profiles: scope.profiles.clone(),
+        services: named.iter().map(ToString::to_string).collect(),
+        store,
+        now: Timestamp::now(),
+    };
+    Ok(resolve(&manifest, &resolution)?)
+}
+
+/// Reads the manifest only.
+pub(super) fn manifest(scope: &Scope) -> Result<Manifest, CommandError> {
+    Ok(manifest::load(&manifest::Request {
+        files: scope.files.clone(),
+        directory: scope.directory.clone(),
+        env_files: scope.env_files.clone(),
+        environment: scope.environment.clone(),
+    })?)
+}
+
+/// The project's name: as it was given, or the manifest's. What is there already can be shown and
+/// removed by its name alone.
+pub(super) fn project_name(scope: &Scope) -> Result<ProjectName, CommandError> {
+    match &scope.project {
+        Some(name) => Ok(name.clone()),
+        None => Ok(manifest(scope)?.project),
+    }
+}
+
+/// Gives each image that is built here its name, which says what it is built from.
+pub(super) fn with_tags(project: &Project, options: Options) -> Result<Options, CommandError> {
+    let memory = project.directory.join(MEMORY);
+    let mut contents = Contents::remembered(&memory);
+    let mut tags = BTreeMap::new();
+    for service in project.services.values() {
+        let ImageSource::Build(build) = &service.image else { continue };
+        let failed = |cause: &InputsError| CommandError::Inputs {
+            service: service.name.to_string(),
+            cause: cause.to_string(),
+        };
+        let digest = contents
+            .digest(build, service.platform.as_deref())
+            .map_err(|cause| failed(&cause))?;
+        let name = format!("{}-{}:{digest}", project.name, service.name).to_lowercase();
+        // Two checked names and hexadecimal digits make a name.
+        tags.extend(ImageRef::new(name).ok().map(|tag| (service.name.clone(), tag)));
+    }
+    if memory.parent().is_some_and(Path::is_dir) {
+        // What is not remembered is read again.
+        let _ = contents.remember();
+    }
+    Ok(Options { tags, ..options })
+}

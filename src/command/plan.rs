@@ -1,0 +1,43 @@
+//! `cimandat plan`: what `up` would do, and why; changes nothing.
+
+use super::{CommandError, DataFormat, Done, Scope, load, say, say_json, up};
+use crate::project::vault::StoreMode;
+use crate::{
+    engine::docker::{Docker, Settings},
+    plan::{self, Options, Shown},
+};
+
+/// Show what `up` would do.
+#[derive(Debug)]
+pub struct Plan {
+    /// What `up` would be told.
+    pub options: Options,
+    /// Whether changes show in the exit code.
+    pub exit_code: bool,
+    /// In which form.
+    pub format: DataFormat,
+}
+
+impl Plan {
+    pub(super) async fn run(self, scope: &Scope, engine: &Settings) -> Result<Done, CommandError> {
+        let named: Vec<_> = self.options.services.iter().cloned().collect();
+        let project = load::project(scope, StoreMode::Look, &named)?;
+        let options = load::with_tags(&project, self.options)?;
+        let engine = Docker::connect(engine).await?;
+        let state = up::observe(&engine, &project, &options).await?;
+        let services = up::chosen(&project, &options);
+        let images = plan::images(&project, &state, &options, &services);
+        let images = images.map_err(CommandError::Refused)?;
+        let deploy = plan::deploy(&project, &state, &options).map_err(CommandError::Refused)?;
+        let shown = Shown::new(&project, &images, &deploy);
+        match self.format {
+            DataFormat::Text => say(&shown.text()),
+            DataFormat::Json => say_json(&shown),
+        }
+        Ok(if self.exit_code && shown.changes {
+            Done::Changes
+        } else {
+            Done::Well
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! Hands a run's events to the reporter; two runs of one command are told as one.
+//!
+//! An `up` that has to build first is two runs, since only with the images at hand is it known
+//! what else changes. Who watches sees one: one beginning, one clock, one numbering, one end.
+
+use std::{io, sync::Arc, time::Duration};
+
+use futures::Stream;
+
+use super::Console;
+use crate::{
+    engine::Engine,
+    plan::Plan,
+    event::{Event, Stamped, Verdict},
+    report::Reporter,
+    run::{self, Outcome, Run},
+};
+
+/// The way of events from runs to the reporter.
+pub(super) struct Relay {
+    reporter: Reporter<'static>,
+    earlier: Option<Earlier>,
+}
+
+/// What an earlier run of the same command took up.
+#[derive(Clone, Copy)]
+struct Earlier {
+    steps: usize,
+    time: Duration,
+}
+
+impl Relay {
+    pub fn new(console: Console) -> Self {
+        let reporter = Reporter::new(console.style(), io::stdout(), io::stderr());
+        Self {
+            reporter,
+            earlier: None,
+        }
+    }
+
+    /// Carries out a run after which another one follows, if it ends well.
+    pub async fn first<E: Engine>(
+        &mut self,
+        engine: Arc<E>,
+        (plan, settings): (Plan, run::Settings),
+        interrupts: impl Stream<Item = ()>,
+    ) -> Outcome {
+        let steps = plan.steps.len();
+        let run = Run::new(plan, settings);
+        let reporter = &mut self.reporter;
+        let tell = |stamped: Stamped| {
+            let over = matches!(
+                stamped.event,
+                Event::Committed
+                    | Event::RunFinished {
+                        verdict: Verdict::Converged | Verdict::Unchanged,
+                        ..
+                    }
+            );
+            if !over {
+                reporter.event(&stamped);
+            }
+        };
+        let outcome = run::drive(engine, run, tell, interrupts).await;
+        self.earlier = Some(Earlier {
+            steps,
+            time: outcome.took,
+        });
+        if !matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged) {
+            self.reporter.finish();
+        }
+        outcome
+    }
+
+    /// Carries out the last run of a command.
+    pub async fn last<E: Engine>(
+        &mut self,
+        engine: Arc<E>,
+        run: Run,
+        interrupts: impl Stream<Item = ()>,
+    ) -> Outcome {
+        let earlier = self.earlier;
+        let reporter = &mut self.reporter;
+        let tell = |stamped: Stamped| {
+            if let Some(stamped) = after(stamped, earlier) {
+                reporter.event(&stamped);
+            }
+        };
+        let outcome = run::drive(engine, run, tell, interrupts).await;
+        self.reporter.finish();
+        outcome
+    }
+}
+
+/// The event of a later run as one of the whole.
+fn after(mut stamped: Stamped, earlier: Option<Earlier>) -> Option<Stamped> {
+    let Some(Earlier { steps, time }) = earlier else {
+        return Some(stamped);
+    };
+    stamped.at += time;
+    if let Some(step) = stamped.event.step_mut() {
+        step.0 += steps;
+    }
+    match &mut stamped.event {
+        Event::RunStarted { .. } => return None,
+        Event::RunFinished { took, verdict, .. } => {
+            *took += time;
+            if *verdict == Verdict::Unchanged {
+                *verdict = Verdict::Converged;
+            }
+        }
+        _ => {}
+    }
+    Some(stamped)
+}

@@ -1,0 +1,194 @@
+//! `cimandat up`: from what is there to what the manifest says, or back.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{CommandError, Console, Done, Logs, Scope, load, relay::Relay};
+use crate::project::vault::StoreMode;
+use crate::{
+    engine::{
+        Engine, EngineError, Query,
+        docker::{Docker, Settings},
+    },
+    event::{Change, Participant, Verdict},
+    graph::Graph,
+    name::ServiceName,
+    plan::{self, Deploy, Options, Work},
+    project::{ImageSource, Kind, Project},
+    run::{self, OnFailure, Run},
+    state::State,
+};
+
+/// How long an update of something that runs has to stay well before it counts; a first deploy has
+/// nothing to go back to, and its services' own gates decide.
+const SETTLE_UPDATE: Duration = Duration::from_secs(5);
+
+/// Deploy.
+#[derive(Debug)]
+pub struct Up {
+    /// What it is told.
+    pub options: Options,
+    /// The longest that any gate may take, instead of its own deadline.
+    pub wait_timeout: Option<Duration>,
+    /// Follow the logs when all is ready.
+    pub attach: bool,
+}
+
+impl Up {
+    pub(super) async fn run(
+        self,
+        scope: &Scope,
+        settings: &Settings,
+        console: Console,
+    ) -> Result<Done, CommandError> {
+        let named: Vec<_> = self.options.services.iter().cloned().collect();
+        // The engine is asked for before a secret is made: without one nothing is to be left behind.
+        let engine = Arc::new(Docker::connect(settings).await?);
+        let mut project = load::project(scope, StoreMode::Create, &named)?;
+        if let Some(within) = self.wait_timeout {
+            project
+                .services
+                .values_mut()
+                .for_each(|service| service.ready.within = within);
+        }
+        let options = load::with_tags(&project, self.options)?;
+        let services = chosen(&project, &options);
+        let mut state = observe(engine.as_ref(), &project, &options).await?;
+        let images = plan::images(&project, &state, &options, &services);
+        let images = images.map_err(CommandError::Refused)?;
+        let mut deploy = plan::deploy(&project, &state, &options).map_err(CommandError::Refused)?;
+        let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
+        let mut relay = Relay::new(console);
+        if !images.steps.is_empty() {
+            let settings = run_settings("up", &project, &deploy, state, OnFailure::Stay);
+            let outcome = relay
+                .first(Arc::clone(&engine), Run::new(images, settings), &mut interrupts)
+                .await;
+            if !matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged) {
+                return Ok(Done::images(outcome.verdict));
+            }
+            state = observe(engine.as_ref(), &project, &options).await?;
+            deploy = plan::deploy(&project, &state, &options).map_err(CommandError::Refused)?;
+        }
+        let settings = run_settings("up", &project, &deploy, state, OnFailure::GoBack);
+        let run = Run::new(deploy.plan, settings);
+        let outcome = relay.last(Arc::clone(&engine), run, &mut interrupts).await;
+        let well = matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged);
+        if well && self.attach {
+            drop(relay);
+            let logs = Logs::following(named);
+            return logs.show(engine.as_ref(), &project.name, console).await;
+        }
+        Ok(Done::Run(outcome.verdict))
+    }
+}
+
+impl Done {
+    /// How a command ended whose images could not be had.
+    pub(super) fn images(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Interrupted => Self::Run(verdict),
+            _ => Self::NoImages,
+        }
+    }
+}
+
+/// What the engine has, as far as this project is concerned.
+pub(super) async fn observe(
+    engine: &impl Engine,
+    project: &Project,
+    options: &Options,
+) -> Result<State, EngineError> {
+    let references = project
+        .services
+        .values()
+        .filter_map(|service| match &service.image {
+            ImageSource::Reference(image) => Some(image.clone()),
+            ImageSource::Build(_) | ImageSource::Of(_) => None,
+        });
+    engine
+        .observe(&Query {
+            project: project.name.clone(),
+            images: references.chain(options.tags.values().cloned()).collect(),
+            networks: project
+                .networks
+                .values()
+                .map(|it| it.engine_name.clone())
+                .collect(),
+            volumes: project
+                .volumes
+                .values()
+                .map(|it| it.engine_name.clone())
+                .collect(),
+            own_images: false,
+        })
+        .await
+}
+
+/// The services that a deploy is about.
+pub(super) fn chosen(project: &Project, options: &Options) -> BTreeSet<ServiceName> {
+    if options.services.is_empty() {
+        project.services.keys().cloned().collect()
+    } else {
+        Graph::of(project).with_dependencies(&options.services)
+    }
+}
+
+fn run_settings(
+    verb: &str,
+    project: &Project,
+    deploy: &Deploy,
+    origin: State,
+    on_failure: OnFailure,
+) -> run::Settings {
+    let update = deploy
+        .decisions
+        .iter()
+        .any(|decision| decision.change == Change::Replace);
+    let settle = match project.deploy.settle {
+        _ if deploy.plan.changes_nothing() => Duration::ZERO,
+        Some(settle) => settle,
+        None if update => SETTLE_UPDATE,
+        None => Duration::ZERO,
+    };
+    run::Settings {
+        project: project.name.clone(),
+        verb: verb.to_owned(),
+        services: participants(project, deploy),
+        origin,
+        on_failure,
+        settle,
+        deadline: project.deploy.deadline,
+        images_at_a_time: None,
+    }
+}
+
+/// All services in dependency order, each with what happens to it.
+fn participants(project: &Project, deploy: &Deploy) -> Vec<Participant> {
+    let order = Graph::of(project).order().unwrap_or_default();
+    let asked: BTreeSet<&ServiceName> = deploy.decisions.iter().map(|it| &it.service).collect();
+    order
+        .iter()
+        .filter(|name| asked.contains(name))
+        .filter_map(|name| project.services.get(name))
+        .map(|service| Participant {
+            service: service.name.clone(),
+            job: matches!(service.kind, Kind::Job { .. }),
+            replicas: service.replicas,
+            change: deploy
+                .decisions
+                .iter()
+                .filter(|decision| decision.service == service.name)
+                .map(|decision| decision.change)
+                .max()
+                .unwrap_or(Change::Keep),
+            waits_for: service.depends_on.keys().cloned().collect(),
+        })
+        .collect()
+}
+
+/// Whether a plan asks or changes anything at all.
+pub(super) fn asks(plan: &plan::Plan) -> bool {
+    plan.steps
+        .iter()
+        .any(|step| !matches!(step.work, Work::Verify(_)))
+}

@@ -1,0 +1,40 @@
+//! `cimandat version`: this program, and the engine as far as one answers.
+
+use super::{CommandError, DataFormat, Done, say, say_json};
+use crate::engine::docker::{Docker, Settings};
+
+/// Print versions.
+#[derive(Debug)]
+pub struct Version {
+    /// In which form.
+    pub format: DataFormat,
+}
+
+impl Version {
+    pub(super) async fn run(&self, engine: &Settings) -> Result<Done, CommandError> {
+        let own = env!("CARGO_PKG_VERSION");
+        let found = match Docker::connect(engine).await {
+            Ok(docker) => docker.info().await,
+            Err(error) => Err(error),
+        };
+        match self.format {
+            DataFormat::Json => say_json(&serde_json::json!({
+                "version": 1,
+                "cimandat": own,
+                "engine": found.as_ref().ok(),
+                "engine_error": found.as_ref().err().map(ToString::to_string),
+            })),
+            DataFormat::Text => {
+                let engine = match found {
+                    Ok(info) => format!(
+                        "engine {} (API {}, {}/{}) at {}",
+                        info.version, info.api, info.os, info.arch, info.address
+                    ),
+                    Err(error) => error.to_string(),
+                };
+                say(&format!("cimandat {own}\n{engine}\n"));
+            }
+        }
+        Ok(Done::Well)
+    }
+}

@@ -1,0 +1,709 @@
+//! Plans: a project against a world gives these steps, for these reasons.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    path::PathBuf,
+    time::Duration,
+};
+
+use cimandat::{
+    name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
+    plan::{self, Options, Plan, Removal, Shown},
+    project::{
+        Attachment, ContainerSpec, Dependency, DeployPolicy, Gate, ImageSource, Kind, Mount,
+        MountKind, Network, NetworkMode, PortBinding, Probe, Project, PullPolicy, RestartPolicy,
+        RollbackScope, Service, Until, Update, UpdateOrder, Volume,
+    },
+    secret::{Text, digest},
+    state::{
+        Condition, Container, EngineInfo, Foreign, HeldPort, ImageFacts, MountedVolume, Record,
+        Resource, State, Status,
+    },
+    unit::Protocol,
+};
+use proptest::prelude::*;
+
+fn name(text: &str) -> ServiceName {
+    ServiceName::new(text).unwrap()
+}
+
+fn service(text: &str, waits_for: &[&str]) -> Service {
+    let networks = BTreeMap::from([(NetworkName::new("edge").unwrap(), Attachment::default())]);
+    let dependency = Dependency {
+        until: Until::Ready,
+        required: true,
+        restart: false,
+    };
+    Service {
+        name: name(text),
+        kind: Kind::Service,
+        image: ImageSource::Reference(ImageRef::new(format!("{text}:1")).unwrap()),
+        pull: PullPolicy::Missing,
+        platform: None,
+        replicas: 1,
+        container_name: None,
+        container: ContainerSpec {
+            network: NetworkMode::Networks(networks),
+            restart: RestartPolicy::UnlessStopped,
+            ..ContainerSpec::default()
+        },
+        depends_on: waits_for
+            .iter()
+            .map(|other| (name(other), dependency))
+            .collect(),
+        ready: Gate {
+            probes: vec![Probe::Tcp { port: 80 }],
+            within: Duration::from_mins(1),
+            settle: Duration::ZERO,
+        },
+        update: Update {
+            order: UpdateOrder::Auto,
+            drain: Duration::ZERO,
+            parallelism: 1,
+        },
+        post_start: vec![],
+        pre_stop: vec![],
+        watch: vec![],
+    }
+}
+
+fn project(services: impl IntoIterator<Item = Service>) -> Project {
+    let network = Network {
+        engine_name: "shop_edge".to_owned(),
+        external: false,
+        driver: "bridge".to_owned(),
+        internal: false,
+        attachable: false,
+        ipv6: false,
+        options: BTreeMap::new(),
+        subnets: vec![],
+        labels: BTreeMap::new(),
+    };
+    let volume = Volume {
+        engine_name: "shop_data".to_owned(),
+        external: false,
+        driver: "local".to_owned(),
+        options: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        snapshot: false,
+    };
+    Project {
+        name: ProjectName::new("shop").unwrap(),
+        directory: PathBuf::from("/shop"),
+        files: vec![PathBuf::from("/shop/cimandat.kdl")],
+        networks: BTreeMap::from([(NetworkName::new("edge").unwrap(), network)]),
+        volumes: BTreeMap::from([(VolumeName::new("data").unwrap(), volume)]),
+        services: services
+            .into_iter()
+            .map(|service| (service.name.clone(), service))
+            .collect(),
+        deploy: DeployPolicy {
+            rollback: RollbackScope::All,
+            settle: None,
+            deadline: None,
+            keep: 5,
+        },
+        verify: vec![],
+    }
+}
+
+/// The stack of the mission: postgres and redis before backend before frontend.
+fn stack() -> Project {
+    let mut postgres = service("postgres", &[]);
+    postgres.container.mounts = vec![Mount {
+        target: "/data".to_owned(),
+        read_only: false,
+        kind: MountKind::Volume {
+            volume: VolumeName::new("data").unwrap(),
+            engine_name: "shop_data".to_owned(),
+            nocopy: false,
+            subpath: None,
+        },
+    }];
+    let mut migrate = service("migrate", &["postgres"]);
+    migrate.kind = Kind::Job {
+        irreversible: false,
+    };
+    migrate.container.restart = RestartPolicy::No;
+    let mut frontend = service("frontend", &["backend"]);
+    frontend.container.ports = vec![publish(3000)];
+    let backend = service("backend", &["postgres", "redis", "migrate"]);
+    project([postgres, service("redis", &[]), migrate, backend, frontend])
+}
+
+fn publish(port: u16) -> PortBinding {
+    PortBinding {
+        target: 80,
+        protocol: Protocol::Tcp,
+        published: Some(port),
+        host_ip: String::new(),
+    }
+}
+
+fn held(port: u16) -> HeldPort {
+    HeldPort {
+        host_ip: "0.0.0.0".to_owned(),
+        published: port,
+        target: 80,
+        protocol: Protocol::Tcp,
+    }
+}
+
+/// The images that are on the engine: each reference is its own id.
+fn images(project: &Project) -> BTreeMap<ImageRef, ImageFacts> {
+    let facts = |image: &ImageRef| ImageFacts {
+        id: format!("sha256:{}", digest(image.as_str().as_bytes())),
+        volumes: vec![],
+        healthcheck: false,
+        user: String::new(),
+    };
+    project
+        .services
+        .values()
+        .filter_map(|service| match &service.image {
+            ImageSource::Reference(image) => Some((image.clone(), facts(image))),
+            _ => None,
+        })
+        .collect()
+}
+
+fn empty(project: &Project) -> State {
+    State {
+        engine: EngineInfo::default(),
+        images: images(project),
+        ..State::default()
+    }
+}
+
+/// The world after a deploy of the project.
+fn deployed(project: &Project) -> State {
+    let mut state = empty(project);
+    let resource = |definition: String, own: &str| Resource {
+        project: Some("shop".to_owned()),
+        name: Some(own.to_owned()),
+        definition: Some(definition),
+        users: 0,
+    };
+    for (own, network) in &project.networks {
+        let definition = digest(serde_json::to_string(network).unwrap().as_bytes());
+        let found = resource(definition, own.as_str());
+        state.networks.insert(network.engine_name.clone(), found);
+    }
+    for (own, volume) in &project.volumes {
+        let definition = digest(serde_json::to_string(volume).unwrap().as_bytes());
+        state.volumes.insert(
+            volume.engine_name.clone(),
+            resource(definition, own.as_str()),
+        );
+    }
+    for service in project.services.values() {
+        let ImageSource::Reference(image) = &service.image else {
+            continue;
+        };
+        let job = matches!(service.kind, Kind::Job { .. });
+        let container = Container {
+            id: format!("id-{}", service.name),
+            service: service.name.clone(),
+            replica: 1,
+            generation: 1,
+            record: Some(Record {
+                kind: service.kind,
+                spec: serde_json::to_value(&service.container).unwrap(),
+                image: image.to_string(),
+                depends_on: service.depends_on.clone(),
+                ready: service.ready.clone(),
+            }),
+            image: state.images[image].id.clone(),
+            condition: Condition {
+                status: if job { Status::Exited } else { Status::Running },
+                exit_code: job.then_some(0),
+                ..Condition::default()
+            },
+            networks: BTreeMap::new(),
+            ports: service
+                .container
+                .ports
+                .iter()
+                .filter_map(|it| it.published)
+                .map(held)
+                .collect(),
+            volumes: BTreeMap::new(),
+            created: 0,
+        };
+        state.containers.insert(
+            ContainerName::new(format!("shop-{}-1", service.name)).unwrap(),
+            container,
+        );
+    }
+    state
+}
+
+/// One line a step: what, and the numbers of what it waits for.
+fn lines(plan: &Plan) -> String {
+    let mut text = String::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        let what = match &step.work {
+            plan::Work::Act(action) => format!("{} {}", action.verb(), action.object()),
+            plan::Work::Gate { container, .. } => format!("gate {container}"),
+            plan::Work::Verify(check) => format!("verify {check}"),
+        };
+        let needs: Vec<String> = step.needs.iter().map(|need| need.0.to_string()).collect();
+        let after = if step.after_commit {
+            " (after commit)"
+        } else {
+            ""
+        };
+        let _ = writeln!(text, "{index} {what} <{}>{after}", needs.join(","));
+    }
+    text
+}
+
+fn deploy(project: &Project, state: &State) -> plan::Deploy {
+    plan::deploy(project, state, &Options::default()).unwrap()
+}
+
+fn shown(project: &Project, state: &State) -> String {
+    Shown::new(project, &Plan::default(), &deploy(project, state)).text()
+}
+
+fn refused(project: &Project, state: &State) -> String {
+    let refusals = plan::deploy(project, state, &Options::default()).unwrap_err();
+    refusals.iter().fold(String::new(), |mut text, refusal| {
+        let _ = writeln!(text, "{refusal}\n  {}", refusal.help());
+        text
+    })
+}
+
+#[test]
+fn a_first_deploy_starts_each_service_when_its_own_dependencies_are_ready() {
+    let project = stack();
+    insta::assert_snapshot!(lines(&deploy(&project, &empty(&project)).plan), @"
+    0 creating network shop_edge <>
+    1 creating volume shop_data <>
+    2 creating container shop-postgres-1 <0,1>
+    3 creating container shop-redis-1 <0>
+    4 creating container shop-migrate-1 <0>
+    5 creating container shop-backend-1 <0>
+    6 creating container shop-frontend-1 <0>
+    7 starting container shop-postgres-1 <2>
+    8 gate shop-postgres-1 <7>
+    9 starting container shop-redis-1 <3>
+    10 gate shop-redis-1 <9>
+    11 starting container shop-migrate-1 <4,8>
+    12 gate shop-migrate-1 <11>
+    13 starting container shop-backend-1 <5,8,10,12>
+    14 gate shop-backend-1 <13>
+    15 starting container shop-frontend-1 <6,14>
+    16 gate shop-frontend-1 <15>
+    17 setting the restart policy of container shop-postgres-1 <> (after commit)
+    18 setting the restart policy of container shop-redis-1 <> (after commit)
+    19 setting the restart policy of container shop-backend-1 <> (after commit)
+    20 setting the restart policy of container shop-frontend-1 <> (after commit)
+    ");
+}
+
+#[test]
+fn a_deploy_of_what_is_there_asks_the_gates_and_changes_nothing() {
+    let project = stack();
+    let deploy = deploy(&project, &deployed(&project));
+    assert!(deploy.plan.changes_nothing());
+    insta::assert_snapshot!(lines(&deploy.plan), @"
+    0 gate shop-postgres-1 <>
+    1 gate shop-redis-1 <>
+    2 gate shop-backend-1 <>
+    3 gate shop-frontend-1 <>
+    ");
+    insta::assert_snapshot!(shown(&project, &deployed(&project)), @"shop: nothing to do, all is as the manifest says");
+}
+
+#[test]
+fn an_update_makes_all_new_containers_before_it_stops_an_old_one() {
+    let mut project = stack();
+    let state = deployed(&project);
+    for service in ["backend", "redis"] {
+        let spec = &mut project.services.get_mut(service).unwrap().container;
+        spec.env.insert("MODE".to_owned(), Text::from("new"));
+    }
+    insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
+    0 creating container shop-redis-1.g2 <>
+    1 creating container shop-backend-1.g2 <>
+    2 gate shop-postgres-1 <>
+    3 stopping container shop-redis-1 <0,1>
+    4 starting container shop-redis-1.g2 <0,3>
+    5 gate shop-redis-1.g2 <4>
+    6 stopping container shop-backend-1 <0,1,2,5>
+    7 starting container shop-backend-1.g2 <1,2,5,6>
+    8 gate shop-backend-1.g2 <7>
+    9 gate shop-frontend-1 <>
+    10 setting the restart policy of container shop-redis-1.g2 <> (after commit)
+    11 removing container shop-redis-1 <> (after commit)
+    12 renaming container shop-redis-1.g2 <10,11> (after commit)
+    13 setting the restart policy of container shop-backend-1.g2 <> (after commit)
+    14 removing container shop-backend-1 <> (after commit)
+    15 renaming container shop-backend-1.g2 <13,14> (after commit)
+    ");
+    insta::assert_snapshot!(shown(&project, &state), @"
+    shop: 2 to replace, 3 unchanged
+      = postgres  unchanged
+      ~ redis     replaced: 1 field changed
+          env.MODE: new (new)
+      = migrate   unchanged
+      ~ backend   replaced: 1 field changed
+          env.MODE: new (new)
+      = frontend  unchanged
+    not answering while replaced: redis, backend; each comes back at its own turn
+    ");
+}
+
+#[test]
+fn an_image_name_that_means_another_image_replaces_the_container() {
+    let project = stack();
+    let mut state = deployed(&project);
+    let image = ImageRef::new("redis:1").unwrap();
+    state.images.get_mut(&image).unwrap().id = "sha256:0123456789abcdef".to_owned();
+    insta::assert_snapshot!(shown(&project, &state), @"
+    shop: 1 to replace, 4 unchanged
+      = postgres  unchanged
+      ~ redis     replaced: image ca9528ca8b01 → 0123456789ab
+      = migrate   unchanged
+      = backend   unchanged
+      = frontend  unchanged
+    not answering while replaced: redis; each comes back at its own turn
+    ");
+}
+
+#[test]
+fn a_dependent_is_restarted_when_it_asks_for_it() {
+    let mut project = stack();
+    let backend = project.services.get_mut("backend").unwrap();
+    backend.depends_on.get_mut("redis").unwrap().restart = true;
+    let state = deployed(&project);
+    let redis = project.services.get_mut("redis").unwrap();
+    redis.container.user = Some("999".to_owned());
+    insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
+    0 creating container shop-redis-1.g2 <>
+    1 gate shop-postgres-1 <>
+    2 stopping container shop-redis-1 <0>
+    3 starting container shop-redis-1.g2 <0,2>
+    4 gate shop-redis-1.g2 <3>
+    5 stopping container shop-backend-1 <0,1,4>
+    6 starting container shop-backend-1 <1,4,5>
+    7 gate shop-backend-1 <6>
+    8 gate shop-frontend-1 <>
+    9 setting the restart policy of container shop-redis-1.g2 <> (after commit)
+    10 removing container shop-redis-1 <> (after commit)
+    11 renaming container shop-redis-1.g2 <9,10> (after commit)
+    ");
+}
+
+#[test]
+fn who_shares_a_network_stack_goes_with_its_owner() {
+    let mut project = stack();
+    let sidecar = project.services.get_mut("frontend").unwrap();
+    sidecar.container.network = NetworkMode::Service(name("redis"));
+    sidecar.container.ports = vec![];
+    let state = deployed(&project);
+    project.services.get_mut("redis").unwrap().container.user = Some("999".to_owned());
+    insta::assert_snapshot!(shown(&project, &state), @"
+    shop: 2 to replace, 3 unchanged
+      = postgres  unchanged
+      ~ redis     replaced: 1 field changed
+          user: 999 (new)
+      = migrate   unchanged
+      = backend   unchanged
+      ~ frontend  replaced: `redis` is replaced
+    not answering while replaced: redis, frontend; each comes back at its own turn
+    ");
+}
+
+#[test]
+fn a_port_is_given_up_before_another_service_takes_it() {
+    let mut project = project([service("a", &[]), service("b", &[])]);
+    project.services.get_mut("a").unwrap().container.ports = vec![publish(80)];
+    let state = deployed(&project);
+    project.services.get_mut("a").unwrap().container.ports = vec![publish(81)];
+    project.services.get_mut("b").unwrap().container.ports = vec![publish(80)];
+    insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
+    0 creating container shop-a-1.g2 <>
+    1 creating container shop-b-1.g2 <>
+    2 stopping container shop-a-1 <0,1>
+    3 starting container shop-a-1.g2 <0,2>
+    4 gate shop-a-1.g2 <3>
+    5 stopping container shop-b-1 <0,1>
+    6 starting container shop-b-1.g2 <1,2,5>
+    7 gate shop-b-1.g2 <6>
+    8 setting the restart policy of container shop-a-1.g2 <> (after commit)
+    9 removing container shop-a-1 <> (after commit)
+    10 renaming container shop-a-1.g2 <8,9> (after commit)
+    11 setting the restart policy of container shop-b-1.g2 <> (after commit)
+    12 removing container shop-b-1 <> (after commit)
+    13 renaming container shop-b-1.g2 <11,12> (after commit)
+    ");
+}
+
+#[test]
+fn two_services_can_swap_their_ports() {
+    let mut project = project([service("a", &[]), service("b", &[])]);
+    project.services.get_mut("a").unwrap().container.ports = vec![publish(80)];
+    project.services.get_mut("b").unwrap().container.ports = vec![publish(81)];
+    let state = deployed(&project);
+    project.services.get_mut("a").unwrap().container.ports = vec![publish(81)];
+    project.services.get_mut("b").unwrap().container.ports = vec![publish(80)];
+    insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
+    0 creating container shop-a-1.g2 <>
+    1 creating container shop-b-1.g2 <>
+    2 stopping container shop-a-1 <0,1>
+    3 stopping container shop-b-1 <0,1>
+    4 starting container shop-a-1.g2 <0,2,3>
+    5 gate shop-a-1.g2 <4>
+    6 starting container shop-b-1.g2 <1,2,3>
+    7 gate shop-b-1.g2 <6>
+    8 setting the restart policy of container shop-a-1.g2 <> (after commit)
+    9 removing container shop-a-1 <> (after commit)
+    10 renaming container shop-a-1.g2 <8,9> (after commit)
+    11 setting the restart policy of container shop-b-1.g2 <> (after commit)
+    12 removing container shop-b-1 <> (after commit)
+    13 renaming container shop-b-1.g2 <11,12> (after commit)
+    ");
+}
+
+#[test]
+fn what_left_the_manifest_goes_after_the_commit() {
+    let mut project = stack();
+    let state = deployed(&project);
+    project.services.remove("frontend");
+    insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
+    0 gate shop-postgres-1 <>
+    1 gate shop-redis-1 <>
+    2 gate shop-backend-1 <>
+    3 stopping container shop-frontend-1 <> (after commit)
+    4 removing container shop-frontend-1 <3> (after commit)
+    ");
+}
+
+#[test]
+fn naming_services_leaves_all_others_alone() {
+    let mut project = stack();
+    let state = deployed(&project);
+    for service in project.services.values_mut() {
+        service.container.user = Some("1000".to_owned());
+    }
+    let options = Options {
+        services: BTreeSet::from([name("redis")]),
+        ..Options::default()
+    };
+    let deploy = plan::deploy(&project, &state, &options).unwrap();
+    insta::assert_snapshot!(lines(&deploy.plan), @"
+    0 creating container shop-redis-1.g2 <>
+    1 stopping container shop-redis-1 <0>
+    2 starting container shop-redis-1.g2 <0,1>
+    3 gate shop-redis-1.g2 <2>
+    4 setting the restart policy of container shop-redis-1.g2 <> (after commit)
+    5 removing container shop-redis-1 <> (after commit)
+    6 renaming container shop-redis-1.g2 <4,5> (after commit)
+    ");
+    let options = Options {
+        services: BTreeSet::from([name("reddis")]),
+        ..Options::default()
+    };
+    let refusals = plan::deploy(&project, &state, &options).unwrap_err();
+    insta::assert_snapshot!(refusals[0], @"there is no service `reddis` in this project");
+}
+
+#[test]
+fn a_job_runs_again_only_when_it_changed_or_failed() {
+    let mut project = stack();
+    let mut state = deployed(&project);
+    let decision = |project: &Project, state: &State| {
+        let decisions = deploy(project, state).decisions;
+        decisions
+            .into_iter()
+            .find(|decision| decision.service == name("migrate"))
+            .unwrap()
+            .change
+    };
+    assert_eq!(decision(&project, &state), plan::Change::Keep);
+    let container = state.containers.get_mut("shop-migrate-1").unwrap();
+    container.condition.exit_code = Some(1);
+    assert_eq!(decision(&project, &state), plan::Change::Replace);
+    state = deployed(&project);
+    project
+        .services
+        .get_mut("migrate")
+        .unwrap()
+        .container
+        .command = Some(vec!["go".to_owned()]);
+    assert_eq!(decision(&project, &state), plan::Change::Replace);
+}
+
+#[test]
+fn anonymous_volumes_are_carried_over() {
+    let mut project = stack();
+    let mut state = deployed(&project);
+    let volume = |name: &str, anonymous| MountedVolume {
+        name: name.to_owned(),
+        anonymous,
+        writable: true,
+    };
+    state.containers.get_mut("shop-redis-1").unwrap().volumes = BTreeMap::from([
+        ("/data".to_owned(), volume("0a1b", true)),
+        ("/named".to_owned(), volume("shop_x", false)),
+    ]);
+    project.services.get_mut("redis").unwrap().container.user = Some("999".to_owned());
+    let deploy = deploy(&project, &state);
+    let carried = deploy.plan.steps.iter().find_map(|step| match &step.work {
+        plan::Work::Act(plan::Action::CreateContainer(create)) => Some(create.carried.clone()),
+        _ => None,
+    });
+    assert_eq!(
+        carried.unwrap(),
+        BTreeMap::from([("/data".to_owned(), "0a1b".to_owned())])
+    );
+}
+
+#[test]
+fn everything_in_the_way_is_told_at_once_before_anything_is_touched() {
+    let mut project = stack();
+    let mut state = empty(&project);
+    let foreign = |owner: Option<&str>, ports| Foreign {
+        project: owner.map(str::to_owned),
+        running: true,
+        ports,
+    };
+    state.foreign = BTreeMap::from([
+        (
+            ContainerName::new("shop-redis-1").unwrap(),
+            foreign(Some("other"), vec![]),
+        ),
+        (
+            ContainerName::new("web").unwrap(),
+            foreign(None, vec![held(3000)]),
+        ),
+    ]);
+    let resource = |owner: Option<&str>| Resource {
+        project: owner.map(str::to_owned),
+        name: None,
+        definition: None,
+        users: 0,
+    };
+    state
+        .networks
+        .insert("shop_edge".to_owned(), resource(None));
+    state
+        .volumes
+        .insert("shop_data".to_owned(), resource(Some("other")));
+    insta::assert_snapshot!(refused(&project, &state), @"
+    container `shop-redis-1`, which `redis` needs, belongs to project `other`
+      remove or rename that container, or give this project another name (`-p NAME`)
+    port 3000 of this host, which `frontend` publishes, is held by container `web`
+      stop it (`docker stop web`), or publish another port
+    network `shop_edge` exists already and belongs to somebody else
+      declare it `external=#true` to use it as it is, or give it another `name=`
+    volume `shop_data` exists already and belongs to project `other`
+      declare it `external=#true` to use it as it is, or give it another `name=`
+    ");
+    for network in project.networks.values_mut() {
+        network.external = true;
+    }
+    insta::assert_snapshot!(refused(&project, &empty(&project)), @"
+    external network `shop_edge` does not exist
+      make it with `docker network create shop_edge`
+    ");
+}
+
+#[test]
+fn a_changed_network_is_not_taken_from_under_its_containers() {
+    let mut project = stack();
+    let state = deployed(&project);
+    for network in project.networks.values_mut() {
+        network.internal = true;
+    }
+    insta::assert_snapshot!(refused(&project, &state), @"
+    the definition of network `shop_edge` changed, and containers are attached to it
+      run `cimandat down`, which keeps volumes, and `cimandat up` again
+    ");
+}
+
+#[test]
+fn down_stops_dependents_first_and_keeps_volumes() {
+    let project = stack();
+    let state = deployed(&project);
+    insta::assert_snapshot!(lines(&plan::down("shop", &state, &Removal::default())), @"
+    0 stopping container shop-frontend-1 <>
+    1 stopping container shop-backend-1 <0>
+    2 removing container shop-backend-1 <1>
+    3 removing container shop-frontend-1 <0>
+    4 removing container shop-migrate-1 <>
+    5 stopping container shop-postgres-1 <1>
+    6 removing container shop-postgres-1 <5>
+    7 stopping container shop-redis-1 <1>
+    8 removing container shop-redis-1 <7>
+    9 removing network shop_edge <2,3,4,6,8>
+    ");
+    let all = Removal {
+        volumes: true,
+        ..Removal::default()
+    };
+    let plan = plan::down("shop", &state, &all);
+    assert!(lines(&plan).contains("removing volume shop_data"));
+}
+
+/// A project of up to 8 services, each waiting for some of those before it.
+fn projects() -> impl Strategy<Value = Project> {
+    proptest::collection::vec(proptest::collection::vec(any::<bool>(), 8), 1..8).prop_map(|rows| {
+        project(rows.iter().enumerate().map(|(index, row)| {
+            let waits: Vec<String> = (0..index)
+                .filter(|other| row[*other])
+                .map(|other| format!("s{other}"))
+                .collect();
+            service(
+                &format!("s{index}"),
+                &waits.iter().map(String::as_str).collect::<Vec<_>>(),
+            )
+        }))
+    })
+}
+
+/// All steps that come before a step, directly or not.
+fn before(plan: &Plan, step: usize) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    let mut open: Vec<usize> = plan.steps[step].needs.iter().map(|need| need.0).collect();
+    while let Some(next) = open.pop() {
+        if found.insert(next) {
+            open.extend(plan.steps[next].needs.iter().map(|need| need.0));
+        }
+    }
+    found
+}
+
+proptest! {
+    #[test]
+    fn steps_come_after_what_they_need_and_starts_after_gates(
+        project in projects(),
+        changed in proptest::collection::vec(any::<bool>(), 8),
+        first in any::<bool>(),
+    ) {
+        let state = if first { empty(&project) } else { deployed(&project) };
+        let mut project = project;
+        for (service, changed) in project.services.values_mut().zip(changed) {
+            if changed {
+                service.container.user = Some("1".to_owned());
+            }
+        }
+        let plan = deploy(&project, &state).plan;
+        for (index, step) in plan.steps.iter().enumerate() {
+            prop_assert!(step.needs.iter().all(|need| need.0 < index));
+            let plan::Work::Act(plan::Action::StartContainer(_)) = &step.work else { continue };
+            let plan::Subject::Service { name, .. } = &step.subject else { continue };
+            let earlier = before(&plan, index);
+            for dependency in project.services[name].depends_on.keys() {
+                let gate = plan.steps.iter().position(|other| {
+                    matches!(other.work, plan::Work::Gate { .. })
+                        && matches!(&other.subject, plan::Subject::Service { name, .. } if name == dependency)
+                });
+                prop_assert!(earlier.contains(&gate.unwrap()), "{name} does not wait for {dependency}");
+            }
+        }
+    }
+}
