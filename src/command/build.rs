@@ -32,7 +32,7 @@ impl Build {
         console: Console,
     ) -> Result<Done, CommandError> {
         let engine = Arc::new(Docker::connect(settings).await?);
-        let mut project = load::project(scope, StoreMode::Look, &self.services)?;
+        let mut project = load::project(scope, settings, StoreMode::Look, &self.services)?;
         for service in project.services.values_mut() {
             // Only what is built here is of interest; everything else is left as it is.
             service.pull = PullPolicy::Missing;

@@ -1,6 +1,7 @@
 //! `cimandat check`: the manifest only; needs no engine and changes nothing.
 
 use super::{CommandError, Console, DataFormat, Done, Scope, load, say, say_json};
+use crate::engine::docker::Settings;
 use crate::project::vault::StoreMode;
 use crate::graph::Graph;
 
@@ -12,8 +13,8 @@ pub struct Check {
 }
 
 impl Check {
-    pub(super) fn run(&self, scope: &Scope, _: Console) -> Result<Done, CommandError> {
-        let project = match (load::project(scope, StoreMode::Look, &[]), self.format) {
+    pub(super) fn run(&self, scope: &Scope, engine: &Settings) -> Result<Done, CommandError> {
+        let project = match (load::project(scope, engine, StoreMode::Look, &[]), self.format) {
             (Err(CommandError::Manifest(report)), DataFormat::Json) => {
                 say_json(&serde_json::json!({
                     "version": 1, "ok": false, "mistakes": report.entries(),

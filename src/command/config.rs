@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{CommandError, DataFormat, Done, Scope, load, say, say_json};
+use crate::engine::docker::Settings;
 use crate::{
     project::{ImageSource, Kind, Project, Service, vault::StoreMode},
     report::table::table,
@@ -21,12 +22,12 @@ pub struct Config {
 }
 
 impl Config {
-    pub(super) fn run(&self, scope: &Scope) -> Result<Done, CommandError> {
+    pub(super) fn run(&self, scope: &Scope, engine: &Settings) -> Result<Done, CommandError> {
         if self.environment {
             self.variables(scope)?;
             return Ok(Done::Well);
         }
-        let project = load::project(scope, StoreMode::Look, &[])?;
+        let project = load::project(scope, engine, StoreMode::Look, &[])?;
         if self.services {
             let names: Vec<&str> = project.services.keys().map(|name| name.as_str()).collect();
             match self.format {
@@ -45,7 +46,7 @@ impl Config {
         Ok(Done::Well)
     }
 
-    fn variables(&self, scope: &Scope) -> Result<(), CommandError> {
+    fn variables(&self, scope: &Scope, engine: &Settings) -> Result<(), CommandError> {
         let manifest = load::manifest(scope)?;
         let used = manifest.environment.used();
         match self.format {

@@ -1,6 +1,7 @@
 //! `cimandat graph`: who waits for whom. Needs no engine.
 
 use super::{CommandError, Done, Scope, load, say, say_json};
+use crate::engine::docker::Settings;
 use crate::project::vault::StoreMode;
 use crate::graph;
 
@@ -25,8 +26,8 @@ pub enum Picture {
 }
 
 impl Graph {
-    pub(super) fn run(&self, scope: &Scope) -> Result<Done, CommandError> {
-        let project = load::project(scope, StoreMode::Look, &[])?;
+    pub(super) fn run(&self, scope: &Scope, engine: &Settings) -> Result<Done, CommandError> {
+        let project = load::project(scope, engine, StoreMode::Look, &[])?;
         let graph = graph::Graph::of(&project);
         match self.picture {
             Picture::Text => say(&graph.text()),

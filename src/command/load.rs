@@ -6,13 +6,14 @@ use jiff::Timestamp;
 
 use super::{CommandError, Scope};
 use crate::{
+    engine::docker::Settings,
     manifest::{self, Manifest},
     name::{ImageRef, ProjectName, ServiceName},
     plan::Options,
     project::{
         ImageSource, Project,
         inputs::{Contents, InputsError},
-        resolve::{Resolution, resolve},
+        resolve::{EngineHost, Resolution, resolve},
         vault::StoreMode,
     },
 };
@@ -24,6 +25,7 @@ const MEMORY: &str = ".cimandat/inputs";
 /// profiles say.
 pub(super) fn project(
     scope: &Scope,
+    engine: &Settings,
     store: StoreMode,
     named: &[ServiceName],
 ) -> Result<Project, CommandError> {
@@ -33,6 +35,11 @@ pub(super) fn project(
         profiles: scope.profiles.clone(),
         services: named.iter().map(ToString::to_string).collect(),
         store,
+        engine: if engine.is_local() {
+            EngineHost::ThisMachine
+        } else {
+            EngineHost::AnotherMachine
+        },
         now: Timestamp::now(),
     };
     Ok(resolve(&manifest, &resolution)?)
@@ -40,12 +47,13 @@ pub(super) fn project(
 
 /// Reads the manifest only.
 pub(super) fn manifest(scope: &Scope) -> Result<Manifest, CommandError> {
-    Ok(manifest::load(&manifest::Request {
+    let request = manifest::Request {
+        current: scope.directory.clone(),
         files: scope.files.clone(),
-        directory: scope.directory.clone(),
         env_files: scope.env_files.clone(),
-        environment: scope.environment.clone(),
-    })?)
+        variables: scope.environment.clone(),
+    };
+    Ok(manifest::load(&request, &manifest::Disk)?)
 }
 
 /// The project's name: as it was given, or the manifest's. What is there already can be shown and

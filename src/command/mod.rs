@@ -167,12 +167,12 @@ impl Invocation {
             Command::Up(up) => up.run(&scope, &engine, console).await,
             Command::Down(down) => down.run(&scope, &engine, console).await,
             Command::Plan(plan) => plan.run(&scope, &engine).await,
-            Command::Check(check) => check.run(&scope, console),
+            Command::Check(check) => check.run(&scope, &engine),
             Command::Build(build) => build.run(&scope, &engine, console).await,
             Command::Ps(ps) => ps.run(&scope, &engine, console).await,
             Command::Logs(logs) => logs.run(&scope, &engine, console).await,
-            Command::Graph(graph) => graph.run(&scope),
-            Command::Config(config) => config.run(&scope),
+            Command::Graph(graph) => graph.run(&scope, &engine),
+            Command::Config(config) => config.run(&scope, &engine),
             Command::Version(version) => version.run(&engine).await,
         }
     }

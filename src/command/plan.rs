@@ -19,11 +19,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(super) async fn run(self, scope: &Scope, engine: &Settings) -> Result<Done, CommandError> {
+    pub(super) async fn run(self, scope: &Scope, settings: &Settings) -> Result<Done, CommandError> {
         let named: Vec<_> = self.options.services.iter().cloned().collect();
-        let project = load::project(scope, StoreMode::Look, &named)?;
+        let project = load::project(scope, settings, StoreMode::Look, &named)?;
         let options = load::with_tags(&project, self.options)?;
-        let engine = Docker::connect(engine).await?;
+        let engine = Docker::connect(settings).await?;
         let state = up::observe(&engine, &project, &options).await?;
         let services = up::chosen(&project, &options);
         let images = plan::images(&project, &state, &options, &services);

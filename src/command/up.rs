@@ -43,7 +43,7 @@ impl Up {
         let named: Vec<_> = self.options.services.iter().cloned().collect();
         // The engine is asked for before a secret is made: without one nothing is to be left behind.
         let engine = Arc::new(Docker::connect(settings).await?);
-        let mut project = load::project(scope, StoreMode::Create, &named)?;
+        let mut project = load::project(scope, settings, StoreMode::Create, &named)?;
         if let Some(within) = self.wait_timeout {
             project
                 .services
@@ -61,7 +61,7 @@ impl Up {
         if !images.steps.is_empty() {
             let settings = run_settings("up", &project, &deploy, state, OnFailure::Stay);
             let outcome = relay
-                .first(Arc::clone(&engine), Run::new(images, settings), &mut interrupts)
+                .first(Arc::clone(&engine), (images, settings), &mut interrupts)
                 .await;
             if !matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged) {
                 return Ok(Done::images(outcome.verdict));

@@ -40,6 +40,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether the engine that would be asked is on this machine, as far as its address tells.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        Place::find(self).is_ok_and(|place| place.is_local())
+    }
+
     /// The folder of the docker configuration.
     pub(super) fn configuration_folder(&self) -> Option<PathBuf> {
         match &self.config_dir {

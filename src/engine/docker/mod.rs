@@ -78,7 +78,10 @@ impl Docker {
     }
 
     /// The engine's version and what goes with it.
-    async fn info(&self) -> Result<&EngineInfo, EngineError> {
+    ///
+    /// # Errors
+    /// When it does not answer (any more).
+    pub async fn info(&self) -> Result<&EngineInfo, EngineError> {
         self.info
             .get_or_try_init(|| async {
                 let version = self.client.version().await.map_err(|wire| {
