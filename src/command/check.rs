@@ -1,6 +1,6 @@
 //! `cimandat check`: the manifest only; needs no engine and changes nothing.
 
-use super::{CommandError, Console, DataFormat, Done, Scope, load, say, say_json};
+use super::{CommandError, DataFormat, Done, Scope, load, say, say_json};
 use crate::engine::docker::Settings;
 use crate::project::vault::StoreMode;
 use crate::graph::Graph;

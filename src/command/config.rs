@@ -29,7 +29,7 @@ impl Config {
         }
         let project = load::project(scope, engine, StoreMode::Look, &[])?;
         if self.services {
-            let names: Vec<&str> = project.services.keys().map(|name| name.as_str()).collect();
+            let names: Vec<&str> = project.services.keys().map(crate::name::ServiceName::as_str).collect();
             match self.format {
                 DataFormat::Text => say(&format!("{}\n", names.join("\n"))),
                 DataFormat::Json => say_json(&names),
@@ -46,9 +46,10 @@ impl Config {
         Ok(Done::Well)
     }
 
-    fn variables(&self, scope: &Scope, engine: &Settings) -> Result<(), CommandError> {
+    fn variables(&self, scope: &Scope) -> Result<(), CommandError> {
         let manifest = load::manifest(scope)?;
-        let used = manifest.environment.used();
+        let names = manifest.variables.iter().map(String::as_str);
+        let used: Vec<_> = manifest.environment.explain(names).collect();
         match self.format {
             DataFormat::Json => {
                 let variables: Vec<Value> = used

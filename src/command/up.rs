@@ -12,7 +12,7 @@ use crate::{
     event::{Change, Participant, Verdict},
     graph::Graph,
     name::ServiceName,
-    plan::{self, Deploy, Options, Work},
+    plan::{self, Deploy, Options},
     project::{ImageSource, Kind, Project},
     run::{self, OnFailure, Run},
     state::State,
@@ -184,11 +184,4 @@ fn participants(project: &Project, deploy: &Deploy) -> Vec<Participant> {
             waits_for: service.depends_on.keys().cloned().collect(),
         })
         .collect()
-}
-
-/// Whether a plan asks or changes anything at all.
-pub(super) fn asks(plan: &plan::Plan) -> bool {
-    plan.steps
-        .iter()
-        .any(|step| !matches!(step.work, Work::Verify(_)))
 }

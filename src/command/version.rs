@@ -14,7 +14,7 @@ impl Version {
     pub(super) async fn run(&self, engine: &Settings) -> Result<Done, CommandError> {
         let own = env!("CARGO_PKG_VERSION");
         let found = match Docker::connect(engine).await {
-            Ok(docker) => docker.info().await,
+            Ok(docker) => docker.info().await.cloned(),
             Err(error) => Err(error),
         };
         match self.format {

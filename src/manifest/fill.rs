@@ -83,6 +83,7 @@ impl Filling<'_> {
     fn text(&mut self, text: &str, span: Span) -> Text {
         match interpolate(text, self.environment) {
             Ok(template) => {
+                self.scope.asked(template.variables());
                 let secrets = template.secrets().cloned();
                 self.secrets
                     .extend(secrets.map(|name| Spanned::new(name, span)));

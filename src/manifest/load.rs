@@ -118,6 +118,7 @@ fn lower_all(reading: Reading<'_>, request: &Request) -> Result<Manifest, Report
         // With a file missing, what it declares would seem to be unknown.
         check::check(&parts, &layers, &scope);
     }
+    let variables = scope.variables();
     mistakes.extend(scope.into_mistakes());
     let sources = Arc::new(sources);
     let report = Report::new(Arc::clone(&sources), mistakes);
@@ -127,6 +128,7 @@ fn lower_all(reading: Reading<'_>, request: &Request) -> Result<Manifest, Report
             files,
             directory,
             environment,
+            variables,
             project,
             networks: parts.networks,
             volumes: parts.volumes,

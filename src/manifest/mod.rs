@@ -36,7 +36,11 @@ mod scope;
 mod service;
 mod syntax;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 pub use self::{
     build::{Build, BuildSecret, BuildSecretSource, Context},
@@ -78,6 +82,8 @@ pub struct Manifest {
     pub directory: PathBuf,
     /// Where variables come from.
     pub environment: Environment,
+    /// The variables that are asked for.
+    pub variables: BTreeSet<String>,
     /// The name given, or that of the folder made valid.
     pub project: ProjectName,
     /// Declared networks.

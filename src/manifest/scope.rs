@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
@@ -16,6 +17,8 @@ pub(super) struct Scope<'a> {
     /// What `~` in a path stands for.
     home: Option<&'a Path>,
     mistakes: RefCell<Vec<Mistake>>,
+    /// Variables that some text asked for.
+    variables: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Scope<'a> {
@@ -24,6 +27,7 @@ impl<'a> Scope<'a> {
             sources,
             home,
             mistakes: RefCell::default(),
+            variables: RefCell::default(),
         }
     }
 
@@ -33,6 +37,7 @@ impl<'a> Scope<'a> {
             sources: self.sources,
             home: self.home,
             mistakes: RefCell::default(),
+            variables: RefCell::default(),
         }
     }
 
@@ -55,6 +60,16 @@ impl<'a> Scope<'a> {
             Some(source) => source.folder().join(path),
             None => PathBuf::from(path),
         }
+    }
+
+    /// Notes the variables that a text asks for.
+    pub fn asked(&self, variables: &BTreeSet<String>) {
+        self.variables.borrow_mut().extend(variables.iter().cloned());
+    }
+
+    /// All variables that were asked for so far.
+    pub fn variables(&self) -> BTreeSet<String> {
+        self.variables.borrow().clone()
     }
 
     /// No mistake so far.
