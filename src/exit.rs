@@ -51,7 +51,9 @@ pub fn code(end: &Result<Done, CommandError>) -> Code {
         Err(CommandError::Engine(EngineError::Unreachable { .. } | EngineError::Denied { .. })) => {
             Code::NoEngine
         }
-        Err(CommandError::Engine(_) | CommandError::Signals(_) | CommandError::Usage(_)) => Code::Failed,
+        Err(CommandError::Engine(_) | CommandError::Signals(_) | CommandError::Usage(_)) => {
+            Code::Failed
+        }
     }
 }
 

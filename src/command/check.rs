@@ -2,8 +2,8 @@
 
 use super::{CommandError, DataFormat, Done, Scope, load, say, say_json};
 use crate::engine::docker::Settings;
-use crate::project::vault::StoreMode;
 use crate::graph::Graph;
+use crate::project::vault::StoreMode;
 
 /// Read the manifest only.
 #[derive(Debug)]
@@ -14,7 +14,10 @@ pub struct Check {
 
 impl Check {
     pub(super) fn run(&self, scope: &Scope, engine: &Settings) -> Result<Done, CommandError> {
-        let project = match (load::project(scope, engine, StoreMode::Look, &[]), self.format) {
+        let project = match (
+            load::project(scope, engine, StoreMode::Look, &[]),
+            self.format,
+        ) {
             (Err(CommandError::Manifest(report)), DataFormat::Json) => {
                 say_json(&serde_json::json!({
                     "version": 1, "ok": false, "mistakes": report.entries(),

@@ -29,7 +29,11 @@ impl Config {
         }
         let project = load::project(scope, engine, StoreMode::Look, &[])?;
         if self.services {
-            let names: Vec<&str> = project.services.keys().map(crate::name::ServiceName::as_str).collect();
+            let names: Vec<&str> = project
+                .services
+                .keys()
+                .map(crate::name::ServiceName::as_str)
+                .collect();
             match self.format {
                 DataFormat::Text => say(&format!("{}\n", names.join("\n"))),
                 DataFormat::Json => say_json(&names),
@@ -40,7 +44,10 @@ impl Config {
         match self.format {
             DataFormat::Json => say_json(&value),
             DataFormat::Text => {
-                say(&format!("{}\n", serde_json::to_string_pretty(&value).unwrap_or_default()));
+                say(&format!(
+                    "{}\n",
+                    serde_json::to_string_pretty(&value).unwrap_or_default()
+                ));
             }
         }
         Ok(Done::Well)

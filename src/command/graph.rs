@@ -2,8 +2,8 @@
 
 use super::{CommandError, Done, Scope, load, say, say_json};
 use crate::engine::docker::Settings;
-use crate::project::vault::StoreMode;
 use crate::graph;
+use crate::project::vault::StoreMode;
 
 /// Draw the graph.
 #[derive(Debug)]

@@ -71,7 +71,9 @@ pub(super) fn with_tags(project: &Project, options: Options) -> Result<Options, 
     let mut contents = Contents::remembered(&memory);
     let mut tags = BTreeMap::new();
     for service in project.services.values() {
-        let ImageSource::Build(build) = &service.image else { continue };
+        let ImageSource::Build(build) = &service.image else {
+            continue;
+        };
         let failed = |cause: &InputsError| CommandError::Inputs {
             service: service.name.to_string(),
             cause: cause.to_string(),
@@ -81,7 +83,11 @@ pub(super) fn with_tags(project: &Project, options: Options) -> Result<Options, 
             .map_err(|cause| failed(&cause))?;
         let name = format!("{}-{}:{digest}", project.name, service.name).to_lowercase();
         // Two checked names and hexadecimal digits make a name.
-        tags.extend(ImageRef::new(name).ok().map(|tag| (service.name.clone(), tag)));
+        tags.extend(
+            ImageRef::new(name)
+                .ok()
+                .map(|tag| (service.name.clone(), tag)),
+        );
     }
     if memory.parent().is_some_and(Path::is_dir) {
         // What is not remembered is read again.

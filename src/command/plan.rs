@@ -19,7 +19,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(super) async fn run(self, scope: &Scope, settings: &Settings) -> Result<Done, CommandError> {
+    pub(super) async fn run(
+        self,
+        scope: &Scope,
+        settings: &Settings,
+    ) -> Result<Done, CommandError> {
         let named: Vec<_> = self.options.services.iter().cloned().collect();
         let project = load::project(scope, settings, StoreMode::Look, &named)?;
         let options = load::with_tags(&project, self.options)?;

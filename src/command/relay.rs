@@ -10,8 +10,8 @@ use futures::Stream;
 use super::Console;
 use crate::{
     engine::Engine,
-    plan::Plan,
     event::{Event, Stamped, Verdict},
+    plan::Plan,
     report::Reporter,
     run::{self, Outcome, Run},
 };

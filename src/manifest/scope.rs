@@ -64,7 +64,9 @@ impl<'a> Scope<'a> {
 
     /// Notes the variables that a text asks for.
     pub fn asked(&self, variables: &BTreeSet<String>) {
-        self.variables.borrow_mut().extend(variables.iter().cloned());
+        self.variables
+            .borrow_mut()
+            .extend(variables.iter().cloned());
     }
 
     /// All variables that were asked for so far.

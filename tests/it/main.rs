@@ -1,4 +1,5 @@
 //! All integration tests, in one binary.
+
 mod build;
 mod dial;
 mod docker_engine;
