@@ -10,7 +10,7 @@ use bollard::{API_DEFAULT_VERSION, errors::Error as Wire};
 use super::{
     Docker,
     context::{Configuration, Context},
-    error,
+    error, greet,
 };
 use crate::engine::EngineError;
 
@@ -223,11 +223,8 @@ impl Docker {
         let client = place
             .open()
             .map_err(|wire| error::connecting(&place, &wire))?;
-        client
-            .ping()
-            .await
-            .map_err(|wire| error::connecting(&place, &wire))?;
-        Ok(Self::new(client, place, settings))
+        let greeting = greet::greet(&place).await?;
+        Ok(Self::new(client, place, greeting, settings))
     }
 }
 

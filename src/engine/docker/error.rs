@@ -115,6 +115,16 @@ pub(super) fn connecting(place: &Place, wire: &Wire) -> EngineError {
     })
 }
 
+/// As [`connecting`], for a connection of our own.
+pub(super) fn dialling(place: &Place, cause: &io::Error) -> EngineError {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied => EngineError::Denied {
+            address: place.address.clone(),
+        },
+        _ => place.unreachable(chain(cause)),
+    }
+}
+
 fn cannot_connect(wire: &Wire) -> bool {
     match wire {
         Wire::SocketNotFoundError(_) => true,

@@ -12,6 +12,7 @@ mod create;
 mod credentials;
 mod error;
 mod exec;
+mod greet;
 mod holder;
 mod logs;
 mod network;
@@ -30,7 +31,7 @@ use futures::stream::BoxStream;
 use tokio::sync::{OnceCell, mpsc::UnboundedSender};
 
 pub use self::connect::Settings;
-use self::{connect::Place, error::Doing};
+use self::{connect::Place, error::Doing, greet::Greeting};
 use super::{Answer, Engine, EngineError, Evidence, LogLine, LogOptions, Notice, Query};
 use crate::{
     event::Progress,
@@ -49,7 +50,9 @@ pub struct Docker {
     configuration: Option<PathBuf>,
     /// The socket of the ssh agent, for builds that ask for it.
     ssh_agent: Option<PathBuf>,
-    /// Asked for once, when it is first needed: the answer takes 8 ms.
+    /// What it said when it was greeted.
+    greeting: Greeting,
+    /// That and what may have to be asked for, once, when it is first needed.
     info: OnceCell<EngineInfo>,
     /// Commands of probes that did not end in time, by container and command: none is run again
     /// before its last run has ended, so that they do not pile up.
@@ -57,12 +60,13 @@ pub struct Docker {
 }
 
 impl Docker {
-    fn new(client: bollard::Docker, place: Place, settings: &Settings) -> Self {
+    fn new(client: bollard::Docker, place: Place, greeting: Greeting, settings: &Settings) -> Self {
         Self {
             client,
             place,
             configuration: settings.configuration_folder(),
             ssh_agent: settings.ssh_agent.clone(),
+            greeting,
             info: OnceCell::new(),
             unfinished: Mutex::new(BTreeMap::new()),
         }
@@ -84,25 +88,36 @@ impl Docker {
     pub async fn info(&self) -> Result<&EngineInfo, EngineError> {
         self.info
             .get_or_try_init(|| async {
-                let version = self.client.version().await.map_err(|wire| {
-                    self.doing("asking for the version of", "the engine")
-                        .failed(wire)
-                })?;
                 Ok(EngineInfo {
-                    version: version.version.unwrap_or_default(),
-                    api: version.api_version.unwrap_or_default(),
-                    os: version.os.unwrap_or_default(),
-                    arch: version.arch.unwrap_or_default(),
+                    version: self.greeting.version.clone(),
+                    api: self.greeting.api.clone(),
+                    os: self.greeting.os.clone(),
+                    arch: self.arch().await?,
                     address: self.place.address.clone(),
                 })
             })
             .await
     }
 
+    /// The engine's processor. A local engine runs on the one that this program was made for.
+    async fn arch(&self) -> Result<String, EngineError> {
+        if self.place.is_local() && cfg!(target_arch = "x86_64") {
+            return Ok("amd64".to_owned());
+        }
+        if self.place.is_local() && cfg!(target_arch = "aarch64") {
+            return Ok("arm64".to_owned());
+        }
+        let version = self.client.version().await.map_err(|wire| {
+            let doing = self.doing("asking for the processor of", "the engine");
+            doing.failed(wire)
+        })?;
+        Ok(version.arch.unwrap_or_default())
+    }
+
     /// The newest API that the engine speaks. Requests name no version, so this is what they are
     /// read by.
-    async fn api(&self) -> Result<Api, EngineError> {
-        Ok(Api::parse(&self.info().await?.api))
+    fn api(&self) -> Api {
+        Api::parse(&self.greeting.api)
     }
 }
 

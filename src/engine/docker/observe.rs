@@ -19,7 +19,7 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use tokio::try_join;
 
-use super::{Docker, condition, error::present};
+use super::{Docker, condition, error::present, greet};
 use crate::{
     engine::{EngineError, Query},
     name::{ContainerName, ImageRef, ServiceName},
@@ -29,9 +29,9 @@ use crate::{
 
 /// Everything that the query asks for.
 pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, EngineError> {
-    let (engine, now, summaries, networks, volumes, images, own_images) = try_join!(
+    let (engine, greeting, summaries, networks, volumes, images, own_images) = try_join!(
         docker.info(),
-        now(docker),
+        greet::greet(&docker.place),
         containers(docker),
         networks(docker),
         volumes(docker, query),
@@ -48,7 +48,9 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
         containers: own
             .iter()
             .zip(&inspected)
-            .filter_map(|(summary, inspected)| container(summary, inspected.as_ref()?, now))
+            .filter_map(|(summary, inspected)| {
+                container(summary, inspected.as_ref()?, greeting.clock)
+            })
             .collect(),
         networks: networks
             .iter()
@@ -92,16 +94,6 @@ pub(super) async fn containers(docker: &Docker) -> Result<Vec<ContainerSummary>,
         .list_containers(Some(options))
         .await
         .map_err(|wire| docker.doing("listing", "containers").failed(wire))
-}
-
-/// The engine's clock, which may differ from ours.
-pub(super) async fn now(docker: &Docker) -> Result<Option<Timestamp>, EngineError> {
-    let info = docker.client.info().await.map_err(|wire| {
-        docker
-            .doing("asking for the time of", "the engine")
-            .failed(wire)
-    })?;
-    Ok(info.system_time.and_then(|time| time.parse().ok()))
 }
 
 async fn networks(docker: &Docker) -> Result<Vec<Network>, EngineError> {

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use async_stream::stream;
 use bollard::{models::EventMessage, query_parameters::EventsOptionsBuilder};
 use futures::{StreamExt, stream::BoxStream};
+use jiff::Timestamp;
 
-use super::{Docker, Doing, observe};
+use super::{Docker, Doing};
 use crate::{
     engine::{EngineError, Happening, Notice},
     name::{ContainerName, ProjectName},
@@ -23,7 +24,7 @@ pub(super) async fn watch(
     docker: &Docker,
     project: &ProjectName,
 ) -> Result<BoxStream<'static, Result<Notice, EngineError>>, EngineError> {
-    let now = observe::now(docker).await?;
+    let now = now(docker).await?;
     let filters = HashMap::from([
         ("type", vec!["container".to_owned()]),
         (
@@ -60,6 +61,16 @@ pub(super) async fn watch(
         yield Err(doing.broke("the engine ended the stream of events".to_owned()));
     }
     .boxed())
+}
+
+/// The engine's clock, exactly: whole seconds would replay what happened before.
+async fn now(docker: &Docker) -> Result<Option<Timestamp>, EngineError> {
+    let info = docker.client.info().await.map_err(|wire| {
+        docker
+            .doing("asking for the time of", "the engine")
+            .failed(wire)
+    })?;
+    Ok(info.system_time.and_then(|time| time.parse().ok()))
 }
 
 /// What an event means here; `None`: nothing.

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use futures::{FutureExt, future::try_join};
 use http_body_util::{BodyExt, Empty};
-use hyper::{Request, StatusCode, client::conn::http1, header, upgrade::Upgraded};
+use hyper::{HeaderMap, Request, StatusCode, client::conn::http1, header, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, RootCertStore,
@@ -93,6 +93,16 @@ impl Wire {
 
     /// The newest version of the API that the engine speaks.
     pub(super) async fn api_version(&self) -> Result<(u32, u32)> {
+        let headers = self.ping().await?;
+        let version = headers.get("Api-Version");
+        version
+            .and_then(|version| version.to_str().ok()?.split_once('.'))
+            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
+            .ok_or_else(|| Error::other("the engine does not tell its version"))
+    }
+
+    /// What an engine says of itself in the headers of its cheapest answer (0.6 ms).
+    pub(in crate::engine::docker) async fn ping(&self) -> Result<HeaderMap> {
         let request = Request::get("/_ping")
             .header(header::HOST, "docker")
             .body(Empty::<Bytes>::new())
@@ -100,12 +110,13 @@ impl Wire {
         let stream = TokioIo::new(self.dial().await?);
         let (mut sender, connection) = http1::handshake(stream).await.map_err(Error::other)?;
         let exchange = async move { sender.send_request(request).await };
-        let (response, ()) = try_join(exchange, connection).await.map_err(Error::other)?;
-        let version = response.headers().get("Api-Version");
-        version
-            .and_then(|version| version.to_str().ok()?.split_once('.'))
-            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
-            .ok_or_else(|| Error::other("the engine does not tell its version"))
+        let (response, ()) = try_join(exchange.boxed(), connection.boxed())
+            .await
+            .map_err(Error::other)?;
+        if !response.status().is_success() {
+            return Err(refusal(response.status(), b""));
+        }
+        Ok(response.headers().clone())
     }
 
     async fn dial(&self) -> Result<Box<dyn Stream>> {

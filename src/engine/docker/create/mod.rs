@@ -61,7 +61,7 @@ pub(super) async fn create(docker: &Docker, request: &CreateContainer) -> Result
     let name = request.name.as_str();
     let order = Order {
         request,
-        api: docker.api().await?,
+        api: docker.api(),
         doing: docker.doing(VERB, name),
     };
     let body = body::body(order)?;
