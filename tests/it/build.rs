@@ -478,7 +478,7 @@ async fn dropping_a_build_ends_it_on_the_engine() {
         assert!(matches!(first, futures::future::Either::Right(_)));
     }
     let after = Case::new("after", &step("echo free"));
-    let patience = std::time::Duration::from_secs(60);
+    let patience = std::time::Duration::from_mins(1);
     let (result, _) = tokio::time::timeout(patience, after.build()).await.unwrap();
     result.unwrap();
 }

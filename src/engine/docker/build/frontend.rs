@@ -168,3 +168,149 @@ fn cache(text: &str) -> CacheOptionsEntry {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        name::{ImageRef, ProjectName, ServiceName},
+        secret::Text,
+    };
+
+    fn request() -> BuildImage {
+        let build = Build {
+            context: "/here".into(),
+            dockerfile: "/elsewhere/Dockerfile.web".into(),
+            inline: None,
+            target: None,
+            args: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            ssh: false,
+            contexts: BTreeMap::new(),
+            network: None,
+            pull: false,
+            no_cache: false,
+            platforms: Vec::new(),
+            labels: BTreeMap::new(),
+            tags: Vec::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            extra_hosts: BTreeMap::new(),
+            shm_size: None,
+        };
+        BuildImage {
+            project: ProjectName::new("shop").unwrap(),
+            service: ServiceName::new("web").unwrap(),
+            build,
+            platform: None,
+            tags: vec![ImageRef::new("shop-web:1").unwrap()],
+        }
+    }
+
+    fn wanted(request: &BuildImage) -> (Vec<String>, Wanted) {
+        let wanted = Wanted::new(request, &request.build.dockerfile).unwrap();
+        let attributes: BTreeMap<_, _> = wanted.attributes.iter().collect();
+        let lines = attributes
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"));
+        (lines.collect(), wanted)
+    }
+
+    #[test]
+    fn a_plain_build_says_no_more_than_it_must() {
+        let (lines, wanted) = wanted(&request());
+        assert_eq!(
+            lines,
+            ["filename=Dockerfile.web", "label:io.cimandat.project=shop"]
+        );
+        let folders: Vec<_> = wanted.folders.into_iter().collect();
+        assert_eq!(
+            folders,
+            [
+                ("context".to_owned(), PathBuf::from("/here")),
+                ("dockerfile".to_owned(), PathBuf::from("/elsewhere")),
+            ]
+        );
+    }
+
+    #[test]
+    fn every_option_has_its_attribute() {
+        let mut request = request();
+        request.platform = Some("linux/arm64".to_owned());
+        let build = &mut request.build;
+        build.target = Some("runner".to_owned());
+        build.args.insert("A".to_owned(), Text::from("1"));
+        build.labels.insert("l".to_owned(), "2".to_owned());
+        build
+            .contexts
+            .insert("base".to_owned(), "docker-image://debian".to_owned());
+        build.contexts.insert("more".to_owned(), "/more".to_owned());
+        build.network = Some("host".to_owned());
+        build.pull = true;
+        build.no_cache = true;
+        build.cache_from = vec!["r/x:cache".to_owned(), "type=local,src=/c".to_owned()];
+        build
+            .extra_hosts
+            .insert("a".to_owned(), "10.0.0.1".to_owned());
+        build
+            .extra_hosts
+            .insert("b".to_owned(), "10.0.0.2".to_owned());
+        build.shm_size = Some(1 << 20);
+        let (lines, wanted) = wanted(&request);
+        assert_eq!(
+            lines,
+            [
+                "add-hosts=a=10.0.0.1,b=10.0.0.2",
+                "build-arg:A=1",
+                "cache-imports=[{\"Attrs\":{\"ref\":\"r/x:cache\"},\"Type\":\"registry\"},\
+                 {\"Attrs\":{\"src\":\"/c\"},\"Type\":\"local\"}]",
+                "context:base=docker-image://debian",
+                "context:more=local:named-more",
+                "filename=Dockerfile.web",
+                "force-network-mode=host",
+                "image-resolve-mode=pull",
+                "label:io.cimandat.project=shop",
+                "label:l=2",
+                "no-cache=",
+                "platform=linux/arm64",
+                "shm-size=1048576",
+                "target=runner",
+            ]
+        );
+        assert_eq!(wanted.entitlements, ["network.host"]);
+        assert_eq!(wanted.folders["named-more"], PathBuf::from("/more"));
+    }
+
+    #[test]
+    fn a_remote_context_brings_its_dockerfile_unless_one_is_here() {
+        let mut request = request();
+        request.build.context = "https://host/x.git#main".into();
+        let (lines, _) = wanted(&request);
+        assert_eq!(
+            lines[..2],
+            [
+                "context=https://host/x.git#main",
+                "dockerfilekey=dockerfile"
+            ]
+        );
+        request.build.dockerfile = "sub/Dockerfile".into();
+        let (lines, wanted) = wanted(&request);
+        assert_eq!(lines[1], "filename=sub/Dockerfile");
+        assert!(wanted.folders.is_empty());
+    }
+
+    #[test]
+    fn an_argument_of_which_only_the_record_is_known_is_refused() {
+        let mut request = request();
+        let (shown, digest) = ("${secret:a}".to_owned(), "0".to_owned());
+        let value = None;
+        let text = Text::Sealed {
+            shown,
+            digest,
+            value,
+        };
+        request.build.args.insert("A".to_owned(), text);
+        let refused = Wanted::new(&request, Path::new("/Dockerfile")).unwrap_err();
+        assert_eq!(refused, SealedArg("A".to_owned()));
+    }
+}

@@ -13,6 +13,7 @@
 //! dropping it closes both connections, on which the engine cancels the build. Nothing here decides
 //! whether to build.
 
+mod failure;
 mod follow;
 mod frontend;
 mod progress;
@@ -38,14 +39,12 @@ use futures::{
 };
 use hyper::{Uri, upgrade::Upgraded};
 use tokio::sync::mpsc::UnboundedSender;
-use tonic::{
-    Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::transport::{Channel, Endpoint};
 
 use self::{
+    failure::failure,
     frontend::{SealedArg, Wanted},
-    progress::{Failed, Story},
+    progress::Story,
     session::{METHOD_HEADER, Offer},
     sync::Folders,
 };
@@ -255,24 +254,10 @@ impl Attempt<'_> {
         };
         match result {
             Ok(_) => Ok(()),
-            Err(status) => Err(self.failed(&status, story.failed())),
-        }
-    }
-
-    fn failed(&self, status: &Status, failed: Option<Failed>) -> EngineError {
-        let cause = status.message();
-        let cause = cause.strip_prefix("failed to solve: ").unwrap_or(cause);
-        if cause.contains("no space left on device") {
-            return EngineError::DiskFull {
-                cause: cause.to_owned(),
-            };
-        }
-        let failed = failed.unwrap_or_default();
-        EngineError::Build {
-            service: self.request.service.to_string(),
-            step: failed.step,
-            cause: cause.to_owned(),
-            output: failed.output,
+            Err(status) => {
+                let service = self.request.service.as_str();
+                Err(failure(service, status.message(), story.failed()))
+            }
         }
     }
 }
