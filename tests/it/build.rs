@@ -309,7 +309,7 @@ async fn a_step_that_fails_shows_its_last_lines() {
     }
     let case = Case::new(
         "failing",
-        &format!("FROM {BASE}\nRUN seq 1 40; echo the reason >&2; exit 3\n"),
+        &format!("FROM {BASE}\nRUN (seq 1 40; echo the reason) >&2; exit 3\n"),
     );
     let (result, progress) = case.build().await;
     let Err(EngineError::Build {
@@ -322,7 +322,7 @@ async fn a_step_that_fails_shows_its_last_lines() {
         panic!("{result:?}")
     };
     assert_eq!(service, "failing");
-    assert!(step.contains("RUN seq 1 40"), "{step}");
+    assert!(step.contains("RUN (seq 1 40"), "{step}");
     assert!(cause.contains("exit code: 3"), "{cause}");
     assert_eq!(output.len(), 20);
     assert!(output.contains(&"the reason".to_owned()), "{output:?}");
