@@ -45,21 +45,6 @@ pub enum ResolvingMistake {
         #[help]
         help: Option<String>,
     },
-    /// A namespace or the mounts of a service that is not declared.
-    #[error("`{node}` names the service `{name}`, which is not declared")]
-    #[diagnostic(code(project::unknown_peer))]
-    UnknownPeer {
-        /// The node: `pid`, `ipc`, …
-        node: &'static str,
-        /// What was written.
-        name: String,
-        /// Where.
-        #[label("no such service")]
-        at: Span,
-        /// What was meant.
-        #[help]
-        help: Option<String>,
-    },
     /// A secret without a usable value.
     #[error("secret `{name}` has no value: {cause}")]
     #[diagnostic(code(project::secret))]
@@ -169,10 +154,7 @@ pub enum ResolvingMistake {
     },
     /// Two files that are to be put at one path.
     #[error("two files are put at `{path}` in `{service}`")]
-    #[diagnostic(
-        code(project::file_clash),
-        help("give one of them another place with `target=`")
-    )]
+    #[diagnostic(code(project::file_clash), help("put one of them elsewhere"))]
     FileClash {
         /// The path inside the container.
         path: String,

@@ -6,6 +6,7 @@ mod docker_engine;
 mod manifests;
 mod plans;
 mod reporters;
+mod resolve;
 mod rollback;
 mod runs;
 mod tidy;

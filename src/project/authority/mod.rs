@@ -59,12 +59,10 @@ pub enum AuthorityError {
         cause: String,
     },
     /// A host that a certificate cannot be for.
-    #[error("a certificate cannot be for `{host}`: {cause}")]
+    #[error("a certificate cannot be for `{host}`")]
     Host {
         /// Which.
         host: String,
-        /// What is wrong with it.
-        cause: String,
     },
     /// A key or a signature could not be made.
     #[error("cannot make a certificate: {cause}")]
@@ -84,7 +82,10 @@ impl AuthorityError {
                 "delete `{}`: the next `up` makes a new one",
                 path.display()
             )),
-            Self::Host { .. } => Some("a host is a name or an IP address".to_owned()),
+            Self::Host { .. } => Some(
+                "a host is a name (`db`, `db.example.org`, `*.example.org`) or an IP address"
+                    .to_owned(),
+            ),
             Self::Signing { .. } => None,
         }
     }
@@ -154,10 +155,10 @@ impl Authority {
         request: &CertificateRequest,
     ) -> Result<Issued, AuthorityError> {
         let file = format!("{name}.pem");
+        let hosts = hosts(request)?;
         let Some(authority) = self.authority()? else {
             return Ok(unissued(placeholder()));
         };
-        let hosts = hosts(request);
         let stored = self.load(&file)?;
         if let Some(pair) = &stored
             && self.still_good(pair, &authority, &hosts, request.days)
@@ -215,15 +216,8 @@ impl Authority {
         days: u32,
         authority: &Pair,
     ) -> Result<Secret<Vec<u8>>, AuthorityError> {
-        let mut parameters = CertificateParams::default();
-        for host in hosts {
-            let one =
-                CertificateParams::new([host.clone()]).map_err(|error| AuthorityError::Host {
-                    host: host.clone(),
-                    cause: error.to_string(),
-                })?;
-            parameters.subject_alt_names.extend(one.subject_alt_names);
-        }
+        let names: Vec<_> = hosts.iter().cloned().collect();
+        let mut parameters = CertificateParams::new(names).map_err(signing)?;
         parameters.distinguished_name = named(name.as_str());
         parameters.use_authority_key_identifier_extension = true;
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -278,15 +272,27 @@ impl Authority {
 }
 
 /// As they will stand in the certificate, so that they can be compared with those of another.
-fn hosts(request: &CertificateRequest) -> BTreeSet<String> {
-    let given = request
-        .hosts
-        .iter()
-        .map(|host| match host.parse::<IpAddr>() {
+fn hosts(request: &CertificateRequest) -> Result<BTreeSet<String>, AuthorityError> {
+    let mut hosts = BTreeSet::from(["localhost".to_owned()]);
+    for host in &request.hosts {
+        hosts.insert(match host.parse::<IpAddr>() {
             Ok(address) => address.to_string(),
-            Err(_) => host.to_ascii_lowercase(),
+            Err(_) if is_name(host) => host.to_ascii_lowercase(),
+            Err(_) => return Err(AuthorityError::Host { host: host.clone() }),
         });
-    given.chain(["localhost".to_owned()]).collect()
+    }
+    Ok(hosts)
+}
+
+/// With `_`, which names of services may have, and with `*` for all names below another.
+fn is_name(host: &str) -> bool {
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    name.split('.').all(|label| {
+        !label.is_empty()
+            && label
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    })
 }
 
 fn authority_parameters(name: &str) -> CertificateParams {
@@ -465,6 +471,19 @@ mod tests {
         let due = look(380).issue(&name(), &wanted).unwrap();
         assert_ne!(due.certificate, made.certificate);
         assert_eq!(look(0).issue(&name(), &wanted).unwrap(), made);
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = authority(folder.path(), StoreMode::Look, 0);
+        for host in ["db", "db_1", "*.example.org", "fe80::1"] {
+            authority.issue(&name(), &request(&[host], 9)).unwrap();
+        }
+        for host in ["", "a b", "a..b", "http://a", "*", "hôst"] {
+            let error = authority.issue(&name(), &request(&[host], 9)).unwrap_err();
+            assert!(matches!(error, AuthorityError::Host { .. }), "{host}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     manifest::{self, Service},
+    name::ServiceName,
     project::{
         ContainerSpec, Device, DeviceRequest, Limits, PortBinding, Reservation, RestartPolicy,
         Ulimit,
@@ -90,8 +91,8 @@ impl Resolver<'_> {
             security_opt: isolation.security_opt.clone(),
             group_add: isolation.group_add.clone(),
             sysctls: isolation.sysctls.clone(),
-            pid: self.namespace(service, "pid", isolation.pid.as_ref()),
-            ipc: self.namespace(service, "ipc", isolation.ipc.as_ref()),
+            pid: self.namespace(service, isolation.pid.as_ref()),
+            ipc: self.namespace(service, isolation.ipc.as_ref()),
             uts: owned(isolation.uts.as_ref()),
             userns_mode: owned(isolation.userns_mode.as_ref()),
             cgroup: owned(isolation.cgroup.as_ref()),
@@ -106,15 +107,11 @@ impl Resolver<'_> {
         }
     }
 
-    fn namespace(
-        &mut self,
-        service: &Service,
-        node: &'static str,
-        given: Option<&Spanned<String>>,
-    ) -> Option<String> {
+    fn namespace(&mut self, service: &Service, given: Option<&Spanned<String>>) -> Option<String> {
         let given = given?;
-        if let Some(name) = given.value.strip_prefix("service:") {
-            self.peer(&service.name, node, name, given.span)?;
+        let peer = given.value.strip_prefix("service:");
+        if let Some(peer) = peer.and_then(|name| ServiceName::new(name).ok()) {
+            self.needs(&service.name, "shares a namespace with", &peer, given.span);
         }
         Some(given.value.clone())
     }

@@ -1,6 +1,9 @@
 //! Secrets, configs and certificates as files of a container, one set for each folder.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use super::{cleaned, resolver::Resolver};
 use crate::{
@@ -168,23 +171,8 @@ impl Resolver<'_> {
 
     fn gathered(&mut self, service: &Service, drafts: Vec<Draft>) -> Vec<FileSet> {
         let read_only = service.isolation.read_only.unwrap_or(false);
-        let mut places: BTreeMap<String, (Span, Secret<Vec<u8>>)> = BTreeMap::new();
         let mut sets: BTreeMap<String, FileSet> = BTreeMap::new();
-        for draft in drafts {
-            if let Some((first, content)) = places.get(&draft.path) {
-                // The authority's certificate comes with each certificate in the same folder.
-                if *content != draft.content {
-                    let clash = ResolvingMistake::FileClash {
-                        path: draft.path,
-                        service: service.name.to_string(),
-                        at: draft.at,
-                        first: *first,
-                    };
-                    self.fail(clash);
-                }
-                continue;
-            }
-            places.insert(draft.path.clone(), (draft.at, draft.content.clone()));
+        for draft in self.distinct(service, drafts) {
             let (folder, name) = draft.path.rsplit_once('/').unwrap_or(("", &draft.path));
             let volume = draft.place == Place::Volume || read_only || below_mount(service, folder);
             self.refuse_bad_folder(service, &draft, folder, volume);
@@ -207,6 +195,29 @@ impl Resolver<'_> {
             set.files.sort_by(|a, b| a.name.cmp(&b.name));
         }
         sets.into_values().collect()
+    }
+
+    /// One for each path. Files of the same content may meet: the authority's certificate comes
+    /// with each certificate of a folder.
+    fn distinct(&mut self, service: &Service, drafts: Vec<Draft>) -> Vec<Draft> {
+        let mut known: BTreeMap<String, Draft> = BTreeMap::new();
+        let mut told = BTreeSet::new();
+        for draft in drafts {
+            let Some(first) = known.get(&draft.path) else {
+                known.insert(draft.path.clone(), draft);
+                continue;
+            };
+            // Two certificates in one folder clash in all their files: once is enough.
+            if first.content != draft.content && told.insert((first.at, draft.at)) {
+                self.fail(ResolvingMistake::FileClash {
+                    path: draft.path,
+                    service: service.name.to_string(),
+                    at: draft.at,
+                    first: first.at,
+                });
+            }
+        }
+        known.into_values().collect()
     }
 
     fn refuse_bad_folder(&mut self, service: &Service, draft: &Draft, folder: &str, volume: bool) {

@@ -9,7 +9,7 @@ use std::{
 
 use super::{Resolution, cleaned};
 use crate::{
-    diagnostic::{Mistake, ResolvingMistake, did_you_mean},
+    diagnostic::{Mistake, ResolvingMistake},
     manifest::{self, Generation, Manifest, Template, environment::Piece},
     name::{CertificateName, ProjectName, SecretName, ServiceName},
     project::{
@@ -189,8 +189,8 @@ impl<'a> Resolver<'a> {
             Err(error) => {
                 let hosts = declared.hosts.iter();
                 let at = match &error {
-                    AuthorityError::Host { host, .. } => hosts
-                        .filter(|given| given.value.eq_ignore_ascii_case(host))
+                    AuthorityError::Host { host } => hosts
+                        .filter(|given| given.value == *host)
                         .map(|given| given.span)
                         .next(),
                     _ => None,
@@ -254,30 +254,7 @@ impl<'a> Resolver<'a> {
         false
     }
 
-    /// The service in `service:NAME`; tells it, if there is none.
-    pub(super) fn peer(
-        &mut self,
-        service: &ServiceName,
-        node: &'static str,
-        name: &str,
-        at: Span,
-    ) -> Option<ServiceName> {
-        let manifest = self.manifest;
-        if let Some((peer, _)) = manifest.services.get_key_value(name) {
-            let there = self.needs(service, "shares a namespace with", peer, at);
-            return there.then(|| peer.clone());
-        }
-        let known = self.manifest.services.keys().map(ServiceName::as_str);
-        let help = did_you_mean(name, known);
-        self.fail(ResolvingMistake::UnknownPeer {
-            node,
-            name: name.to_owned(),
-            at,
-            help,
-        });
-        None
-    }
-
+    /// Tells that a file or folder does not exist.
     pub(super) fn missing(
         &mut self,
         what: &'static str,
