@@ -1,6 +1,9 @@
 //! How a command ended, as an exit code; and its failure, told once on standard error.
 
-use std::io::{self, Write};
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
 
 use crate::{
     command::{CommandError, Console, Done},
@@ -38,7 +41,6 @@ pub fn code(end: &Result<Done, CommandError>) -> Code {
     match end {
         Ok(Done::Well) => Code::Converged,
         Ok(Done::Changes) => Code::Changes,
-        Ok(Done::NoImages) => Code::NotPrepared,
         Ok(Done::Run(verdict)) => match verdict {
             Verdict::Converged | Verdict::Unchanged => Code::Converged,
             Verdict::Untouched => Code::NotPrepared,
@@ -47,7 +49,7 @@ pub fn code(end: &Result<Done, CommandError>) -> Code {
             Verdict::Stuck => Code::Stuck,
         },
         Err(CommandError::Manifest(_) | CommandError::Refused(_)) => Code::Refused,
-        Err(CommandError::Inputs { .. }) => Code::NotPrepared,
+        Ok(Done::NoImages) | Err(CommandError::Inputs { .. }) => Code::NotPrepared,
         Err(CommandError::Engine(EngineError::Unreachable { .. } | EngineError::Denied { .. })) => {
             Code::NoEngine
         }
@@ -71,7 +73,7 @@ pub fn explain(error: &CommandError, console: Console) {
         CommandError::Engine(error) => {
             text = fragment(&error.to_string(), error.help().as_deref());
             for line in error.output() {
-                text += &format!("  | {line}\n");
+                let _ = writeln!(text, "  | {line}");
             }
         }
         CommandError::Inputs { .. } | CommandError::Signals(_) | CommandError::Usage(_) => {

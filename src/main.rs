@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         Ok(surroundings) => surroundings,
         Err(error) => return fail(&format!("error: the current folder: {error}\n")),
     };
-    let invocation = match cli::parse(surroundings) {
+    let invocation = match cli::parse(&surroundings) {
         Parsed::Run(invocation) => *invocation,
         Parsed::Print(text) => {
             let _ = io::stdout().write_all(text.as_bytes());

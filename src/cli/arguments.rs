@@ -5,7 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::{command::DataFormat, project::PullPolicy, unit};
+use crate::{
+    command::{DataFormat, Picture},
+    project::PullPolicy,
+    unit,
+};
 
 /// Deploys containers from a KDL manifest: health-gated, and rolled back when a gate fails.
 #[derive(Debug, Parser)]
@@ -99,6 +103,17 @@ pub(super) enum GraphFormat {
     Mermaid,
     /// For programs
     Json,
+}
+
+impl From<GraphFormat> for Picture {
+    fn from(format: GraphFormat) -> Self {
+        match format {
+            GraphFormat::Text => Self::Text,
+            GraphFormat::Dot => Self::Dot,
+            GraphFormat::Mermaid => Self::Mermaid,
+            GraphFormat::Json => Self::Json,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -239,11 +254,9 @@ pub(super) struct UpArguments {
     pub attach: bool,
     /// Taken for granted: `up` always returns when the stack is ready
     #[arg(short, long, hide = true)]
-    #[expect(dead_code, reason = "accepted for the habit of it")]
     pub detach: bool,
     /// Taken for granted: `up` always waits
     #[arg(long, hide = true)]
-    #[expect(dead_code, reason = "accepted for the habit of it")]
     pub wait: bool,
 }
 

@@ -12,7 +12,7 @@ use clap::{CommandFactory, Parser};
 use self::arguments::{Arguments, BuildArguments, DownArguments, LogsArguments, UpArguments, Verb};
 pub use self::surroundings::Surroundings;
 use crate::{
-    command::{self, Command, Console, DataFormat, Invocation, Picture, Progress, Scope},
+    command::{self, Command, Console, DataFormat, Invocation, Progress, Scope},
     name::{NameError, ProjectName, ServiceName},
     plan::{BuildChoice, Options, Removal},
 };
@@ -30,7 +30,7 @@ pub enum Parsed {
 
 /// Reads the arguments of the process.
 #[must_use]
-pub fn parse(surroundings: Surroundings) -> Parsed {
+pub fn parse(surroundings: &Surroundings) -> Parsed {
     let arguments = match Arguments::try_parse_from(&surroundings.arguments) {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => {
@@ -58,7 +58,7 @@ pub fn parse(surroundings: Surroundings) -> Parsed {
     }
 }
 
-fn invocation(arguments: Arguments, surroundings: Surroundings) -> Result<Invocation, NameError> {
+fn invocation(arguments: Arguments, surroundings: &Surroundings) -> Result<Invocation, NameError> {
     let (mut shared, mut verb) = (arguments.shared, arguments.verb);
     shared.file.extend(verb.take_files());
     let project = shared
@@ -83,7 +83,7 @@ fn invocation(arguments: Arguments, surroundings: Surroundings) -> Result<Invoca
         environment: surroundings.environment.clone(),
     };
     Ok(Invocation {
-        console: console(shared.progress, &surroundings),
+        console: console(shared.progress, surroundings),
         engine: surroundings.engine(),
         command: command(verb)?,
         scope,
@@ -120,14 +120,14 @@ fn command(verb: Verb) -> Result<Command, NameError> {
             exit_code,
             format,
             ..
-        } => Command::Plan(command::Plan {
-            options: options(choice)?,
-            exit_code,
-            format: format.into(),
-        }),
-        Verb::Check { format, .. } => Command::Check(command::Check {
-            format: format.into(),
-        }),
+        } => {
+            let (options, format) = (options(choice)?, format.into());
+            Command::Plan(command::Plan {
+                options,
+                exit_code,
+                format,
+            })
+        }
         Verb::Build(BuildArguments {
             services,
             no_cache,
@@ -138,39 +138,18 @@ fn command(verb: Verb) -> Result<Command, NameError> {
             no_cache,
             pull,
         }),
+        Verb::Logs(logs) => Command::Logs(self::logs(logs)?),
         Verb::Ps {
             services, format, ..
         } => Command::Ps(command::Ps {
             services: names(services)?,
             format: format.into(),
         }),
-        Verb::Logs(LogsArguments {
-            services,
-            follow,
-            tail,
-            since,
-            until,
-            timestamps,
-            no_prefix,
-            format,
-            ..
-        }) => Command::Logs(command::Logs {
-            services: names(services)?,
-            follow,
-            tail,
-            since,
-            until,
-            timestamps,
-            prefix: !no_prefix,
+        Verb::Check { format, .. } => Command::Check(command::Check {
             format: format.into(),
         }),
         Verb::Graph { format, .. } => Command::Graph(command::Graph {
-            picture: match format {
-                arguments::GraphFormat::Text => Picture::Text,
-                arguments::GraphFormat::Dot => Picture::Dot,
-                arguments::GraphFormat::Mermaid => Picture::Mermaid,
-                arguments::GraphFormat::Json => Picture::Json,
-            },
+            picture: format.into(),
         }),
         Verb::Config {
             environment,
@@ -189,6 +168,19 @@ fn command(verb: Verb) -> Result<Command, NameError> {
         Verb::Completions { .. } | Verb::Man => Command::Version(command::Version {
             format: DataFormat::Text,
         }),
+    })
+}
+
+fn logs(logs: LogsArguments) -> Result<command::Logs, NameError> {
+    Ok(command::Logs {
+        services: names(logs.services)?,
+        follow: logs.follow,
+        tail: logs.tail,
+        since: logs.since,
+        until: logs.until,
+        timestamps: logs.timestamps,
+        prefix: !logs.no_prefix,
+        format: logs.format.into(),
     })
 }
 

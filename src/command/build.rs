@@ -64,20 +64,10 @@ impl Build {
             .cloned();
         let plan = plan::images(&project, &state, &options, &built.collect());
         let plan = plan.map_err(CommandError::Refused)?;
-        let participants = plan.steps.iter().filter_map(|step| match &step.subject {
-            Subject::Image { name } => Some(Participant {
-                service: name.clone(),
-                job: false,
-                replicas: 1,
-                change: Change::Keep,
-                waits_for: Vec::new(),
-            }),
-            _ => None,
-        });
         let settings = run::Settings {
             project: project.name.clone(),
             verb: "build".to_owned(),
-            services: participants.collect(),
+            services: participants(&plan),
             origin: state,
             on_failure: OnFailure::Stay,
             settle: Duration::ZERO,
@@ -93,4 +83,18 @@ impl Build {
             verdict => Done::images(verdict),
         })
     }
+}
+
+fn participants(plan: &plan::Plan) -> Vec<Participant> {
+    let of = |step: &plan::Step| match &step.subject {
+        Subject::Image { name } => Some(Participant {
+            service: name.clone(),
+            job: false,
+            replicas: 1,
+            change: Change::Keep,
+            waits_for: Vec::new(),
+        }),
+        _ => None,
+    };
+    plan.steps.iter().filter_map(of).collect()
 }
