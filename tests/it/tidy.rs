@@ -25,15 +25,17 @@ const LAYERS: [&[&str]; 13] = [
 ];
 
 /// What may be named only in some places.
-const CONFINED: [(&str, &[&str]); 9] = [
+const CONFINED: [(&str, &[&str]); 10] = [
     (r"\bkdl::", &["src/manifest/"]),
     (r"\bpetgraph::", &["src/graph/"]),
     (r"\bbollard(_buildkit_proto)?::", &["src/engine/docker/"]),
     (r"\bindicatif::", &["src/report/live"]),
     (r"\bclap(_complete|_mangen)?::", &["src/cli/"]),
+    (r"\btokio::select!|\bselect! *\{", &["src/run/drive.rs"]),
+    // Beside the run's own clock: the patience of one question, and the simulated engine's time.
     (
-        r"\btokio::select!|\bselect! *\{|\bInstant::now\b|\bSystemTime::now\b",
-        &["src/run/drive.rs"],
+        r"\bInstant::now\b|\bSystemTime::now\b",
+        &["src/run/drive.rs", "src/engine/dial/", "src/engine/sim/"],
     ),
     (
         r"\benv::(var|vars|args|current_dir)|\bIsTerminal\b",
