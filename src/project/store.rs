@@ -14,8 +14,9 @@ use thiserror::Error;
 
 use crate::secret::Secret;
 
-/// Beside the first manifest.
-const ROOT: &str = ".cimandat";
+/// Its name, beside the first manifest. What has this name is never part of a build context, or
+/// the secrets of a project that is built where its manifest is would be in its images.
+pub(super) const ROOT: &str = ".cimandat";
 
 /// Why the store cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -317,6 +317,18 @@ mod tests {
     }
 
     #[test]
+    fn of_two_makers_at_once_the_first_wins() {
+        let folder = folder();
+        let make = || Vault::new(folder.path(), StoreMode::Create).value(&name(), &PASSWORD);
+        let values = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+            let values = makers.into_iter().map(|maker| maker.join().unwrap());
+            values.collect::<Result<Vec<_>, _>>().unwrap()
+        });
+        assert!(values.iter().all(|value| *value == values[0]));
+    }
+
+    #[test]
     #[cfg(unix)]
     fn only_the_owner_can_read_the_store() {
         let folder = folder();

@@ -257,7 +257,13 @@ mod tests {
     use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
 
     use super::*;
-    use crate::project::{BuildSecret, BuildSecretSource};
+    use crate::{
+        name::SecretName,
+        project::{
+            BuildSecret, BuildSecretSource,
+            vault::{Recipe, SecretSource, StoreMode, Vault},
+        },
+    };
 
     /// A context with a few files, in a folder of its own.
     fn context() -> (tempfile::TempDir, Build) {
@@ -294,6 +300,19 @@ mod tests {
             shm_size: None,
         };
         (folder, build)
+    }
+
+    #[test]
+    fn the_secrets_beside_a_manifest_are_never_an_input() {
+        let (folder, build) = context();
+        let before = digest(&build, None).unwrap();
+        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let recipe = SecretSource::Generated(Recipe::Hex { bytes: 32 });
+        vault
+            .value(&SecretName::new("password").unwrap(), &recipe)
+            .unwrap();
+        assert!(folder.path().join(".cimandat/secrets/password").exists());
+        assert_eq!(digest(&build, None).unwrap(), before);
     }
 
     fn mode(path: &Path, mode: u32) {

@@ -12,7 +12,10 @@ use std::{
 
 use thiserror::Error;
 
-use super::pattern::{Matches, Patterns};
+use super::{
+    super::store::ROOT as STORE,
+    pattern::{Matches, Patterns},
+};
 
 /// Something that could not be read.
 #[derive(Debug, Error)]
@@ -48,7 +51,8 @@ pub struct Entry {
 
 /// Walks `root` and hands each entry to `visit`, which may end the walk.
 ///
-/// Sockets, pipes and devices are passed over, as the builder does.
+/// Sockets, pipes and devices are passed over, as the builder does; and so is the store of secrets
+/// beside a manifest, whatever the filter says.
 pub fn walk(
     root: &Path,
     filter: &Filter,
@@ -79,6 +83,9 @@ impl<V: FnMut(Entry) -> ControlFlow<()>> Walk<'_, V> {
         excluded: &Matches,
     ) -> Result<ControlFlow<()>, WalkError> {
         for name in sorted_names(folder)? {
+            if name == STORE {
+                continue;
+            }
             let path = if prefix.is_empty() {
                 name.clone()
             } else {
