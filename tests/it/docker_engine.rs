@@ -692,6 +692,9 @@ fn a_command_answers_or_is_ended() {
         let answer = world.run(&name, "echo bad >&2; exit 4").await;
         assert_eq!(not_yet(&answer), "exit code 4: bad");
 
+        let answer = world.run(&name, "exec >&- 2>&-; sleep 0.3; exit 5").await;
+        assert_eq!(not_yet(&answer), "exit code 5");
+
         let command = shell("touch /tmp/began; exec sleep 599");
         let slow = Probe::Exec { command };
         let answer = world

@@ -61,6 +61,15 @@ async fn own(
     }
 }
 
+/// As [`own`], and an error for a container that is not there.
+pub(super) async fn own_or_gone(
+    docker: &Docker,
+    verb: &str,
+    name: &ContainerName,
+) -> Result<ContainerInspectResponse, EngineError> {
+    own(docker, verb, name).await?.ok_or_else(|| gone(name))
+}
+
 fn gone(name: &ContainerName) -> EngineError {
     EngineError::Gone {
         what: format!("container `{name}`"),
@@ -78,7 +87,7 @@ pub(super) fn labels(inspected: &ContainerInspectResponse) -> HashMap<String, St
 /// Starts a container; one that runs is left alone.
 pub(super) async fn start(docker: &Docker, name: &ContainerName) -> Result<(), EngineError> {
     let verb = "starting container";
-    let inspected = own(docker, verb, name).await?.ok_or_else(|| gone(name))?;
+    let inspected = own_or_gone(docker, verb, name).await?;
     let started = docker
         .client
         .start_container(name.as_str(), None::<StartContainerOptions>)
@@ -250,7 +259,7 @@ pub(super) async fn set_restart_policy(
     policy: RestartPolicy,
 ) -> Result<(), EngineError> {
     let verb = "setting the restart policy of container";
-    own(docker, verb, name).await?.ok_or_else(|| gone(name))?;
+    own_or_gone(docker, verb, name).await?;
     let body = ContainerUpdateBody {
         restart_policy: Some(restart_policy(policy)),
         ..ContainerUpdateBody::default()

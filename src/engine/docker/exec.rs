@@ -7,19 +7,27 @@ use std::{fs, process::Stdio, time::Duration};
 
 use bollard::{
     container::LogOutput,
+    errors::Error as Wire,
     exec::{StartExecOptions, StartExecResults},
     models::ExecConfig,
 };
 use futures::StreamExt;
-use tokio::{process::Command, time::timeout};
+use tokio::{
+    process::Command,
+    time::{sleep, timeout},
+};
 
-use super::{Docker, error::present};
+use super::{Docker, container, error::present};
 use crate::{engine::EngineError, plan::RunHook};
 
 /// How much of a command's output is kept, from its end, in bytes.
 const KEPT: usize = 64 * 1024;
 /// How many of the last lines of a failed hook are reported.
 const REPORTED: usize = 20;
+
+/// Between two looks whether a command has ended: first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a command ended.
 #[derive(Debug)]
@@ -49,6 +57,7 @@ impl Outcome {
 /// Runs a hook; an exit code other than 0 is a failure.
 pub(super) async fn hook(docker: &Docker, run: &RunHook) -> Result<(), EngineError> {
     let verb = "running a hook in container";
+    container::own_or_gone(docker, verb, &run.container).await?;
     let container = run.container.as_str();
     let mut env = Vec::new();
     for (name, value) in &run.hook.env {
@@ -158,11 +167,27 @@ async fn finish(
             keep(&mut kept, chunk.map_err(failed)?);
         }
     }
-    let state = docker.client.inspect_exec(id).await.map_err(failed)?;
+    let code = exit_code(docker, id).await.map_err(failed)?;
     Ok(Outcome {
-        code: state.exit_code.unwrap_or_default(),
+        code,
         output: String::from_utf8_lossy(&kept).into_owned(),
     })
+}
+
+/// The exit code of a command whose output has ended.
+///
+/// The engine closes the output a little before it knows the code, and a command may close its
+/// output long before it ends; there is nothing that can be waited for.
+async fn exit_code(docker: &Docker, id: &str) -> Result<i64, Wire> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let state = docker.client.inspect_exec(id).await?;
+        if let (Some(false), Some(code)) = (state.running, state.exit_code) {
+            return Ok(code);
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 fn keep(kept: &mut Vec<u8>, chunk: LogOutput) {
