@@ -38,9 +38,7 @@ impl Run {
             Happening::Health(Health::Unhealthy) => Some("the engine says `unhealthy`".to_owned()),
         };
         if self.phase == Phase::Cleanup {
-            self.guarded.remove(&container);
-            let text = format!("`{container}` did not stay well after the commit");
-            self.emit(Event::Warning { text });
+            self.warn_of(&container);
         } else {
             self.inquire(
                 id,
@@ -112,6 +110,13 @@ impl Run {
         }
     }
 
+    /// A container did not stay well, and it is too late to go back.
+    fn warn_of(&mut self, container: &ContainerName) {
+        self.guarded.remove(container);
+        let text = format!("`{container}` did not stay well after the commit");
+        self.emit(Event::Warning { text });
+    }
+
     fn relapsed(&mut self, id: StepId, why: String, evidence: Option<Evidence>) {
         let Some(step) = self.schedule.step(id).cloned() else {
             return;
@@ -119,6 +124,10 @@ impl Run {
         let Work::Gate { container, .. } = step.work else {
             return;
         };
+        if self.phase == Phase::Cleanup {
+            self.warn_of(&container);
+            return;
+        }
         self.guarded.remove(&container);
         let (condition, log) = match evidence {
             Some(known) => (Some(known.condition), known.log),

@@ -33,6 +33,9 @@ struct Trouble {
     faults: Vec<(u64, bool)>,
     /// Somebody interrupts after so many milliseconds.
     interrupt: Option<u64>,
+    /// This service's new container ends by itself after so many milliseconds, and, if so said,
+    /// just while nobody listens.
+    death: Option<(Index, u64, bool)>,
 }
 
 #[derive(Debug, Clone)]
@@ -145,6 +148,23 @@ fn carry_out(case: &Case, trouble: &Trouble) -> Story {
                 at: Trigger::Call(begun + call),
                 when: if *after { When::After } else { When::Before },
                 error: lost_answer(),
+            });
+        }
+        if let (Some((which, after, unheard)), false) = (&trouble.death, case.new.is_empty()) {
+            let (sim, name) = (sim.clone(), service_name(&which.get(&case.new).name));
+            let after = Duration::from_millis(*after);
+            let unheard = *unheard;
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                let snapshot = sim.snapshot();
+                let mut containers = snapshot.containers.iter();
+                let victim = containers.find(|(_, it)| it.service == name && it.generation == 2);
+                if unheard {
+                    sim.break_off();
+                }
+                if let Some((victim, _)) = victim {
+                    sim.kill(victim, 9);
+                }
             });
         }
         let before = sim.snapshot();
@@ -297,7 +317,7 @@ proptest! {
     ) {
         // The one fault may meet an undo of what the gate's failure turned.
         let (clean, twice) = (faults.is_empty(), gate.is_some() && !faults.is_empty());
-        let story = carry_out(&case, &Trouble { gate, faults, interrupt: None });
+        let story = carry_out(&case, &Trouble { gate, faults, ..Trouble::default() });
         check(&story, clean, twice)?;
     }
 
@@ -307,8 +327,24 @@ proptest! {
         gate in gates(),
         interrupt in 0u64..600,
     ) {
-        let trouble = Trouble { gate, faults: Vec::new(), interrupt: Some(interrupt) };
+        let trouble = Trouble { gate, interrupt: Some(interrupt), ..Trouble::default() };
         check(&carry_out(&case, &trouble), true, false)?;
+    }
+
+    #[test]
+    fn a_container_that_ends_too_early_fails_the_run(
+        case in cases(),
+        which in any::<Index>(),
+        after in 0u64..500,
+        unheard in any::<bool>(),
+    ) {
+        let trouble = Trouble { death: Some((which, after, unheard)), ..Trouble::default() };
+        let story = carry_out(&case, &trouble);
+        // After the commit nothing goes back: then it is said.
+        let said = story.told.events.iter().any(|it| matches!(it.event, Event::Warning { .. }));
+        if !said {
+            check(&story, true, false)?;
+        }
     }
 
     #[test]
@@ -319,6 +355,6 @@ proptest! {
         interrupt in prop::option::of(0u64..600),
     ) {
         let clean = faults.is_empty();
-        check(&carry_out(&case, &Trouble { gate, faults, interrupt }), clean, true)?;
+        check(&carry_out(&case, &Trouble { gate, faults, interrupt, death: None }), clean, true)?;
     }
 }

@@ -153,16 +153,17 @@ impl Sim {
         self.lock().listeners.clear();
     }
 
-    /// A container ends by itself, now.
+    /// A container ends by itself, now. Needs a running runtime, as the engine may start it again.
     pub fn kill(&self, container: &ContainerName, exit_code: i64) {
-        let of = self
-            .lock()
-            .world
-            .containers
-            .get(container)
-            .map(|it| (it.id.clone(), it.starts));
-        if let Some((id, starts)) = of {
-            self.ended(&id, starts, exit_code, false);
+        let inner = self.lock();
+        let Some(thing) = inner.world.containers.get(container) else {
+            return;
+        };
+        let (id, starts) = (thing.id.clone(), thing.starts);
+        drop(inner);
+        if self.ended(&id, starts, exit_code, false) {
+            let sim = self.clone();
+            tokio::spawn(async move { sim.start_again(&id).await });
         }
     }
 
@@ -220,15 +221,23 @@ impl Sim {
             if !self.ended(&id, starts, end.exit_code, end.out_of_memory) {
                 return;
             }
-            sleep(RESTART_DELAY).await;
-            let mut inner = self.lock();
-            let now = self.now();
-            let Some(notice) = inner.world.restart(&id, now) else {
+            if !self.start_again(&id).await {
                 return;
-            };
-            inner.tell(&notice);
+            }
             starts += 1;
         }
+    }
+
+    /// The engine starts a container again, if its restart policy says so.
+    async fn start_again(&self, id: &str) -> bool {
+        sleep(RESTART_DELAY).await;
+        let mut inner = self.lock();
+        let now = self.now();
+        let Some(notice) = inner.world.restart(id, now) else {
+            return false;
+        };
+        inner.tell(&notice);
+        true
     }
 
     /// What this probe brings now, and when another answer is to be expected.
