@@ -219,3 +219,218 @@ impl Run {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engine::{Answer, EngineError, Evidence, Notice},
+        plan::{Action, Reason, Step, Subject},
+        project::{Gate, Probe},
+        run::gate::Pause,
+        state::{Condition, State, Status},
+    };
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn name(name: &str) -> ContainerName {
+        ContainerName::new(name).unwrap()
+    }
+
+    fn started(container: &str) -> Step {
+        let action = Action::StartContainer(name(container));
+        Step::act(action, Subject::Project, Reason::Missing)
+    }
+
+    fn asked(container: &str, need: usize) -> Step {
+        let gate = Gate {
+            probes: vec![Probe::Tcp { port: 80 }],
+            within: ms(1000),
+            settle: Duration::ZERO,
+        };
+        let work = crate::plan::Work::Gate {
+            container: name(container),
+            gate,
+        };
+        let needs = BTreeSet::from([StepId(need)]);
+        Step {
+            needs,
+            ..Step::new(work, Subject::Project, Reason::Missing)
+        }
+    }
+
+    fn run(steps: Vec<Step>, settle: Duration) -> Run {
+        let settings = Settings {
+            project: ProjectName::new("shop").unwrap(),
+            verb: "up".to_owned(),
+            services: Vec::new(),
+            origin: State::default(),
+            on_failure: OnFailure::GoBack,
+            settle,
+            deadline: None,
+            images_at_a_time: None,
+        };
+        Run::new(Plan { steps }, settings)
+    }
+
+    /// What is wanted besides events, in short.
+    fn told(run: &mut Run, at: u64, input: Input) -> Vec<String> {
+        let short = |effect: Effect| match effect {
+            Effect::Emit(_) => None,
+            Effect::Perform(id, action) => {
+                Some(format!("{}: {} {}", id.0, action.verb(), action.object()))
+            }
+            Effect::Probe { step, patience, .. } => Some(format!("{}: ask {patience:?}", step.0)),
+            Effect::Check { step, .. } => Some(format!("{}: check", step.0)),
+            Effect::Examine(step, container) => Some(format!("{}: examine {container}", step.0)),
+            Effect::Sleep(TimerId::Step(step, pause), duration) => {
+                Some(format!("{}: sleep {pause:?} {duration:?}", step.0))
+            }
+            Effect::Sleep(timer, duration) => Some(format!("sleep {timer:?} {duration:?}")),
+            Effect::Cancel(step) => Some(format!("{}: cancel", step.0)),
+            Effect::Finish(outcome) => Some(format!("finish {:?}", outcome.verdict)),
+        };
+        run.on(ms(at), input)
+            .into_iter()
+            .filter_map(short)
+            .collect()
+    }
+
+    fn done(step: usize) -> Input {
+        Input::Finished(StepId(step), Ok(()))
+    }
+
+    fn ready(step: usize) -> Input {
+        let answer = Answer::Ready("connected".to_owned());
+        Input::Answered {
+            step: StepId(step),
+            question: 0,
+            answer,
+        }
+    }
+
+    fn died(container: &str) -> Input {
+        let what = Happening::Died { exit_code: 1 };
+        Input::Noticed(Notice {
+            container: name(container),
+            what,
+        })
+    }
+
+    fn looked(step: usize, status: Status) -> Input {
+        let condition = Condition {
+            status,
+            exit_code: Some(1),
+            ..Condition::default()
+        };
+        Input::Examined(
+            StepId(step),
+            Some(Evidence {
+                condition,
+                log: Vec::new(),
+            }),
+        )
+    }
+
+    #[test]
+    fn a_run_of_nothing_is_over_at_once() {
+        let mut run = run(Vec::new(), ms(1000));
+        assert_eq!(told(&mut run, 0, Input::Begin), ["finish Unchanged"]);
+        assert!(told(&mut run, 1, Input::Interrupted).is_empty());
+    }
+
+    #[test]
+    fn a_run_starts_asks_settles_and_ends() {
+        let mut run = run(vec![started("web"), asked("web", 0)], ms(500));
+        assert_eq!(
+            told(&mut run, 0, Input::Begin),
+            ["0: starting container web"]
+        );
+        assert_eq!(
+            told(&mut run, 10, done(0)),
+            ["1: sleep Deadline 1s", "1: ask 1s"]
+        );
+        assert_eq!(
+            told(&mut run, 20, ready(1)),
+            ["1: cancel", "sleep Settle 500ms"]
+        );
+        let settled = Input::Elapsed(TimerId::Settle);
+        assert_eq!(told(&mut run, 520, settled), ["finish Converged"]);
+    }
+
+    #[test]
+    fn an_end_before_the_gate_is_opened_is_not_forgotten() {
+        let mut run = run(vec![started("web"), asked("web", 0)], Duration::ZERO);
+        told(&mut run, 0, Input::Begin);
+        assert!(told(&mut run, 5, died("web")).is_empty());
+        assert_eq!(
+            told(&mut run, 10, done(0)),
+            ["1: sleep Deadline 1s", "1: ask 1s", "1: examine web"]
+        );
+        assert_eq!(
+            told(&mut run, 12, looked(1, Status::Exited)),
+            ["1: cancel", "2: stopping container web"]
+        );
+        assert_eq!(told(&mut run, 20, done(2)), ["finish RolledBack"]);
+    }
+
+    #[test]
+    fn the_settle_phase_ends_only_when_no_look_is_under_way() {
+        let mut run = run(vec![started("web"), asked("web", 0)], ms(500));
+        told(&mut run, 0, Input::Begin);
+        told(&mut run, 10, done(0));
+        told(&mut run, 20, ready(1));
+        assert_eq!(told(&mut run, 519, died("web")), ["1: examine web"]);
+        assert!(told(&mut run, 520, Input::Elapsed(TimerId::Settle)).is_empty());
+        assert_eq!(
+            told(&mut run, 525, looked(1, Status::Exited)),
+            ["2: stopping container web"]
+        );
+    }
+
+    #[test]
+    fn what_is_in_flight_is_waited_for_before_the_way_back() {
+        let steps = vec![started("web"), asked("web", 0), started("db")];
+        let mut run = run(steps, Duration::ZERO);
+        told(&mut run, 0, Input::Begin);
+        told(&mut run, 10, done(0));
+        let late = Input::Elapsed(TimerId::Step(StepId(1), Pause::Deadline));
+        assert_eq!(told(&mut run, 1010, late), ["1: cancel", "1: examine web"]);
+        assert!(told(&mut run, 1011, looked(1, Status::Running)).is_empty());
+        let lost = EngineError::Gone {
+            what: "the answer".to_owned(),
+        };
+        // The action that failed may have had its effect: it is undone too.
+        assert_eq!(
+            told(&mut run, 1020, Input::Finished(StepId(2), Err(lost))),
+            ["3: stopping container db", "4: stopping container web"]
+        );
+        assert!(told(&mut run, 1030, done(3)).is_empty());
+        assert_eq!(told(&mut run, 1040, done(4)), ["finish RolledBack"]);
+    }
+
+    #[test]
+    fn the_second_interruption_says_what_is_left() {
+        let mut run = run(vec![started("web")], Duration::ZERO);
+        told(&mut run, 0, Input::Begin);
+        assert!(told(&mut run, 5, Input::Interrupted).is_empty());
+        let effects = run.on(ms(6), Input::Interrupted);
+        let Some(Effect::Finish(outcome)) = effects.last() else {
+            panic!("{effects:?}");
+        };
+        assert_eq!(outcome.verdict, Verdict::Stuck);
+        assert_eq!(outcome.left, ["stopping container `web` was not done"]);
+        assert_eq!(outcome.cause, Some(Cause::Interrupted));
+    }
+
+    #[test]
+    fn a_run_that_cannot_listen_touches_nothing() {
+        let mut run = run(vec![started("web")], Duration::ZERO);
+        let deaf = Input::Deaf(EngineError::Gone {
+            what: "the engine".to_owned(),
+        });
+        assert_eq!(told(&mut run, 0, deaf), ["finish Untouched"]);
+    }
+}
