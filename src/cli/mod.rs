@@ -34,7 +34,13 @@ pub fn parse(surroundings: &Surroundings) -> Parsed {
     let arguments = match Arguments::try_parse_from(&surroundings.arguments) {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => {
-            return Parsed::Wrong(error.render().ansi().to_string());
+            let text = error.render();
+            let colour = std::io::stderr().is_terminal() && !surroundings.no_colour();
+            return Parsed::Wrong(if colour {
+                text.ansi().to_string()
+            } else {
+                text.to_string()
+            });
         }
         Err(text) => return Parsed::Print(text.render().to_string()),
     };

@@ -10,7 +10,7 @@ use futures::Stream;
 use super::Console;
 use crate::{
     engine::Engine,
-    event::{Event, Stamped, Verdict},
+    event::{Event, Segment, Stamped, Verdict},
     plan::Plan,
     report::Reporter,
     run::{self, Outcome, Run},
@@ -23,10 +23,10 @@ pub(super) struct Relay {
 }
 
 /// What an earlier run of the same command took up.
-#[derive(Clone, Copy)]
 struct Earlier {
     steps: usize,
     time: Duration,
+    critical_path: Vec<Segment>,
 }
 
 impl Relay {
@@ -65,10 +65,8 @@ impl Relay {
         self.earlier = Some(Earlier {
             steps,
             time: outcome.took,
+            critical_path: outcome.critical_path.clone(),
         });
-        if !matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged) {
-            self.reporter.finish();
-        }
         outcome
     }
 
@@ -79,32 +77,43 @@ impl Relay {
         run: Run,
         interrupts: impl Stream<Item = ()>,
     ) -> Outcome {
-        let earlier = self.earlier;
+        let earlier = self.earlier.take();
         let reporter = &mut self.reporter;
         let tell = |stamped: Stamped| {
-            if let Some(stamped) = after(stamped, earlier) {
+            if let Some(stamped) = after(stamped, earlier.as_ref()) {
                 reporter.event(&stamped);
             }
         };
-        let outcome = run::drive(engine, run, tell, interrupts).await;
+        run::drive(engine, run, tell, interrupts).await
+    }
+}
+
+impl Drop for Relay {
+    /// However a command ends, what it drew on the terminal is left in order.
+    fn drop(&mut self) {
         self.reporter.finish();
-        outcome
     }
 }
 
 /// The event of a later run as one of the whole.
-fn after(mut stamped: Stamped, earlier: Option<Earlier>) -> Option<Stamped> {
-    let Some(Earlier { steps, time }) = earlier else {
+fn after(mut stamped: Stamped, earlier: Option<&Earlier>) -> Option<Stamped> {
+    let Some(earlier) = earlier else {
         return Some(stamped);
     };
-    stamped.at += time;
+    stamped.at += earlier.time;
     if let Some(step) = stamped.event.step_mut() {
-        step.0 += steps;
+        step.0 += earlier.steps;
     }
     match &mut stamped.event {
         Event::RunStarted { .. } => return None,
-        Event::RunFinished { took, verdict, .. } => {
-            *took += time;
+        Event::RunFinished {
+            took,
+            verdict,
+            critical_path,
+            ..
+        } => {
+            *took += earlier.time;
+            critical_path.splice(0..0, earlier.critical_path.iter().cloned());
             if *verdict == Verdict::Unchanged {
                 *verdict = Verdict::Converged;
             }

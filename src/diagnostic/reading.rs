@@ -12,7 +12,7 @@ pub enum ReadingMistake {
     #[error("no `{name}` in `{folder}` or any folder above it")]
     #[diagnostic(
         code(manifest::not_found),
-        help("name a manifest with `-f FILE`, or write one: `cimandat init`")
+        help("name a manifest with `-f FILE`, or write one: the README shows how")
     )]
     NotFound {
         /// What was looked for.
