@@ -9,7 +9,8 @@ use cimandat::{
         sim::{Fault, Script, Snapshot, Trigger, When},
     },
     event::{Event, Stamped, Verdict},
-    plan::Subject,
+    name::ServiceName,
+    plan::{StepId, Subject},
     project::{Kind, Project, RestartPolicy},
 };
 use proptest::{prelude::*, sample::Index};
@@ -114,6 +115,7 @@ struct Story {
     told: Told,
     breaches: Vec<String>,
     wanted: Project,
+    was: Project,
 }
 
 fn lost_answer() -> EngineError {
@@ -127,7 +129,8 @@ fn lost_answer() -> EngineError {
 fn carry_out(case: &Case, trouble: &Trouble) -> Story {
     in_virtual_time(async {
         let sim = world(case.seed);
-        let first = up(&sim, &project(&case.old), interrupts(Vec::new())).await;
+        let was = project(&case.old);
+        let first = up(&sim, &was, interrupts(Vec::new())).await;
         assert!(matches!(
             first.outcome.verdict,
             Verdict::Converged | Verdict::Unchanged
@@ -179,6 +182,7 @@ fn carry_out(case: &Case, trouble: &Trouble) -> Story {
             told,
             breaches: sim.breaches(),
             wanted,
+            was,
         }
     })
 }
@@ -276,10 +280,76 @@ fn in_order(story: &Story) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Where the way back does something to containers of a service: from its start, and to its end.
+fn turns<'a>(
+    back: &'a [Stamped],
+    verb: &'a str,
+    service: &'a ServiceName,
+) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let ended = |step: &StepId| {
+        back.iter().position(|it| match &it.event {
+            Event::StepFinished { step: its, .. } | Event::StepFailed { step: its, .. } => {
+                its == step
+            }
+            _ => false,
+        })
+    };
+    back.iter()
+        .enumerate()
+        .filter_map(move |(at, it)| match &it.event {
+            Event::StepStarted {
+                step,
+                subject: Subject::Service { name, .. },
+                verb: its,
+                ..
+            } if its == verb && name == service => Some((at, ended(step).unwrap_or(usize::MAX))),
+            _ => None,
+        })
+}
+
+/// I2: what depends on something is stopped before it, and started again after it is ready.
+fn in_order_back(story: &Story) -> Result<(), TestCaseError> {
+    let events = &story.told.events;
+    let Some(begin) = went_back(events) else {
+        return Ok(());
+    };
+    let back = &events[begin..];
+    for service in story.wanted.services.values() {
+        for need in service.depends_on.keys() {
+            for (stopped, _) in turns(back, "stopping container", need) {
+                let late = turns(back, "stopping container", &service.name)
+                    .any(|(_, ended)| ended > stopped);
+                prop_assert!(!late, "{need} was stopped before {}", service.name);
+            }
+        }
+    }
+    for service in story.was.services.values() {
+        for need in service.depends_on.keys() {
+            let asked = back.iter().rposition(|it| match &it.event {
+                Event::GatePassed {
+                    subject: Subject::Service { name, .. },
+                    ..
+                }
+                | Event::GateFailed {
+                    subject: Subject::Service { name, .. },
+                    ..
+                } => name == need,
+                _ => false,
+            });
+            for (started, _) in turns(back, "starting container", &service.name) {
+                let early = asked.is_some_and(|asked| asked > started);
+                prop_assert!(!early, "{} was started before {need}", service.name);
+            }
+        }
+    }
+    Ok(())
+}
+
 fn check(story: &Story, clean: bool, undo_may_fail: bool) -> Result<(), TestCaseError> {
     let outcome = &story.told.outcome;
     prop_assert!(story.breaches.is_empty(), "{:?}", story.breaches);
     in_order(story)?;
+    in_order_back(story)?;
     match outcome.verdict {
         Verdict::Converged | Verdict::Unchanged => {
             prop_assert!(outcome.cause.is_none());

@@ -16,7 +16,7 @@ use super::{Action, CreateContainer, Plan, Reason, Step, StepId, Subject, Work, 
 use crate::{
     name::{ContainerName, ServiceName},
     project::{Gate, Kind, MountKind, Probe, RestartPolicy, Until},
-    state::{Container, Record, State},
+    state::{Container, State},
 };
 
 /// How long a container without a record may take until it runs.
@@ -111,47 +111,27 @@ impl<'a> Builder<'a> {
             .filter(|it| it.condition.status.is_up())
     }
 
-    fn service_of(&self, container: &ContainerName) -> Option<&'a ServiceName> {
-        let created = self
-            .deeds
-            .created
-            .get(container)
-            .map(|(create, _)| &create.service);
-        created.or_else(|| self.state.containers.get(container).map(|it| &it.service))
-    }
-
-    /// Stops whatever the plan has started, dependents before what they depend on.
+    /// Stops whatever the plan has started, dependents before what they depend on: that is, in
+    /// reverse of the order in which the plan started them.
     fn stop(&mut self) {
-        let order = self.order(true);
-        let started: Vec<(&ContainerName, &Subject)> = self
-            .deeds
-            .started
-            .iter()
-            .map(|(container, subject)| (*container, *subject))
-            .collect();
-        for (container, subject) in &started {
+        for (container, subject) in self.deeds.started.clone() {
             let action = Action::StopContainer {
-                container: (*container).clone(),
+                container: container.clone(),
                 grace: None,
             };
             let id = self.act(action, subject, BTreeSet::new());
             self.stops.insert(container, id);
         }
-        for (dependent, _) in &started {
-            let Some(service) = self.service_of(dependent) else {
+        let plan = self.plan;
+        for (index, step) in plan.steps.iter().enumerate() {
+            let stop = started_by(step).and_then(|name| self.stops.get(name).copied());
+            if stop.is_none() {
                 continue;
-            };
-            let before = order.before(service);
-            for (container, _) in &started {
-                if self
-                    .service_of(container)
-                    .is_some_and(|it| before.contains(it))
-                {
-                    self.order_after(
-                        self.stops.get(container).copied(),
-                        self.stops.get(dependent).copied(),
-                    );
-                }
+            }
+            for need in plan_needs(plan, StepId(index)) {
+                let needed = plan.steps.get(need.0).and_then(started_by);
+                let its_stop = needed.and_then(|name| self.stops.get(name).copied());
+                self.order_after(its_stop, stop);
             }
         }
     }
@@ -162,31 +142,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Who waits for whom: among the old containers, or with the new ones in their places.
-    fn order(&self, new: bool) -> Order<'a> {
+    /// Who waits for whom among the old containers.
+    fn order(&self) -> Order<'a> {
         let mut needs: BTreeMap<&ServiceName, BTreeSet<&ServiceName>> = BTreeMap::new();
-        let mut record = |service: &'a ServiceName, record: &'a Record| {
-            needs
-                .entry(service)
-                .or_default()
-                .extend(record.depends_on.keys());
-        };
-        if new {
-            for (create, _) in self.deeds.created.values() {
-                record(&create.service, &create.record);
-            }
-        }
-        let made: BTreeSet<&ServiceName> = self
-            .deeds
-            .created
-            .values()
-            .map(|(create, _)| &create.service)
-            .collect();
         for container in self.state.containers.values() {
-            if let Some(its) = &container.record
-                && !(new && made.contains(&container.service))
-            {
-                record(&container.service, its);
+            if let Some(record) = &container.record {
+                let its = needs.entry(&container.service).or_default();
+                its.extend(record.depends_on.keys());
             }
         }
         Order::of(needs)
@@ -195,7 +157,7 @@ impl<'a> Builder<'a> {
     /// Starts again what ran before and was stopped, in the order of its own dependencies, and
     /// asks each its own gate.
     fn restore(&mut self) {
-        let order = self.order(false);
+        let order = self.order();
         let stopped: Vec<(&'a ContainerName, &'a Subject, &'a Container)> = self
             .deeds
             .stopped
@@ -326,6 +288,33 @@ impl<'a> Builder<'a> {
             self.act(Action::RemoveNetwork(network.to_owned()), subject, needs);
         }
     }
+}
+
+/// The container that a step starts.
+fn started_by(step: &Step) -> Option<&ContainerName> {
+    match &step.work {
+        Work::Act(Action::StartContainer(container)) => Some(container),
+        Work::Act(_) | Work::Gate { .. } | Work::Verify(_) => None,
+    }
+}
+
+/// The steps that a step needs, directly or through others.
+fn plan_needs(plan: &Plan, step: StepId) -> BTreeSet<StepId> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![step];
+    while let Some(next) = open.pop() {
+        for need in plan
+            .steps
+            .get(next.0)
+            .into_iter()
+            .flat_map(|step| &step.needs)
+        {
+            if found.insert(*need) {
+                open.push(*need);
+            }
+        }
+    }
+    found
 }
 
 /// Whether a new container and an old one cannot run at the same time: they stand for the same
