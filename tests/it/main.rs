@@ -2,6 +2,7 @@
 
 mod build;
 mod ci_mandat;
+mod deploys;
 mod dial;
 mod docker_engine;
 mod manifests;
@@ -10,5 +11,6 @@ mod reporters;
 mod resolve;
 mod rollback;
 mod runs;
+mod support;
 mod tidy;
 mod worlds;

@@ -1,0 +1,12 @@
+//! Whole deploys, as a person sees them: the real program on a real engine.
+//!
+//! Where no engine answers, or it has no image to start, each test says so and passes; with
+//! `CIMANDAT_TEST_ENGINE=require` it fails instead. Everything made here is of projects
+//! `it-deploys-…` and is removed again, also after a failure.
+
+mod change;
+mod failure;
+mod interrupt;
+mod job;
+mod question;
+mod secret;

@@ -1,0 +1,216 @@
+//! Ctrl-C in every phase: the world is as it was before, and the exit code says so.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{fs, net::TcpListener};
+
+use cimandat::event::{BuildStepState, Event, Progress, Verdict};
+
+use crate::support::{Client, World, free_port};
+
+/// Two services of which the second never becomes ready.
+const NEVER_READY: &str = r#"
+    volume "data"
+    service "db" { use "doomed"; volume "data" "/data"; ready { log "at work"; }; }
+    service "app" {
+        use "doomed"
+        depends-on "db"
+        ready within="10m" { file "/never"; }
+    }
+"#;
+
+fn is_step(event: &Event, wanted: &str) -> bool {
+    matches!(event, Event::StepStarted { verb, .. } if verb == wanted)
+}
+
+fn is_asked(event: &Event, service: &str) -> bool {
+    matches!(event, Event::GateAnswered { subject, .. } if subject.to_string() == service)
+}
+
+#[test]
+fn while_pulling() {
+    let Some(world) = World::new("pull") else {
+        return;
+    };
+    // A registry that takes calls and never answers.
+    let registry = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = registry.local_addr().unwrap();
+    world.manifest(&format!(r#"service "app" {{ image "{address}/app:1"; }}"#));
+    let mut running = world.begin_up();
+    running.until("the pull", |event| is_step(event, "pulling image"));
+    let call = registry.accept().unwrap();
+    running.interrupt();
+    let ended = running.end().with(8, Verdict::Interrupted);
+    drop(call);
+    assert_eq!(ended.deeds(), [format!("pulling image {address}/app:1")]);
+    assert_eq!(world.things(), Vec::<String>::new());
+}
+
+#[test]
+fn while_building() {
+    let Some(world) = World::new("build") else {
+        return;
+    };
+    fs::create_dir(world.path("app")).unwrap();
+    let mark = &world.project;
+    let recipe = format!("FROM debian:trixie-slim\nRUN sleep 600 # {mark}\n");
+    fs::write(world.path("app/Dockerfile"), recipe).unwrap();
+    world.manifest(r#"service "app" { build "app"; }"#);
+    let mut running = world.begin_up();
+    running.until("the build's second step", |event| {
+        matches!(event, Event::Progress {
+            progress: Progress::BuildStep { name, state: BuildStepState::Running, .. }, ..
+        } if name.contains("sleep 600"))
+    });
+    running.interrupt();
+    running.end().with(8, Verdict::Interrupted);
+    assert_eq!(world.things(), Vec::<String>::new());
+}
+
+#[test]
+fn while_creating() {
+    let Some(world) = World::new("create") else {
+        return;
+    };
+    world.manifest(NEVER_READY);
+    let mut running = world.begin_up();
+    running.until("a container to be made", |event| {
+        is_step(event, "creating container")
+    });
+    running.interrupt();
+    let ended = running.end().with(8, Verdict::Interrupted);
+    assert!(
+        ended
+            .events
+            .iter()
+            .any(|it| matches!(it.event, Event::Interrupted))
+    );
+    assert_eq!(world.things(), Vec::<String>::new());
+}
+
+#[test]
+fn while_a_gate_of_a_first_deploy_is_asked() {
+    let Some(world) = World::new("gate") else {
+        return;
+    };
+    world.manifest(NEVER_READY);
+    let mut running = world.begin_up();
+    running.until("app's gate to be asked", |event| is_asked(event, "app"));
+    running.interrupt();
+    let ended = running.end().with(8, Verdict::Interrupted);
+    assert_eq!(world.things(), Vec::<String>::new());
+    let volume = format!("{}_data", world.project);
+    assert_eq!(world.volumes(), [volume.as_str()]);
+    let kept = ended.told(|event| match event {
+        Event::RunFinished { kept_volumes, .. } => Some(kept_volumes.clone()),
+        _ => None,
+    });
+    assert_eq!(kept, [volume]);
+}
+
+/// A page that says a text, and that is ready when this file is there.
+fn page(world: &World, port: u16, text: &str, file: &str) {
+    world.manifest(&format!(
+        r#"
+        service "page" {{
+            use "web"
+            env TEXT="{text}"
+            port "127.0.0.1:{port}:8080"
+            ready within="10m" {{ http 8080; file "{file}"; }}
+        }}
+        deploy settle="10m"
+        "#
+    ));
+}
+
+/// Deploys a page of its own that runs before the deploy to be interrupted.
+fn first_page(world: &World, port: u16) {
+    page(world, port, "one", "/etc");
+    // The later text wins, so that nothing else differs from a manifest of `page`.
+    let hurry = "deploy settle=\"0s\"\n";
+    fs::write(world.path("hurry.kdl"), hurry).unwrap();
+    let files = ["-f", "cimandat.kdl", "-f", "hurry.kdl"];
+    let ended = world.run(&[&files[..], &["up", "--progress", "json"]].concat());
+    ended.with(0, Verdict::Converged);
+}
+
+#[test]
+fn in_the_middle_of_an_update() {
+    let Some(world) = World::new("update") else {
+        return;
+    };
+    let port = free_port();
+    first_page(&world, port);
+    let before = world.containers();
+    page(&world, port, "two", "/never");
+    let mut running = world.begin_up();
+    running.until("the new page's gate to be asked", |event| {
+        is_asked(event, "page")
+    });
+    assert_ne!(
+        world.containers(),
+        before,
+        "the old one is stopped, the new one runs"
+    );
+    running.interrupt();
+    running.end().with(8, Verdict::Interrupted);
+    assert_eq!(world.containers(), before);
+    assert_eq!(Client::ask(port).as_deref(), Some("one"));
+}
+
+#[test]
+fn while_all_settles() {
+    let Some(world) = World::new("settle") else {
+        return;
+    };
+    let port = free_port();
+    first_page(&world, port);
+    let before = world.containers();
+    page(&world, port, "two", "/etc");
+    let mut running = world.begin_up();
+    running.until("everything to be ready", |event| {
+        matches!(event, Event::Settling { .. })
+    });
+    assert_eq!(Client::ask(port).as_deref(), Some("two"));
+    running.interrupt();
+    running.end().with(8, Verdict::Interrupted);
+    assert_eq!(world.containers(), before);
+    assert_eq!(Client::ask(port).as_deref(), Some("one"));
+}
+
+#[test]
+fn twice_stops_at_once_and_says_what_is_left() {
+    let Some(world) = World::new("twice") else {
+        return;
+    };
+    let manifest = |ready: &str| {
+        let service = r#"service "app" { use "deaf"; ready within="10m" { file "FILE"; }; }"#;
+        world.manifest(&service.replace("FILE", ready));
+    };
+    manifest("/never");
+    let mut running = world.begin_up();
+    running.until("app's gate to be asked", |event| is_asked(event, "app"));
+    running.interrupt();
+    running.until("app to be stopped", |event| {
+        is_step(event, "stopping container")
+    });
+    running.interrupt();
+    let ended = running.end().with(6, Verdict::Stuck);
+    let left = ended.told(|event| match event {
+        Event::RunFinished { left, .. } => Some(left.clone()),
+        _ => None,
+    });
+    assert!(
+        left.iter().any(|text| text.contains(&world.name("app"))),
+        "{left:?}"
+    );
+    let took = ended.events.last().unwrap().at;
+    assert!(
+        took.as_secs() < 30,
+        "it waited for the end of the container: {took:?}"
+    );
+    // The engine may still be stopping it. The next deploy goes on from whatever is there.
+    manifest("/etc");
+    let again = world.run(&["up", "--timeout", "1", "--progress", "json"]);
+    assert_eq!(again.code, Some(0), "{}\n{}", again.out, again.err);
+    world.running("app");
+}

@@ -1,0 +1,65 @@
+//! A client that asks a published port again and again, as a visitor would.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::mpsc::{self, Sender},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// Between two questions, so that the engine is left some of the processor.
+const PACE: Duration = Duration::from_millis(5);
+/// The longest that one answer may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks until it is told to stop.
+pub struct Client {
+    stop: Sender<()>,
+    asking: JoinHandle<Vec<(Instant, Option<String>)>>,
+}
+
+impl Client {
+    /// What a port of this host says now; `None`: nothing.
+    pub fn ask(port: u16) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        Some(body.trim().to_owned())
+    }
+
+    /// Begins to ask.
+    pub fn begin(port: u16) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let asking = thread::spawn(move || {
+            let mut heard = Vec::new();
+            while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(PACE) {
+                let answer = Self::ask(port);
+                heard.push((Instant::now(), answer));
+            }
+            heard
+        });
+        Self { stop, asking }
+    }
+
+    /// Stops; gives the longest time without an answer, and all answers without repetitions.
+    pub fn end(self) -> (Duration, Vec<String>) {
+        self.stop.send(()).unwrap();
+        let heard = self.asking.join().unwrap();
+        let mut served = heard.first().unwrap().0;
+        let (mut gap, mut answers) = (Duration::ZERO, Vec::new());
+        for (at, answer) in heard {
+            if let Some(answer) = answer {
+                gap = gap.max(at - served);
+                served = at;
+                answers.push(answer);
+            }
+        }
+        answers.dedup();
+        (gap, answers)
+    }
+}

@@ -1,0 +1,17 @@
+//! What tests need that drive the real program on a real engine.
+//!
+//! A [`World`] is a project of its own with a folder for its manifest; [`Running`] is the program
+//! at work, [`Ended`] what it left behind; [`Api`] asks the engine itself, so that no test has to
+//! believe the program about what it did.
+
+mod api;
+mod client;
+mod program;
+mod world;
+
+pub use self::{
+    api::Api,
+    client::Client,
+    program::{Ended, Running},
+    world::{IMAGE, World, free_port},
+};

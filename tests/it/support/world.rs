@@ -1,0 +1,268 @@
+//! A project of its own on the engine, with a folder for its manifest; goes without a trace.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    net::TcpListener,
+    path::PathBuf,
+    process::Command,
+    sync::Mutex,
+    thread,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Api, Ended, Running};
+
+/// The one image that the tests start.
+pub const IMAGE: &str = "debian:trixie-slim";
+
+/// Programs for services: `web` answers with `TEXT` on 8080; `doomed` ends with 3 when it gets
+/// `SIGUSR1`, and writes a line at its start; `talker` writes a line for
+/// each `SIGUSR1`; `deaf` cannot be stopped politely.
+const PROGRAMS: &str = r##"
+template "web" {
+    image "debian:trixie-slim"
+    command "perl" "-MSocket" "-e" #"""
+        socket(SERVER, PF_INET, SOCK_STREAM, 0) or die "socket";
+        setsockopt(SERVER, SOL_SOCKET, SO_REUSEADDR, 1);
+        bind(SERVER, sockaddr_in(8080, INADDR_ANY)) or die "bind";
+        listen(SERVER, 64) or die "listen";
+        while (accept(CLIENT, SERVER)) {
+            while (<CLIENT>) { last unless /\S/ }
+            print CLIENT "HTTP/1.0 200 OK\r\n\r\n$$ENV{TEXT}\n";
+            close CLIENT;
+        }
+        """#
+}
+template "doomed" {
+    image "debian:trixie-slim"
+    command "perl" "-e" #"""
+        $$| = 1;
+        $$SIG{USR1} = sub { exit 3 };
+        print "at work\n";
+        sleep 600 while 1;
+        """#
+}
+template "talker" {
+    image "debian:trixie-slim"
+    command "perl" "-e" #"""
+        $$| = 1;
+        my $$line = 0;
+        $$SIG{USR1} = sub { $$line++; print "line $$line\n" };
+        print "at work\n";
+        sleep 600 while 1;
+        """#
+}
+template "deaf" {
+    image "debian:trixie-slim"
+    command "perl" "-e" #"""
+        $$| = 1;
+        $$SIG{TERM} = 'IGNORE';
+        print "at work\n";
+        sleep 600 while 1;
+        """#
+    stop-grace-period "60s"
+}
+"##;
+
+/// A project of its own.
+pub struct World {
+    /// Its name: `it-deploys-…` with a random end.
+    pub project: String,
+    /// The engine.
+    pub api: Api,
+    folder: TempDir,
+    told: RefCell<String>,
+}
+
+/// A container as a test compares it: its id, and whether it runs.
+pub type Seen = (String, bool);
+
+impl World {
+    /// A new one; `None` where there is no engine, or it has no image to start. That is told, and
+    /// is a failure where `CIMANDAT_TEST_ENGINE=require`.
+    pub fn new(story: &str) -> Option<Self> {
+        let found = Api::find().and_then(|api| {
+            match api
+                .ask("GET", &format!("/images/{IMAGE}/json"), None)
+                .status
+            {
+                200 => Ok(api),
+                _ => Err(format!("`{IMAGE}` is not on the engine")),
+            }
+        });
+        match found {
+            Ok(api) => Some(Self {
+                project: format!("it-deploys-{story}-{:08x}", random()),
+                api,
+                folder: TempDir::new().unwrap(),
+                told: RefCell::default(),
+            }),
+            Err(why) => {
+                let required =
+                    env::var("CIMANDAT_TEST_ENGINE").is_ok_and(|value| value == "require");
+                assert!(!required, "{why}");
+                skip(story, &why);
+                None
+            }
+        }
+    }
+
+    /// Writes the manifest: the project's name and programs, and this text.
+    pub fn manifest(&self, text: &str) {
+        let manifest = format!("project \"{}\"\n{PROGRAMS}\n{text}", self.project);
+        fs::write(self.path("cimandat.kdl"), manifest).unwrap();
+    }
+
+    /// Where a file of the manifest's folder is.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    /// The program with these arguments in the manifest's folder, not begun.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cimandat"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_remove("CIMANDAT_PROJECT");
+        command
+    }
+
+    /// Begins to run the program.
+    pub fn begin(&self, arguments: &[&str]) -> Running<'_> {
+        Running::begin(self, self.command(arguments))
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        self.begin(arguments).end()
+    }
+
+    /// `up`, told as events.
+    pub fn up(&self) -> Ended {
+        self.run(&["up", "--progress", "json"])
+    }
+
+    /// Begins an `up`, told as events.
+    pub fn begin_up(&self) -> Running<'_> {
+        self.begin(&["up", "--progress", "json"])
+    }
+
+    /// Notes what the program printed.
+    pub(super) fn heard(&self, text: &str) {
+        self.told.borrow_mut().push_str(text);
+    }
+
+    /// All that the program has printed in this world.
+    pub fn told(&self) -> String {
+        self.told.borrow().clone()
+    }
+
+    /// The name of a service's first container.
+    pub fn name(&self, service: &str) -> String {
+        format!("{}-{service}-1", self.project)
+    }
+
+    /// A service's first container, in the engine's words.
+    pub fn inspect(&self, service: &str) -> Value {
+        self.api
+            .get(&format!("/containers/{}/json", self.name(service)))
+    }
+
+    /// All containers of the project by name.
+    pub fn containers(&self) -> BTreeMap<String, Seen> {
+        let listed = self.api.containers(&self.project);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let seen = listed.iter().map(|it| {
+            let name = text(&it["Names"][0]);
+            (
+                name.trim_start_matches('/').to_owned(),
+                (text(&it["Id"]), it["State"] == "running"),
+            )
+        });
+        seen.collect()
+    }
+
+    /// The id of a service's first container, which runs.
+    #[track_caller]
+    pub fn running(&self, service: &str) -> String {
+        let containers = self.containers();
+        match containers.get(&self.name(service)) {
+            Some((id, true)) => id.clone(),
+            _ => panic!("`{service}` does not run: {containers:?}"),
+        }
+    }
+
+    /// Everything of the project that is on the engine, but for volumes.
+    pub fn things(&self) -> Vec<String> {
+        let mut things: Vec<String> = self.containers().into_keys().collect();
+        things.extend(self.api.networks(&self.project));
+        things
+    }
+
+    /// The names of the project's volumes on the engine.
+    pub fn volumes(&self) -> Vec<String> {
+        self.api.volumes(&self.project)
+    }
+
+    fn remove_by_hand(&self) -> Vec<String> {
+        let api = &self.api;
+        let mut left = Vec::new();
+        let mut remove = |path: String| {
+            api.ask("DELETE", &path, None);
+            left.push(path);
+        };
+        for name in self.containers().into_keys() {
+            remove(format!("/containers/{name}?force=1&v=1"));
+        }
+        api.networks(&self.project)
+            .into_iter()
+            .for_each(|it| remove(format!("/networks/{it}")));
+        api.volumes(&self.project)
+            .into_iter()
+            .for_each(|it| remove(format!("/volumes/{it}")));
+        left
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let down = ["down", "--volumes", "--timeout", "1", "-p", &self.project];
+        let down = self.command(&down).output();
+        let left = self.remove_by_hand();
+        if !thread::panicking() {
+            assert_eq!(left, Vec::<String>::new(), "{down:?}");
+        }
+    }
+}
+
+/// A port of this host that nobody listens on, and that no other test is given.
+///
+/// Below those from which the kernel takes the near ends of connections.
+pub fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap();
+    loop {
+        let port = u16::try_from(20_000 + random() % 12_000).unwrap();
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() && given.insert(port) {
+            return port;
+        }
+    }
+}
+
+fn random() -> u32 {
+    getrandom::u32().unwrap()
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped test must not pass in silence"
+)]
+fn skip(story: &str, why: &str) {
+    eprintln!("skipped `{story}`: {why}");
+}
