@@ -81,7 +81,9 @@ pub enum ReadingMistake {
     #[error("this looks like YAML, and a manifest is written in KDL")]
     #[diagnostic(
         code(manifest::yaml),
-        help("turn a Compose file into a manifest with `cimandat import FILE`")
+        help(
+            "a service of Compose is written `service \"web\" {{ image \"nginx\"; port 80 }}` here"
+        )
     )]
     Yaml {
         /// The line that gives it away.

@@ -23,7 +23,7 @@ pub enum ReferenceMistake {
         /// Its name.
         name: String,
         /// The second.
-        #[label("declared again")]
+        #[label(primary, "declared again")]
         at: Span,
         /// The first.
         #[label("first declared here")]
@@ -94,7 +94,7 @@ pub enum ReferenceMistake {
         /// The service that comes second.
         other: String,
         /// The second.
-        #[label("published again by `{other}`")]
+        #[label(primary, "published again by `{other}`")]
         at: Span,
         /// The first.
         #[label("published by `{one}`")]
@@ -110,7 +110,7 @@ pub enum ReferenceMistake {
         /// The name.
         name: String,
         /// The second.
-        #[label("named again")]
+        #[label(primary, "named again")]
         at: Span,
         /// The first.
         #[label("first named here")]
@@ -128,7 +128,7 @@ pub enum ReferenceMistake {
         /// The service or template.
         place: String,
         /// The second.
-        #[label("put here again")]
+        #[label(primary, "put here again")]
         at: Span,
         /// The first.
         #[label("first put here")]
@@ -145,7 +145,7 @@ pub enum ReferenceMistake {
         /// What: a name, a port of this host, an address.
         what: String,
         /// Where it is given.
-        #[label("for one container only")]
+        #[label(primary, "for one container only")]
         at: Span,
         /// Where the replicas are given.
         #[label("{replicas} containers")]

@@ -75,7 +75,7 @@ pub enum StructureMistake {
         /// The property.
         name: String,
         /// The second.
-        #[label("given again")]
+        #[label(primary, "given again")]
         at: Span,
         /// The first.
         #[label("first given here")]
@@ -90,7 +90,7 @@ pub enum StructureMistake {
         /// What it stands in.
         place: String,
         /// The second.
-        #[label("stands again")]
+        #[label(primary, "stands again")]
         at: Span,
         /// The first.
         #[label("first stands here")]
@@ -159,7 +159,7 @@ pub enum StructureMistake {
         /// The second.
         other: String,
         /// The second.
-        #[label("cannot stand with the other")]
+        #[label(primary, "cannot stand with the other")]
         at: Span,
         /// The first.
         #[label("the other")]

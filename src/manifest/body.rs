@@ -40,20 +40,20 @@ pub(super) fn lower(
     purpose: Purpose,
     scope: &Scope<'_>,
 ) -> Service {
-    let mut origin = Origin::default();
+    let mut sources = Origin::default();
     // The name of the service itself stands in until its image is known.
     let image = ImageSource::Of(name.clone());
     let mut service = blank(name, kind, image);
     for node in nodes {
-        if !origin.takes(node, scope) {
+        if !sources.takes(node, scope) {
             service.take(node, scope);
         }
     }
     service.exclusions(nodes, scope);
-    let image = origin.source(nodes, scope);
+    let image = sources.source(nodes, scope);
     match image {
         Some(image) => service.image = image,
-        None if purpose == Purpose::Run && origin.is_silent(nodes) => {
+        None if purpose == Purpose::Run && is_silent(nodes) => {
             scope.mistake(ReferenceMistake::NoImage {
                 kind: if kind == Kind::Service {
                     "service"
@@ -67,6 +67,12 @@ pub(super) fn lower(
         None => {}
     }
     service
+}
+
+/// No node says anything about an image.
+fn is_silent(nodes: &[Node]) -> bool {
+    let says = |node: &Node| matches!(node.name.value.as_str(), "image" | "image-of" | "build");
+    !nodes.iter().any(says)
 }
 
 /// Where an image comes from, while not all is read.
@@ -93,12 +99,6 @@ impl Origin {
         true
     }
 
-    fn is_silent(&self, nodes: &[Node]) -> bool {
-        !nodes
-            .iter()
-            .any(|node| matches!(node.name.value.as_str(), "image" | "image-of" | "build"))
-    }
-
     fn source(&mut self, nodes: &[Node], scope: &Scope<'_>) -> Option<ImageSource> {
         let find = |name: &str| nodes.iter().find(|node| node.name.value == name);
         let others = find("image").or_else(|| find("build"));
@@ -114,7 +114,10 @@ impl Origin {
         }
         let built = self.build.take().map(Box::new);
         match (built, self.image.take(), self.of.take()) {
-            (Some(build), name, _) => Some(ImageSource::Build { build, name }),
+            (Some(recipe), name, _) => Some(ImageSource::Build {
+                build: recipe,
+                name,
+            }),
             (None, Some(image), _) => Some(ImageSource::Reference(image)),
             (None, None, of) => of.map(ImageSource::Of),
         }
@@ -481,10 +484,6 @@ fn place(placement: &mut Placement, node: &Node, scope: &Scope<'_>) {
     reader.end();
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "one line for each field, and nothing else"
-)]
 fn blank(name: Spanned<ServiceName>, kind: Kind, image: ImageSource) -> Service {
     Service {
         name,

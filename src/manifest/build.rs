@@ -7,7 +7,6 @@ use super::{
     node::Node,
     pair::{open_pairs, pairs},
     reader::{Reader, texts, unknown_node},
-    scalar::Read,
     scope::Scope,
 };
 use crate::{
@@ -109,16 +108,10 @@ const PARTS: &[&str] = &[
 /// Reads `build`.
 pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Build> {
     let mut reader = Reader::new(node, scope);
-    let context = reader.needed("a folder").and_then(|scalar| {
-        Some(Spanned::new(
-            context(&String::read(scalar, scope)?, scalar.span, scope),
-            scalar.span,
-        ))
-    });
+    let text = reader.argument::<String>("a folder")?;
     let mut build = Build {
         span: reader.span(),
-        context: context
-            .unwrap_or_else(|| Spanned::new(Context::Remote(String::new()), node.name.span)),
+        context: Spanned::new(context(&text, text.span, scope), text.span),
         dockerfile: reader.placed("dockerfile"),
         inline: None,
         target: reader.placed("target"),
@@ -150,7 +143,6 @@ pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Build> {
         });
     }
     reader.end();
-    // Without a context a mistake has been noted, and the manifest is not used.
     Some(build)
 }
 

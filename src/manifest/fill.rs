@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    Environment, Template,
+    Environment,
     environment::{InterpolationError, InterpolationErrorKind, interpolate},
     include::Written,
     node::{Node, Scalar, Text, Value},
@@ -71,42 +71,36 @@ impl Filling<'_> {
 
     fn scalar(&mut self, scalar: &Scalar<String>) -> Scalar {
         let value = match &scalar.value {
-            Value::Text(text) => Value::Text(self.text(text, scalar.span)),
+            Value::Text(text) => self.text(text, scalar.span),
             Value::Integer(number) => Value::Integer(*number),
             Value::Float(number) => Value::Float(*number),
             Value::Bool(truth) => Value::Bool(*truth),
             Value::Null => Value::Null,
+            Value::Broken => Value::Broken,
         };
         Spanned::new(value, scalar.span)
     }
 
-    fn text(&mut self, text: &str, span: Span) -> Text {
+    fn text(&mut self, text: &str, span: Span) -> Value {
         match interpolate(text, self.environment) {
             Ok(template) => {
                 self.scope.asked(template.variables());
                 let secrets = template.secrets().cloned();
                 self.secrets
                     .extend(secrets.map(|name| Spanned::new(name, span)));
-                Text {
-                    computed: !template.variables().is_empty(),
-                    template,
-                }
+                let computed = !template.variables().is_empty();
+                Value::Text(Text { template, computed })
             }
             Err(errors) => {
-                for error in errors {
+                for error in &errors {
                     self.note(error, span);
                 }
-                // The text as it stands: of no use to anybody, as a mistake has been noted, and
-                // computed, so that nobody notes a second one for its type.
-                Text {
-                    template: Template::from(text),
-                    computed: true,
-                }
+                Value::Broken
             }
         }
     }
 
-    fn note(&self, error: InterpolationError, span: Span) {
+    fn note(&self, error: &InterpolationError, span: Span) {
         let at = part(self.scope.written(span), span, &error.range);
         let message = error.to_string();
         let help = error.kind.help();

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Mistake, ReadingMistake, did_you_mean},
-    span::{Sources, Span},
+    span::{Source, Sources, Span},
 };
 
 /// The nodes of one file, as they were written.
@@ -71,7 +71,7 @@ impl<'a> Reading<'a> {
             let path = folder.join(".env");
             // `.env` need not be there, but when it is, it is read whole.
             match self.disk.read(&path) {
-                Ok(text) => self.variables(Layer::Default, &path, text),
+                Ok(text) => self.variables(Layer::Default, &path, &text),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => self.unreadable(&path, &error, Namer::Option("--env-file")),
             }
@@ -79,7 +79,7 @@ impl<'a> Reading<'a> {
         for path in &self.request.env_files {
             let path = normal(&self.request.current.join(path));
             match self.disk.read(&path) {
-                Ok(text) => self.variables(Layer::CommandLine, &path, text),
+                Ok(text) => self.variables(Layer::CommandLine, &path, &text),
                 Err(error) => self.unreadable(&path, &error, Namer::Option("--env-file")),
             }
         }
@@ -155,7 +155,7 @@ impl<'a> Reading<'a> {
                     name.value == "optional" && scalar.value == Value::Bool(true)
                 });
                 match self.disk.read(&path) {
-                    Ok(text) => self.variables(Layer::Manifest, &path, text),
+                    Ok(text) => self.variables(Layer::Manifest, &path, &text),
                     Err(error) if optional && error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => self.unreadable(&path, &error, Namer::Node(argument.span)),
                 }
@@ -164,13 +164,13 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn variables(&mut self, layer: Layer, path: &Path, text: String) {
-        let added = self.environment.add(layer, path, &text);
+    fn variables(&mut self, layer: Layer, path: &Path, text: &str) {
+        let added = self.environment.add(layer, path, text);
         let start = self
             .sources
-            .add(path.to_owned(), self.shown(path), text.clone());
+            .add(path.to_owned(), self.shown(path), text.to_owned());
         for error in added.err().into_iter().flatten() {
-            let offset = offset(&text, error.line, error.column);
+            let offset = offset(text, error.line, error.column);
             let length = text[offset..].chars().next().map_or(0, char::len_utf8);
             let mistake = ReadingMistake::EnvFile {
                 message: error.to_string(),
@@ -197,7 +197,7 @@ impl<'a> Reading<'a> {
                 cause,
             },
             Namer::Node(at) => {
-                let known: Vec<_> = self.sources.iter().map(|source| source.shown()).collect();
+                let known: Vec<_> = self.sources.iter().map(Source::shown).collect();
                 let help = did_you_mean(&shown, known).unwrap_or_else(|| {
                     "a relative path starts from the folder of the file it stands in".to_owned()
                 });

@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Services {
     defaults: Vec<Body>,
     templates: BTreeMap<String, Vec<Body>>,
-    services: BTreeMap<String, Vec<Body>>,
+    named: BTreeMap<String, Vec<Body>>,
 }
 
 /// What has become of them.
@@ -57,7 +57,7 @@ impl Services {
             kind => {
                 let kind = if kind == "job" { "job" } else { "service" };
                 let place = format!("{kind} `{name}`");
-                (kind, place, self.services.entry(name.clone()).or_default())
+                (kind, place, self.named.entry(name.clone()).or_default())
             }
         };
         if let Some(twin) = bodies.iter().find(|other| other.file == file) {
@@ -79,7 +79,7 @@ impl Services {
         let templates = Templates::new(self, scope);
         self.check_templates(&templates, scope);
         let mut services = BTreeMap::new();
-        for bodies in self.services.values() {
+        for bodies in self.named.values() {
             if let Some(service) = self.service(bodies, &templates, scope) {
                 services.insert(service.name.value.clone(), service);
             }
@@ -92,7 +92,7 @@ impl Services {
                 .collect::<BTreeMap<_, _>>()
         };
         let declared = BTreeMap::from([
-            ("service", names(&self.services)),
+            ("service", names(&self.named)),
             ("template", names(&self.templates)),
         ]);
         Lowered { services, declared }
@@ -242,7 +242,7 @@ impl<'a> Templates<'a> {
             all.insert(name.as_str(), uses(items, scope));
         }
         let templates = Self { bodies, uses: all };
-        let stacks = services.services.values().map(Vec::as_slice);
+        let stacks = services.named.values().map(Vec::as_slice);
         for stack in stacks.chain([services.defaults.as_slice()]) {
             let items = stack.iter().map(|body| body.items.clone());
             templates.check_names(&uses(items, &scope.silent()), scope);

@@ -74,23 +74,21 @@ pub fn find(start: &Path, files: &dyn Files) -> Option<PathBuf> {
 /// # Errors
 /// Every mistake of all files, in source order.
 pub fn load(request: &Request, files: &dyn Files) -> Result<Manifest, Report> {
-    let paths = match request.files.as_slice() {
-        [] => match find(&request.current, files) {
-            Some(found) => vec![found],
-            None => {
-                let folder = request.current.display().to_string();
-                let mistake = ReadingMistake::NotFound {
-                    name: FILE_NAME,
-                    folder,
-                };
-                return Err(Report::single(Arc::default(), mistake));
-            }
-        },
-        named => named
-            .iter()
-            .map(|path| normal(&request.current.join(path)))
-            .collect(),
-    };
+    let named = request.files.iter();
+    let mut paths: Vec<_> = named
+        .map(|path| normal(&request.current.join(path)))
+        .collect();
+    if paths.is_empty() {
+        let found = find(&request.current, files).ok_or_else(|| {
+            let folder = request.current.display().to_string();
+            let mistake = ReadingMistake::NotFound {
+                name: FILE_NAME,
+                folder,
+            };
+            Report::single(Arc::default(), mistake)
+        })?;
+        paths.push(found);
+    }
     let reading = Reading::new(request, files).all(&paths);
     lower_all(reading, request)
 }

@@ -237,10 +237,12 @@ fn parts(node: &Node, scope: &Scope<'_>) -> Vec<Item> {
 }
 
 fn key_of(node: &Node) -> String {
-    match node.arguments.first() {
-        Some(scalar) => plain(scalar).map_or_else(|| format!("{:?}", scalar.value), str::to_owned),
-        None => String::new(),
-    }
+    let Some(first) = node.arguments.first() else {
+        return String::new();
+    };
+    // What is not a plain text is only like itself.
+    let unlike = || format!("@{}", first.span.start());
+    plain(first).map_or_else(unlike, str::to_owned)
 }
 
 /// One node for each argument, all with the same properties.

@@ -34,6 +34,7 @@ mod rule;
 mod scalar;
 mod scope;
 mod service;
+mod slip;
 mod syntax;
 
 use std::{

@@ -28,6 +28,9 @@ pub(super) enum Value<T = Text> {
     Float(f64),
     Bool(bool),
     Null,
+    /// A text whose variables could not be filled in: a mistake has been noted, and nobody notes
+    /// a second one for the value.
+    Broken,
 }
 
 /// A text with its variables filled in.

@@ -19,11 +19,11 @@ pub(super) fn open_pairs<T: Read>(node: &Node, scope: &Scope<'_>) -> Vec<Pair<T>
     let mut reader = Reader::new(node, scope);
     let mut pairs = Vec::new();
     if let Some(name) = reader.next() {
-        if let Some(key) = key(name, scope) {
-            match reader.next() {
-                Some(value) => pairs.extend(valued(key, placed(value, scope))),
-                None => pairs.push((key, Spanned::new(None, name.span))),
-            }
+        let value = reader.next();
+        match (key(name, scope), value) {
+            (Some(key), Some(value)) => pairs.extend(valued(key, placed(value, scope))),
+            (Some(key), None) => pairs.push((key, Spanned::new(None, name.span))),
+            (None, _) => {}
         }
     }
     for (name, value) in reader.others() {

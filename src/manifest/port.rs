@@ -161,9 +161,13 @@ pub(super) fn expose(node: &Node, scope: &Scope<'_>) -> Vec<Spanned<(u16, Protoc
 }
 
 fn ports(scalar: &Scalar, scope: &Scope<'_>) -> Option<Ports> {
-    if let Value::Integer(_) = scalar.value {
-        // 0 is told apart later: it may stand for any free port of the host.
-        let port: u16 = whole(scalar, scope, "a port", 0..=*NUMBERS.end())?;
+    if let Value::Integer(number) = scalar.value {
+        // 0 is judged later: before `to=` it stands for any free port of the host.
+        let port: u16 = if number == 0 {
+            0
+        } else {
+            whole(scalar, scope, "a port", NUMBERS)?
+        };
         return Some(Ports {
             host_ip: None,
             published: None,

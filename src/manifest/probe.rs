@@ -226,12 +226,11 @@ fn http(reader: &mut Reader<'_>) -> Option<Probe> {
 
 fn header(node: &Node, headers: &mut Headers, scope: &Scope<'_>) {
     for (name, value) in open_pairs::<Template>(node, scope) {
-        match value.value {
-            Some(template) => drop(headers.insert(name, Spanned::new(template, value.span))),
-            None => {
-                let wanted = format!("a value for `{name}`");
-                Reader::new(node, scope).missing(&wanted, Some("`header NAME=\"value\"`"));
-            }
+        if let Some(template) = value.value {
+            headers.insert(name, Spanned::new(template, value.span));
+        } else {
+            let wanted = format!("a value for `{name}`");
+            Reader::new(node, scope).missing(&wanted, Some("`header NAME=\"value\"`"));
         }
     }
 }

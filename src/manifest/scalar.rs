@@ -10,7 +10,7 @@ use super::{
     scope::Scope,
 };
 use crate::{
-    diagnostic::ValueMistake,
+    diagnostic::{ValueMistake, did_you_mean},
     name::{
         CertificateName, ConfigName, ContainerName, ImageRef, NameError, NetworkName, ProjectName,
         SecretName, ServiceName, VolumeName,
@@ -33,6 +33,7 @@ impl Value {
             Self::Float(number) => format!("the number `{number}`"),
             Self::Bool(truth) => format!("`#{truth}`"),
             Self::Null => "`#null`".to_owned(),
+            Self::Broken => "a text".to_owned(),
         }
     }
 }
@@ -44,6 +45,9 @@ pub(super) fn wrong_type<T>(
     wanted: &str,
     help: Option<String>,
 ) -> Option<T> {
+    if scalar.value == Value::Broken {
+        return None;
+    }
     scope.mistake(ValueMistake::WrongType {
         wanted: wanted.to_owned(),
         found: scalar.value.described(),
@@ -60,6 +64,9 @@ pub(super) fn invalid<T>(
     wanted: &str,
     help: Option<&str>,
 ) -> Option<T> {
+    if scalar.value == Value::Broken {
+        return None;
+    }
     scope.mistake(ValueMistake::Invalid {
         wanted: wanted.to_owned(),
         found: match &scalar.value {
@@ -74,13 +81,12 @@ pub(super) fn invalid<T>(
 
 impl Read for Template {
     fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
-        match &scalar.value {
-            Value::Text(text) => Some(text.template.clone()),
-            _ => {
-                let help = format!("put it in quotes: `\"{}\"`", scope.written(scalar.span));
-                wrong_type(scalar, scope, "a text", Some(help))
-            }
+        if let Value::Text(text) = &scalar.value {
+            return Some(text.template.clone());
         }
+        let written = scope.written(scalar.span).trim_start_matches('#');
+        let help = format!("put it in quotes: `\"{written}\"`");
+        wrong_type(scalar, scope, "a text", Some(help))
     }
 }
 
@@ -366,12 +372,15 @@ pub(super) fn one_of<T: Clone>(
     if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == found) {
         return Some(meaning.clone());
     }
-    let known = words.iter().map(|(word, _)| format!("`{word}`"));
+    let known: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+    let near = did_you_mean(&found, words.iter().map(|(word, _)| *word));
+    let all = format!("one of {}", known.join(", "));
+    let help = near.map_or_else(|| all.clone(), |near| format!("{near} {all}"));
     scope.mistake(ValueMistake::UnknownValue {
         what: what.to_owned(),
         found,
         at: scalar.span,
-        help: Some(format!("one of {}", known.collect::<Vec<_>>().join(", "))),
+        help: Some(help),
     });
     None
 }

@@ -3,29 +3,108 @@
 //! The library's own diagnostics are told again in our words, with the remedy where the slip is a
 //! usual one. Nothing here knows which nodes exist.
 
+use std::thread;
+
 use kdl::{KdlDiagnostic, KdlDocument, KdlEntry, KdlIdentifier, KdlNode, KdlValue};
 use miette::SourceSpan;
 
-use super::node::{Node, Scalar, Value};
+use super::{
+    node::{Node, Scalar, Value},
+    slip::Slip,
+};
 use crate::{
     diagnostic::{ReadingMistake, StructureMistake},
     span::{Span, Spanned},
 };
 
+/// The stack for the parser, in bytes. It calls itself for each block and for each mistake that it
+/// recovers from: a file of another language, taken for a manifest, has thousands. Only what is
+/// used of it is ever given by the system.
+const STACK: usize = 256 << 20;
+/// The deepest nesting that is read; the language itself needs four levels.
+const DEEPEST: usize = 64;
+/// The most mistakes of syntax that are told of one file: behind the first few, the parser has
+/// lost its way.
+const MOST: usize = 10;
+
 /// Reads a text whose first byte lies at `start`.
 ///
 /// # Errors
-/// Every mistake of the parser's, told again.
+/// The first mistakes of the parser's, told again.
 pub(super) fn parse(text: &str, start: usize) -> Result<Vec<Node<String>>, Vec<ReadingMistake>> {
     let place = Place { text, start };
-    let document = KdlDocument::parse_v2(text);
-    match document {
+    if let Some(at) = too_deep(text) {
+        return Err(vec![Slip::Deep.mistake(Span::new(start + at, 1))]);
+    }
+    let read = move || match KdlDocument::parse_v2(text) {
         Ok(document) => match yaml(&document, place) {
             Some(mistake) => Err(vec![mistake]),
             None => Ok(nodes(&document, place)),
         },
-        Err(error) => Err(place.retell(&error.diagnostics)),
+        Err(error) => match yaml_line(text) {
+            Some((at, length)) => Err(vec![ReadingMistake::Yaml {
+                at: Span::new(start + at, length),
+            }]),
+            None => Err(place.retell(&error.diagnostics)),
+        },
+    };
+    thread::scope(|scope| {
+        let spawned = thread::Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, read);
+        // Without a thread of its own the parser has the stack that there is.
+        let Ok(spawned) = spawned else {
+            return read();
+        };
+        spawned.join().unwrap_or_else(|_| {
+            let whole = Span::new(start, 0);
+            Err(vec![
+                Slip::Other("the parser has given up".to_owned(), None).mistake(whole),
+            ])
+        })
+    })
+}
+
+/// Where blocks or comments are nested too deep for the parser, which calls itself for each.
+fn too_deep(text: &str) -> Option<usize> {
+    let (mut depth, mut comments) = (0_usize, 0_usize);
+    let mut bytes = text.bytes().enumerate().peekable();
+    while let Some((at, byte)) = bytes.next() {
+        let mut followed = |wanted| bytes.next_if(|(_, next)| *next == wanted).is_some();
+        match byte {
+            // Braces in texts count too; no text of a manifest has so many of them open.
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
+            b'/' if followed(b'*') => comments += 1,
+            b'*' if followed(b'/') => comments = comments.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST || comments > DEEPEST {
+            return Some(at);
+        }
     }
+    None
+}
+
+/// The key of the first line that says something, when it is one of YAML's.
+fn yaml_line(text: &str) -> Option<(usize, usize)> {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let said = line.trim_start();
+        let from = at + (line.len() - said.len());
+        at += line.len();
+        if said.is_empty() || said.starts_with('#') || said.starts_with("---") {
+            continue;
+        }
+        let key = said.trim_start_matches("- ");
+        let from = from + (said.len() - key.len());
+        let (name, rest) = key.split_once(':')?;
+        let word = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-');
+        let is_key = !name.is_empty() && name.chars().all(word);
+        let ends = rest.is_empty() || rest.starts_with(char::is_whitespace);
+        return (is_key && ends).then_some((from, name.len() + 1));
+    }
+    None
 }
 
 /// Properties given twice: the library keeps both, and we accept neither.
@@ -124,24 +203,38 @@ impl Place<'_> {
     }
 
     fn retell(self, diagnostics: &[KdlDiagnostic]) -> Vec<ReadingMistake> {
-        let mut mistakes: Vec<(usize, ReadingMistake)> = Vec::new();
+        let mut slips: Vec<(usize, usize, Slip)> = Vec::new();
         for diagnostic in diagnostics {
             let (from, length, slip) = self.slip(diagnostic);
             // The parser says some things twice, once from inside and once from outside.
-            let echo = diagnostic.message.as_deref()
-                == Some("Closing '}' was not found after nodes")
-                || mistakes.iter().any(|(known, _)| *known == from);
-            if echo && !mistakes.is_empty() {
+            let message = diagnostic.message.as_deref();
+            let echo = message == Some("Closing '}' was not found after nodes")
+                || slips.iter().any(|(known, _, _)| *known == from);
+            if echo && !slips.is_empty() {
                 continue;
             }
-            let last = matches!(slip, Slip::Unclosed);
-            mistakes.push((from, slip.mistake(Span::new(self.start + from, length))));
-            if last {
-                // Behind a lost quote, text and code have changed places: all else is noise.
-                break;
-            }
+            slips.push((from, length, slip));
         }
-        mistakes.into_iter().map(|(_, mistake)| mistake).collect()
+        // Behind a lost quote, text and code have changed places: all else is noise.
+        if let Some(lost) = slips
+            .iter()
+            .position(|(_, _, slip)| matches!(slip, Slip::Unclosed))
+        {
+            slips.truncate(lost + 1);
+        }
+        // The parser gives the block up at a stray `=`, and then misses its braces.
+        if slips
+            .iter()
+            .any(|(_, _, slip)| matches!(slip, Slip::Equals))
+        {
+            slips.retain(|(_, _, slip)| !matches!(slip, Slip::BraceOpen | Slip::BraceClose));
+        }
+        slips.truncate(MOST);
+        let place = |from, length| Span::new(self.start + from, length);
+        slips
+            .into_iter()
+            .map(|(from, length, slip)| slip.mistake(place(from, length)))
+            .collect()
     }
 
     /// What was probably meant, and where the slip begins and how long it is.
@@ -176,98 +269,4 @@ impl Place<'_> {
             .map_or(self.text.len(), |at| offset + at);
         (from, to - from)
     }
-}
-
-/// A usual slip in writing KDL.
-enum Slip {
-    Keyword(String),
-    Unclosed,
-    Unquoted(String),
-    NoValue,
-    BraceOpen,
-    BraceClose,
-    Equals,
-    Other(String, Option<String>),
-}
-
-impl Slip {
-    fn of(found: &str, message: String, help: Option<String>) -> Self {
-        match found {
-            "true" | "false" | "null" => return Self::Keyword(found.to_owned()),
-            "{" => return Self::BraceOpen,
-            "}" => return Self::BraceClose,
-            "=" => return Self::Equals,
-            "" if message == "Expected property value" => return Self::NoValue,
-            _ => {}
-        }
-        let quotes = found.matches('"').count();
-        let number = found.starts_with(|first: char| first.is_ascii_digit());
-        if found.starts_with('"') && quotes == 1 {
-            Self::Unclosed
-        } else if number && quotes == 0 && !found.contains(char::is_whitespace) {
-            Self::Unquoted(found.to_owned())
-        } else {
-            Self::Other(message, help)
-        }
-    }
-
-    fn mistake(self, at: Span) -> ReadingMistake {
-        let (message, label, help) = match self {
-            Self::Keyword(word) => (
-                format!("`{word}` is not a value"),
-                "a bare word".to_owned(),
-                Some(format!(
-                    "write `#{word}`, or `\"{word}\"` if a text is meant"
-                )),
-            ),
-            Self::Unclosed => (
-                "a text has no closing quote".to_owned(),
-                "begins here".to_owned(),
-                Some(
-                    "close it on the same line; a text of several lines stands between `\"\"\"`"
-                        .to_owned(),
-                ),
-            ),
-            Self::Unquoted(word) => (
-                format!("`{word}` is neither a number nor a text"),
-                "begins like a number".to_owned(),
-                Some(format!("put it in quotes: `\"{word}\"`")),
-            ),
-            Self::NoValue => (
-                "a property has no value".to_owned(),
-                "a value belongs here".to_owned(),
-                Some("write `name=\"value\"`, without spaces around the `=`".to_owned()),
-            ),
-            Self::BraceOpen => (
-                "a block is not closed".to_owned(),
-                "opened here".to_owned(),
-                Some("close it with `}`".to_owned()),
-            ),
-            Self::BraceClose => (
-                "a `}` closes nothing".to_owned(),
-                "one too many".to_owned(),
-                None,
-            ),
-            Self::Equals => (
-                "a node has no `=` behind its name".to_owned(),
-                "not here".to_owned(),
-                Some("an argument follows after a space: `image \"nginx\"`".to_owned()),
-            ),
-            Self::Other(message, help) => (lowered(&message), "here".to_owned(), help),
-        };
-        ReadingMistake::Syntax {
-            message,
-            label,
-            at,
-            help,
-        }
-    }
-}
-
-fn lowered(message: &str) -> String {
-    let mut characters = message.chars();
-    characters
-        .next()
-        .map(|first| first.to_lowercase().chain(characters).collect())
-        .unwrap_or_default()
 }

@@ -1,11 +1,11 @@
 //! All integration tests, in one binary.
-
 mod build;
 mod ci_mandat;
 mod deploys;
 mod dial;
 mod docker_engine;
 mod manifests;
+mod mistakes;
 mod plans;
 mod reporters;
 mod resolve;

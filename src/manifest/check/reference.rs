@@ -87,10 +87,10 @@ impl Names<'_> {
         for (name, _) in &service.volumes_from {
             self.one("service", name.as_str(), name.span);
         }
-        if let Some(mode) = &service.network_mode {
-            if let NetworkMode::Service(name) = &mode.value {
-                self.one("service", name.as_str(), mode.span);
-            }
+        if let Some(mode) = &service.network_mode
+            && let NetworkMode::Service(name) = &mode.value
+        {
+            self.one("service", name.as_str(), mode.span);
         }
         for namespace in [&service.isolation.pid, &service.isolation.ipc]
             .into_iter()
@@ -185,10 +185,10 @@ fn waits(parts: &Parts, scope: &Scope<'_>) {
         for (name, dependency) in &service.depends_on {
             add(name.as_str(), dependency.span, Wait::DependsOn);
         }
-        if let Some(mode) = &service.network_mode {
-            if let NetworkMode::Service(name) = &mode.value {
-                add(name.as_str(), mode.span, Wait::Namespace);
-            }
+        if let Some(mode) = &service.network_mode
+            && let NetworkMode::Service(name) = &mode.value
+        {
+            add(name.as_str(), mode.span, Wait::Namespace);
         }
         for (name, _) in &service.volumes_from {
             add(name.as_str(), name.span, Wait::Volumes);
