@@ -201,6 +201,6 @@ fn nothing_to_find_is_told_with_its_remedy() {
     assert_eq!(
         report.render(style).trim(),
         "manifest::not_found\n\n  × no `cimandat.kdl` in `/shop/pages` or any folder above it\n  \
-         help: name a manifest with `-f FILE`\n\n1 mistake"
+         help: name a manifest with `-f FILE`, or write one: the README shows how\n\n1 mistake"
     );
 }
