@@ -8,7 +8,7 @@
 //!  engine ◀──perform, probe──────────────────────────────────────── drive ◀────┘
 //! ```
 //!
-//! What things are called and made of: [`name`], [`unit`], [`span`] (places in texts),
+//! What things are called and made of: [`name`], [`mod@unit`], [`span`] (places in texts),
 //! [`secret`] (values that cannot be shown).
 //!
 //! What a person wrote: [`manifest`] reads it and [`diagnostic`] tells every mistake in it at its

@@ -1,7 +1,7 @@
 //! Runs, told to people and machines: folds of one stream of events.
 //!
 //! [`Reporter`] is given each event in order. [`fold`] keeps what a run stands at; the forms
-//! print it: [`live`] for a terminal, [`plain`] for pipes and CI, JSON for machines, [`quiet`]
+//! print it: `live` for a terminal, `plain` for pipes and CI, JSON for machines, `quiet`
 //! for scripts. A reporter that cannot write never fails a run. Terminal and colours are not
 //! looked up here, they come in as a [`Style`].
 

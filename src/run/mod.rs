@@ -1,6 +1,6 @@
 //! Carries a plan out: forward to the new generation, or back to the old one.
 //!
-//! [`Run`] decides and does nothing: it is told [`Input`]s and answers with [`Effect`]s. [`drive`]
+//! [`Run`] decides and does nothing: it is told [`Input`]s and answers with [`Effect`]s. [`drive()`]
 //! does and decides nothing. [`gate`] is the small machine of one gate inside of a run.
 
 pub mod drive;

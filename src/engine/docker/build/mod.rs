@@ -7,7 +7,7 @@
 //!                       Secrets, Auth, SSH                                     (session)
 //! ```
 //!
-//! Two upgraded connections of our own ([`wire`]) instead of bollard's driver, whose session takes
+//! Two upgraded connections of our own (`wire`) instead of bollard's driver, whose session takes
 //! the whole context as one archive in memory. One session per build, under a random name: builds
 //! run side by side, also of the same context. Everything is polled by the caller's future;
 //! dropping it closes both connections, on which the engine cancels the build. Nothing here decides
