@@ -57,7 +57,8 @@ impl<'a> Scope<'a> {
             return home.join(rest);
         }
         match self.sources.of(span) {
-            Some(source) => source.folder().join(path),
+            // By its parts, so that `./` goes; `..` stays, as a link may stand before it.
+            Some(source) => source.folder().join(path).components().collect(),
             None => PathBuf::from(path),
         }
     }

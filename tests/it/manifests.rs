@@ -273,7 +273,7 @@ fn relative_paths_start_from_the_file_they_stand_in() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(sources, ["/shop/parts/./conf", "/home/me/c"]);
+    assert_eq!(sources, ["/shop/parts/conf", "/home/me/c"]);
 }
 
 /// Loads any text: it must come to an end, and its mistakes must be drawn.
