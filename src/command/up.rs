@@ -13,7 +13,7 @@ use crate::{
     graph::Graph,
     name::ServiceName,
     plan::{self, Deploy, Options},
-    project::{ImageSource, Kind, Project},
+    project::{ImageSource, Kind, Project, RollbackScope},
     run::{self, OnFailure, Run},
     state::State,
 };
@@ -69,7 +69,7 @@ impl Up {
             state = observe(engine.as_ref(), &project, &options).await?;
             deploy = plan::deploy(&project, &state, &options).map_err(CommandError::Refused)?;
         }
-        let settings = run_settings("up", &project, &deploy, state, OnFailure::GoBack);
+        let settings = run_settings("up", &project, &deploy, state, on_failure(&project));
         let run = Run::new(deploy.plan, settings);
         let outcome = relay.last(Arc::clone(&engine), run, &mut interrupts).await;
         let well = matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged);
@@ -159,6 +159,14 @@ fn run_settings(
         settle,
         deadline: project.deploy.deadline,
         images_at_a_time: None,
+    }
+}
+
+/// What the manifest wants to be done when something fails.
+fn on_failure(project: &Project) -> OnFailure {
+    match project.deploy.rollback {
+        RollbackScope::All | RollbackScope::Subtree => OnFailure::GoBack,
+        RollbackScope::None => OnFailure::Stay,
     }
 }
 
