@@ -1,5 +1,10 @@
 //! Plans: a project against a world gives these steps, for these reasons.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,

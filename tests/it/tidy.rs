@@ -1,5 +1,10 @@
 //! The house rules, as tests: layers, confinement of libraries, sizes, first paragraphs.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -123,13 +128,13 @@ fn every_module_has_its_layer_and_names_lower_ones_only() {
         };
         let mut inside = false;
         for (number, line) in &file.code {
-            let mut names: Vec<String> = named
+            let mut modules: Vec<String> = named
                 .captures_iter(line)
                 .filter_map(|found| Some(found.get(1)?.as_str().to_owned()))
                 .collect();
             // `use crate::{` spreads over lines: its direct children are indented by one step.
             if inside && line.starts_with("    ") && !line.starts_with("     ") {
-                names.extend(
+                modules.extend(
                     line.trim()
                         .split([':', ',', ';', ' '])
                         .next()
@@ -137,7 +142,7 @@ fn every_module_has_its_layer_and_names_lower_ones_only() {
                 );
             }
             if line.starts_with("use crate::{") {
-                names.extend(
+                modules.extend(
                     line.trim_start_matches("use crate::{")
                         .split(", ")
                         .filter_map(|name| name.split([':', '}', ';']).next().map(str::to_owned)),
@@ -146,7 +151,7 @@ fn every_module_has_its_layer_and_names_lower_ones_only() {
             } else if inside && line.starts_with('}') {
                 inside = false;
             }
-            for name in names {
+            for name in modules {
                 let Some(other) = layer(&name) else { continue };
                 if name != module && other >= own {
                     broken.push(format!("{}:{number}: `{module}` names `{name}`", file.path));

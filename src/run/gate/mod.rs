@@ -471,17 +471,17 @@ mod tests {
         Move::Ask { question, patience }
     }
 
-    fn evidence(status: Status, exit_code: Option<i64>, restarts: u32) -> Option<Evidence> {
+    fn evidence(status: Status, exit_code: Option<i64>, restarts: u32) -> Evidence {
         let condition = Condition {
             status,
             exit_code,
             restarts,
             ..Condition::default()
         };
-        Some(Evidence {
+        Evidence {
             condition,
             log: Vec::new(),
-        })
+        }
     }
 
     fn died(exit_code: i64) -> Happening {
@@ -558,12 +558,15 @@ mod tests {
         assert_eq!(wait.noticed(&died(1)), [Move::Suspect]);
         // It was of an earlier start: the container runs.
         assert!(
-            wait.examined(evidence(Status::Running, Some(1), 0))
+            wait.examined(Some(evidence(Status::Running, Some(1), 0)))
                 .is_empty()
         );
         assert_eq!(wait.noticed(&died(7)), [Move::Suspect]);
         let why = failed("exited with code 7");
-        assert_eq!(wait.examined(evidence(Status::Exited, Some(7), 0)), [why]);
+        assert_eq!(
+            wait.examined(Some(evidence(Status::Exited, Some(7), 0))),
+            [why]
+        );
         assert!(wait.evidence().is_some());
     }
 
@@ -574,7 +577,7 @@ mod tests {
         assert_eq!(wait.noticed(&died(1)), [Move::Suspect]);
         assert!(wait.noticed(&died(7)).is_empty());
         assert_eq!(
-            wait.examined(evidence(Status::Running, None, 0)),
+            wait.examined(Some(evidence(Status::Running, None, 0))),
             [Move::Suspect]
         );
     }
@@ -586,7 +589,7 @@ mod tests {
         wait.noticed(&Happening::OutOfMemory);
         assert_eq!(wait.answered(0, ready()), [Move::Tell(0)]);
         assert_eq!(
-            wait.examined(evidence(Status::Running, None, 0)),
+            wait.examined(Some(evidence(Status::Running, None, 0))),
             [Move::Passed]
         );
     }
@@ -602,7 +605,10 @@ mod tests {
         loops.open();
         loops.noticed(&died(2));
         let why = failed("restarts again and again (exit code 2)");
-        assert_eq!(loops.examined(evidence(Status::Running, Some(2), 1)), [why]);
+        assert_eq!(
+            loops.examined(Some(evidence(Status::Running, Some(2), 1))),
+            [why]
+        );
 
         // What ran before may have been started again at any time.
         let gate = Gate {
@@ -614,7 +620,7 @@ mod tests {
         kept.open();
         kept.noticed(&died(2));
         assert!(
-            kept.examined(evidence(Status::Running, Some(2), 1))
+            kept.examined(Some(evidence(Status::Running, Some(2), 1)))
                 .is_empty()
         );
     }
@@ -636,7 +642,7 @@ mod tests {
         let answer = Answer::Never("exited with code 3".to_owned());
         assert_eq!(bad.answered(0, answer), [Move::Tell(0), failed(why)]);
         assert!(
-            bad.examined(evidence(Status::Exited, Some(3), 0))
+            bad.examined(Some(evidence(Status::Exited, Some(3), 0)))
                 .is_empty()
         );
     }
@@ -646,7 +652,7 @@ mod tests {
         let mut job = wait(vec![Probe::Exit], Duration::ZERO);
         job.open();
         assert_eq!(job.suspect(), [Move::Suspect]);
-        let moves = job.examined(evidence(Status::Exited, Some(0), 0));
+        let moves = job.examined(Some(evidence(Status::Exited, Some(0), 0)));
         assert_eq!(moves, [Move::Tell(0), Move::Passed]);
     }
 
