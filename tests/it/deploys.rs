@@ -9,4 +9,6 @@ mod failure;
 mod interrupt;
 mod job;
 mod question;
+mod retreat;
 mod secret;
+mod update;

@@ -80,7 +80,12 @@ impl<'w> Running<'w> {
 
     /// Ctrl-C.
     pub fn interrupt(&self) {
-        let line = format!("kill -INT {}", self.child.id());
+        self.signal("INT");
+    }
+
+    /// Sends a signal to the program.
+    pub fn signal(&self, signal: &str) {
+        let line = format!("kill -{signal} {}", self.child.id());
         assert!(
             Command::new("sh")
                 .args(["-c", &line])
