@@ -1,0 +1,228 @@
+"""The measuring half of against.sh: runs the candidates in turns and prints tables.
+
+`measure.py RUNS` measures, `measure.py clean` removes what a broken-off measurement left. Everything else is taken from
+the environment that against.sh makes. Nothing is judged by hand: the targets are below.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+
+FLOOR, OURS, FAST, SLOW = "floor", "cimandat", "compose, 100 ms", "compose, 5 s"
+# With the faster looks at the start, compose's containers are in their start period for as long as the measurement takes.
+START_PERIOD = {FAST: "90s", SLOW: "0s"}
+OUR_PROJECT, FLOOR_PROJECT, THEIR_PROJECT = "cimandat-bench", "cimandat-bench-floor", "cimandat-bench-compose"
+# Between two looks at the memory of a program that runs; its peak is kept by the kernel.
+LOOK = 0.005
+# In a round: the first one meets services that have answered next to nothing so far, which is slow with node.
+NO_OPS = 3
+
+
+def ours(*arguments):
+    return [os.environ["BENCH_CIMANDAT"], "--file", "benches/stack.kdl", *arguments]
+
+
+def theirs(*arguments):
+    return ["docker", "compose", "--file", "benches/compose.yaml", *arguments]
+
+
+# --- One measurement --------------------------------------------------------------------------------------------------
+
+
+def peaks(pid):
+    """Peak memory in KiB of a process and of those it has started, which `docker` does for its plugins."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        # A child is listed with the thread that started it.
+        children = [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    except OSError:
+        return
+    yield from (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    for child in children:
+        yield from peaks(child)
+
+
+def run(command, pace=FAST):
+    """Runs a command; gives its seconds, its peak memory in MiB and its standard output."""
+    environment = os.environ | {"BENCH_START_PERIOD": START_PERIOD[pace]}
+    highest = [0]
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment)
+        ended = threading.Event()
+
+        def watch():
+            while not ended.wait(LOOK):
+                highest[0] = max([highest[0], *peaks(process.pid)])
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        code = process.wait()
+        seconds = time.perf_counter() - start
+        ended.set()
+        watcher.join()
+        output.seek(0)
+        errors.seek(0)
+        told = output.read().decode()
+        if code != 0:
+            sys.exit(f"{command} ended with {code}:\n{told}\n{errors.read().decode()}")
+    return seconds, highest[0] / 1024, told
+
+
+def quietly(*command):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.split()
+
+
+def clean():
+    """Removes everything of the three projects, whoever made it."""
+    for project in (OUR_PROJECT, FLOOR_PROJECT, THEIR_PROJECT):
+        named = f"name=^/?{project}[-_](postgres|redis|backend|frontend|edge|data|pdf)"
+        for kind, *query in (("container", "ls", "-a"), ("network", "ls"), ("volume", "ls")):
+            found = quietly("docker", kind, *query, "-q", "--filter", named)
+            if found:
+                quietly("docker", kind, "rm", *(["-f", "-v"] if kind == "container" else []), *found)
+
+
+# --- All measurements -------------------------------------------------------------------------------------------------
+
+
+class Results:
+    def __init__(self):
+        self.values = {}
+
+    def add(self, what, who, value):
+        self.values.setdefault(what, {}).setdefault(who, []).append(value)
+
+    def of(self, what, who):
+        return self.values[what][who]
+
+
+def measure_floor(results):
+    seconds, _, told = run([os.environ["BENCH_FLOOR"]])
+    results.add("first up", FLOOR, seconds)
+    for line in told.splitlines():
+        at, service = line.split()
+        results.add(f"ready: {service}", FLOOR, float(at))
+
+
+def measure_ours(results):
+    seconds, memory, told = run(ours("up", "--progress", "json"))
+    results.add("first up", OURS, seconds)
+    results.add("memory", OURS, memory)
+    for event in map(json.loads, told.splitlines()):
+        if event["event"] == "gate-passed":
+            results.add(f"ready: {service_of(event['subject'])}", OURS, event["at"])
+    for _ in range(NO_OPS):
+        results.add("no-op up", OURS, run(ours("up"))[0])
+    results.add("down", OURS, run(ours("down"))[0])
+
+
+def service_of(subject):
+    return subject.get("service") or subject["name"]
+
+
+def measure_theirs(results, pace):
+    seconds, memory, _ = run(theirs("up", "--detach", "--wait"), pace)
+    results.add("first up", pace, seconds)
+    results.add("memory", pace, memory)
+    for _ in range(NO_OPS):
+        results.add("no-op up", pace, run(theirs("up", "--detach", "--wait"), pace)[0])
+    results.add("down", pace, run(theirs("down"), pace)[0])
+
+
+def measure(rounds):
+    results = Results()
+    candidates = [
+        lambda: measure_floor(results),
+        lambda: measure_ours(results),
+        lambda: measure_theirs(results, FAST),
+        lambda: measure_theirs(results, SLOW),
+    ]
+    clean()
+    for turn in range(rounds):
+        # Nobody always comes first, or always after the same other.
+        shift = turn % len(candidates)
+        for candidate in candidates[shift:] + candidates[:shift]:
+            candidate()
+            clean()
+        print(f"round {turn + 1} of {rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+    return results
+
+
+# --- What comes out ---------------------------------------------------------------------------------------------------
+
+
+def table(head, rows):
+    print("| " + " | ".join(head) + " |")
+    print("| --- |" + " ---: |" * (len(head) - 1))
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print()
+
+
+def show(results, what, unit, digits):
+    base = median(results.of(what, OURS))
+    rows = []
+    for who, values in results.values[what].items():
+        middle = median(values)
+        each = ", ".join(f"{value:.{digits}f}" for value in values)
+        rows.append([who, f"{middle:.{digits}f} {unit}", f"{middle / base:.2f}", each])
+    order = [FLOOR, OURS, FAST, SLOW]
+    rows.sort(key=lambda row: order.index(row[0]))
+    table([what, "median", "× cimandat", "all, in order"], rows)
+
+
+def judge(results):
+    def middle(what, who):
+        return median(results.of(what, who))
+
+    first, no_op, memory = "first up", "no-op up", "memory"
+    to_floor = middle(first, OURS) / middle(first, FLOOR)
+    to_slow = middle(first, SLOW) / middle(first, OURS)
+    pairs = list(zip(results.of(first, OURS), results.of(first, FAST)))
+    won = sum(mine < other for mine, other in pairs)
+    quiet = middle(no_op, OURS)
+    to_no_op = middle(no_op, FAST) / quiet
+    lighter = middle(memory, OURS) / middle(memory, FAST)
+    faster_down = middle("down", FAST) / middle("down", OURS)
+    rows = [
+        ("first up, against the floor", "≤ 1.15 ×", f"{to_floor:.2f} ×", to_floor <= 1.15),
+        ("first up, faster than compose, 100 ms", "every run", f"{won} of {len(pairs)}", won == len(pairs)),
+        ("first up, against compose, 5 s", "≥ 4 × faster", f"{to_slow:.1f} ×", to_slow >= 4),
+        ("no-op up", "< 0.05 s", f"{quiet:.3f} s", quiet < 0.05),
+        ("no-op up, against compose", "≥ 30 × faster", f"{to_no_op:.0f} ×", to_no_op >= 30),
+        ("peak memory, against compose", "< 1/3", f"{lighter:.2f}", lighter < 1 / 3),
+        ("down, against compose", "faster", f"{faster_down:.1f} ×", faster_down > 1),
+    ]
+    table(["target", "wanted", "measured", "met"], [[a, b, c, "yes" if d else "**no**"] for a, b, c, d in rows])
+
+
+def main():
+    if sys.argv[1:] == ["clean"]:
+        clean()
+        return
+    before = os.getloadavg()[0]
+    results = measure(int(sys.argv[1]))
+    versions = quietly("docker", "version", "--format", "{{.Server.Version}}"), quietly("docker", "compose", "version", "--short")
+    print(f"Engine {versions[0][0]}, compose {versions[1][0]}, {os.cpu_count()} processors; load {before:.1f} at the beginning, "
+          f"{os.getloadavg()[0]:.1f} at the end.\n")
+    judge(results)
+    show(results, "first up", "s", 2)
+    show(results, "no-op up", "s", 3)
+    show(results, "down", "s", 2)
+    show(results, "memory", "MiB", 1)
+    services = ["postgres", "redis", "backend", "frontend"]
+    rows = []
+    for service in services:
+        floor, mine = (median(results.of(f"ready: {service}", who)) for who in (FLOOR, OURS))
+        rows.append([service, f"{floor:.2f} s", f"{mine:.2f} s", f"{mine - floor:+.2f} s"])
+    table(["ready after", "floor", "cimandat", "difference"], rows)
+
+
+main()
