@@ -1,6 +1,11 @@
 //! `cimandat up`: from what is there to what the manifest says, or back.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
+
+use futures::{
+    StreamExt,
+    future::{Either, select},
+};
 
 use super::{CommandError, Console, Done, Logs, Scope, load, relay::Relay};
 use crate::project::vault::StoreMode;
@@ -76,7 +81,12 @@ impl Up {
         if well && self.attach {
             drop(relay);
             let logs = Logs::following(named);
-            return logs.show(engine.as_ref(), &project.name, console).await;
+            let shown = pin!(logs.show(engine.as_ref(), &project.name, console));
+            // Ctrl-C ends the watching, not what is watched.
+            return match select(shown, interrupts.next()).await {
+                Either::Left((shown, _)) => shown,
+                Either::Right(_) => Ok(Done::Run(outcome.verdict)),
+            };
         }
         Ok(Done::Run(outcome.verdict))
     }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Change, Options, Reason, change::field_changes, image_of};
+use super::{Change, Options, Reason, change::field_changes, deploy::final_name, image_of};
 use crate::{
     name::{ContainerName, ImageRef, ServiceName},
     project::{Kind, NetworkMode, Project, Service},
-    state::{Container, State},
+    state::{Container, State, Status},
 };
 
 /// What happens to one container of a service.
@@ -38,7 +38,7 @@ pub(super) fn decide(
     let mut used: BTreeSet<&ContainerName> = BTreeSet::new();
     for service in order.iter().filter_map(|name| project.services.get(name)) {
         for replica in 1..=service.replicas {
-            let current = current(state, &service.name, replica);
+            let current = current(project, state, service, replica);
             used.extend(current.map(|(name, _)| name));
             let facts = Facts {
                 project,
@@ -48,7 +48,8 @@ pub(super) fn decide(
                 replaced: &replaced,
             };
             let (change, reason) = facts.decide(service, current.map(|(_, container)| container));
-            if matches!(change, Change::Replace | Change::Restart) {
+            if matches!(change, Change::Replace | Change::Restart | Change::Start) {
+                // Even a mere start gives it new namespaces.
                 replaced.insert(&service.name);
             }
             decisions.push(Decision {
@@ -64,18 +65,23 @@ pub(super) fn decide(
     decisions
 }
 
-/// Of several containers of one replica (an interrupted run leaves them) the one that runs, else
-/// the newest.
+/// Of several containers of one replica (an interrupted run leaves them) the one that was
+/// committed, which its name says; else the one that runs, else the newest.
 fn current<'a>(
+    project: &Project,
     state: &'a State,
-    service: &ServiceName,
+    service: &Service,
     replica: u32,
 ) -> Option<(&'a ContainerName, &'a Container)> {
+    let last = final_name(project, service, replica);
     state
         .containers
         .iter()
-        .filter(|(_, container)| container.service == *service && container.replica == replica)
-        .max_by_key(|(_, container)| (container.condition.status.is_up(), container.generation))
+        .filter(|(_, container)| container.service == service.name && container.replica == replica)
+        .max_by_key(|(name, container)| {
+            let up = container.condition.status.is_up();
+            (**name == last, up, container.generation)
+        })
 }
 
 fn leftovers<'a>(
@@ -118,6 +124,13 @@ impl Facts<'_> {
         };
         if let Some(reason) = self.reason_to_replace(service, current) {
             return (Change::Replace, Some(reason));
+        }
+        // One that was never started may lack its files; one that is on its way out cannot start.
+        if matches!(
+            current.condition.status,
+            Status::Created | Status::Dead | Status::Removing
+        ) {
+            return (Change::Replace, Some(Reason::Stopped));
         }
         let done = current.condition.exit_code == Some(0);
         match service.kind {

@@ -29,6 +29,20 @@ pub struct Removal {
 /// Plans the removal of what is there.
 #[must_use]
 pub fn down(project: &str, state: &State, removal: &Removal) -> Plan {
+    // What containers recorded may be of several manifests, and so may wait for each other in a
+    // circle. Then they go in no order, but they go.
+    let ordered = remove(project, state, removal, true);
+    ordered
+        .or_else(|_| remove(project, state, removal, false))
+        .unwrap_or_default()
+}
+
+fn remove(
+    project: &str,
+    state: &State,
+    removal: &Removal,
+    ordered: bool,
+) -> Result<Plan, Vec<Subject>> {
     let mut draft = Draft::default();
     let going: Vec<(&ContainerName, &Container)> = state
         .containers
@@ -43,7 +57,7 @@ pub fn down(project: &str, state: &State, removal: &Removal) -> Plan {
         if container.condition.status.is_up() {
             let dependents = going
                 .iter()
-                .filter(|(_, other)| waits_for(other, &container.service))
+                .filter(|(_, other)| ordered && waits_for(other, &container.service))
                 .map(|(other, _)| Key::Stop((*other).clone()));
             let action = Action::StopContainer {
                 container: (*name).clone(),
@@ -65,8 +79,7 @@ pub fn down(project: &str, state: &State, removal: &Removal) -> Plan {
             .collect();
         resources(project, state, removal, &gone, &mut draft);
     }
-    // Containers that waited for each other cannot have been made by us; then order is nothing.
-    draft.finish().unwrap_or_default()
+    draft.finish()
 }
 
 fn waits_for(container: &Container, service: &ServiceName) -> bool {

@@ -68,6 +68,28 @@ impl Draft {
         }
     }
 
+    /// Lets a step, and the hooks before it, wait for nothing but these.
+    pub fn hasten(&mut self, stop: &Key, needs: &BTreeSet<Key>) {
+        let Some(place) = self.places.get(stop).copied() else {
+            return;
+        };
+        let is_hook = |key: &&Key| matches!(key, Key::PreStop(..));
+        let hooks: Vec<Key> = self.entries[place]
+            .needs
+            .iter()
+            .filter(is_hook)
+            .cloned()
+            .collect();
+        for hook in &hooks {
+            if let Some(place) = self.places.get(hook) {
+                self.entries[*place]
+                    .needs
+                    .retain(|need| needs.contains(need) || hooks.contains(need));
+            }
+        }
+        self.entries[place].needs = needs.iter().cloned().chain(hooks).collect();
+    }
+
     /// Numbers the steps so that each comes after what it needs; needs without a step fall away.
     ///
     /// # Errors

@@ -93,8 +93,7 @@ pub struct Step {
     pub reason: Reason,
     /// Steps that must have succeeded first.
     pub needs: BTreeSet<StepId>,
-    /// Its failure is reported, but does not fail the run (a dependency that is not required, the
-    /// removal of what is not used any more).
+    /// Its failure is reported, but does not fail the run (a hook before a stop).
     pub optional: bool,
     /// It waits for the commit: when every other step is done and the whole has settled. From
     /// there nothing goes back, and a failure of such a step is only warned of.

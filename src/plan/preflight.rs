@@ -1,6 +1,6 @@
 //! What is in the way of a deploy, found before anything is touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Change, Decision, Refusal,
@@ -9,13 +9,13 @@ use super::{
     switch::makes,
 };
 use crate::{
-    project::{PortBinding, Project, Service},
-    state::{HeldPort, Resource, State},
+    project::{ContainerSpec, MountKind, NetworkMode, PortBinding, Project, Service},
+    state::{Container, HeldPort, Resource, State},
 };
 
 /// All that is in the way, by service and then by resource.
 pub(super) fn refusals(project: &Project, state: &State, decisions: &[Decision]) -> Vec<Refusal> {
-    let mut refusals = Vec::new();
+    let mut refusals = same_names(project, decisions);
     let mut services = BTreeSet::new();
     for decision in decisions
         .iter()
@@ -37,6 +37,25 @@ pub(super) fn refusals(project: &Project, state: &State, decisions: &[Decision])
     networks(project, state, &services, &mut refusals);
     volumes(project, state, &services, &mut refusals);
     refusals
+}
+
+/// Two containers that would have one name.
+fn same_names(project: &Project, decisions: &[Decision]) -> Vec<Refusal> {
+    let mut known = BTreeMap::new();
+    let wanted = decisions.iter().filter(|it| it.change != Change::Remove);
+    wanted
+        .filter_map(|decision| {
+            let service = project.services.get(&decision.service)?;
+            let name = final_name(project, service, decision.replica);
+            let other = known.insert(name.clone(), service.name.clone())?;
+            let service = service.name.clone();
+            Some(Refusal::SameName {
+                service,
+                other,
+                name: name.to_string(),
+            })
+        })
+        .collect()
 }
 
 fn owner(project: Option<&String>) -> String {
@@ -84,6 +103,39 @@ pub(super) fn clash(wished: &PortBinding, held: &HeldPort) -> bool {
     wished.published == Some(held.published)
         && wished.protocol == held.protocol
         && (all(&wished.host_ip) || all(&held.host_ip) || wished.host_ip == held.host_ip)
+}
+
+/// Whether a container that is to start and one that runs cannot run at the same time: they want
+/// the same port or fixed address, or write to the same volume.
+pub(super) fn contends(spec: &ContainerSpec, old: &Container) -> bool {
+    let port = spec
+        .ports
+        .iter()
+        .any(|wished| old.ports.iter().any(|held| clash(wished, held)));
+    let address = match &spec.network {
+        NetworkMode::Networks(networks) => networks.values().any(|attachment| {
+            let fixed = attachment.ipv4.as_ref();
+            fixed.is_some_and(|fixed| old.networks.values().any(|held| held == fixed))
+        }),
+        _ => false,
+    };
+    port || address || writes_together(spec, old)
+}
+
+fn writes_together(spec: &ContainerSpec, old: &Container) -> bool {
+    spec.mounts.iter().any(|mount| match &mount.kind {
+        MountKind::Volume { engine_name, .. } => old
+            .volumes
+            .values()
+            .any(|old| old.name == *engine_name && (old.writable || !mount.read_only)),
+        MountKind::Anonymous | MountKind::Bind { .. } | MountKind::Tmpfs { .. } => false,
+    })
+}
+
+/// Whether a service's new definition mounts a volume that another's does too: then the two share
+/// it on purpose.
+pub(super) fn share_a_volume(one: &Service, other: &Service) -> bool {
+    volumes_of(one).any(|volume| volumes_of(other).any(|shared| shared == volume))
 }
 
 /// How a resource that is there relates to the one that is wished for.

@@ -17,6 +17,16 @@ pub enum Refusal {
         /// A project, or somebody unknown.
         owner: String,
     },
+    /// Two services' containers would have one name.
+    #[error("the containers of `{other}` and `{service}` would both be called `{name}`")]
+    SameName {
+        /// One of them.
+        service: ServiceName,
+        /// The other.
+        other: ServiceName,
+        /// The name.
+        name: String,
+    },
     /// A network of this name is not ours.
     #[error("network `{name}` exists already and belongs to {owner}")]
     ForeignNetwork {
@@ -110,6 +120,7 @@ impl Refusal {
                 "remove or rename that container, or give this project another name (`-p NAME`)"
                     .to_owned()
             }
+            Self::SameName { .. } => "give one of them another `container-name`".to_owned(),
             Self::ForeignNetwork { .. } | Self::ForeignVolume { .. } => {
                 "declare it `external=#true` to use it as it is, or give it another `name=`"
                     .to_owned()

@@ -58,8 +58,9 @@ impl Assembly<'_> {
         for turn in &turns {
             self.switch(&mut draft, turn);
         }
-        self.hand_over_ports(&mut draft, &turns);
+        self.hand_over(&mut draft, &turns);
         if !draft.is_empty_of_actions() {
+            self.order_kept(&mut draft, &turns);
             self.verify(&mut draft);
         }
         for turn in &turns {
@@ -169,40 +170,60 @@ impl Assembly<'_> {
             .map(|t| Key::Create(t.name.clone()))
     }
 
-    /// A port is given up before somebody else takes it.
-    fn hand_over_ports(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
-        for turn in turns.iter().filter(|turn| makes(turn.decision.change)) {
-            for decision in self
-                .decisions
-                .iter()
-                .filter(|other| other.change != Change::Keep)
-            {
-                let Some(holder) = decision.current.as_ref() else {
+    /// What cannot be had by two is given up before somebody else takes it: ports and fixed
+    /// addresses of the host, and volumes that only one may write to.
+    fn hand_over(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
+        for turn in turns.iter().filter(|it| it.decision.change != Change::Keep) {
+            for decision in self.decisions.iter().filter(|it| it.change != Change::Keep) {
+                let holder = decision.current.as_ref();
+                let Some((holder, held)) =
+                    holder.and_then(|it| self.state.containers.get_key_value(it))
+                else {
                     continue;
                 };
-                let Some(held) = self.state.containers.get(holder) else {
-                    continue;
-                };
-                let clash = turn
-                    .service
-                    .container
-                    .ports
-                    .iter()
-                    .any(|port| held.ports.iter().any(|held| preflight::clash(port, held)));
-                if !clash || turn.decision.current.as_ref() == Some(holder) {
+                if turn.decision.current.as_ref() == Some(holder)
+                    || !self.in_the_way(turn, decision, held)
+                {
                     continue;
                 }
                 let key = Key::Stop(holder.clone());
-                if !draft.has(&key) {
-                    let needs: Vec<Key> = self.created().collect();
+                // It must not wait for the one that waits for it.
+                let early: BTreeSet<Key> = self.created().collect();
+                if draft.has(&key) {
+                    draft.hasten(&key, &early);
+                } else {
                     let step = Step::act(
                         stop(holder, self.options),
                         subject(decision),
                         Reason::Orphan,
                     );
-                    draft.add(key.clone(), step, needs);
+                    draft.add(key.clone(), step, early);
                 }
                 draft.needs(&Key::Start(turn.name.clone()), key);
+            }
+        }
+    }
+
+    fn in_the_way(&self, turn: &Turn<'_>, decision: &Decision, held: &Container) -> bool {
+        let shared = decision.change != Change::Remove
+            && self
+                .project
+                .services
+                .get(&decision.service)
+                .is_some_and(|other| preflight::share_a_volume(turn.service, other));
+        let mut spec = turn.service.container.clone();
+        if shared {
+            spec.mounts.clear();
+        }
+        held.condition.status.is_up() && preflight::contends(&spec, held)
+    }
+
+    /// Where something changes, what is kept is asked only when all that it depends on has proven
+    /// itself: an answer of before would say nothing.
+    fn order_kept(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
+        for turn in turns.iter().filter(|it| it.decision.change == Change::Keep) {
+            for need in self.dependencies(turn.service) {
+                draft.needs(&Key::Gate(turn.name.clone()), need);
             }
         }
     }
@@ -219,24 +240,24 @@ impl Assembly<'_> {
 
     /// After the commit: the old container goes, the new one gets its name and its restart policy.
     fn settle_in(&self, draft: &mut Draft, turn: &Turn<'_>) {
-        if !makes(turn.decision.change) {
-            return;
-        }
+        let made = makes(turn.decision.change);
+        let last = final_name(self.project, turn.service, turn.decision.replica);
         let policy = turn.service.container.restart;
         let policy_key = Key::Policy(turn.name.clone());
-        if policy != RestartPolicy::No {
+        let held = self.current(turn).and_then(|current| current.restart);
+        // A run that was cut off before its commit leaves containers without their policy.
+        if made && policy != RestartPolicy::No || !made && held.is_some_and(|held| held != policy) {
             let action = Action::SetRestartPolicy {
                 container: turn.name.clone(),
                 policy,
             };
             draft.add(policy_key.clone(), turn.act(action).after_commit(), []);
         }
-        if let Some(old) = turn.decision.current.as_ref() {
+        if let Some(old) = turn.decision.current.as_ref().filter(|_| made) {
             let action = Action::RemoveContainer(old.clone());
             let step = Step::act(action, turn.subject.clone(), Reason::Replaced).after_commit();
             draft.add(Key::Remove(old.clone()), step, []);
         }
-        let last = final_name(self.project, turn.service, turn.decision.replica);
         if last != *turn.name {
             // The restart policy is set under the name that the container has until then.
             let needs = [policy_key, Key::Remove(last.clone())];
@@ -268,7 +289,7 @@ impl Assembly<'_> {
             let orphan =
                 |action| Step::act(action, subject(decision), Reason::Orphan).after_commit();
             if up {
-                // Unless it has to give up a port earlier: then that step stands already.
+                // Unless it has to give something up earlier: then that step stands already.
                 draft.add(stop_key.clone(), orphan(stop(name, self.options)), []);
             }
             let action = Action::RemoveContainer(name.clone());

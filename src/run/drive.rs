@@ -20,9 +20,9 @@ use tokio::{
 
 use super::{Effect, Input, Outcome, Run, TimerId};
 use crate::{
-    engine::{Engine, EngineError},
+    engine::{Engine, EngineError, Evidence},
     event::{self, Event, Stamped},
-    name::ProjectName,
+    name::{ContainerName, ProjectName},
     plan::{Action, StepId},
 };
 
@@ -30,6 +30,8 @@ use crate::{
 const LOG_LINES: usize = 20;
 /// The longest that looking at a container may take.
 const EXAMINE_WITHIN: Duration = Duration::from_secs(5);
+/// How often a container is looked at before the engine counts as not telling.
+const LOOKS: u32 = 3;
 /// How much longer than its patience a probe may take before it counts as unanswered.
 const PROBE_GRACE: Duration = Duration::from_millis(500);
 /// Between two tries to listen to the engine again.
@@ -56,7 +58,11 @@ pub async fn drive<E: Engine>(
         count: 0,
         progress,
     };
-    let mut input = hands.listen(run.project().clone(), notices).await;
+    let mut input = if run.listens() {
+        hands.listen(run.project().clone(), notices).await
+    } else {
+        Input::Begin
+    };
     loop {
         let effects = run.on(hands.start.elapsed(), input);
         if let Some(outcome) = hands.carry_out(effects) {
@@ -131,9 +137,7 @@ impl<E: Engine, F: FnMut(Stamped)> Hands<E, F> {
                 Effect::Examine(step, container) => {
                     let engine = Arc::clone(&self.engine);
                     self.spawn(step, Input::Examined(step, None), async move {
-                        let looked = engine.examine(&container, LOG_LINES);
-                        let evidence = timeout(EXAMINE_WITHIN, looked).await;
-                        Input::Examined(step, evidence.ok().and_then(Result::ok))
+                        Input::Examined(step, look(engine.as_ref(), &container).await)
                     });
                 }
                 ask @ (Effect::Probe { .. } | Effect::Check { .. }) => self.ask(ask),
@@ -269,6 +273,19 @@ impl<E: Engine, F: FnMut(Stamped)> Hands<E, F> {
     }
 }
 
+/// What is known about a container; `None`: it is gone, or the engine does not tell after several
+/// tries. A look that took too long says nothing about the container.
+async fn look<E: Engine>(engine: &E, container: &ContainerName) -> Option<Evidence> {
+    for _ in 0..LOOKS {
+        match timeout(EXAMINE_WITHIN, engine.examine(container, LOG_LINES)).await {
+            Ok(Ok(evidence)) => return Some(evidence),
+            Ok(Err(EngineError::Gone { .. })) => return None,
+            Ok(Err(_)) | Err(_) => sleep(LISTEN_AGAIN).await,
+        }
+    }
+    None
+}
+
 /// Passes on what happens to the project's containers. When the engine breaks off, listens again.
 async fn watch<E: Engine>(
     engine: Arc<E>,
@@ -284,17 +301,23 @@ async fn watch<E: Engine>(
         }
     };
     let _ = ready.send(Ok(()));
+    // An engine that breaks off again and again is not to be asked without a pause.
+    let mut in_vain = false;
     loop {
         while let Some(Ok(notice)) = stream.next().await {
+            in_vain = false;
             if notices.send(Input::Noticed(notice)).is_err() {
                 return;
             }
         }
         stream = loop {
+            if in_vain {
+                sleep(LISTEN_AGAIN).await;
+            }
+            in_vain = true;
             if let Ok(stream) = engine.watch(&project).await {
                 break stream;
             }
-            sleep(LISTEN_AGAIN).await;
         };
         if notices.send(Input::Rewatched).is_err() {
             return;

@@ -92,6 +92,13 @@ impl Run {
         &self.settings.project
     }
 
+    /// Whether it has to hear what happens to containers. A run that only asks is told by the
+    /// answers; listening would cost it more than all its questions.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        !self.plan.changes_nothing()
+    }
+
     /// Takes in what happened at `now`, since the run's start; says what is to be done.
     pub fn on(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         if self.phase == Phase::Over {

@@ -78,6 +78,11 @@ pub(super) fn is_heavy(work: &Work) -> bool {
     )
 }
 
+/// Whether a step runs a command of the user's, which may never end.
+pub(super) fn is_hook(work: &Work) -> bool {
+    matches!(work, Work::Act(Action::RunHook(_)))
+}
+
 impl Schedule {
     /// Adds the steps of a plan, which is on the way back if `back` says how they are ordered
     /// besides their needs.

@@ -8,7 +8,7 @@ use super::{
     message::Effect,
     outcome::Cause,
     phase::Phase,
-    schedule::{Status, is_heavy, object, verb},
+    schedule::{Status, is_heavy, is_hook, object, verb},
 };
 use crate::{
     engine::EngineError,
@@ -157,13 +157,14 @@ impl Run {
         }
     }
 
-    /// Calls off builds and pulls: they have no effect before they are done.
+    /// Calls off builds and pulls, which have no effect before they are done, and hooks, which
+    /// may never be.
     pub(super) fn cancel_images(&mut self) {
         for id in self.acting.clone() {
             if self
                 .schedule
                 .step(id)
-                .is_some_and(|step| is_heavy(&step.work))
+                .is_some_and(|step| is_heavy(&step.work) || is_hook(&step.work))
             {
                 self.acting.remove(&id);
                 self.attempted.remove(&id);

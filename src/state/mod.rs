@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     name::{ContainerName, ImageRef, ServiceName},
-    project::{Dependency, Gate, Kind},
+    project::{Dependency, Gate, Kind, RestartPolicy},
     unit::Protocol,
 };
 
@@ -67,6 +67,8 @@ pub struct Container {
     pub image: String,
     /// How it does.
     pub condition: Condition,
+    /// What the engine does when it ends; `None`: the engine does not tell.
+    pub restart: Option<RestartPolicy>,
     /// Its addresses, by the network's name on the engine.
     pub networks: BTreeMap<String, String>,
     /// Ports of the host that it holds now.

@@ -234,6 +234,7 @@ fn deployed(project: &Project) -> State {
                 .map(held)
                 .collect(),
             volumes: BTreeMap::new(),
+            restart: Some(service.container.restart),
             created: 0,
         };
         state.containers.insert(
@@ -340,7 +341,7 @@ fn an_update_makes_all_new_containers_before_it_stops_an_old_one() {
     6 stopping container shop-backend-1 <0,1,2,5>
     7 starting container shop-backend-1.g2 <1,2,5,6>
     8 gate shop-backend-1.g2 <7>
-    9 gate shop-frontend-1 <>
+    9 gate shop-frontend-1 <8>
     10 setting the restart policy of container shop-redis-1.g2 <> (after commit)
     11 removing container shop-redis-1 <> (after commit)
     12 renaming container shop-redis-1.g2 <10,11> (after commit)
@@ -395,7 +396,7 @@ fn a_dependent_is_restarted_when_it_asks_for_it() {
     5 stopping container shop-backend-1 <0,1,4>
     6 starting container shop-backend-1 <1,4,5>
     7 gate shop-backend-1 <6>
-    8 gate shop-frontend-1 <>
+    8 gate shop-frontend-1 <7>
     9 setting the restart policy of container shop-redis-1.g2 <> (after commit)
     10 removing container shop-redis-1 <> (after commit)
     11 renaming container shop-redis-1.g2 <9,10> (after commit)

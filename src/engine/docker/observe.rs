@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bollard::{
     models::{
         ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, ImageInspect,
-        Network, PortSummaryTypeEnum, Volume,
+        Network, PortSummaryTypeEnum, RestartPolicyNameEnum, Volume,
     },
     query_parameters::{
         InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
@@ -23,6 +23,7 @@ use super::{Docker, condition, error::present, greet};
 use crate::{
     engine::{EngineError, Query},
     name::{ContainerName, ImageRef, ServiceName},
+    project::RestartPolicy,
     state::{Container, Foreign, HeldPort, ImageFacts, MountedVolume, Resource, State, label},
     unit::Protocol,
 };
@@ -211,12 +212,28 @@ fn container(
             .and_then(|record| serde_json::from_str(record).ok()),
         image: inspected.image.clone().unwrap_or_default(),
         condition: condition::condition(inspected, now),
+        restart: restart(inspected),
         networks: addresses(inspected),
         ports: held(summary),
         volumes: mounted(inspected),
         created: summary.created.unwrap_or_default(),
     };
     Some((name(summary)?, container))
+}
+
+fn restart(inspected: &ContainerInspectResponse) -> Option<RestartPolicy> {
+    let policy = inspected.host_config.as_ref()?.restart_policy.as_ref()?;
+    Some(match policy.name? {
+        RestartPolicyNameEnum::EMPTY | RestartPolicyNameEnum::NO => RestartPolicy::No,
+        RestartPolicyNameEnum::ALWAYS => RestartPolicy::Always,
+        RestartPolicyNameEnum::UNLESS_STOPPED => RestartPolicy::UnlessStopped,
+        RestartPolicyNameEnum::ON_FAILURE => RestartPolicy::OnFailure {
+            max: policy
+                .maximum_retry_count
+                .and_then(|max| u32::try_from(max).ok())
+                .unwrap_or(0),
+        },
+    })
 }
 
 /// By the network's name; empty while the container does not run.

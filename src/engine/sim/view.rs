@@ -128,6 +128,7 @@ fn container(thing: &Thing, now: Duration) -> Container {
             running_for: up.then(|| now.saturating_sub(thing.started)),
             ..thing.condition.clone()
         },
+        restart: Some(thing.policy),
         networks: thing
             .networks
             .iter()

@@ -15,7 +15,7 @@ use self::{deeds::Deeds, order::Order};
 use super::{Action, CreateContainer, Plan, Reason, Step, StepId, Subject, Work, preflight};
 use crate::{
     name::{ContainerName, ServiceName},
-    project::{Gate, Kind, MountKind, Probe, RestartPolicy, Until},
+    project::{Gate, Kind, Probe, RestartPolicy, Until},
     state::{Container, State},
 };
 
@@ -321,17 +321,5 @@ fn plan_needs(plan: &Plan, step: StepId) -> BTreeSet<StepId> {
 /// service, want the same port, or write to the same volume.
 fn contends(new: &CreateContainer, old: &Container) -> bool {
     let same = new.service == old.service && new.replica == old.replica;
-    let port = new
-        .spec
-        .ports
-        .iter()
-        .any(|wished| old.ports.iter().any(|held| preflight::clash(wished, held)));
-    let volume = new.spec.mounts.iter().any(|mount| match &mount.kind {
-        MountKind::Volume { engine_name, .. } => old
-            .volumes
-            .values()
-            .any(|old| old.name == *engine_name && (old.writable || !mount.read_only)),
-        MountKind::Anonymous | MountKind::Bind { .. } | MountKind::Tmpfs { .. } => false,
-    });
-    same || port || volume
+    same || preflight::contends(&new.spec, old)
 }
