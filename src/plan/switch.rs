@@ -205,6 +205,11 @@ impl Assembly<'_> {
     }
 
     fn in_the_way(&self, turn: &Turn<'_>, decision: &Decision, held: &Container) -> bool {
+        let up = held.condition.status.is_up();
+        if decision.change == Change::Remove && decision.service == turn.service.name {
+            // Left by an interrupted run: it would answer in this one's place.
+            return up;
+        }
         let shared = decision.change != Change::Remove
             && self
                 .project
@@ -215,7 +220,7 @@ impl Assembly<'_> {
         if shared {
             spec.mounts.clear();
         }
-        held.condition.status.is_up() && preflight::contends(&spec, held)
+        up && preflight::contends(&spec, held)
     }
 
     /// Where something changes, what is kept is asked only when all that it depends on has proven

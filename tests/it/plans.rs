@@ -713,3 +713,102 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_volume_is_given_up_before_another_service_writes_to_it() {
+    let mut project = stack();
+    let mut state = deployed(&project);
+    let volume = MountedVolume {
+        name: "shop_data".to_owned(),
+        anonymous: false,
+        writable: true,
+    };
+    let old = state.containers.get_mut("shop-postgres-1").unwrap();
+    old.volumes = BTreeMap::from([("/data".to_owned(), volume)]);
+    let mut renamed = project.services.remove("postgres").unwrap();
+    renamed.name = name("database");
+    project.services.insert(renamed.name.clone(), renamed);
+    for service in project.services.values_mut() {
+        service.depends_on.remove("postgres");
+    }
+    insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
+    0 creating container shop-database-1 <>
+    1 gate shop-redis-1 <>
+    2 gate shop-backend-1 <1>
+    3 gate shop-frontend-1 <2>
+    4 stopping container shop-postgres-1 <0>
+    5 starting container shop-database-1 <0,4>
+    6 gate shop-database-1 <5>
+    7 setting the restart policy of container shop-database-1 <> (after commit)
+    8 removing container shop-postgres-1 <4> (after commit)
+    ");
+}
+
+#[test]
+fn a_container_that_was_never_started_is_made_anew() {
+    let project = stack();
+    let mut state = deployed(&project);
+    let redis = state.containers.get_mut("shop-redis-1").unwrap();
+    redis.condition.status = Status::Created;
+    insta::assert_snapshot!(shown(&project, &state), @"
+    shop: 1 to replace, 4 unchanged
+      = postgres  unchanged
+      ~ redis     replaced: not running
+      = migrate   unchanged
+      = backend   unchanged
+      = frontend  unchanged
+    ");
+}
+
+#[test]
+fn what_an_interrupted_run_left_goes_and_what_was_committed_counts() {
+    let project = stack();
+    let mut state = deployed(&project);
+    let committed = state.containers.get_mut("shop-redis-1").unwrap();
+    committed.condition.status = Status::Exited;
+    let mut left = committed.clone();
+    left.generation = 2;
+    left.condition.status = Status::Running;
+    left.restart = Some(RestartPolicy::No);
+    let left_name = ContainerName::new("shop-redis-1.g2").unwrap();
+    state.containers.insert(left_name, left);
+    insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
+    0 gate shop-postgres-1 <>
+    1 stopping container shop-redis-1.g2 <>
+    2 starting container shop-redis-1 <1>
+    3 gate shop-redis-1 <2>
+    4 gate shop-backend-1 <0,3>
+    5 gate shop-frontend-1 <4>
+    6 removing container shop-redis-1.g2 <1> (after commit)
+    ");
+}
+
+#[test]
+fn a_restart_policy_that_was_never_set_is_set() {
+    let project = stack();
+    let mut state = deployed(&project);
+    state.containers.get_mut("shop-redis-1").unwrap().restart = Some(RestartPolicy::No);
+    let plan = deploy(&project, &state).plan;
+    assert!(lines(&plan).contains("setting the restart policy of container shop-redis-1"));
+}
+
+#[test]
+fn two_services_cannot_have_one_container_name() {
+    let mut project = project([service("a", &[]), service("b", &[])]);
+    project.services.get_mut("b").unwrap().container_name = Some("shop-a-1".to_owned());
+    insta::assert_snapshot!(refused(&project, &empty(&project)), @"
+    the containers of `a` and `b` would both be called `shop-a-1`
+      give one of them another `container-name`
+    ");
+}
+
+#[test]
+fn down_goes_though_records_wait_for_each_other_in_a_circle() {
+    let mut state = deployed(&project([service("a", &["b"]), service("b", &[])]));
+    let record = state.containers["shop-a-1"].record.clone().unwrap();
+    let depends_on = BTreeMap::from([(name("a"), record.depends_on[&name("b")])]);
+    let other = state.containers.get_mut("shop-b-1").unwrap();
+    other.record.as_mut().unwrap().depends_on = depends_on;
+    let plan = plan::down("shop", &state, &Removal::default());
+    assert!(lines(&plan).contains("removing container shop-b-1"));
+}
