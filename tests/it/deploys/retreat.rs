@@ -181,15 +181,44 @@ fn a_reader_that_goes_away_stops_no_deploy() {
     world.running("app");
 }
 
+/// A service that never becomes ready.
+const NEVER_READY: &str =
+    r#"service "app" { use "doomed"; ready within="10m" { file "/never"; }; }"#;
+
 #[test]
-fn a_polite_end_is_an_interrupt() {
-    let Some(world) = World::new("term") else {
+fn a_polite_end_and_a_lost_terminal_are_interrupts() {
+    for signal in ["TERM", "HUP"] {
+        let Some(world) = World::new("end") else {
+            return;
+        };
+        world.manifest(NEVER_READY);
+        let mut running = world.begin_up();
+        until_asked(&mut running, "app");
+        running.signal(signal);
+        running.end().with(8, Verdict::Interrupted);
+        assert_eq!(world.things(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_lost_terminal_that_was_to_be_ignored_is() {
+    let Some(world) = World::new("nohup") else {
         return;
     };
-    world.manifest(r#"service "app" { use "doomed"; ready within="10m" { file "/never"; }; }"#);
-    let mut running = world.begin_up();
+    world.manifest(NEVER_READY);
+    let program = env!("CARGO_BIN_EXE_cimandat");
+    let line = format!("trap '' HUP; exec {program} up --progress json");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &line]).current_dir(world.path(""));
+    let mut running = Running::begin(&world, shell);
     until_asked(&mut running, "app");
-    running.signal("TERM");
-    running.end().with(8, Verdict::Interrupted);
-    assert_eq!(world.things(), Vec::<String>::new());
+    running.signal("HUP");
+    // It goes on, until it is asked in another way; a later signal does not overtake.
+    running.interrupt();
+    let ended = running.end().with(8, Verdict::Interrupted);
+    let asked = ended
+        .events
+        .iter()
+        .filter(|it| matches!(it.event, Event::Interrupted));
+    assert_eq!(asked.count(), 1);
 }

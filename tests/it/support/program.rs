@@ -26,7 +26,8 @@ pub struct Running<'w> {
 }
 
 impl<'w> Running<'w> {
-    pub(super) fn begin(world: &'w World, mut command: Command) -> Self {
+    /// Begins to run a command that is, or becomes, the program.
+    pub fn begin(world: &'w World, mut command: Command) -> Self {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
