@@ -125,7 +125,7 @@ fn converged(board: &Board, what: &str, time: &str) -> String {
     };
     let all = board.services.len();
     let removed = changed(Change::Remove);
-    if all > 0 && removed == all {
+    if board.verb == "down" && all > 0 && removed == all {
         return format!(
             "`{}` is down: {} removed in {time}",
             board.project,
