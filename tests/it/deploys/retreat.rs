@@ -192,7 +192,13 @@ fn a_polite_end_and_a_lost_terminal_are_interrupts() {
             return;
         };
         world.manifest(NEVER_READY);
-        let mut running = world.begin_up();
+        // Whoever runs the tests may have had the signal ignored, which would be inherited.
+        let mut command = std::process::Command::new("env");
+        command
+            .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_cimandat")])
+            .args(["up", "--progress", "json"])
+            .current_dir(world.path(""));
+        let mut running = Running::begin(&world, command);
         until_asked(&mut running, "app");
         running.signal(signal);
         running.end().with(8, Verdict::Interrupted);
