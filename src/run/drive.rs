@@ -301,23 +301,17 @@ async fn watch<E: Engine>(
         }
     };
     let _ = ready.send(Ok(()));
-    // An engine that breaks off again and again is not to be asked without a pause.
-    let mut in_vain = false;
     loop {
         while let Some(Ok(notice)) = stream.next().await {
-            in_vain = false;
             if notices.send(Input::Noticed(notice)).is_err() {
                 return;
             }
         }
         stream = loop {
-            if in_vain {
-                sleep(LISTEN_AGAIN).await;
-            }
-            in_vain = true;
             if let Ok(stream) = engine.watch(&project).await {
                 break stream;
             }
+            sleep(LISTEN_AGAIN).await;
         };
         if notices.send(Input::Rewatched).is_err() {
             return;
