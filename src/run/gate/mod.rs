@@ -359,7 +359,11 @@ impl Wait {
             }
             Some(known) if !ended(known, self.fresh) => {}
             Some(known) if self.ends() && exit_code == Some(0) && !known.condition.oom_killed => {
-                self.ended(&mut moves);
+                if self.phase == Phase::Well {
+                    self.be_well(&mut moves);
+                } else {
+                    self.ended(&mut moves);
+                }
             }
             _ => {
                 let cause = end_cause(evidence.as_ref());
@@ -654,6 +658,16 @@ mod tests {
         assert_eq!(job.suspect(), [Move::Suspect]);
         let moves = job.examined(Some(evidence(Status::Exited, Some(0), 0)));
         assert_eq!(moves, [Move::Tell(0), Move::Passed]);
+    }
+
+    #[test]
+    fn a_job_whose_end_is_told_during_a_look_passes_with_the_look() {
+        let mut job = wait(vec![Probe::Exit], Duration::ZERO);
+        job.open();
+        assert_eq!(job.suspect(), [Move::Suspect]);
+        assert_eq!(job.noticed(&died(0)), [Move::Tell(0)]);
+        let moves = job.examined(Some(evidence(Status::Exited, Some(0), 0)));
+        assert_eq!(moves, [Move::Passed]);
     }
 
     #[test]
