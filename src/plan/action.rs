@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
     project::{Build, ContainerSpec, Hook, Network, RestartPolicy, Volume},
@@ -12,7 +14,7 @@ use crate::{
 };
 
 /// One change of the world.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Action {
     /// Builds an image.
     BuildImage(Box<BuildImage>),
@@ -60,7 +62,7 @@ pub enum Action {
 }
 
 /// An image to build.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BuildImage {
     /// The project, for the image's label.
     pub project: ProjectName,
@@ -75,7 +77,7 @@ pub struct BuildImage {
 }
 
 /// An image to get.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullImage {
     /// Which.
     pub image: ImageRef,
@@ -84,7 +86,7 @@ pub struct PullImage {
 }
 
 /// A network to make.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateNetwork {
     /// The project, for the label.
     pub project: ProjectName,
@@ -97,7 +99,7 @@ pub struct CreateNetwork {
 }
 
 /// A volume to make.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateVolume {
     /// The project, for the label.
     pub project: ProjectName,
@@ -110,7 +112,7 @@ pub struct CreateVolume {
 }
 
 /// A container to make.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CreateContainer {
     /// The project.
     pub project: ProjectName,
@@ -142,7 +144,7 @@ pub struct CreateContainer {
 }
 
 /// A command to run inside a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunHook {
     /// Where.
     pub container: ContainerName,

@@ -76,14 +76,14 @@ pub enum BuildChoice {
 pub struct StepId(pub usize);
 
 /// What has to be done.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// In an order in which they could be done one by one: a step needs only earlier ones.
     pub steps: Vec<Step>,
 }
 
 /// One step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// What is done.
     pub work: Work,
@@ -141,7 +141,7 @@ impl Step {
 }
 
 /// What a step does.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Work {
     /// Changes the world.
     Act(Action),

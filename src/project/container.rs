@@ -18,7 +18,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// The wished-for container, without image and name.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -306,7 +306,7 @@ pub enum BindCreation {
 }
 
 /// Files that are put into one folder of a container before it starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSet {
     /// Absolute, inside the container.
     pub folder: String,
@@ -318,7 +318,7 @@ pub struct FileSet {
 }
 
 /// One such file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InjectedFile {
     /// Name in the folder.
     pub name: String,
@@ -330,9 +330,9 @@ pub struct InjectedFile {
     pub mode: u32,
     /// [`crate::secret::digest`] of the content.
     pub digest: String,
-    /// The content.
+    /// The content; `None` when this was read back from a record.
     #[serde(skip)]
-    pub content: Secret<Vec<u8>>,
+    pub content: Option<Secret<Vec<u8>>>,
 }
 
 /// The engine's own health check.

@@ -31,7 +31,7 @@ pub use self::{
 use crate::name::{NetworkName, ProjectName, ServiceName, VolumeName};
 
 /// A whole project, resolved.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Project {
     /// The project's name.
     pub name: ProjectName,
@@ -52,7 +52,7 @@ pub struct Project {
 }
 
 /// A network of the project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// Its name on the engine: `<project>_<name>` unless the manifest says otherwise.
     pub engine_name: String,
@@ -75,7 +75,7 @@ pub struct Network {
 }
 
 /// One address pool of a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {
     /// In CIDR form.
     pub subnet: String,
@@ -86,7 +86,7 @@ pub struct Subnet {
 }
 
 /// A named volume of the project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Its name on the engine: `<project>_<name>` unless the manifest says otherwise.
     pub engine_name: String,
@@ -103,7 +103,7 @@ pub struct Volume {
 }
 
 /// How a deploy goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployPolicy {
     /// What is put back when something fails.
     pub rollback: RollbackScope,

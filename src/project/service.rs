@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A service or a job.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     /// Its name.
     pub name: ServiceName,
@@ -57,7 +57,7 @@ pub enum Kind {
 }
 
 /// Where an image comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageSource {
     /// By reference: present on the engine, or pulled.
     Reference(ImageRef),
@@ -68,7 +68,7 @@ pub enum ImageSource {
 }
 
 /// How an image is built.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// The context's folder, absolute; or a remote address that the builder fetches itself.
     pub context: PathBuf,
@@ -109,7 +109,7 @@ pub struct Build {
 }
 
 /// A secret of a build; never part of the image or of the digest of its inputs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildSecret {
     /// Where the value is.
     pub source: BuildSecretSource,
@@ -118,7 +118,7 @@ pub struct BuildSecret {
 }
 
 /// Where a build secret's value is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BuildSecretSource {
     /// A file, absolute.
     File(PathBuf),
@@ -163,7 +163,7 @@ pub enum Until {
 }
 
 /// How a running service is replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Update {
     /// Which of the two runs first.
     pub order: UpdateOrder,
@@ -187,7 +187,7 @@ pub enum UpdateOrder {
 }
 
 /// A command at a turn of a container's life.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// Program and arguments.
     pub command: Vec<String>,
@@ -202,7 +202,7 @@ pub struct Hook {
 }
 
 /// What a development session does when a file changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
     /// Absolute.
     pub path: PathBuf,

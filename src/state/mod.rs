@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The world as far as a project is concerned.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The engine itself.
     pub engine: EngineInfo,
@@ -36,7 +36,7 @@ pub struct State {
 }
 
 /// The engine itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineInfo {
     /// `28.5.2`.
     pub version: String,
@@ -51,7 +51,7 @@ pub struct EngineInfo {
 }
 
 /// One container of the project.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Container {
     /// The engine's id.
     pub id: String,
@@ -80,7 +80,7 @@ pub struct Container {
 }
 
 /// A volume as mounted into a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountedVolume {
     /// Its name on the engine.
     pub name: String,
@@ -169,7 +169,7 @@ pub enum Health {
 }
 
 /// A port of the host that a container holds.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HeldPort {
     /// The host's address; empty or `0.0.0.0`: all of IPv4; `::`: all of IPv6.
     pub host_ip: String,
@@ -182,7 +182,7 @@ pub struct HeldPort {
 }
 
 /// A network or a volume.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
     /// The project whose label it bears.
     pub project: Option<String>,
@@ -195,7 +195,7 @@ pub struct Resource {
 }
 
 /// An image on the engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFacts {
     /// `sha256:…`.
     pub id: String,
@@ -208,7 +208,7 @@ pub struct ImageFacts {
 }
 
 /// A container that is not the project's.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
     /// The project that it belongs to, ours or Compose's.
     pub project: Option<String>,

@@ -441,7 +441,7 @@ fn files_are_there_before_the_start() {
             gid: uid,
             mode,
             digest: "d".into(),
-            content: Secret::new(b"content".to_vec()),
+            content: Some(Secret::new(b"content".to_vec())),
         };
         let spec = ContainerSpec {
             read_only: true,

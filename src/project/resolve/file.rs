@@ -188,7 +188,7 @@ impl Resolver<'_> {
                 gid: draft.owner.1,
                 mode: draft.mode,
                 digest: digest(draft.content.expose()),
-                content: draft.content,
+                content: Some(draft.content),
             });
         }
         for set in sets.values_mut() {

@@ -3,12 +3,14 @@
 //! As one archive for each folder, made in memory: a value is never written to a disk of this
 //! machine. A folder with a volume of its own takes files even when the root cannot be written.
 
+use std::io;
+
 use bollard::{body_full, query_parameters::UploadToContainerOptionsBuilder};
 use bytes::Bytes;
 use tar::{Builder, EntryType, Header};
 
 use super::{Docker, VERB};
-use crate::{engine::EngineError, plan::CreateContainer, project::FileSet};
+use crate::{engine::EngineError, plan::CreateContainer, project::FileSet, secret::Secret};
 
 /// Puts all files of a container into place; again is the same.
 pub(super) async fn put(docker: &Docker, request: &CreateContainer) -> Result<(), EngineError> {
@@ -40,10 +42,16 @@ pub(super) async fn put(docker: &Docker, request: &CreateContainer) -> Result<()
 }
 
 /// The files of a set, below a prefix, in the form that the engine unpacks.
-fn archive(set: &FileSet, prefix: &str) -> std::io::Result<Bytes> {
+fn archive(set: &FileSet, prefix: &str) -> io::Result<Bytes> {
     let mut builder = Builder::new(Vec::new());
     for file in &set.files {
-        let content = file.content.expose();
+        let Some(content) = file.content.as_ref().map(Secret::expose) else {
+            let text = format!(
+                "the content of `{}` is not at hand, only its record",
+                file.name
+            );
+            return Err(io::Error::other(text));
+        };
         let mut header = Header::new_gnu();
         header.set_entry_type(EntryType::Regular);
         header.set_size(content.len() as u64);
@@ -65,7 +73,7 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::{project::InjectedFile, secret::Secret};
+    use crate::project::InjectedFile;
 
     #[test]
     fn an_archive_keeps_owner_mode_and_content() {
@@ -78,7 +86,7 @@ mod tests {
                 gid: 998,
                 mode: 0o400,
                 digest: String::new(),
-                content: Secret::new(b"s3cret".to_vec()),
+                content: Some(Secret::new(b"s3cret".to_vec())),
             }],
         };
         let bytes = archive(&set, "etc/app").unwrap();
