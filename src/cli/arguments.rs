@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::{
     command::{DataFormat, Picture},
+    plan::DriftChoice,
     project::PullPolicy,
     unit,
 };
@@ -238,6 +239,27 @@ pub(super) struct Choice {
     /// Seconds that a container may take to end, instead of its own grace period
     #[arg(short, long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
+    /// What is done about containers that were changed by hand
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub drift: DriftWish,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum DriftWish {
+    /// They are put right, by the gentlest means
+    #[default]
+    Repair,
+    /// Nothing is touched, and each difference is told
+    Refuse,
+}
+
+impl From<DriftWish> for DriftChoice {
+    fn from(wish: DriftWish) -> Self {
+        match wish {
+            DriftWish::Repair => Self::Repair,
+            DriftWish::Refuse => Self::Refuse,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

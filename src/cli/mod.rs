@@ -206,6 +206,7 @@ fn options(choice: arguments::Choice) -> Result<Options, NameError> {
         build,
         pull: choice.pull.map(Into::into),
         stop_timeout: choice.timeout,
+        drift: choice.drift.into(),
         ..Options::default()
     })
 }

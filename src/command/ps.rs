@@ -9,9 +9,10 @@ use crate::{
         docker::{Docker, Settings},
     },
     name::{ContainerName, ServiceName},
+    plan,
     project::Kind,
     report::{table::table, text, words},
-    state::{Container, HeldPort},
+    state::{Container, HeldPort, State},
 };
 
 /// List containers.
@@ -43,7 +44,7 @@ impl Ps {
             DataFormat::Text => {
                 let rows: Vec<Vec<String>> = shown
                     .iter()
-                    .map(|(name, container)| row(name, container))
+                    .map(|(name, container)| row(name, container, &drifted(&state, name)))
                     .collect();
                 let headers = ["SERVICE", "CONTAINER", "STATE", "FOR", "PORTS", "IMAGE"];
                 let width = console.terminal_out.then(|| usize::from(console.width));
@@ -52,18 +53,30 @@ impl Ps {
             DataFormat::Json => say_json(&serde_json::json!({
                 "version": 1,
                 "project": project,
-                "containers": shown.iter().map(|(name, it)| json(name, it)).collect::<Vec<_>>(),
+                "containers": shown.iter().map(|(name, it)| json(&state, name, it)).collect::<Vec<_>>(),
             })),
         }
         Ok(Done::Well)
     }
 }
 
-fn row(name: &ContainerName, container: &Container) -> Vec<String> {
+/// What of a container is not as recorded, in a fragment.
+fn drifted(state: &State, name: &ContainerName) -> String {
+    let drift = plan::drift(state, name);
+    let mut fields: Vec<&str> = drift.iter().map(|change| change.field.as_str()).collect();
+    // The state itself says so already.
+    fields.retain(|field| *field != "status");
+    if fields.is_empty() {
+        return String::new();
+    }
+    format!(", drifted: {}", fields.join(", "))
+}
+
+fn row(name: &ContainerName, container: &Container, drifted: &str) -> Vec<String> {
     vec![
         container.service.to_string(),
         name.to_string(),
-        words::condition(&container.condition),
+        words::condition(&container.condition) + drifted,
         container
             .condition
             .running_for
@@ -99,7 +112,7 @@ fn ports(held: &[HeldPort]) -> String {
     shown.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-fn json(name: &ContainerName, container: &Container) -> serde_json::Value {
+fn json(state: &State, name: &ContainerName, container: &Container) -> serde_json::Value {
     let ports: Vec<serde_json::Value> = container
         .ports
         .iter()
@@ -132,5 +145,6 @@ fn json(name: &ContainerName, container: &Container) -> serde_json::Value {
         "created": container.created,
         "networks": container.networks,
         "ports": ports,
+        "drift": plan::drift(state, name),
     })
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
     project::{Build, ContainerSpec, Hook, Network, RestartPolicy, Volume},
-    state::Record,
+    state::{Allowance, Record},
 };
 
 /// One change of the world.
@@ -54,6 +54,20 @@ pub enum Action {
         container: ContainerName,
         /// What then.
         policy: RestartPolicy,
+    },
+    /// Sets what a container may use, whether it runs or not.
+    SetAllowance {
+        /// Which.
+        container: ContainerName,
+        /// What is `None` stays as it is; no limit of processes is 0.
+        allowance: Allowance,
+    },
+    /// Freezes a container that runs, or lets it go on.
+    SetPaused {
+        /// Which.
+        container: ContainerName,
+        /// Whether it is frozen then.
+        paused: bool,
     },
     /// Runs a command inside a running container; an exit code other than 0 is a failure.
     RunHook(Box<RunHook>),
@@ -169,6 +183,9 @@ impl Action {
             Self::RenameContainer { .. } => "renaming container",
             Self::RemoveContainer(_) => "removing container",
             Self::SetRestartPolicy { .. } => "setting the restart policy of container",
+            Self::SetAllowance { .. } => "setting the limits of container",
+            Self::SetPaused { paused: true, .. } => "pausing container",
+            Self::SetPaused { paused: false, .. } => "unpausing container",
             Self::RunHook(_) => "running a hook in container",
             Self::RemoveImage(_) => "removing image",
         }
@@ -191,7 +208,9 @@ impl Action {
                 from: container, ..
             }
             | Self::RemoveContainer(container)
-            | Self::SetRestartPolicy { container, .. } => container.as_str(),
+            | Self::SetRestartPolicy { container, .. }
+            | Self::SetAllowance { container, .. }
+            | Self::SetPaused { container, .. } => container.as_str(),
             Self::RemoveImage(image) => image.as_str(),
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, Decision, Options, Plan, Refusal, diff, preflight,
+    Change, Decision, DriftChoice, Options, Plan, Refusal, diff, drift, preflight,
     switch::{Assembly, Place},
 };
 use crate::{
@@ -28,6 +28,10 @@ pub struct Deploy {
     pub decisions: Vec<Decision>,
     /// How.
     pub plan: Plan,
+    /// Containers that bear the project's label but were not made by us; they are left alone.
+    pub unknown: Vec<ContainerName>,
+    /// Volumes of the project that are not declared any more, by name on the engine; they are kept.
+    pub undeclared: Vec<String>,
 }
 
 /// Plans a deploy. The images of all services are expected to be on the engine; where one is not,
@@ -38,7 +42,7 @@ pub struct Deploy {
 pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Deploy, Vec<Refusal>> {
     let graph = Graph::of(project);
     let order = chosen(project, &graph, options)?;
-    let decisions = diff::decide(project, state, &options.tags, options, &order);
+    let decisions = diff::decide(project, state, options, &order);
     let newest = state
         .containers
         .values()
@@ -52,7 +56,10 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
         generation: newest.unwrap_or(0) + 1,
         names: names(project, state, &decisions, newest.unwrap_or(0) + 1),
     };
-    let refusals = preflight::refusals(project, state, &decisions);
+    let mut refusals = preflight::refusals(project, state, &decisions);
+    if options.drift == DriftChoice::Refuse {
+        refusals.extend(preflight::drifted(&decisions));
+    }
     if !refusals.is_empty() {
         return Err(refusals);
     }
@@ -68,7 +75,24 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
         first,
         decisions,
         plan,
+        unknown: drift::unknown(project, state),
+        undeclared: undeclared(project, state),
     })
+}
+
+fn undeclared(project: &Project, state: &State) -> Vec<String> {
+    let ours = state
+        .volumes
+        .iter()
+        .filter(|(_, it)| it.project.as_deref() == Some(project.name.as_str()));
+    ours.filter(|(_, it)| it.name.is_some())
+        .map(|(name, _)| name)
+        .filter(|name| {
+            let mut declared = project.volumes.values();
+            !declared.any(|it| it.engine_name == **name)
+        })
+        .cloned()
+        .collect()
 }
 
 /// The services that a deploy is about, in dependency order.
@@ -123,6 +147,12 @@ pub(super) fn final_name(project: &Project, service: &Service, replica: u32) -> 
     ContainerName::new(name.clone()).unwrap_or_else(|_| shortened(&name))
 }
 
+/// The name of a new container while the one that it replaces has the final one.
+pub(super) fn interim_name(last: &ContainerName, generation: u64) -> ContainerName {
+    let name = format!("{last}.g{generation}");
+    ContainerName::new(name.clone()).unwrap_or_else(|_| shortened(&name))
+}
+
 fn shortened(name: &str) -> ContainerName {
     let kept: String = name.chars().take(120).collect();
     let name = format!("{kept}-{}", digest(name.as_bytes()));
@@ -146,11 +176,10 @@ fn names(
         };
         let last = final_name(project, service, decision.replica);
         let name = match (&decision.current, decision.change) {
-            (Some(current), Change::Keep | Change::Start | Change::Restart) => current.clone(),
-            _ if state.containers.contains_key(&last) => {
-                let name = format!("{last}.g{generation}");
-                ContainerName::new(name.clone()).unwrap_or_else(|_| shortened(&name))
+            (Some(current), Change::Keep | Change::Repair | Change::Start | Change::Restart) => {
+                current.clone()
             }
+            _ if state.containers.contains_key(&last) => interim_name(&last, generation),
             _ => last,
         };
         names.insert((decision.service.clone(), decision.replica), name);

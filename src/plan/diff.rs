@@ -1,10 +1,16 @@
 //! What happens to each container, and why: the wish against what is there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::{Change, Options, Reason, change::field_changes, deploy::final_name, image_of};
+use super::{
+    Change, FieldChange, Options, Reason,
+    change::field_changes,
+    deploy::final_name,
+    drift::{self, Difference, Remedy},
+    image_of,
+};
 use crate::{
-    name::{ContainerName, ImageRef, ServiceName},
+    name::{ContainerName, ServiceName},
     project::{Kind, NetworkMode, Project, Service},
     state::{Container, State, Status},
 };
@@ -22,6 +28,8 @@ pub struct Decision {
     pub reason: Option<Reason>,
     /// The container that is there now.
     pub current: Option<ContainerName>,
+    /// What of that is not as recorded, whether something happens for that reason or not.
+    pub drift: Vec<FieldChange>,
 }
 
 /// Decides for every container of the chosen services, in dependency order, and for those that
@@ -29,7 +37,6 @@ pub struct Decision {
 pub(super) fn decide(
     project: &Project,
     state: &State,
-    tags: &BTreeMap<ServiceName, ImageRef>,
     options: &Options,
     order: &[ServiceName],
 ) -> Vec<Decision> {
@@ -43,11 +50,13 @@ pub(super) fn decide(
             let facts = Facts {
                 project,
                 state,
-                tags,
                 options,
                 replaced: &replaced,
             };
-            let (change, reason) = facts.decide(service, current.map(|(_, container)| container));
+            let drift = current.map(|(name, _)| drift::differences(state, name));
+            let drift = drift.unwrap_or_default();
+            let container = current.map(|(_, container)| container);
+            let (change, reason) = facts.decide(service, container, &drift);
             if matches!(change, Change::Replace | Change::Restart | Change::Start) {
                 // Even a mere start gives it new namespaces.
                 replaced.insert(&service.name);
@@ -58,6 +67,7 @@ pub(super) fn decide(
                 change,
                 reason,
                 current: current.map(|(name, _)| name.clone()),
+                drift: drift.into_iter().map(|it| it.change).collect(),
             });
         }
     }
@@ -98,7 +108,7 @@ fn leftovers<'a>(
             let in_scope = options.services.is_empty()
                 || (options.services.contains(&container.service)
                     && project.services.contains_key(&container.service));
-            in_scope && !used.contains(name)
+            in_scope && !used.contains(name) && !drift::is_likeness(state, name)
         })
         .map(|(name, container)| Decision {
             service: container.service.clone(),
@@ -106,19 +116,24 @@ fn leftovers<'a>(
             change: Change::Remove,
             reason: Some(Reason::Orphan),
             current: Some(name.clone()),
+            drift: Vec::new(),
         })
 }
 
 struct Facts<'a> {
     project: &'a Project,
     state: &'a State,
-    tags: &'a BTreeMap<ServiceName, ImageRef>,
     options: &'a Options,
     replaced: &'a BTreeSet<&'a ServiceName>,
 }
 
 impl Facts<'_> {
-    fn decide(&self, service: &Service, current: Option<&Container>) -> (Change, Option<Reason>) {
+    fn decide(
+        &self,
+        service: &Service,
+        current: Option<&Container>,
+        drift: &[Difference],
+    ) -> (Change, Option<Reason>) {
         let Some(current) = current else {
             return (Change::Create, Some(Reason::Missing));
         };
@@ -137,16 +152,40 @@ impl Facts<'_> {
             // A job that has done its work is not done again.
             Kind::Job { .. } if !current.condition.status.is_up() && done => (Change::Keep, None),
             Kind::Job { .. } => (Change::Replace, Some(Reason::Stopped)),
-            Kind::Service if !current.condition.status.is_up() => {
-                (Change::Start, Some(Reason::Stopped))
-            }
-            Kind::Service => match self.restarted_by(service) {
-                Some(dependency) => (
-                    Change::Restart,
-                    Some(Reason::DependencyReplaced { dependency }),
-                ),
-                None => (Change::Keep, None),
-            },
+            Kind::Service => self.stay(service, current, drift),
+        }
+    }
+
+    /// What happens to a service whose container is as the manifest says.
+    fn stay(
+        &self,
+        service: &Service,
+        current: &Container,
+        drift: &[Difference],
+    ) -> (Change, Option<Reason>) {
+        let remedy = drift.iter().map(|it| it.remedy).max();
+        let drifted = || Reason::Drifted {
+            changes: drift.iter().map(|it| it.change.clone()).collect(),
+        };
+        if remedy == Some(Remedy::Replace) {
+            return (Change::Replace, Some(drifted()));
+        }
+        if !current.condition.status.is_up() {
+            let reason = if drift.len() > 1 {
+                drifted()
+            } else {
+                Reason::Stopped
+            };
+            return (Change::Start, Some(reason));
+        }
+        if let Some(dependency) = self.restarted_by(service) {
+            let reason = Reason::DependencyReplaced { dependency };
+            return (Change::Restart, Some(reason));
+        }
+        match remedy {
+            Some(Remedy::Restart) => (Change::Restart, Some(drifted())),
+            Some(_) => (Change::Repair, Some(drifted())),
+            None => (Change::Keep, None),
         }
     }
 
@@ -175,7 +214,7 @@ impl Facts<'_> {
     }
 
     fn image_reason(&self, service: &Service, current: &Container) -> Option<Reason> {
-        let image = image_of(self.project, self.tags, service);
+        let image = image_of(self.project, &self.options.tags, service);
         match image
             .as_ref()
             .and_then(|image| self.state.images.get(image))

@@ -14,6 +14,7 @@ pub(super) enum Key {
     Create(ContainerName),
     PreStop(ContainerName, usize),
     Stop(ContainerName),
+    Repair(ContainerName, usize),
     Start(ContainerName),
     Gate(ContainerName),
     PostStart(ContainerName, usize),

@@ -9,6 +9,7 @@ mod deploy;
 mod diff;
 mod down;
 mod draft;
+mod drift;
 mod images;
 mod preflight;
 mod prepare;
@@ -32,6 +33,7 @@ pub use self::{
     deploy::{Deploy, deploy},
     diff::Decision,
     down::{Removal, down},
+    drift::drift,
     images::{image_of, images},
     refusal::Refusal,
     show::Shown,
@@ -56,6 +58,18 @@ pub struct Options {
     pub stop_timeout: Option<u64>,
     /// The images that are built here, by the digest of what they are built from.
     pub tags: BTreeMap<ServiceName, ImageRef>,
+    /// What is done about what is not as it was made.
+    pub drift: DriftChoice,
+}
+
+/// What is done about drift.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DriftChoice {
+    /// It is put right.
+    #[default]
+    Repair,
+    /// The deploy is refused.
+    Refuse,
 }
 
 /// When images are built.
@@ -192,6 +206,8 @@ pub enum Subject {
 pub enum Change {
     /// Nothing.
     Keep,
+    /// Its container is put right while it runs.
+    Repair,
     /// It is new.
     Create,
     /// Its container is replaced.
@@ -215,6 +231,11 @@ pub enum Reason {
     /// Its definition changed.
     Changed {
         /// Field by field.
+        changes: Vec<FieldChange>,
+    },
+    /// Its container is not as it was made: somebody changed it by hand.
+    Drifted {
+        /// Field by field: the recorded value, and the one found.
         changes: Vec<FieldChange>,
     },
     /// What its image is built from changed, or the image was never built.
@@ -291,6 +312,10 @@ impl fmt::Display for Reason {
             Self::Changed { changes } => {
                 let plural = if changes.len() == 1 { "" } else { "s" };
                 write!(f, "{} field{plural} changed", changes.len())
+            }
+            Self::Drifted { changes } => {
+                let plural = if changes.len() == 1 { "" } else { "s" };
+                write!(f, "{} field{plural} drifted", changes.len())
             }
             Self::InputsChanged => f.write_str("what its image is built from changed"),
             Self::ImageMoved { from, to } => {

@@ -25,8 +25,12 @@ pub(super) fn refusals(project: &Project, state: &State, decisions: &[Decision])
             continue;
         };
         services.insert(&service.name);
-        if makes(decision.change) {
+        let renamed = !makes(decision.change)
+            && decision.current != Some(final_name(project, service, decision.replica));
+        if makes(decision.change) || renamed {
             name_taken(project, state, service, decision.replica, &mut refusals);
+        }
+        if makes(decision.change) {
             ports_held(state, service, &mut refusals);
         }
     }
@@ -58,6 +62,15 @@ fn same_names(project: &Project, decisions: &[Decision]) -> Vec<Refusal> {
         .collect()
 }
 
+/// The containers that are not as recorded, where that is not to be.
+pub(super) fn drifted(decisions: &[Decision]) -> impl Iterator<Item = Refusal> {
+    decisions.iter().filter_map(|decision| {
+        let name = decision.current.as_ref()?.to_string();
+        let changes = decision.drift.clone();
+        (!changes.is_empty()).then_some(Refusal::Drifted { name, changes })
+    })
+}
+
 fn owner(project: Option<&String>) -> String {
     project.map_or_else(
         || "somebody else".to_owned(),
@@ -74,6 +87,13 @@ fn name_taken(
 ) {
     let name = final_name(project, service, replica);
     if let Some(foreign) = state.foreign.get(&name) {
+        if foreign.project.as_deref() == Some(project.name.as_str()) {
+            refusals.push(Refusal::UnknownContainer {
+                service: service.name.clone(),
+                name: name.to_string(),
+            });
+            return;
+        }
         refusals.push(Refusal::ForeignContainer {
             service: service.name.clone(),
             name: name.to_string(),

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, CreateContainer, CreateNetwork, CreateVolume, Reason, Step, Subject, diff,
+    Action, CreateContainer, CreateNetwork, CreateVolume, Reason, Step, Subject,
+    deploy::final_name,
+    diff,
     draft::{Draft, Key},
     image_of,
     switch::{Assembly, Turn, makes},
@@ -103,7 +105,11 @@ impl Assembly<'_> {
             networks: networks.clone().collect(),
             peers: peers.clone(),
             carried: self.carried(turn),
-            record: record(turn.service, image.as_str()),
+            record: Record {
+                name: Some(final_name(project, turn.service, turn.decision.replica)),
+                networks: networks.clone().collect(),
+                ..record(turn.service, image.as_str())
+            },
             labels: labels(project),
             image,
         };
@@ -167,6 +173,8 @@ fn record(service: &Service, image: &str) -> Record {
         image: image.to_owned(),
         depends_on: service.depends_on.clone(),
         ready: service.ready.clone(),
+        name: None,
+        networks: BTreeMap::new(),
     }
 }
 

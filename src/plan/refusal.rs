@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::FieldChange;
 use crate::name::{ImageRef, ServiceName};
 
 /// One reason; all that are found are told at once.
@@ -16,6 +17,25 @@ pub enum Refusal {
         name: String,
         /// A project, or somebody unknown.
         owner: String,
+    },
+    /// A container of this name bears the project's label, but is not one that was made here.
+    #[error(
+        "container `{name}`, which `{service}` needs, bears the label of this project, but \
+         `cimandat` did not make it"
+    )]
+    UnknownContainer {
+        /// Whose container it would be.
+        service: ServiceName,
+        /// The name.
+        name: String,
+    },
+    /// A container is not as it was made, and is to be left as it is.
+    #[error("container `{name}` is not as it was made: {}", listed(changes))]
+    Drifted {
+        /// The name that it has now.
+        name: String,
+        /// Field by field: the recorded value, and the one found.
+        changes: Vec<FieldChange>,
     },
     /// Two services' containers would have one name.
     #[error("the containers of `{other}` and `{service}` would both be called `{name}`")]
@@ -111,6 +131,11 @@ pub enum Refusal {
     },
 }
 
+fn listed(changes: &[FieldChange]) -> String {
+    let listed: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    listed.join("; ")
+}
+
 impl Refusal {
     /// What to do about it.
     #[must_use]
@@ -120,6 +145,12 @@ impl Refusal {
                 "remove or rename that container, or give this project another name (`-p NAME`)"
                     .to_owned()
             }
+            Self::UnknownContainer { .. } => {
+                "it was made by hand with this project's label; remove or rename it".to_owned()
+            }
+            Self::Drifted { .. } => "`cimandat up` without `--drift refuse` puts it right; \
+                                     what is to stay belongs into the manifest"
+                .to_owned(),
             Self::SameName { .. } => "give one of them another `container-name`".to_owned(),
             Self::ForeignNetwork { .. } | Self::ForeignVolume { .. } => {
                 "declare it `external=#true` to use it as it is, or give it another `name=`"

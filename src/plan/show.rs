@@ -6,9 +6,9 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use serde::Serialize;
 
-use super::{Action, Change, Deploy, Plan, Reason, Work};
+use super::{Action, Change, Deploy, FieldChange, Plan, Reason, Work};
 use crate::{
-    name::{ProjectName, ServiceName},
+    name::{ContainerName, ProjectName, ServiceName},
     project::Project,
 };
 
@@ -29,6 +29,10 @@ pub struct Shown {
     pub resources: Vec<String>,
     /// Every container, in dependency order.
     pub containers: Vec<ShownContainer>,
+    /// Containers that bear the project's label but were not made by `cimandat`.
+    pub unknown: Vec<ContainerName>,
+    /// Volumes that are not declared any more, by name on the engine.
+    pub undeclared_volumes: Vec<String>,
     /// Services that would not answer for a while, in the order in which they stop.
     pub interrupted: Vec<ServiceName>,
     /// All actions in an order in which they could be done one by one.
@@ -57,6 +61,10 @@ pub struct ShownContainer {
     pub change: Change,
     /// Why; absent when nothing happens.
     pub reason: Option<Reason>,
+    /// What of the container that is there now is not as recorded: the recorded value, and the
+    /// one found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<FieldChange>,
 }
 
 /// One action.
@@ -109,6 +117,7 @@ impl Shown {
                 replica: decision.replica,
                 change: decision.change,
                 reason: decision.reason.clone(),
+                drift: decision.drift.clone(),
             })
             .collect();
         Self {
@@ -119,6 +128,8 @@ impl Shown {
             images,
             resources,
             containers,
+            unknown: deploy.unknown.clone(),
+            undeclared_volumes: deploy.undeclared.clone(),
             interrupted: interrupted(deploy),
             steps: steps(&deploy.plan),
         }
@@ -129,8 +140,9 @@ impl Shown {
     pub fn text(&self) -> String {
         if !self.changes {
             return format!(
-                "{}: nothing to do, all is as the manifest says\n",
-                self.project
+                "{}: nothing to do, all is as the manifest says\n{}",
+                self.project,
+                self.remarks()
             );
         }
         let mut text = format!("{}: {}\n", self.project, self.counts());
@@ -158,6 +170,9 @@ impl Shown {
                     let _ = writeln!(text, "      {change}");
                 }
             }
+            for change in &container.drift {
+                let _ = writeln!(text, "      drifted {change}");
+            }
         }
         if !self.interrupted.is_empty() {
             let names: Vec<&str> = self.interrupted.iter().map(ServiceName::as_str).collect();
@@ -166,6 +181,22 @@ impl Shown {
                 "not answering while replaced: {}; each comes back at its own turn",
                 names.join(", ")
             );
+        }
+        text + &self.remarks()
+    }
+
+    /// What a person should know, though nothing is done about it.
+    fn remarks(&self) -> String {
+        let mut text = String::new();
+        for name in &self.unknown {
+            let _ = writeln!(
+                text,
+                "not made by cimandat, though it bears this project's label, and left alone: \
+                 container {name}"
+            );
+        }
+        for name in &self.undeclared_volumes {
+            let _ = writeln!(text, "not declared any more, and kept: volume {name}");
         }
         text
     }
@@ -179,6 +210,7 @@ impl Shown {
         };
         let mut parts = Vec::new();
         for (number, word) in [
+            (count(Change::Repair), "to repair"),
             (count(Change::Create), "to create"),
             (count(Change::Replace), "to replace"),
             (count(Change::Start), "to start"),
@@ -207,6 +239,7 @@ impl ShownContainer {
 fn look(change: Change) -> (char, &'static str) {
     match change {
         Change::Keep => ('=', "unchanged"),
+        Change::Repair => ('~', "repaired"),
         Change::Create => ('+', "created"),
         Change::Replace => ('~', "replaced"),
         Change::Start => ('>', "started"),

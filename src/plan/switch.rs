@@ -10,7 +10,7 @@ use super::{
     deploy::final_name,
     diff,
     draft::{Draft, Key},
-    preflight,
+    drift, preflight,
 };
 use crate::{
     name::{ContainerName, ServiceName},
@@ -99,7 +99,9 @@ impl Assembly<'_> {
             needs.extend(ready.iter().cloned());
             self.stop(draft, turn, needs);
         }
-        if turn.decision.change != Change::Keep {
+        let repairs = self.repair(draft, turn, &ready);
+        if !stays(turn.decision.change) {
+            ready.extend(repairs);
             ready.insert(Key::Create(turn.name.clone()));
             ready.extend(turn.decision.current.clone().map(Key::Stop));
             ready.extend(
@@ -112,6 +114,27 @@ impl Assembly<'_> {
             draft.add(key, turn.act(action), ready);
         }
         gate(draft, turn);
+    }
+
+    /// Sets what a hand has changed and what can be set without a new start.
+    fn repair(&self, draft: &mut Draft, turn: &Turn<'_>, ready: &BTreeSet<Key>) -> Vec<Key> {
+        let stays = matches!(
+            turn.decision.change,
+            Change::Repair | Change::Start | Change::Restart
+        );
+        let Some(current) = turn.decision.current.as_ref().filter(|_| stays) else {
+            return Vec::new();
+        };
+        let actions = drift::amendments(self.state, current, turn.service);
+        let mut keys: Vec<Key> = Vec::new();
+        for (index, action) in actions.into_iter().enumerate() {
+            let key = Key::Repair(current.clone(), index);
+            let mut needs = ready.clone();
+            needs.extend(keys.last().cloned());
+            draft.add(key.clone(), turn.act(action), needs);
+            keys.push(key);
+        }
+        keys
     }
 
     fn stop(&self, draft: &mut Draft, turn: &Turn<'_>, mut needs: Vec<Key>) {
@@ -173,8 +196,8 @@ impl Assembly<'_> {
     /// What cannot be had by two is given up before somebody else takes it: ports and fixed
     /// addresses of the host, and volumes that only one may write to.
     fn hand_over(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
-        for turn in turns.iter().filter(|it| it.decision.change != Change::Keep) {
-            for decision in self.decisions.iter().filter(|it| it.change != Change::Keep) {
+        for turn in turns.iter().filter(|it| !stays(it.decision.change)) {
+            for decision in self.decisions.iter().filter(|it| !stays(it.change)) {
                 let holder = decision.current.as_ref();
                 let Some((holder, held)) =
                     holder.and_then(|it| self.state.containers.get_key_value(it))
@@ -226,7 +249,7 @@ impl Assembly<'_> {
     /// Where something changes, what is kept is asked only when all that it depends on has proven
     /// itself: an answer of before would say nothing.
     fn order_kept(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
-        for turn in turns.iter().filter(|it| it.decision.change == Change::Keep) {
+        for turn in turns.iter().filter(|it| stays(it.decision.change)) {
             for need in self.dependencies(turn.service) {
                 draft.needs(&Key::Gate(turn.name.clone()), need);
             }
@@ -304,7 +327,7 @@ impl Assembly<'_> {
 }
 
 fn gate(draft: &mut Draft, turn: &Turn<'_>) {
-    let kept = turn.decision.change == Change::Keep;
+    let kept = stays(turn.decision.change);
     if kept && matches!(turn.service.kind, Kind::Job { .. }) {
         return;
     }
@@ -319,7 +342,12 @@ fn gate(draft: &mut Draft, turn: &Turn<'_>) {
     };
     let mut before = Key::Gate(turn.name.clone());
     let step = Step::new(work, turn.subject.clone(), turn.reason.clone());
-    draft.add(before.clone(), step, [Key::Start(turn.name.clone())]);
+    let needs = [
+        Key::Start(turn.name.clone()),
+        Key::Repair(turn.name.clone(), 0),
+        Key::Repair(turn.name.clone(), 1),
+    ];
+    draft.add(before.clone(), step, needs);
     if kept {
         return;
     }
@@ -341,6 +369,11 @@ fn gate(draft: &mut Draft, turn: &Turn<'_>) {
 /// Whether a container is made.
 pub(super) fn makes(change: Change) -> bool {
     matches!(change, Change::Create | Change::Replace)
+}
+
+/// Whether a container goes on running as it is.
+pub(super) fn stays(change: Change) -> bool {
+    matches!(change, Change::Keep | Change::Repair)
 }
 
 fn subject(decision: &Decision) -> Subject {

@@ -232,6 +232,7 @@ impl Plain {
 /// What happens to how many services.
 fn outlook(services: &[Participant]) -> String {
     let parts: Vec<String> = [
+        (Change::Repair, "to repair"),
         (Change::Create, "to create"),
         (Change::Replace, "to replace"),
         (Change::Start, "to start"),

@@ -133,6 +133,7 @@ fn converged(board: &Board, what: &str, time: &str) -> String {
         );
     }
     let parts: Vec<String> = [
+        (Change::Repair, "repaired"),
         (Change::Create, "created"),
         (Change::Replace, "replaced"),
         (Change::Start, "started"),

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use super::text;
 use crate::{
-    plan::{Reason, Subject},
+    plan::{FieldChange, Reason, Subject},
     state::{Condition, Health, Status},
 };
 
 /// First words of actions in the present, past and plain form. What is not in here keeps its
 /// present form, so that a new action is still understood.
-const VERBS: [(&str, &str, &str); 14] = [
+const VERBS: [(&str, &str, &str); 16] = [
     ("building", "built", "build"),
     ("checking", "checked", "check"),
     ("creating", "created", "create"),
+    ("pausing", "paused", "pause"),
     ("pulling", "pulled", "pull"),
     ("removing", "removed", "remove"),
     ("renaming", "renamed", "rename"),
@@ -25,6 +26,7 @@ const VERBS: [(&str, &str, &str); 14] = [
     ("settling", "settled", "settle"),
     ("starting", "started", "start"),
     ("stopping", "stopped", "stop"),
+    ("unpausing", "unpaused", "unpause"),
     ("verifying", "verified", "verify"),
     ("waiting", "waited", "wait"),
 ];
@@ -69,20 +71,8 @@ pub fn reason(reason: &Reason) -> String {
     match reason {
         Reason::Missing => "missing".to_owned(),
         Reason::Stopped => "not running".to_owned(),
-        Reason::Changed { changes } => {
-            const SHOWN: usize = 4;
-            let mut fields: Vec<&str> =
-                changes.iter().map(|change| change.field.as_str()).collect();
-            fields.dedup();
-            let more = fields.len().saturating_sub(SHOWN);
-            fields.truncate(SHOWN);
-            let rest = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            };
-            format!("changed: {}{rest}", fields.join(", "))
-        }
+        Reason::Changed { changes } => fields("changed", changes),
+        Reason::Drifted { changes } => fields("drifted", changes),
         Reason::InputsChanged => "build inputs changed".to_owned(),
         Reason::ImageMoved { .. } => "its image's name means another image now".to_owned(),
         Reason::DependencyReplaced { dependency } => format!("`{dependency}` is replaced"),
@@ -92,6 +82,21 @@ pub fn reason(reason: &Reason) -> String {
         Reason::RolledBack => "rollback".to_owned(),
         Reason::Down => "down".to_owned(),
     }
+}
+
+/// The first fields of a change, after a word.
+fn fields(word: &str, changes: &[FieldChange]) -> String {
+    const SHOWN: usize = 4;
+    let mut fields: Vec<&str> = changes.iter().map(|change| change.field.as_str()).collect();
+    fields.dedup();
+    let more = fields.len().saturating_sub(SHOWN);
+    fields.truncate(SHOWN);
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{word}: {}{rest}", fields.join(", "))
 }
 
 /// Where a pull stands: `3 of 7 layers, 12.3 MB of 45.6 MB`.

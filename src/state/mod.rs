@@ -1,6 +1,7 @@
 //! What the engine has, as observed, and the labels by which we know our own.
 
 pub mod label;
+mod setup;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,8 +10,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use self::setup::{Allowance, Endpoint, Setup};
 use crate::{
-    name::{ContainerName, ImageRef, ServiceName},
+    name::{ContainerName, ImageRef, NetworkName, ServiceName},
     project::{Dependency, Gate, Kind, RestartPolicy},
     unit::Protocol,
 };
@@ -75,6 +77,8 @@ pub struct Container {
     pub ports: Vec<HeldPort>,
     /// Volumes that it mounts, target to the volume's name on the engine.
     pub volumes: BTreeMap<String, MountedVolume>,
+    /// What else of it can be changed by hand; `None`: not asked for.
+    pub setup: Option<Setup>,
     /// Seconds since the epoch, by the engine's clock.
     pub created: i64,
 }
@@ -104,6 +108,12 @@ pub struct Record {
     pub depends_on: BTreeMap<ServiceName, Dependency>,
     /// The gate that it passed.
     pub ready: Gate,
+    /// The name that it has once it is committed; `None`: made by a version that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<ContainerName>,
+    /// The names of its networks on the engine.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub networks: BTreeMap<NetworkName, String>,
 }
 
 /// How a container does.
@@ -192,6 +202,10 @@ pub struct Resource {
     pub definition: Option<String>,
     /// How many containers use it; 0 where the engine does not tell.
     pub users: usize,
+    /// The engine's id; `None` for a volume, which has none.
+    pub id: Option<String>,
+    /// The definition that it was made from, from its label.
+    pub record: Option<serde_json::Value>,
 }
 
 /// An image on the engine.

@@ -174,6 +174,8 @@ impl World {
                     within: PATIENCE,
                     settle: Duration::ZERO,
                 },
+                name: None,
+                networks: BTreeMap::new(),
             },
             spec,
             networks,

@@ -4,6 +4,7 @@ mod ci_mandat;
 mod deploys;
 mod dial;
 mod docker_engine;
+mod drift;
 mod manifests;
 mod mistakes;
 mod plans;

@@ -181,6 +181,18 @@ fn empty(project: &Project) -> State {
     }
 }
 
+fn record(service: &Service, image: &ImageRef) -> Record {
+    Record {
+        kind: service.kind,
+        spec: serde_json::to_value(&service.container).unwrap(),
+        image: image.to_string(),
+        depends_on: service.depends_on.clone(),
+        ready: service.ready.clone(),
+        name: None,
+        networks: BTreeMap::new(),
+    }
+}
+
 /// The world after a deploy of the project.
 fn deployed(project: &Project) -> State {
     let mut state = empty(project);
@@ -189,6 +201,8 @@ fn deployed(project: &Project) -> State {
         name: Some(own.to_owned()),
         definition: Some(definition),
         users: 0,
+        id: None,
+        record: None,
     };
     for (own, network) in &project.networks {
         let definition = digest(serde_json::to_string(network).unwrap().as_bytes());
@@ -212,13 +226,7 @@ fn deployed(project: &Project) -> State {
             service: service.name.clone(),
             replica: 1,
             generation: 1,
-            record: Some(Record {
-                kind: service.kind,
-                spec: serde_json::to_value(&service.container).unwrap(),
-                image: image.to_string(),
-                depends_on: service.depends_on.clone(),
-                ready: service.ready.clone(),
-            }),
+            record: Some(record(service, image)),
             image: state.images[image].id.clone(),
             condition: Condition {
                 status: if job { Status::Exited } else { Status::Running },
@@ -234,6 +242,7 @@ fn deployed(project: &Project) -> State {
                 .map(held)
                 .collect(),
             volumes: BTreeMap::new(),
+            setup: None,
             restart: Some(service.container.restart),
             created: 0,
         };
@@ -592,6 +601,8 @@ fn everything_in_the_way_is_told_at_once_before_anything_is_touched() {
         name: None,
         definition: None,
         users: 0,
+        id: None,
+        record: None,
     };
     state
         .networks

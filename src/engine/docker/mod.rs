@@ -3,6 +3,7 @@
 //! The client library stays in this folder: what comes out are the crate's own types. Decides
 //! nothing: it observes, performs, asks and reports.
 
+mod amend;
 pub mod build;
 mod condition;
 mod connect;
@@ -21,6 +22,7 @@ mod perform;
 mod probe;
 mod pull;
 mod reach;
+mod setup;
 mod verify;
 mod volume;
 mod watch;

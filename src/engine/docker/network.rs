@@ -79,6 +79,10 @@ fn body(request: &CreateNetwork) -> NetworkCreateRequest {
         (label::NAME.to_owned(), request.name.to_string()),
         (label::DEFINITION.to_owned(), request.definition.clone()),
         (
+            label::RECORD.to_owned(),
+            serde_json::to_string(network).unwrap_or_default(),
+        ),
+        (
             label::COMPOSE_PROJECT.to_owned(),
             request.project.to_string(),
         ),

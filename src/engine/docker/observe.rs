@@ -19,7 +19,7 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use tokio::try_join;
 
-use super::{Docker, condition, error::present, greet};
+use super::{Docker, condition, error::present, greet, setup::setup};
 use crate::{
     engine::{EngineError, Query},
     name::{ContainerName, ImageRef, ServiceName},
@@ -53,21 +53,7 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
                 container(summary, inspected.as_ref()?, greeting.clock)
             })
             .collect(),
-        networks: networks
-            .iter()
-            .filter_map(|network| {
-                let name = network.name.clone()?;
-                let empty = HashMap::new();
-                let labels = network.labels.as_ref().unwrap_or(&empty);
-                let wanted = query.networks.contains(&name)
-                    || labels.get(label::PROJECT).map(String::as_str) == Some(project);
-                let users = summaries
-                    .iter()
-                    .filter(|summary| uses_network(summary, &name))
-                    .count();
-                wanted.then(|| (name, resource(labels, users)))
-            })
-            .collect(),
+        networks: wanted(query, &networks, &summaries),
         volumes: volumes
             .iter()
             .map(|volume| {
@@ -82,9 +68,37 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
         own_images,
         foreign: others
             .iter()
+            .chain(own.iter().filter(|summary| service(summary).is_none()))
             .filter_map(|summary| foreign(summary))
             .collect(),
     })
+}
+
+/// The networks of the project, those asked for, and those that its containers are attached to.
+fn wanted(
+    query: &Query,
+    networks: &[Network],
+    summaries: &[ContainerSummary],
+) -> BTreeMap<String, Resource> {
+    let project = Some(query.project.as_str());
+    let found = networks.iter().filter_map(|network| {
+        let name = network.name.clone()?;
+        let empty = HashMap::new();
+        let labels = network.labels.as_ref().unwrap_or(&empty);
+        let users = summaries.iter().filter(|it| uses_network(it, &name));
+        let ours = users
+            .clone()
+            .any(|it| labelled(it, label::PROJECT) == project);
+        let wanted = ours
+            || query.networks.contains(&name)
+            || labels.get(label::PROJECT).map(String::as_str) == project;
+        let resource = Resource {
+            id: network.id.clone(),
+            ..resource(labels, users.count())
+        };
+        wanted.then_some((name, resource))
+    });
+    found.collect()
 }
 
 /// All containers, whoever they belong to: names and ports may be taken by anybody.
@@ -196,8 +210,7 @@ fn container(
     now: Option<Timestamp>,
 ) -> Option<(ContainerName, Container)> {
     let labels = summary.labels.as_ref()?;
-    // Without a service it is one of our own tools: the lock, the journal.
-    let service = ServiceName::new(labels.get(label::SERVICE)?.as_str()).ok()?;
+    let service = service(summary)?;
     let number = |key| labels.get(key).and_then(|number| number.parse().ok());
     let container = Container {
         id: inspected.id.clone()?,
@@ -216,9 +229,15 @@ fn container(
         networks: addresses(inspected),
         ports: held(summary),
         volumes: mounted(inspected),
+        setup: Some(setup(inspected)),
         created: summary.created.unwrap_or_default(),
     };
     Some((name(summary)?, container))
+}
+
+/// Without a service it is one of our own tools, or somebody gave it the project's label.
+fn service(summary: &ContainerSummary) -> Option<ServiceName> {
+    ServiceName::new(labelled(summary, label::SERVICE)?).ok()
 }
 
 fn restart(inspected: &ContainerInspectResponse) -> Option<RestartPolicy> {
@@ -339,6 +358,10 @@ fn resource(labels: &HashMap<String, String>, users: usize) -> Resource {
         name: labels.get(label::NAME).cloned(),
         definition: labels.get(label::DEFINITION).cloned(),
         users,
+        id: None,
+        record: labels
+            .get(label::RECORD)
+            .and_then(|record| serde_json::from_str(record).ok()),
     }
 }
 

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    Docker,
+    Docker, amend,
     build::{Builder, Wire},
     container, create, credentials,
     error::present,
@@ -41,6 +41,13 @@ pub(super) async fn perform(
         Action::RemoveContainer(name) => container::remove(docker, name).await,
         Action::SetRestartPolicy { container, policy } => {
             container::set_restart_policy(docker, container, *policy).await
+        }
+        Action::SetAllowance {
+            container,
+            allowance,
+        } => amend::set_allowance(docker, verb, container, *allowance).await,
+        Action::SetPaused { container, paused } => {
+            amend::set_paused(docker, verb, container, *paused).await
         }
         Action::RunHook(run) => exec::hook(docker, run).await,
         Action::RemoveImage(image) => remove_image(docker, verb, image).await,

@@ -167,6 +167,20 @@ impl Sim {
         }
     }
 
+    /// Somebody does this by hand: it is none of the actions that are counted, and nothing goes
+    /// wrong in it.
+    ///
+    /// # Errors
+    /// Where the engine refuses it.
+    pub fn by_hand(&self, action: &Action) -> Result<(), EngineError> {
+        self.effect(action)
+    }
+
+    /// Somebody takes a container out of a network, by its name on the engine.
+    pub fn detach(&self, container: &ContainerName, network: &str) {
+        self.lock().world.detach(container, network);
+    }
+
     /// What can be seen of the world.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -261,6 +275,7 @@ impl Sim {
                 ),
             },
             _ if !up => (not_yet("it does not run"), None),
+            _ if thing.condition.status == Status::Paused => (not_yet("it is frozen"), None),
             Probe::Started => (Answer::Ready("it runs".to_owned()), None),
             _ => match script.ready_after.map(|after| thing.started + after) {
                 Some(ready) if ready <= self.now() => (Answer::Ready("it answers".into()), None),

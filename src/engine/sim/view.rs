@@ -136,6 +136,7 @@ fn container(thing: &Thing, now: Duration) -> Container {
             .collect(),
         ports: if up { held(thing) } else { Vec::new() },
         volumes: volumes.collect(),
+        setup: Some(thing.setup.clone()),
         created: 0,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     name::ContainerName,
     plan::{Action, CreateContainer, Subject},
-    state::State,
+    state::{State, Status},
 };
 
 /// The deeds of a plan.
@@ -17,6 +17,10 @@ pub(super) struct Deeds<'a> {
     pub stopped: BTreeMap<&'a ContainerName, &'a Subject>,
     /// Containers of before whose restart policy was changed.
     pub policies: BTreeMap<&'a ContainerName, &'a Subject>,
+    /// Containers of before whose limits were set.
+    pub allowances: BTreeMap<&'a ContainerName, &'a Subject>,
+    /// Containers of before that were frozen, and were let go on.
+    pub thawed: BTreeMap<&'a ContainerName, &'a Subject>,
     /// Networks that were not there before, by name on the engine.
     pub networks: Vec<(&'a str, &'a Subject)>,
     /// Volumes that a first deploy made, by name on the engine.
@@ -58,6 +62,20 @@ impl<'a> Deeds<'a> {
             Action::SetRestartPolicy { container, .. } => {
                 if state.containers.contains_key(container) {
                     self.policies.insert(container, subject);
+                }
+            }
+            Action::SetAllowance { container, .. } => {
+                if state.containers.contains_key(container) {
+                    self.allowances.insert(container, subject);
+                }
+            }
+            Action::SetPaused { container, paused } => {
+                let was = state
+                    .containers
+                    .get(container)
+                    .map(|it| it.condition.status);
+                if !paused && was == Some(Status::Paused) {
+                    self.thawed.insert(container, subject);
                 }
             }
             // Plans do these after the commit only, from where nothing goes back.

@@ -3,6 +3,7 @@
 //! Pure. New containers are stopped, dependents first; what ran before is started again in its own
 //! order and asked its own gate; what was made is removed. Volumes are kept.
 
+mod amend;
 mod deeds;
 mod order;
 
@@ -15,7 +16,7 @@ use self::{deeds::Deeds, order::Order};
 use super::{Action, CreateContainer, Plan, Reason, Step, StepId, Subject, Work, preflight};
 use crate::{
     name::{ContainerName, ServiceName},
-    project::{Gate, Kind, Probe, RestartPolicy, Until},
+    project::{Gate, Kind, Probe, Until},
     state::{Container, State},
 };
 
@@ -46,7 +47,12 @@ impl WayBack {
             matches!(
                 step.work,
                 Work::Gate { .. }
-                    | Work::Act(Action::StartContainer(_) | Action::StopContainer { .. })
+                    | Work::Act(
+                        Action::StartContainer(_)
+                            | Action::StopContainer { .. }
+                            | Action::SetAllowance { .. }
+                            | Action::SetPaused { .. }
+                    )
             )
         })
     }
@@ -168,13 +174,18 @@ impl<'a> Builder<'a> {
         for (name, subject, container) in &stopped {
             let needs = self.in_the_way(name, container);
             let start = self.act(Action::StartContainer((*name).clone()), subject, needs);
-            let gate = self.gate_of(container).map(|gate| {
+            let frozen = amend::was_frozen(container);
+            let gate = self.gate_of(container).filter(|_| !frozen).map(|gate| {
                 let work = Work::Gate {
                     container: (*name).clone(),
                     gate,
                 };
                 self.add(work, subject, BTreeSet::from([start]))
             });
+            if frozen {
+                // As it was found: nobody could ask it anything.
+                self.freeze(name, subject, BTreeSet::from([start]));
+            }
             restored
                 .entry(&container.service)
                 .or_default()
@@ -199,32 +210,7 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        self.restore_policies();
-    }
-
-    fn restore_policies(&mut self) {
-        let policies: Vec<(&ContainerName, &Subject)> = self
-            .deeds
-            .policies
-            .iter()
-            .map(|(name, subject)| (*name, *subject))
-            .collect();
-        for (name, subject) in policies {
-            let record = self
-                .state
-                .containers
-                .get(name)
-                .and_then(|it| it.record.as_ref());
-            let policy = record
-                .and_then(|record| record.spec.get("restart"))
-                .and_then(|policy| serde_json::from_value::<RestartPolicy>(policy.clone()).ok())
-                .unwrap_or_default();
-            let action = Action::SetRestartPolicy {
-                container: name.clone(),
-                policy,
-            };
-            self.act(action, subject, BTreeSet::new());
-        }
+        self.restore_settings();
     }
 
     /// The stops without which an old container must not, or cannot, run.

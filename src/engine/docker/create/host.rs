@@ -11,6 +11,7 @@ use super::{Order, mounts, networks};
 use crate::{
     engine::{EngineError, docker::container::restart_policy},
     project::{ContainerSpec, RestartPolicy},
+    state::Allowance,
     unit::ByteSize,
 };
 
@@ -60,16 +61,17 @@ fn map(entries: &std::collections::BTreeMap<String, String>) -> Option<HashMap<S
     (!entries.is_empty()).then(|| entries.clone().into_iter().collect())
 }
 
-fn bytes(size: ByteSize) -> i64 {
+/// A size as the engine takes it.
+pub(in crate::engine::docker) fn bytes(size: ByteSize) -> i64 {
     i64::try_from(size.0).unwrap_or(i64::MAX)
 }
 
 fn limit(spec: &ContainerSpec, config: &mut HostConfig) {
-    config.nano_cpus = spec.limit.cpus.map(nano_cpus);
-    config.memory = spec.limit.memory.map(bytes);
-    // Without it the engine gives as much swap again.
-    config.memory_swap = config.memory;
-    config.memory_reservation = spec.reserve.memory.map(bytes);
+    let allowance = Allowance::of(spec.limit, spec.reserve);
+    config.nano_cpus = allowance.nano_cpus;
+    config.memory = allowance.memory.map(bytes);
+    config.memory_swap = allowance.swap.map(bytes);
+    config.memory_reservation = allowance.reserved.map(bytes);
     config.memory_swappiness = spec.mem_swappiness.map(i64::from);
     config.pids_limit = spec.limit.pids;
     config.oom_kill_disable = spec.oom_kill_disable.then_some(true);
@@ -82,14 +84,6 @@ fn limit(spec: &ContainerSpec, config: &mut HostConfig) {
         hard: Some(limit.hard),
     }));
     config.sysctls = map(&spec.sysctls);
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "processors are few; what a float cannot hold exactly is less than one part in 10^9"
-)]
-fn nano_cpus(cpus: f64) -> i64 {
-    (cpus * 1e9).round() as i64
 }
 
 fn confine(spec: &ContainerSpec, config: &mut HostConfig) {

@@ -6,6 +6,7 @@ mod host;
 mod mounts;
 mod networks;
 
+pub(super) use self::host::bytes;
 use bollard::{models::NetworkConnectRequest, query_parameters::CreateContainerOptionsBuilder};
 
 use super::{

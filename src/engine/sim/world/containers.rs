@@ -64,6 +64,7 @@ impl World {
             started: Duration::ZERO,
             starts: 0,
             log: Vec::new(),
+            setup: self.setup(create),
         };
         self.containers.insert(create.name.clone(), thing);
         Ok(None)
@@ -78,6 +79,8 @@ impl World {
                     name: None,
                     definition: None,
                     users: 0,
+                    id: None,
+                    record: None,
                 };
                 self.volumes.entry(engine_name.clone()).or_insert(made);
             }
@@ -96,6 +99,9 @@ impl World {
         {
             return Err(refused(action, 404, format!("network {missing} not found")));
         }
+        if let Some(stale) = self.stale(thing) {
+            return Err(refused(action, 404, format!("network {stale} not found")));
+        }
         if let Some((port, holder)) = self.taken(thing) {
             return Err(EngineError::PortTaken { port, holder });
         }
@@ -113,7 +119,7 @@ impl World {
         let thing = self.ours(name)?;
         thing.condition.status = Status::Running;
         thing.condition.restarts = 0;
-        thing.started = now;
+        thing.begin(now);
         thing.starts += 1;
         thing.log = vec![format!(
             "{} of generation {} started",
@@ -239,7 +245,7 @@ impl World {
         let (name, thing) = found.filter(|(_, it)| it.condition.status == Status::Restarting)?;
         thing.condition.status = Status::Running;
         thing.condition.restarts += 1;
-        thing.started = now;
+        thing.begin(now);
         thing.starts += 1;
         Some(Notice {
             container: name.clone(),

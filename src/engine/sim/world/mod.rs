@@ -5,6 +5,7 @@
 
 mod containers;
 mod resources;
+mod setup;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +18,7 @@ use crate::{
     name::{ContainerName, ImageRef, ProjectName, ServiceName},
     plan::Action,
     project::{Mount, MountKind, PortBinding, RestartPolicy},
-    state::{Condition, Foreign, HeldPort, ImageFacts, Record, Resource},
+    state::{Condition, Foreign, HeldPort, ImageFacts, Record, Resource, Setup},
 };
 
 /// A simulated world.
@@ -56,6 +57,8 @@ pub(super) struct Thing {
     /// How often it was started: tells the ends of its starts apart.
     pub starts: u64,
     pub log: Vec<String>,
+    /// What a hand can change.
+    pub setup: Setup,
 }
 
 type Done = Result<Option<Notice>, EngineError>;
@@ -114,11 +117,7 @@ impl World {
                 Ok(None)
             }
             Action::PullImage(pull) => self.pull(&pull.image),
-            Action::CreateNetwork(create) => {
-                let resource = resource(&create.project, create.name.as_str(), &create.definition);
-                let name = &create.network.engine_name;
-                make(&mut self.networks, name, resource)
-            }
+            Action::CreateNetwork(create) => self.create_network(create),
             Action::RemoveNetwork(name) => self.remove_network(action, name),
             Action::CreateVolume(create) => {
                 let resource = resource(&create.project, create.name.as_str(), &create.definition);
@@ -134,6 +133,11 @@ impl World {
                 self.ours(container)?.policy = *policy;
                 Ok(None)
             }
+            Action::SetAllowance {
+                container,
+                allowance,
+            } => self.set_allowance(container, *allowance),
+            Action::SetPaused { container, paused } => self.set_paused(action, container, *paused),
             Action::RunHook(run) => {
                 let thing = self.ours(&run.container)?;
                 if thing.condition.status.is_up() {
@@ -176,6 +180,12 @@ fn container_of(action: &Action) -> Option<&ContainerName> {
         }
         | Action::RenameContainer { from: name, .. }
         | Action::SetRestartPolicy {
+            container: name, ..
+        }
+        | Action::SetAllowance {
+            container: name, ..
+        }
+        | Action::SetPaused {
             container: name, ..
         } => Some(name),
         Action::RunHook(run) => Some(&run.container),

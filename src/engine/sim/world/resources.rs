@@ -6,7 +6,7 @@ use super::{Done, Thing, World, mounted, refused};
 use crate::{
     engine::EngineError,
     name::{ImageRef, ProjectName},
-    plan::Action,
+    plan::{Action, CreateNetwork},
     state::Resource,
 };
 
@@ -28,6 +28,16 @@ impl World {
                 cause,
             })
         }
+    }
+
+    pub fn create_network(&mut self, create: &CreateNetwork) -> Done {
+        self.ids += 1;
+        let resource = Resource {
+            id: Some(format!("{:064x}", self.ids)),
+            record: serde_json::to_value(&create.network).ok(),
+            ..resource(&create.project, create.name.as_str(), &create.definition)
+        };
+        make(&mut self.networks, &create.network.engine_name, resource)
     }
 
     pub fn remove_network(&mut self, action: &Action, name: &str) -> Done {
@@ -76,6 +86,8 @@ pub(super) fn resource(project: &ProjectName, name: &str, definition: &str) -> R
         name: Some(name.to_owned()),
         definition: Some(definition.to_owned()),
         users: 0,
+        id: None,
+        record: None,
     }
 }
 

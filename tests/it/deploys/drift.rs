@@ -1,0 +1,316 @@
+//! What hands do to containers, and how `up` puts it right.
+
+use cimandat::event::Verdict;
+use serde_json::{Value, json};
+
+use crate::support::{Ended, World};
+
+/// Somebody does this by hand.
+#[track_caller]
+fn by_hand(world: &World, path: &str, body: Option<&Value>) {
+    let reply = world.api.ask("POST", path, body);
+    let said = String::from_utf8_lossy(&reply.body).into_owned();
+    assert!((200..300).contains(&reply.status), "{path}: {said}");
+}
+
+/// A limited `db` that is also called `store`, and `web`, which asks for it by both names.
+fn shop(world: &World) {
+    world.manifest(
+        r#"
+        deploy settle="0s"
+        volume "data"
+        network "back"
+        service "db" {
+            use "web"
+            env TEXT="data"
+            volume "data" "/data"
+            network "back" alias="store"
+            limit cpus=0.5 memory="64MiB" pids=50
+            restart "unless-stopped"
+            ready within="10s" { http 8080 contains="data"; }
+        }
+        service "web" {
+            use "web"
+            env TEXT="page"
+            network "back"
+            depends-on "db"
+            ready within="10s" { exec "sh" "-c" "getent hosts db && getent hosts store"; }
+        }
+        "#,
+    );
+}
+
+fn listed(world: &World) -> Value {
+    let ended = world.run(&["ps", "--format", "json"]).with_code(0);
+    serde_json::from_str(&ended.out).unwrap_or_default()
+}
+
+/// What `ps` says of a service's drift: each field with what is recorded and what is found.
+fn drift(world: &World, service: &str) -> Vec<String> {
+    let listed = listed(world);
+    let containers = listed["containers"].as_array().cloned().unwrap_or_default();
+    let own = containers.iter().filter(|it| it["service"] == service);
+    own.flat_map(|it| it["drift"].as_array().cloned().unwrap_or_default())
+        .map(|it| {
+            let side = |key: &str| it[key].as_str().unwrap_or("-").to_owned();
+            format!("{}: {} → {}", side("field"), side("from"), side("to"))
+        })
+        .collect()
+}
+
+/// `up` that must not touch anything, because of what hands did.
+fn refused(world: &World) -> Ended {
+    let before = world.containers();
+    let ended = world.run(&["up", "--drift", "refuse"]).with_code(3);
+    assert!(ended.err.contains("nothing was touched"), "{}", ended.err);
+    assert_eq!(world.containers(), before);
+    ended
+}
+
+fn started(world: &World, service: &str) -> Value {
+    world.inspect(service)["State"]["StartedAt"].clone()
+}
+
+#[test]
+fn settings_changed_by_hand_are_set_again_while_all_runs_on() {
+    let Some(world) = World::new("settings") else {
+        return;
+    };
+    shop(&world);
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(drift(&world, "db"), Vec::<String>::new());
+    let before = (world.containers(), started(&world, "db"));
+    let (db, web) = (world.name("db"), world.name("web"));
+    let update = json!({
+        "Memory": 128 << 20, "MemorySwap": 128 << 20, "PidsLimit": -1,
+        "RestartPolicy": { "Name": "always" },
+    });
+    by_hand(&world, &format!("/containers/{db}/update"), Some(&update));
+    by_hand(&world, &format!("/containers/{db}/pause"), None);
+    let other = format!("{}-elsewhere", world.project);
+    by_hand(
+        &world,
+        &format!("/containers/{web}/rename?name={other}"),
+        None,
+    );
+    assert_eq!(
+        drift(&world, "db"),
+        [
+            "status: running → paused",
+            "restart: unless-stopped → always",
+            "limit.memory: 64MiB → 128MiB",
+            "limit.pids: 50 → -",
+        ]
+    );
+    assert_eq!(drift(&world, "web"), [format!("name: {web} → {other}")]);
+    let told = refused(&world).err;
+    assert!(told.contains("limit.memory: 64MiB → 128MiB"), "{told}");
+    assert!(told.contains(&other), "{told}");
+    let shown = world.run(&["plan", "--exit-code"]).with_code(2).out;
+    assert!(shown.contains("drifted restart:"), "{shown}");
+
+    world.up().with(0, Verdict::Converged);
+    assert_eq!((world.containers(), started(&world, "db")), before);
+    let host = world.inspect("db")["HostConfig"].clone();
+    assert_eq!(host["Memory"], 64 << 20);
+    assert_eq!(host["MemorySwap"], 64 << 20);
+    assert_eq!(host["PidsLimit"], 50);
+    assert_eq!(host["RestartPolicy"]["Name"], "unless-stopped");
+    assert_eq!(drift(&world, "db"), Vec::<String>::new());
+    world
+        .run(&["up", "--drift", "refuse", "--progress", "json"])
+        .with(0, Verdict::Unchanged);
+}
+
+#[test]
+fn a_container_out_of_its_network_comes_back_with_all_its_names() {
+    let Some(world) = World::new("detached") else {
+        return;
+    };
+    shop(&world);
+    world.up().with(0, Verdict::Converged);
+    let web = world.running("web");
+    let network = format!("{}_back", world.project);
+    let out = json!({ "Container": world.name("db"), "Force": true });
+    by_hand(
+        &world,
+        &format!("/networks/{network}/disconnect"),
+        Some(&out),
+    );
+    assert_eq!(
+        drift(&world, "db"),
+        [format!("network.back: attached to {network} → detached")]
+    );
+    // Put back without its names, as people do: nobody finds `store` any more.
+    let back = json!({ "Container": world.name("db") });
+    by_hand(&world, &format!("/networks/{network}/connect"), Some(&back));
+    assert_eq!(drift(&world, "db"), ["network.back.alias: db, store → -"]);
+    refused(&world);
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(drift(&world, "db"), Vec::<String>::new());
+    assert_eq!(world.running("web"), web);
+    world.up().with(0, Verdict::Unchanged);
+}
+
+#[test]
+fn stopped_containers_whose_network_is_gone_are_made_anew() {
+    let Some(world) = World::new("pruned") else {
+        return;
+    };
+    shop(&world);
+    world.up().with(0, Verdict::Converged);
+    for service in ["web", "db"] {
+        let path = format!("/containers/{}/stop?t=1", world.name(service));
+        by_hand(&world, &path, None);
+    }
+    assert_eq!(
+        drift(&world, "web"),
+        ["status: running → exited with code 143"]
+    );
+    let network = format!("/networks/{}_back", world.project);
+    assert_eq!(world.api.ask("DELETE", &network, None).status, 204);
+    world.up().with(0, Verdict::Converged);
+    world.running("web");
+    world.running("db");
+    world.up().with(0, Verdict::Unchanged);
+}
+
+#[test]
+fn a_repair_that_is_not_proven_is_taken_back() {
+    let Some(world) = World::new("unproven") else {
+        return;
+    };
+    let app = |file: &str| {
+        world.manifest(&format!(
+            r#"
+            deploy settle="0s"
+            service "app" {{
+                use "doomed"
+                limit memory="64MiB"
+                ready within="1s" {{ file "{file}"; }}
+            }}
+            "#
+        ));
+    };
+    app("/etc");
+    world.up().with(0, Verdict::Converged);
+    let before = (world.containers(), started(&world, "app"));
+    let path = format!("/containers/{}/update", world.name("app"));
+    let update = json!({ "Memory": 128 << 20, "MemorySwap": 128 << 20 });
+    by_hand(&world, &path, Some(&update));
+    app("/never");
+    world.up().with(5, Verdict::RolledBack);
+    assert_eq!((world.containers(), started(&world, "app")), before);
+    let memory = world.inspect("app")["HostConfig"]["Memory"].clone();
+    assert_eq!(memory, 128 << 20, "as it was found");
+    app("/etc");
+    world.up().with(0, Verdict::Converged);
+    let memory = world.inspect("app")["HostConfig"]["Memory"].clone();
+    assert_eq!(memory, 64 << 20);
+}
+
+#[test]
+fn who_shares_a_network_stack_follows_its_owner() {
+    let Some(world) = World::new("sharing") else {
+        return;
+    };
+    world.manifest(
+        r#"
+        deploy settle="0s"
+        service "owner" { use "web"; env TEXT="owner"; ready { http 8080; }; }
+        service "guest" {
+            use "doomed"
+            network-mode "service:owner"
+            depends-on "owner"
+            ready within="5s" { exec "sh" "-c" "grep -q eth0 /proc/net/dev"; }
+        }
+        "#,
+    );
+    world.up().with(0, Verdict::Converged);
+    let before = world.containers();
+    assert_eq!(drift(&world, "guest"), Vec::<String>::new());
+    let restart = format!("/containers/{}/restart?t=1", world.name("owner"));
+    by_hand(&world, &restart, None);
+    assert_eq!(
+        drift(&world, "guest"),
+        ["network-mode: service:owner → that of `owner` before its last start"]
+    );
+    // Its gate passes only with the new network stack.
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(drift(&world, "guest"), Vec::<String>::new());
+    assert_eq!(world.containers(), before);
+}
+
+#[test]
+fn an_image_name_that_means_another_image_is_followed() {
+    let Some(world) = World::new("retagged") else {
+        return;
+    };
+    let (project, tag) = (&world.project, format!("{}:1", world.project));
+    let retag = |image: &str| {
+        by_hand(
+            &world,
+            &format!("/images/{image}/tag?repo={project}&tag=1"),
+            None,
+        );
+    };
+    retag(crate::support::IMAGE);
+    world.manifest(&format!(
+        r#"
+        deploy settle="0s"
+        service "app" {{ use "doomed"; image "{tag}"; pull "never"; }}
+        "#
+    ));
+    world.up().with(0, Verdict::Converged);
+    let first = world.running("app");
+    let commit = format!(
+        "/commit?container={}&repo={project}&tag=2",
+        world.name("app")
+    );
+    by_hand(&world, &commit, None);
+    retag(&format!("{project}:2"));
+    let shown = world.run(&["plan"]).with_code(0).out;
+    assert!(shown.contains("replaced: image "), "{shown}");
+    world.up().with(0, Verdict::Converged);
+    assert_ne!(world.running("app"), first);
+    world.run(&["down", "--timeout", "1"]).with_code(0);
+    for tag in [tag, format!("{project}:2")] {
+        let gone = world.api.ask("DELETE", &format!("/images/{tag}"), None);
+        assert_eq!(gone.status, 200, "{tag}");
+    }
+}
+
+#[test]
+fn a_container_with_copied_labels_is_told_as_what_it_is() {
+    let Some(world) = World::new("copied") else {
+        return;
+    };
+    shop(&world);
+    world.up().with(0, Verdict::Converged);
+    let labels = world.inspect("web")["Config"]["Labels"].clone();
+    let copy = format!("{}-copy", world.project);
+    let body = json!({ "Image": crate::support::IMAGE, "Labels": labels });
+    let id = world.api.create(&copy, &body);
+    let shown = world.run(&["plan"]).with_code(0).out;
+    assert!(shown.contains(&copy), "{shown}");
+    world.up().with(0, Verdict::Unchanged);
+    let there = world.api.get(&format!("/containers/{id}/json"));
+    assert_eq!(there["Name"], format!("/{copy}"));
+    let gone = world.api.ask("DELETE", &format!("/containers/{id}"), None);
+    assert_eq!(gone.status, 204);
+
+    // One under our own name, with the project's label only.
+    let web = world.name("web");
+    let path = format!("/containers/{web}?force=1");
+    assert_eq!(world.api.ask("DELETE", &path, None).status, 204);
+    let body = json!({
+        "Image": crate::support::IMAGE, "Labels": { "io.cimandat.project": world.project },
+    });
+    let id = world.api.create(&web, &body);
+    let told = world.up().with_code(3).err;
+    assert!(told.contains("did not make it"), "{told}");
+    let gone = world.api.ask("DELETE", &format!("/containers/{id}"), None);
+    assert_eq!(gone.status, 204);
+    world.up().with(0, Verdict::Converged);
+    world.running("web");
+}

@@ -1,0 +1,342 @@
+//! What hands do to containers in a simulated world: how it is told, put right, and given back.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write;
+
+use cimandat::{
+    engine::sim::{Fault, Script, Sim, Trigger, When},
+    event::Verdict,
+    name::ContainerName,
+    plan::{self, Action, DriftChoice, FieldChange, Options, Plan, Shown},
+    project::{Limits, NetworkMode, Project, RestartPolicy},
+    state::{Allowance, State, Status},
+    unit::ByteSize,
+};
+
+use crate::worlds::{in_virtual_time, never, observe, project, service_name, up, wish, world};
+
+const MIB: u64 = 1 << 20;
+
+fn container(name: &str) -> ContainerName {
+    ContainerName::new(name).unwrap()
+}
+
+/// A limited `db`, `web` that needs it, and `side`, which has the network stack of `db`.
+fn stack() -> Project {
+    let mut wanted = project(&[wish("db", &[]), wish("side", &["db"]), wish("web", &["db"])]);
+    let db = wanted.services.get_mut("db").unwrap();
+    db.container.limit = Limits {
+        cpus: Some(0.5),
+        memory: Some(ByteSize(64 * MIB)),
+        pids: Some(50),
+    };
+    let side = wanted.services.get_mut("side").unwrap();
+    side.container.network = NetworkMode::Service(service_name("db"));
+    wanted
+}
+
+async fn deployed(wanted: &Project) -> Sim {
+    let sim = world(7);
+    let told = up(&sim, wanted, never()).await;
+    assert_eq!(told.outcome.verdict, Verdict::Converged);
+    sim
+}
+
+fn found(state: &State) -> String {
+    let mut text = String::new();
+    for name in state.containers.keys() {
+        for change in plan::drift(state, name) {
+            let _ = writeln!(text, "{name} {change}");
+        }
+    }
+    text
+}
+
+fn shown(wanted: &Project, state: &State) -> String {
+    let deploy = plan::deploy(wanted, state, &Options::default()).unwrap();
+    Shown::new(wanted, &Plan::default(), &deploy).text()
+}
+
+fn refused(wanted: &Project, state: &State) -> String {
+    let options = Options {
+        drift: DriftChoice::Refuse,
+        ..Options::default()
+    };
+    let refusals = plan::deploy(wanted, state, &options).unwrap_err();
+    refusals.iter().fold(String::new(), |mut text, refusal| {
+        let _ = writeln!(text, "{refusal}\n  {}", refusal.help());
+        text
+    })
+}
+
+fn policy(name: &str, policy: RestartPolicy) -> Action {
+    Action::SetRestartPolicy {
+        container: container(name),
+        policy,
+    }
+}
+
+fn allow(name: &str, allowance: Allowance) -> Action {
+    Action::SetAllowance {
+        container: container(name),
+        allowance,
+    }
+}
+
+fn pause(name: &str) -> Action {
+    Action::SetPaused {
+        container: container(name),
+        paused: true,
+    }
+}
+
+fn stop(name: &str) -> Action {
+    Action::StopContainer {
+        container: container(name),
+        grace: None,
+    }
+}
+
+fn rename(from: &str, to: &str) -> Action {
+    Action::RenameContainer {
+        from: container(from),
+        to: container(to),
+    }
+}
+
+const MORE: Allowance = Allowance {
+    nano_cpus: Some(1_000_000_000),
+    memory: Some(ByteSize(128 * MIB)),
+    swap: Some(ByteSize(128 * MIB)),
+    reserved: None,
+    pids: Some(0),
+};
+
+#[test]
+fn what_a_deploy_makes_has_not_drifted() {
+    in_virtual_time(async {
+        let wanted = stack();
+        let sim = deployed(&wanted).await;
+        assert_eq!(found(&observe(&sim).await), "");
+    });
+}
+
+#[test]
+fn each_change_by_hand_is_told_with_what_is_recorded_and_what_is_found() {
+    in_virtual_time(async {
+        let wanted = stack();
+        let sim = deployed(&wanted).await;
+        for action in [
+            policy("shop-db-1", RestartPolicy::OnFailure { max: 3 }),
+            allow("shop-db-1", MORE),
+            pause("shop-db-1"),
+            rename("shop-web-1", "elsewhere"),
+        ] {
+            sim.by_hand(&action).unwrap();
+        }
+        sim.detach(&container("elsewhere"), "shop_default");
+        let state = observe(&sim).await;
+        insta::assert_snapshot!(found(&state), @"
+        elsewhere name: shop-web-1 → elsewhere
+        elsewhere network.default: attached to shop_default → detached
+        shop-db-1 status: running → paused
+        shop-db-1 restart: unless-stopped → on-failure max=3
+        shop-db-1 limit.cpus: 0.5 → 1
+        shop-db-1 limit.memory: 64MiB → 128MiB
+        shop-db-1 limit.pids: 50 (gone)
+        ");
+        insta::assert_snapshot!(shown(&wanted, &state), @"
+        shop: 1 to repair, 1 to replace, 1 unchanged
+          ~ db    repaired: 5 fields drifted
+              drifted status: running → paused
+              drifted restart: unless-stopped → on-failure max=3
+              drifted limit.cpus: 0.5 → 1
+              drifted limit.memory: 64MiB → 128MiB
+              drifted limit.pids: 50 (gone)
+          = side  unchanged
+          ~ web   replaced: 2 fields drifted
+              drifted name: shop-web-1 → elsewhere
+              drifted network.default: attached to shop_default → detached
+        not answering while replaced: web; each comes back at its own turn
+        ");
+        insta::assert_snapshot!(refused(&wanted, &state), @"
+        container `shop-db-1` is not as it was made: status: running → paused; restart: unless-stopped → on-failure max=3; limit.cpus: 0.5 → 1; limit.memory: 64MiB → 128MiB; limit.pids: 50 (gone)
+          `cimandat up` without `--drift refuse` puts it right; what is to stay belongs into the manifest
+        container `elsewhere` is not as it was made: name: shop-web-1 → elsewhere; network.default: attached to shop_default → detached
+          `cimandat up` without `--drift refuse` puts it right; what is to stay belongs into the manifest
+        ");
+    });
+}
+
+#[test]
+fn the_gentlest_means_puts_it_right() {
+    in_virtual_time(async {
+        let wanted = stack();
+        let sim = deployed(&wanted).await;
+        let before = (observe(&sim).await, sim.snapshot());
+        for action in [
+            policy("shop-db-1", RestartPolicy::No),
+            allow("shop-db-1", MORE),
+            pause("shop-db-1"),
+            rename("shop-web-1", "elsewhere"),
+        ] {
+            sim.by_hand(&action).unwrap();
+        }
+        let told = up(&sim, &wanted, never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        let after = observe(&sim).await;
+        assert_eq!(found(&after), "");
+        assert_eq!(sim.snapshot(), before.1);
+        for (name, container) in &after.containers {
+            let was = &before.0.containers[name];
+            assert_eq!(container.id, was.id, "{name} is another one");
+            assert_eq!(
+                container.setup.as_ref().unwrap().started,
+                was.setup.as_ref().unwrap().started,
+                "{name} was started again"
+            );
+        }
+        let again = up(&sim, &wanted, never()).await;
+        assert_eq!(again.outcome.verdict, Verdict::Unchanged);
+    });
+}
+
+#[test]
+fn a_repair_that_fails_leaves_what_was_found() {
+    in_virtual_time(async {
+        let wanted = stack();
+        let sim = deployed(&wanted).await;
+        sim.by_hand(&allow("shop-db-1", MORE)).unwrap();
+        sim.by_hand(&pause("shop-db-1")).unwrap();
+        sim.by_hand(&policy("shop-web-1", RestartPolicy::Always))
+            .unwrap();
+        let before = (observe(&sim).await, sim.snapshot());
+        sim.script(&service_name("db"), Some(1), Script::never_ready());
+        let told = up(&sim, &wanted, never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        let after = observe(&sim).await;
+        assert_eq!(found(&after), found(&before.0));
+        assert_eq!(
+            after.containers["shop-db-1"].condition.status,
+            Status::Paused
+        );
+        assert_eq!(sim.snapshot(), before.1);
+    });
+}
+
+#[test]
+fn a_container_out_of_its_network_is_replaced_or_stays_as_it_was() {
+    in_virtual_time(async {
+        let wanted = stack();
+        let sim = deployed(&wanted).await;
+        sim.detach(&container("shop-web-1"), "shop_default");
+        let before = observe(&sim).await;
+        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        let told = up(&sim, &wanted, never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(found(&observe(&sim).await), found(&before));
+        sim.script(&service_name("web"), Some(2), Script::default());
+        let told = up(&sim, &wanted, never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        let after = observe(&sim).await;
+        assert_eq!(found(&after), "");
+        let id = |state: &State, name: &str| state.containers[name].id.clone();
+        assert_ne!(id(&after, "shop-web-1"), id(&before, "shop-web-1"));
+        assert_eq!(id(&after, "shop-db-1"), id(&before, "shop-db-1"));
+    });
+}
+
+#[test]
+fn who_shares_a_namespace_is_started_again_after_its_owner_was() {
+    in_virtual_time(async {
+        let wanted = stack();
+        let sim = deployed(&wanted).await;
+        sim.by_hand(&stop("shop-db-1")).unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        sim.by_hand(&Action::StartContainer(container("shop-db-1")))
+            .unwrap();
+        let state = observe(&sim).await;
+        insta::assert_snapshot!(shown(&wanted, &state), @"
+        shop: 1 to restart, 2 unchanged
+          = db    unchanged
+          > side  restarted: 1 field drifted
+              drifted network-mode: service:db → that of `db` before its last start
+          = web   unchanged
+        not answering while replaced: side; each comes back at its own turn
+        ");
+        let told = up(&sim, &wanted, never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        let after = observe(&sim).await;
+        assert_eq!(found(&after), "");
+        let id = |state: &State| state.containers["shop-side-1"].id.clone();
+        assert_eq!(id(&after), id(&state));
+    });
+}
+
+#[test]
+fn a_stopped_container_whose_network_was_removed_is_made_anew() {
+    in_virtual_time(async {
+        let wanted = stack();
+        let sim = deployed(&wanted).await;
+        for name in ["shop-web-1", "shop-side-1", "shop-db-1"] {
+            sim.by_hand(&stop(name)).unwrap();
+        }
+        sim.by_hand(&Action::RemoveNetwork("shop_default".to_owned()))
+            .unwrap();
+        let told = up(&sim, &wanted, never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        assert_eq!(found(&observe(&sim).await), "");
+        assert_eq!(sim.breaches(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_likeness_of_a_container_is_told_and_left_alone() {
+    in_virtual_time(async {
+        let wanted = stack();
+        let sim = deployed(&wanted).await;
+        let mut state = observe(&sim).await;
+        let likeness = state.containers["shop-web-1"].clone();
+        state.containers.insert(container("my-copy"), likeness);
+        insta::assert_snapshot!(shown(&wanted, &state), @"
+        shop: nothing to do, all is as the manifest says
+        not made by cimandat, though it bears this project's label, and left alone: container my-copy
+        ");
+    });
+}
+
+#[test]
+fn a_lost_answer_to_a_repair_is_no_harm() {
+    in_virtual_time(async {
+        let wanted = stack();
+        for (call, when) in [(0, When::Before), (0, When::After), (1, When::After)] {
+            let sim = deployed(&wanted).await;
+            sim.by_hand(&allow("shop-db-1", MORE)).unwrap();
+            sim.by_hand(&pause("shop-db-1")).unwrap();
+            let before = observe(&sim).await;
+            sim.fail(Fault {
+                at: Trigger::Call(sim.calls() + call),
+                when,
+                error: cimandat::engine::EngineError::Transport {
+                    verb: "asking".to_owned(),
+                    object: "engine".to_owned(),
+                    cause: "the connection broke".to_owned(),
+                },
+            });
+            let told = up(&sim, &wanted, never()).await;
+            assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+            assert_eq!(found(&observe(&sim).await), found(&before));
+        }
+    });
+}
+
+/// A change is compared by what it says, wherever it is shown.
+#[test]
+fn a_change_reads_from_what_is_recorded_to_what_is_found() {
+    let change = FieldChange {
+        field: "limit.memory".to_owned(),
+        from: Some("64MiB".to_owned()),
+        to: Some("128MiB".to_owned()),
+    };
+    assert_eq!(change.to_string(), "limit.memory: 64MiB → 128MiB");
+}
