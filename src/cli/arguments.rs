@@ -236,6 +236,9 @@ pub(super) struct Choice {
     /// Replace containers that would be kept
     #[arg(long)]
     pub force_recreate: bool,
+    /// Run jobs again that have done their work: these, or, without a name, all
+    #[arg(long, value_name = "JOB", num_args = 0..)]
+    pub rerun: Option<Vec<String>>,
     /// Seconds that a container may take to end, instead of its own grace period
     #[arg(short, long, value_name = "SECONDS")]
     pub timeout: Option<u64>,

@@ -14,7 +14,7 @@ pub use self::surroundings::Surroundings;
 use crate::{
     command::{self, Command, Console, DataFormat, Invocation, Progress, Scope},
     name::{NameError, ProjectName, ServiceName},
-    plan::{BuildChoice, Options, Removal},
+    plan::{BuildChoice, Options, Removal, Rerun},
 };
 
 /// What to do after the arguments have been read.
@@ -200,9 +200,15 @@ fn options(choice: arguments::Choice) -> Result<Options, NameError> {
         (_, true) => BuildChoice::Never,
         _ => BuildChoice::Missing,
     };
+    let rerun = match choice.rerun.map(names).transpose()? {
+        None => Rerun::None,
+        Some(jobs) if jobs.is_empty() => Rerun::All,
+        Some(jobs) => Rerun::Jobs(jobs.into_iter().collect()),
+    };
     Ok(Options {
         services: names(choice.services)?.into_iter().collect(),
         force_recreate: choice.force_recreate,
+        rerun,
         build,
         pull: choice.pull.map(Into::into),
         stop_timeout: choice.timeout,

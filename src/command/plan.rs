@@ -24,7 +24,7 @@ impl Plan {
         scope: &Scope,
         settings: &Settings,
     ) -> Result<Done, CommandError> {
-        let named: Vec<_> = self.options.services.iter().cloned().collect();
+        let named: Vec<_> = self.options.named().into_iter().collect();
         let project = load::project(scope, settings, StoreMode::Look, &named)?;
         let options = load::with_tags(&project, self.options)?;
         let engine = Docker::connect(settings).await?;

@@ -45,7 +45,7 @@ impl Up {
         settings: &Settings,
         console: Console,
     ) -> Result<Done, CommandError> {
-        let named: Vec<_> = self.options.services.iter().cloned().collect();
+        let named: Vec<_> = self.options.named().into_iter().collect();
         // The engine is asked for before a secret is made: without one nothing is to be left behind.
         let engine = Arc::new(Docker::connect(settings).await?);
         let mut project = load::project(scope, settings, StoreMode::Create, &named)?;
@@ -139,7 +139,7 @@ pub(super) fn chosen(project: &Project, options: &Options) -> BTreeSet<ServiceNa
     if options.services.is_empty() {
         project.services.keys().cloned().collect()
     } else {
-        Graph::of(project).with_dependencies(&options.services)
+        Graph::of(project).with_dependencies(&options.named())
     }
 }
 

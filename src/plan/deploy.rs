@@ -12,7 +12,7 @@ use super::{
 use crate::{
     graph::Graph,
     name::{ContainerName, ServiceName},
-    project::{Project, Service},
+    project::{Kind, Project, Service},
     secret::digest,
     state::State,
 };
@@ -101,23 +101,7 @@ fn chosen(
     graph: &Graph,
     options: &Options,
 ) -> Result<Vec<ServiceName>, Vec<Refusal>> {
-    let known = || {
-        project
-            .services
-            .keys()
-            .map(ServiceName::as_str)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let unknown: Vec<Refusal> = options
-        .services
-        .iter()
-        .filter(|name| !project.services.contains_key(*name))
-        .map(|name| Refusal::NoService {
-            service: name.to_string(),
-            known: known(),
-        })
-        .collect();
+    let unknown = unknown(project, options);
     if !unknown.is_empty() {
         return Err(unknown);
     }
@@ -130,11 +114,41 @@ fn chosen(
     if options.services.is_empty() {
         return Ok(order);
     }
-    let wanted = graph.with_dependencies(&options.services);
+    let wanted = graph.with_dependencies(&options.named());
     Ok(order
         .into_iter()
         .filter(|name| wanted.contains(name))
         .collect())
+}
+
+/// What was named and is not there: services, and jobs to run again.
+fn unknown(project: &Project, options: &Options) -> Vec<Refusal> {
+    let known = |jobs: bool| {
+        project
+            .services
+            .values()
+            .filter(|service| !jobs || matches!(service.kind, Kind::Job { .. }))
+            .map(|service| service.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let services = options
+        .services
+        .iter()
+        .filter(|name| !project.services.contains_key(*name))
+        .map(|name| Refusal::NoService {
+            service: name.to_string(),
+            known: known(false),
+        });
+    let jobs = options.rerun.named().filter(|name| {
+        let service = project.services.get(*name);
+        !service.is_some_and(|service| matches!(service.kind, Kind::Job { .. }))
+    });
+    let jobs = jobs.map(|name| Refusal::NoJob {
+        job: name.to_string(),
+        known: known(true),
+    });
+    services.chain(jobs).collect()
 }
 
 /// The name of a service's container when nothing stands in its place.

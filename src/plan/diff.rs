@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Change, FieldChange, Options, Reason,
+    Change, FieldChange, Options, Reason, Rerun,
     change::field_changes,
     deploy::final_name,
     drift::{self, Difference, Remedy},
@@ -134,6 +134,8 @@ impl Facts<'_> {
         current: Option<&Container>,
         drift: &[Difference],
     ) -> (Change, Option<Reason>) {
+        // A job's container is the only memory of its having run: whoever knows better (a record of
+        // the generation) has to say so here, before it counts as missing.
         let Some(current) = current else {
             return (Change::Create, Some(Reason::Missing));
         };
@@ -192,7 +194,7 @@ impl Facts<'_> {
     fn reason_to_replace(&self, service: &Service, current: &Container) -> Option<Reason> {
         let named =
             self.options.services.is_empty() || self.options.services.contains(&service.name);
-        if self.options.force_recreate && named {
+        if self.options.force_recreate && named || self.reruns(service) {
             return Some(Reason::Forced);
         }
         let wished = serde_json::to_value(&service.container).unwrap_or_default();
@@ -211,6 +213,15 @@ impl Facts<'_> {
             .into_iter()
             .find(|peer| self.replaced.contains(peer))?;
         Some(Reason::DependencyReplaced { dependency })
+    }
+
+    fn reruns(&self, service: &Service) -> bool {
+        let asked = match &self.options.rerun {
+            Rerun::None => false,
+            Rerun::All => true,
+            Rerun::Jobs(jobs) => jobs.contains(&service.name),
+        };
+        asked && matches!(service.kind, Kind::Job { .. })
     }
 
     fn image_reason(&self, service: &Service, current: &Container) -> Option<Reason> {

@@ -50,6 +50,8 @@ pub struct Options {
     pub services: BTreeSet<ServiceName>,
     /// Replace what would be kept.
     pub force_recreate: bool,
+    /// Jobs that run again, though they have done their work.
+    pub rerun: Rerun,
     /// When images are built.
     pub build: BuildChoice,
     /// When images are pulled, instead of what the manifest says.
@@ -70,6 +72,39 @@ pub enum DriftChoice {
     Repair,
     /// The deploy is refused.
     Refuse,
+}
+
+impl Options {
+    /// The services that were named, with the jobs that were named to run again. Only where
+    /// [`Options::services`] is not empty does it bound a deploy.
+    #[must_use]
+    pub fn named(&self) -> BTreeSet<ServiceName> {
+        let again = self.rerun.named().cloned();
+        self.services.iter().cloned().chain(again).collect()
+    }
+}
+
+/// Which jobs run again, though they have done their work.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Rerun {
+    /// None.
+    #[default]
+    None,
+    /// All that the deploy is about.
+    All,
+    /// These, and they are part of the deploy, also when it is about others.
+    Jobs(BTreeSet<ServiceName>),
+}
+
+impl Rerun {
+    /// The jobs that were named.
+    fn named(&self) -> impl Iterator<Item = &ServiceName> {
+        let named = match self {
+            Self::Jobs(jobs) => Some(jobs),
+            Self::None | Self::All => None,
+        };
+        named.into_iter().flatten()
+    }
 }
 
 /// When images are built.

@@ -123,6 +123,14 @@ pub enum Refusal {
         /// Those that are.
         known: String,
     },
+    /// A job that was to run again is not in the project.
+    #[error("there is no job `{job}` in this project")]
+    NoJob {
+        /// As it was named.
+        job: String,
+        /// Those that are; empty: none.
+        known: String,
+    },
     /// Steps wait for each other.
     #[error("these wait for each other: {among}")]
     Circle {
@@ -174,6 +182,8 @@ impl Refusal {
             }
             Self::NotBuilt { .. } => "leave out `--no-build`".to_owned(),
             Self::NoService { known, .. } => format!("its services are {known}"),
+            Self::NoJob { known, .. } if known.is_empty() => "it has no jobs".to_owned(),
+            Self::NoJob { known, .. } => format!("its jobs are {known}"),
             Self::Circle { .. } => {
                 "give up one of the dependencies, or move the ports in two steps".to_owned()
             }

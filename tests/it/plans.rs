@@ -526,18 +526,112 @@ fn naming_services_leaves_all_others_alone() {
     insta::assert_snapshot!(refusals[0], @"there is no service `reddis` in this project");
 }
 
+fn migrate_with(project: &Project, state: &State, options: &Options) -> plan::Decision {
+    let decisions = plan::deploy(project, state, options).unwrap().decisions;
+    let mut decisions = decisions.into_iter();
+    decisions
+        .find(|decision| decision.service == name("migrate"))
+        .unwrap()
+}
+
+#[test]
+fn a_job_runs_again_for_a_new_image_or_input_and_for_nothing_else() {
+    let mut project = stack();
+    let sealed = |value: &str| Text::sealed("${secret:db}".to_owned(), value.to_owned());
+    let migrate = |project: &mut Project, change: &dyn Fn(&mut Service)| {
+        change(project.services.get_mut("migrate").unwrap());
+    };
+    migrate(&mut project, &|it| {
+        it.container.env.insert("DB".to_owned(), sealed("one"));
+    });
+    let before = deployed(&project);
+    let again = |project: &Project, state: &State| {
+        let decision = migrate_with(project, state, &Options::default());
+        (decision.change, decision.reason)
+    };
+    assert_eq!(again(&project, &before), (plan::Change::Keep, None));
+
+    // What it waits for says when it runs, not what it does.
+    migrate(&mut project, &|it| it.depends_on.clear());
+    assert_eq!(again(&project, &before).0, plan::Change::Keep);
+
+    migrate(&mut project, &|it| {
+        it.container.env.insert("DB".to_owned(), sealed("two"));
+    });
+    let (change, reason) = again(&project, &before);
+    assert_eq!(change, plan::Change::Replace);
+    let Some(plan::Reason::Changed { changes }) = reason else {
+        panic!("{reason:?}");
+    };
+    assert_eq!(changes.len(), 1);
+    assert_eq!(
+        changes[0].to_string(),
+        format!(
+            "env.DB: ${{secret:db}} (secret, #{}) → ${{secret:db}} (secret, #{})",
+            &digest(b"one")[..6],
+            &digest(b"two")[..6],
+        )
+    );
+
+    let mut moved = deployed(&project);
+    let container = moved.containers.get_mut("shop-migrate-1").unwrap();
+    container.image = "sha256:older".to_owned();
+    assert!(matches!(
+        again(&project, &moved),
+        (plan::Change::Replace, Some(plan::Reason::ImageMoved { .. }))
+    ));
+
+    let mut pruned = deployed(&project);
+    pruned.containers.remove("shop-migrate-1");
+    assert_eq!(
+        again(&project, &pruned),
+        (plan::Change::Create, Some(plan::Reason::Missing))
+    );
+}
+
+#[test]
+fn a_job_can_be_asked_to_run_again() {
+    let project = stack();
+    let state = deployed(&project);
+    let with = |rerun: plan::Rerun, services: &[&str]| Options {
+        services: services.iter().map(|it| name(it)).collect(),
+        rerun,
+        ..Options::default()
+    };
+    let jobs = |jobs: &[&str]| plan::Rerun::Jobs(jobs.iter().map(|it| name(it)).collect());
+    let forced = (plan::Change::Replace, Some(plan::Reason::Forced));
+    for options in [
+        with(plan::Rerun::All, &[]),
+        with(jobs(&["migrate"]), &[]),
+        // Also where the deploy is about another service.
+        with(jobs(&["migrate"]), &["redis"]),
+    ] {
+        let deploy = plan::deploy(&project, &state, &options).unwrap();
+        let decision = migrate_with(&project, &state, &options);
+        assert_eq!((decision.change, decision.reason), forced);
+        let others = deploy.decisions.iter();
+        assert!(
+            others
+                .filter(|it| it.service != name("migrate"))
+                .all(|it| it.change == plan::Change::Keep)
+        );
+    }
+    let refusals = |job: &str| {
+        let refusals = plan::deploy(&project, &state, &with(jobs(&[job]), &[])).unwrap_err();
+        format!("{}\n{}", refusals[0], refusals[0].help())
+    };
+    insta::assert_snapshot!(refusals("redis"), @"
+    there is no job `redis` in this project
+    its jobs are migrate
+    ");
+}
+
 #[test]
 fn a_job_runs_again_only_when_it_changed_or_failed() {
     let mut project = stack();
     let mut state = deployed(&project);
-    let decision = |project: &Project, state: &State| {
-        let decisions = deploy(project, state).decisions;
-        decisions
-            .into_iter()
-            .find(|decision| decision.service == name("migrate"))
-            .unwrap()
-            .change
-    };
+    let decision =
+        |project: &Project, state: &State| migrate_with(project, state, &Options::default()).change;
     assert_eq!(decision(&project, &state), plan::Change::Keep);
     let container = state.containers.get_mut("shop-migrate-1").unwrap();
     container.condition.exit_code = Some(1);

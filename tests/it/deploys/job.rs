@@ -65,6 +65,34 @@ fn a_job_runs_once_per_change() {
 }
 
 #[test]
+fn a_job_runs_again_when_it_is_asked_for() {
+    let Some(world) = World::new("rerun") else {
+        return;
+    };
+    migrated(
+        &world,
+        "echo x >> /data/runs; echo migrated $$(wc -l < /data/runs)",
+    );
+    world.up().with(0, Verdict::Converged);
+    let before = world.containers();
+    let log = || {
+        let path = format!("/containers/{}/logs?stdout=1", world.name("migrate"));
+        String::from_utf8_lossy(&world.api.ask("GET", &path, None).body).into_owned()
+    };
+    let plan = world.run(&["plan", "--rerun", "--exit-code"]).with_code(2);
+    assert!(plan.out.contains("asked for"), "{}", plan.out);
+    let again = world.run(&["up", "--progress", "json", "--rerun", "migrate"]);
+    again.with(0, Verdict::Converged);
+    assert!(log().contains("migrated 2"), "{}", log());
+    let after = world.containers();
+    assert_eq!(after[&world.name("app")], before[&world.name("app")]);
+    let refused = world.run(&["up", "--rerun", "app"]).with_code(3);
+    assert!(refused.err.contains("no job `app`"), "{}", refused.err);
+    world.up().with(0, Verdict::Unchanged);
+    assert!(log().contains("migrated 2"), "{}", log());
+}
+
+#[test]
 fn a_job_that_fails_is_heard() {
     let Some(world) = World::new("jobfail") else {
         return;
