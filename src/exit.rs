@@ -48,14 +48,19 @@ pub fn code(end: &Result<Done, CommandError>) -> Code {
             Verdict::Interrupted => Code::Interrupted,
             Verdict::Stuck => Code::Stuck,
         },
-        Err(CommandError::Manifest(_) | CommandError::Refused(_)) => Code::Refused,
+        Err(
+            CommandError::Manifest(_) | CommandError::Refused(_) | CommandError::Rotation { .. },
+        ) => Code::Refused,
         Ok(Done::NoImages) | Err(CommandError::Inputs { .. }) => Code::NotPrepared,
         Err(CommandError::Engine(EngineError::Unreachable { .. } | EngineError::Denied { .. })) => {
             Code::NoEngine
         }
-        Err(CommandError::Engine(_) | CommandError::Signals(_) | CommandError::Usage(_)) => {
-            Code::Failed
-        }
+        Err(
+            CommandError::Engine(_)
+            | CommandError::Store(_)
+            | CommandError::Signals(_)
+            | CommandError::Usage(_),
+        ) => Code::Failed,
     }
 }
 
@@ -76,6 +81,10 @@ pub fn explain(error: &CommandError, console: Console) {
                 let _ = writeln!(text, "  | {line}");
             }
         }
+        CommandError::Store(error) => {
+            text = fragment(&error.to_string(), error.help().as_deref());
+        }
+        CommandError::Rotation { message, help } => text = fragment(message, help.as_deref()),
         CommandError::Inputs { .. } | CommandError::Signals(_) | CommandError::Usage(_) => {
             text = fragment(&error.to_string(), None);
         }

@@ -186,6 +186,11 @@ pub(super) enum Verb {
         #[arg(long, value_enum, default_value_t, value_name = "FORM")]
         format: GraphFormat,
     },
+    /// List secrets and certificates, or give them new values
+    Secret {
+        #[command(subcommand)]
+        verb: SecretVerb,
+    },
     /// Print the project as it is understood, with everything filled in
     Config {
         #[command(flatten)]
@@ -217,6 +222,39 @@ pub(super) enum Verb {
     /// Print the manual page
     #[command(hide = true)]
     Man,
+}
+
+/// What can be done with secrets and certificates.
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretVerb {
+    /// Show where each is from, its digest, its age and who uses it; never a value
+    List {
+        #[command(flatten)]
+        files: Files,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        format: Format,
+    },
+    /// Make new values and deploy them; if that fails, the old ones stay in force
+    #[command(
+        after_help = "The whole manifest is deployed, as `up` does it, and everything goes back when something \
+                      fails, whatever `deploy rollback=` says: half of the services with the old value \
+                      and half with the new one would not understand each other. Whatever knows the old \
+                      value by itself has to learn the new one: see \"Secrets\" in the README."
+    )]
+    Rotate(RotateArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RotateArguments {
+    #[command(flatten)]
+    pub files: Files,
+    /// Secrets with `generate=`, and certificates (`secret:NAME`, `certificate:NAME` where both exist)
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// The longest that any gate may take, instead of its own deadline (`90s`)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait_timeout: Option<Duration>,
 }
 
 /// What a deploy may be told.
@@ -358,7 +396,13 @@ impl Verb {
             Self::Down(down) => &mut down.files.file,
             Self::Build(build) => &mut build.files.file,
             Self::Logs(logs) => &mut logs.file,
+            Self::Secret {
+                verb: SecretVerb::Rotate(rotate),
+            } => &mut rotate.files.file,
             Self::Plan { files, .. }
+            | Self::Secret {
+                verb: SecretVerb::List { files, .. },
+            }
             | Self::Check { files, .. }
             | Self::Ps { files, .. }
             | Self::Graph { files, .. }

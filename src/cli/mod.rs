@@ -5,11 +5,13 @@
 mod arguments;
 mod surroundings;
 
-use std::io::IsTerminal;
+use std::{collections::BTreeSet, io::IsTerminal};
 
 use clap::{CommandFactory, Parser};
 
-use self::arguments::{Arguments, BuildArguments, DownArguments, LogsArguments, UpArguments, Verb};
+use self::arguments::{
+    Arguments, BuildArguments, DownArguments, LogsArguments, SecretVerb, UpArguments, Verb,
+};
 pub use self::surroundings::Surroundings;
 use crate::{
     command::{self, Command, Console, DataFormat, Invocation, Progress, Scope},
@@ -151,6 +153,7 @@ fn command(verb: Verb) -> Result<Command, NameError> {
             services: names(services)?,
             format: format.into(),
         }),
+        Verb::Secret { verb } => secret(verb),
         Verb::Check { format, .. } => Command::Check(command::Check {
             format: format.into(),
         }),
@@ -222,7 +225,22 @@ fn up(up: UpArguments) -> Result<command::Up, NameError> {
         options: options(up.choice)?,
         wait_timeout: up.wait_timeout,
         attach: up.attach,
+        rotate: BTreeSet::new(),
     })
+}
+
+fn secret(verb: SecretVerb) -> Command {
+    match verb {
+        SecretVerb::List { format, .. } => Command::Secrets(command::Secrets {
+            format: format.into(),
+        }),
+        SecretVerb::Rotate(rotate) => Command::Up(command::Up {
+            options: Options::default(),
+            wait_timeout: rotate.wait_timeout,
+            attach: false,
+            rotate: rotate.names.into_iter().collect(),
+        }),
+    }
 }
 
 fn down(down: DownArguments) -> Result<command::Down, NameError> {

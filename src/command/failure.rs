@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{diagnostic::Report, engine::EngineError, plan::Refusal};
+use crate::{diagnostic::Report, engine::EngineError, plan::Refusal, project::vault::StoreError};
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -23,6 +23,17 @@ pub enum CommandError {
         service: String,
         /// Why.
         cause: String,
+    },
+    /// The secrets beside the manifest cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was to be rotated cannot be.
+    #[error("{message}")]
+    Rotation {
+        /// A fragment.
+        message: String,
+        /// What to do about it.
+        help: Option<String>,
     },
     /// Ctrl-C could not be listened to.
     #[error("listening to signals: {0}")]

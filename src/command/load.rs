@@ -14,6 +14,7 @@ use crate::{
         ImageSource, Project,
         inputs::{Contents, InputsError},
         resolve::{EngineHost, Resolution, resolve},
+        rotation::Rotation,
         vault::StoreMode,
     },
 };
@@ -29,20 +30,30 @@ pub(super) fn project(
     store: StoreMode,
     named: &[ServiceName],
 ) -> Result<Project, CommandError> {
-    let manifest = manifest(scope)?;
-    let resolution = Resolution {
+    let resolution = resolution(scope, engine, store, named);
+    Ok(resolve(&manifest(scope)?, &resolution)?)
+}
+
+/// How a manifest is to be resolved.
+pub(super) fn resolution(
+    scope: &Scope,
+    engine: &Settings,
+    store: StoreMode,
+    named: &[ServiceName],
+) -> Resolution {
+    Resolution {
         project: scope.project.clone(),
         profiles: scope.profiles.clone(),
         services: named.iter().map(ToString::to_string).collect(),
         store,
+        rotation: Rotation::default(),
         engine: if engine.is_local() {
             EngineHost::ThisMachine
         } else {
             EngineHost::AnotherMachine
         },
         now: Timestamp::now(),
-    };
-    Ok(resolve(&manifest, &resolution)?)
+    }
 }
 
 /// Reads the manifest only.

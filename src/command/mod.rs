@@ -14,6 +14,8 @@ mod logs;
 mod plan;
 mod ps;
 mod relay;
+mod rotate;
+mod secrets;
 mod up;
 mod version;
 
@@ -33,6 +35,7 @@ pub use self::{
     logs::Logs,
     plan::Plan,
     ps::Ps,
+    secrets::Secrets,
     up::Up,
     version::Version,
 };
@@ -132,6 +135,8 @@ pub enum Command {
     Logs(Logs),
     /// Draw the graph.
     Graph(Graph),
+    /// List secrets and certificates.
+    Secrets(Secrets),
     /// Print the resolved project.
     Config(Config),
     /// Print versions.
@@ -172,6 +177,7 @@ impl Invocation {
             Command::Ps(ps) => ps.run(&scope, &engine, console).await,
             Command::Logs(logs) => logs.run(&scope, &engine, console).await,
             Command::Graph(graph) => graph.run(&scope, &engine),
+            Command::Secrets(secrets) => secrets.run(&scope, &engine, console),
             Command::Config(config) => config.run(&scope, &engine),
             Command::Version(version) => version.run(&engine).await,
         }

@@ -1,6 +1,6 @@
 //! `cimandat plan`: what `up` would do, and why; changes nothing.
 
-use super::{CommandError, DataFormat, Done, Scope, load, say, say_json, up};
+use super::{CommandError, DataFormat, Done, Scope, load, rotate, say, say_json, up};
 use crate::project::vault::StoreMode;
 use crate::{
     engine::docker::{Docker, Settings},
@@ -25,9 +25,17 @@ impl Plan {
         settings: &Settings,
     ) -> Result<Done, CommandError> {
         let named: Vec<_> = self.options.named().into_iter().collect();
-        let project = load::project(scope, settings, StoreMode::Look, &named)?;
-        let options = load::with_tags(&project, self.options)?;
+        let request = rotate::Request {
+            scope,
+            settings,
+            named: &named,
+        };
+        let mut project = request.project(StoreMode::Look)?;
         let engine = Docker::connect(settings).await?;
+        if let Some((rotated, _)) = request.unfinished(&engine, &project).await? {
+            project = rotated;
+        }
+        let options = load::with_tags(&project, self.options)?;
         let state = up::observe(&engine, &project, &options).await?;
         let services = up::chosen(&project, &options);
         let images = plan::images(&project, &state, &options, &services);

@@ -20,7 +20,11 @@ use crate::{
 pub(super) struct Relay {
     reporter: Reporter<'static>,
     earlier: Option<Earlier>,
+    remark: Remark,
 }
+
+/// What a person is to know of an end besides the verdict, if there is something.
+pub(super) type Remark = Box<dyn Fn(Verdict) -> Option<String> + Send>;
 
 /// What an earlier run of the same command took up.
 struct Earlier {
@@ -35,7 +39,13 @@ impl Relay {
         Self {
             reporter,
             earlier: None,
+            remark: Box::new(|_| None),
         }
+    }
+
+    /// Says this before the end is told.
+    pub fn before_the_end(&mut self, remark: Remark) {
+        self.remark = remark;
     }
 
     /// Carries out a run after which another one follows, if it ends well.
@@ -47,7 +57,7 @@ impl Relay {
     ) -> Outcome {
         let steps = plan.steps.len();
         let run = Run::new(plan, settings);
-        let reporter = &mut self.reporter;
+        let (reporter, remark) = (&mut self.reporter, &self.remark);
         let tell = |stamped: Stamped| {
             let over = matches!(
                 stamped.event,
@@ -58,7 +68,7 @@ impl Relay {
                     }
             );
             if !over {
-                reporter.event(&stamped);
+                tell_with(reporter, remark, &stamped);
             }
         };
         let outcome = run::drive(engine, run, tell, interrupts).await;
@@ -78,10 +88,10 @@ impl Relay {
         interrupts: impl Stream<Item = ()>,
     ) -> Outcome {
         let earlier = self.earlier.take();
-        let reporter = &mut self.reporter;
+        let (reporter, remark) = (&mut self.reporter, &self.remark);
         let tell = |stamped: Stamped| {
             if let Some(stamped) = after(stamped, earlier.as_ref()) {
-                reporter.event(&stamped);
+                tell_with(reporter, remark, &stamped);
             }
         };
         run::drive(engine, run, tell, interrupts).await
@@ -93,6 +103,20 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.reporter.finish();
     }
+}
+
+/// Tells an event; before the last one, what is to be remarked.
+fn tell_with(reporter: &mut Reporter<'static>, remark: &Remark, stamped: &Stamped) {
+    if let Event::RunFinished { verdict, .. } = &stamped.event
+        && let Some(text) = remark(*verdict)
+    {
+        let event = Event::Warning { text };
+        reporter.event(&Stamped {
+            event,
+            ..stamped.clone()
+        });
+    }
+    reporter.event(stamped);
 }
 
 /// The event of a later run as one of the whole.

@@ -7,8 +7,7 @@ use futures::{
     future::{Either, select},
 };
 
-use super::{CommandError, Console, Done, Logs, Scope, load, relay::Relay};
-use crate::project::vault::StoreMode;
+use super::{CommandError, Console, Done, Logs, Scope, load, relay::Relay, rotate};
 use crate::{
     engine::{
         Engine, EngineError, Query,
@@ -36,6 +35,8 @@ pub struct Up {
     pub wait_timeout: Option<Duration>,
     /// Follow the logs when all is ready.
     pub attach: bool,
+    /// Secrets and certificates that get new values; with some, this is a rotation.
+    pub rotate: BTreeSet<String>,
 }
 
 impl Up {
@@ -48,7 +49,12 @@ impl Up {
         let named: Vec<_> = self.options.named().into_iter().collect();
         // The engine is asked for before a secret is made: without one nothing is to be left behind.
         let engine = Arc::new(Docker::connect(settings).await?);
-        let mut project = load::project(scope, settings, StoreMode::Create, &named)?;
+        let request = rotate::Request {
+            scope,
+            settings,
+            named: &named,
+        };
+        let (mut project, turn) = request.begin(engine.as_ref(), &self.rotate).await?;
         if let Some(within) = self.wait_timeout {
             project
                 .services
@@ -63,8 +69,14 @@ impl Up {
         let mut deploy = plan::deploy(&project, &state, &options).map_err(CommandError::Refused)?;
         let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
         let mut relay = Relay::new(console);
+        relay.before_the_end(turn.remark());
+        let verb = if self.rotate.is_empty() {
+            "up"
+        } else {
+            "rotate"
+        };
         if !images.steps.is_empty() {
-            let settings = run_settings("up", &project, &deploy, state, OnFailure::Stay);
+            let settings = run_settings(verb, &project, &deploy, state, OnFailure::Stay);
             let outcome = relay
                 .first(Arc::clone(&engine), (images, settings), &mut interrupts)
                 .await;
@@ -74,9 +86,10 @@ impl Up {
             state = observe(engine.as_ref(), &project, &options).await?;
             deploy = plan::deploy(&project, &state, &options).map_err(CommandError::Refused)?;
         }
-        let settings = run_settings("up", &project, &deploy, state, on_failure(&project));
+        let settings = run_settings(verb, &project, &deploy, state, on_failure(&project));
         let run = Run::new(deploy.plan, settings);
         let outcome = relay.last(Arc::clone(&engine), run, &mut interrupts).await;
+        turn.ended(outcome.verdict)?;
         let well = matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged);
         if well && self.attach {
             drop(relay);

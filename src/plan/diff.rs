@@ -77,7 +77,7 @@ pub(super) fn decide(
 
 /// Of several containers of one replica (an interrupted run leaves them) the one that was
 /// committed, which its name says; else the one that runs, else the newest.
-fn current<'a>(
+pub(super) fn current<'a>(
     project: &Project,
     state: &'a State,
     service: &Service,

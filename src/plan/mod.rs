@@ -14,6 +14,7 @@ mod images;
 mod preflight;
 mod prepare;
 mod refusal;
+mod rotated;
 mod show;
 mod switch;
 
@@ -36,6 +37,7 @@ pub use self::{
     drift::drift,
     images::{image_of, images},
     refusal::Refusal,
+    rotated::rotated,
     show::Shown,
 };
 use crate::{

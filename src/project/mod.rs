@@ -3,11 +3,13 @@
 //! A [`Project`] has nothing symbolic left: no variable, no template, no profile, no relative
 //! path, and no `Option` that means "the default". It knows nothing of what runs now.
 
+mod archive;
 pub mod authority;
 mod container;
 mod gate;
 pub mod inputs;
 pub mod resolve;
+pub mod rotation;
 mod service;
 mod store;
 pub mod vault;

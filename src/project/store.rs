@@ -7,6 +7,7 @@ use std::{
     fs::{self, DirBuilder, File},
     io::{self, Write},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use tempfile::NamedTempFile;
@@ -118,6 +119,47 @@ impl Store {
             .persist(&path)
             .map_err(|error| failed("write", &path, &error.error))?;
         self.settle()
+    }
+
+    /// The names of the files, the youngest first; none where there is no folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub(super) fn list(&self) -> Result<Vec<String>, StoreError> {
+        let explain = |error: io::Error| failed("read", &self.folder, &error);
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(explain(error)),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(explain)?;
+            let made = entry.metadata().and_then(|it| it.modified());
+            if let Ok(name) = entry.file_name().into_string() {
+                files.push((made.map_err(explain)?, name));
+            }
+        }
+        files.sort_by(|a, b| b.cmp(a));
+        Ok(files.into_iter().map(|(_, name)| name).collect())
+    }
+
+    /// When a file was put there; `None` when there is none.
+    pub(super) fn made(&self, name: &str) -> Option<SystemTime> {
+        fs::metadata(self.path(name)).ok()?.modified().ok()
+    }
+
+    /// Removes a file, if there is one.
+    ///
+    /// # Errors
+    /// When it is there and cannot be removed.
+    pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Ok(()) => self.settle(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("remove", &path, &error)),
+        }
     }
 
     /// The content on the disk under a name of no meaning. The temporary file's mode is 0600.

@@ -1,17 +1,21 @@
 //! The project's secrets: made once, kept beside the manifest, given out sealed.
 //!
-//! Generated values live in `.cimandat/secrets/`; values from files and variables stay where they
-//! are. No value is ever printed: the only way out is [`Secret::expose`].
+//! Generated values live in `.cimandat/secrets/`, and what they were before in
+//! `.cimandat/earlier/`; values from files and variables stay where they are. No value is ever
+//! printed: the only way out is [`Secret::expose`].
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use thiserror::Error;
 
-use super::store::{Store, StoreError};
+pub use super::store::StoreError;
+use super::{archive::Archive, rotation::Rotation, store::Store};
 use crate::{
     name::SecretName,
     secret::{Secret, digest},
@@ -58,6 +62,8 @@ pub enum Recipe {
     },
 }
 
+/// The most texts that are tried to find the one that was sealed.
+const MOST_CANDIDATES: usize = 10_000;
 const HEX: &[u8] = b"0123456789abcdef";
 const ALPHANUMERIC: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -157,6 +163,14 @@ pub enum VaultError {
         /// What the manifest asks for.
         recipe: Recipe,
     },
+    /// A value that was made for a rotation is gone.
+    #[error("the new value of `{name}` is not in `{}`", path.display())]
+    Lost {
+        /// Whose.
+        name: SecretName,
+        /// Where it was kept.
+        path: PathBuf,
+    },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {cause}")]
     NoRandomness {
@@ -179,6 +193,9 @@ impl VaultError {
                  new value made, which whatever knows the old one must be told",
                 path.display()
             )),
+            Self::Lost { .. } => Some(
+                "delete `.cimandat/rotation/pending`: then the old value is in force".to_owned(),
+            ),
             Self::NoRandomness { .. } => None,
         }
     }
@@ -216,6 +233,8 @@ impl Held {
 #[derive(Debug, Clone)]
 pub struct Vault {
     store: Store,
+    archive: Archive,
+    rotation: Rotation,
     mode: StoreMode,
 }
 
@@ -223,8 +242,18 @@ impl Vault {
     /// Of the project whose first manifest is in `directory`. Nothing is read or made yet.
     #[must_use]
     pub fn new(directory: &Path, mode: StoreMode) -> Self {
-        let store = Store::new(directory, "secrets");
-        Self { store, mode }
+        Self {
+            store: Store::new(directory, "secrets"),
+            archive: Archive::secrets(directory),
+            rotation: Rotation::default(),
+            mode,
+        }
+    }
+
+    /// The same, giving out the values of a rotation instead of those in force.
+    #[must_use]
+    pub fn with(self, rotation: Rotation) -> Self {
+        Self { rotation, ..self }
     }
 
     /// The value of a secret; made, if it has to be and the mode allows.
@@ -252,6 +281,19 @@ impl Vault {
 
     fn generated(&self, name: &SecretName, recipe: Recipe) -> Result<Held, VaultError> {
         let file = name.as_str();
+        let placeholder = false;
+        if let Some(digest) = self.rotation.secrets.get(name) {
+            let content = self.archive.get(file, digest)?;
+            let lost = || VaultError::Lost {
+                name: name.clone(),
+                path: self.archive.path(file, digest),
+            };
+            let content = content.ok_or_else(lost)?;
+            return Ok(Held {
+                content,
+                placeholder,
+            });
+        }
         let mut stored = self.store.read(file)?;
         if stored.is_none() && self.mode == StoreMode::Create {
             self.store.put(file, &recipe.make()?)?;
@@ -263,21 +305,145 @@ impl Vault {
                 content: Secret::new(format!("<{name}: made by `up`>").into_bytes()),
                 placeholder: true,
             }),
-            Some(content) if recipe.fits(content.expose()) => Ok(Held {
-                content,
-                placeholder: false,
-            }),
+            Some(content) if recipe.fits(content.expose()) => {
+                if self.mode == StoreMode::Create {
+                    // Whoever changes it by hand takes nothing from earlier generations.
+                    self.archive.keep(file, &content)?;
+                }
+                Ok(Held {
+                    content,
+                    placeholder,
+                })
+            }
             Some(_) => Err(VaultError::Shape {
                 path: self.store.path(file),
                 recipe,
             }),
         }
     }
+
+    /// Makes a new value for a generated secret and keeps it for a rotation; the one in force stays
+    /// so. Gives its digest.
+    ///
+    /// # Errors
+    /// When no value can be made or kept.
+    pub fn renew(&self, name: &SecretName, recipe: Recipe) -> Result<String, VaultError> {
+        if let Some(old) = self.store.read(name.as_str())? {
+            self.archive.keep(name.as_str(), &old)?;
+        }
+        Ok(self.archive.keep(name.as_str(), &recipe.make()?)?)
+    }
+
+    /// The value of a generated secret that has this digest, if it is at hand: the one in force or
+    /// an earlier one.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn with_digest(
+        &self,
+        name: &SecretName,
+        digest: &str,
+    ) -> Result<Option<Secret<Vec<u8>>>, VaultError> {
+        let file = name.as_str();
+        let in_force = self.store.read(file)?;
+        match in_force.filter(|value| self::digest(value.expose()) == digest) {
+            Some(value) => Ok(Some(value)),
+            None => Ok(self.archive.get(file, digest)?),
+        }
+    }
+
+    /// The content that has this digest, whichever generated secret's it is: an injected file says
+    /// its digest, but not whose it is.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn content(&self, digest: &str) -> Result<Option<Secret<Vec<u8>>>, VaultError> {
+        let stored = self.store.list()?.into_iter();
+        let earlier = self.archive.all()?.into_iter();
+        let names = stored.chain(
+            earlier
+                .filter(|(_, its)| its == digest)
+                .map(|(name, _)| name),
+        );
+        for name in names.filter_map(|name| SecretName::new(name).ok()) {
+            if let Some(found) = self.with_digest(&name, digest)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The value of a sealed text, from its form with the secrets' names and its digest: those of
+    /// the values in force and the earlier ones that give this digest. `None`: they are not at hand.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn unsealed(
+        &self,
+        shown: &str,
+        digest: &str,
+    ) -> Result<Option<Secret<String>>, VaultError> {
+        let mut pieces = shown.split("${secret:");
+        let mut candidates = vec![pieces.next().unwrap_or_default().to_owned()];
+        let mut chosen: Vec<BTreeMap<SecretName, String>> = vec![BTreeMap::new()];
+        for piece in pieces {
+            let Some((name, rest)) = piece.split_once('}') else {
+                return Ok(None);
+            };
+            let Ok(name) = SecretName::new(name) else {
+                return Ok(None);
+            };
+            let values = self.texts(&name)?;
+            let mut longer = Vec::new();
+            let mut choices = Vec::new();
+            for (text, choice) in candidates.iter().zip(&chosen) {
+                let known = choice.get(&name).into_iter();
+                let fresh = values.iter().filter(|_| !choice.contains_key(&name));
+                for value in known.chain(fresh) {
+                    longer.push(format!("{text}{value}{rest}"));
+                    let mut choice = choice.clone();
+                    choice.insert(name.clone(), value.clone());
+                    choices.push(choice);
+                }
+            }
+            if longer.len() > MOST_CANDIDATES {
+                return Ok(None);
+            }
+            (candidates, chosen) = (longer, choices);
+        }
+        let mut candidates = candidates.into_iter();
+        let found = candidates.find(|text| self::digest(text.as_bytes()) == digest);
+        Ok(found.map(Secret::new))
+    }
+
+    /// All values of a generated secret as they go into a string.
+    fn texts(&self, name: &SecretName) -> Result<Vec<String>, VaultError> {
+        let file = name.as_str();
+        let mut values: Vec<Secret<Vec<u8>>> = self.store.read(file)?.into_iter().collect();
+        for digest in self.archive.of(file)? {
+            values.extend(self.archive.get(file, &digest)?);
+        }
+        let texts = values.into_iter().filter_map(|content| {
+            let placeholder = false;
+            let held = Held {
+                content,
+                placeholder,
+            };
+            held.text().map(|text| text.expose().clone())
+        });
+        Ok(texts.collect())
+    }
+
+    /// When the value in force of a generated secret was put there; `None`: there is none.
+    #[must_use]
+    pub fn made(&self, name: &SecretName) -> Option<SystemTime> {
+        self.store.made(name.as_str())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use proptest::prelude::*;
 
@@ -393,6 +559,98 @@ mod tests {
                 path.display()
             )
         );
+    }
+
+    /// Rotates it, and gives the digests of the old and the new value.
+    fn rotate(folder: &Path) -> (String, String, Rotation) {
+        let vault = Vault::new(folder, StoreMode::Create);
+        let old = vault.value(&name(), &PASSWORD).unwrap().digest();
+        let SecretSource::Generated(recipe) = PASSWORD else {
+            unreachable!("it is generated");
+        };
+        let new = vault.renew(&name(), recipe).unwrap();
+        let rotation = Rotation {
+            secrets: BTreeMap::from([(name(), new.clone())]),
+            ..Rotation::default()
+        };
+        rotation.begin(folder).unwrap();
+        (old, new, rotation)
+    }
+
+    #[test]
+    fn a_rotated_value_is_in_force_when_that_is_said_and_not_before() {
+        let folder = folder();
+        let (old, new, rotation) = rotate(folder.path());
+        let vault = || Vault::new(folder.path(), StoreMode::Create);
+        let in_force = || vault().value(&name(), &PASSWORD).unwrap().digest();
+        assert_ne!(old, new);
+        assert_eq!(in_force(), old);
+        let pending = Rotation::pending(folder.path()).unwrap().unwrap();
+        assert_eq!(pending, rotation);
+        let next = vault().with(pending);
+        assert_eq!(next.value(&name(), &PASSWORD).unwrap().digest(), new);
+
+        for _ in 0..2 {
+            rotation.put_in_force(folder.path(), 5).unwrap();
+            assert_eq!(in_force(), new);
+            assert_eq!(Rotation::pending(folder.path()).unwrap(), None);
+        }
+        for digest in [&old, &new] {
+            let found = vault().with_digest(&name(), digest).unwrap().unwrap();
+            assert_eq!(self::digest(found.expose()), *digest);
+            assert_eq!(vault().content(digest).unwrap(), Some(found));
+        }
+        assert_eq!(vault().content("0000000000000000").unwrap(), None);
+    }
+
+    #[test]
+    fn a_rotation_that_is_given_up_leaves_the_old_value_in_force() {
+        let folder = folder();
+        let (old, new, _) = rotate(folder.path());
+        Rotation::give_up(folder.path()).unwrap();
+        Rotation::give_up(folder.path()).unwrap();
+        assert_eq!(Rotation::pending(folder.path()).unwrap(), None);
+        let vault = Vault::new(folder.path(), StoreMode::Look);
+        assert_eq!(vault.value(&name(), &PASSWORD).unwrap().digest(), old);
+        // A database may have learned it before the deploy failed.
+        assert!(vault.with_digest(&name(), &new).unwrap().is_some());
+    }
+
+    #[test]
+    fn no_more_earlier_values_are_kept_than_asked_for() {
+        let folder = folder();
+        let (first, ..) = rotate(folder.path());
+        for _ in 0..4 {
+            let (_, _, rotation) = rotate(folder.path());
+            rotation.put_in_force(folder.path(), 3).unwrap();
+        }
+        let vault = Vault::new(folder.path(), StoreMode::Look);
+        assert_eq!(vault.archive.of("db_password").unwrap().len(), 4);
+        assert_eq!(vault.with_digest(&name(), &first).unwrap(), None);
+    }
+
+    #[test]
+    fn a_sealed_text_is_found_again_by_its_digest() {
+        let folder = folder();
+        let sealed = || {
+            let vault = Vault::new(folder.path(), StoreMode::Look);
+            let held = vault.value(&name(), &PASSWORD).unwrap();
+            let text = held.text().unwrap().expose().clone();
+            format!("{text}@db/{text}?x")
+        };
+        let (_, _, rotation) = rotate(folder.path());
+        let old = sealed();
+        rotation.put_in_force(folder.path(), 5).unwrap();
+        let new = sealed();
+        assert_ne!(old, new);
+        let vault = Vault::new(folder.path(), StoreMode::Look);
+        let shown = "${secret:db_password}@db/${secret:db_password}?x";
+        for text in [old, new] {
+            let found = vault.unsealed(shown, &digest(text.as_bytes())).unwrap();
+            assert_eq!(found.map(|it| it.expose().clone()), Some(text));
+        }
+        assert_eq!(vault.unsealed(shown, &digest(b"other")).unwrap(), None);
+        assert_eq!(vault.unsealed("${secret:", "0").unwrap(), None);
     }
 
     #[test]

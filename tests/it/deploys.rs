@@ -11,5 +11,6 @@ mod interrupt;
 mod job;
 mod question;
 mod retreat;
+mod rotate;
 mod secret;
 mod update;

@@ -16,6 +16,7 @@ use cimandat::{
     project::{
         BuildSecretSource, ContainerSpec, ImageSource, Project, Service,
         resolve::{EngineHost, Resolution, resolve},
+        rotation::Rotation,
         vault::StoreMode,
     },
     secret::Text,
@@ -82,6 +83,7 @@ impl Stage {
                 profiles: BTreeSet::new(),
                 services: BTreeSet::new(),
                 store: StoreMode::Look,
+                rotation: Rotation::default(),
                 engine: EngineHost::ThisMachine,
                 now: Timestamp::from_second(1_767_225_600).unwrap(),
             },

@@ -10,7 +10,7 @@ use std::{
     collections::BTreeSet,
     net::IpAddr,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use jiff::Timestamp;
@@ -22,12 +22,14 @@ use thiserror::Error;
 
 use self::pair::Pair;
 use super::{
+    archive::Archive,
+    rotation::Rotation,
     store::{Store, StoreError},
     vault::StoreMode,
 };
 use crate::{
     name::{CertificateName, ProjectName},
-    secret::Secret,
+    secret::{Secret, digest},
 };
 
 /// How long a certificate is valid unless the manifest says otherwise: the longest that browsers
@@ -58,6 +60,14 @@ pub enum AuthorityError {
         /// What is wrong with it.
         cause: String,
     },
+    /// A certificate that was made for a rotation is gone.
+    #[error("the new certificate in `{}` cannot be used: {cause}", path.display())]
+    Lost {
+        /// Where it was kept.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// A host that a certificate cannot be for.
     #[error("a certificate cannot be for `{host}`")]
     Host {
@@ -82,6 +92,10 @@ impl AuthorityError {
                 "delete `{}`: the next `up` makes a new one",
                 path.display()
             )),
+            Self::Lost { .. } => Some(
+                "delete `.cimandat/rotation/pending`: then the old certificate is in force"
+                    .to_owned(),
+            ),
             Self::Host { .. } => Some(
                 "a host is a name (`db`, `db.example.org`, `*.example.org`) or an IP address"
                     .to_owned(),
@@ -115,6 +129,8 @@ pub struct Issued {
 #[derive(Debug, Clone)]
 pub struct Authority {
     store: Store,
+    archive: Archive,
+    rotation: Rotation,
     mode: StoreMode,
     name: String,
     now: i64,
@@ -126,10 +142,18 @@ impl Authority {
     pub fn new(directory: &Path, project: &ProjectName, mode: StoreMode, now: Timestamp) -> Self {
         Self {
             store: Store::new(directory, "certificates"),
+            archive: Archive::certificates(directory),
+            rotation: Rotation::default(),
             mode,
             name: format!("{project} authority"),
             now: now.as_second(),
         }
+    }
+
+    /// The same, giving out the certificates of a rotation instead of those in force.
+    #[must_use]
+    pub fn with(self, rotation: Rotation) -> Self {
+        Self { rotation, ..self }
     }
 
     /// The authority's certificate, as PEM; made or renewed, if it has to be and the mode allows,
@@ -159,6 +183,9 @@ impl Authority {
         let Some(authority) = self.authority()? else {
             return Ok(unissued(placeholder()));
         };
+        if let Some(digest) = self.rotation.certificates.get(name) {
+            return Ok(issued(&self.archived(name, digest)?, &authority));
+        }
         let stored = self.load(&file)?;
         if let Some(pair) = &stored
             && self.still_good(pair, &authority, &hosts, request.days)
@@ -171,6 +198,75 @@ impl Authority {
         let pem = self.sign(name, &hosts, request.days, &authority)?;
         let pair = self.keep(&file, &pem, stored.is_some())?;
         Ok(issued(&pair, &authority))
+    }
+
+    /// Makes a new certificate with a new key and keeps it for a rotation; the one in force stays
+    /// so. Gives the digest of the two in one file.
+    ///
+    /// # Errors
+    /// When the store cannot be used or is damaged, or a host cannot be one.
+    pub fn renew(
+        &self,
+        name: &CertificateName,
+        request: &CertificateRequest,
+    ) -> Result<String, AuthorityError> {
+        let Some(authority) = self.authority()? else {
+            return Err(AuthorityError::Signing {
+                cause: "there is no authority yet".to_owned(),
+            });
+        };
+        if let Some(old) = self.store.read(&format!("{name}.pem"))? {
+            self.archive.keep(name.as_str(), &old)?;
+        }
+        let pem = self.sign(name, &hosts(request)?, request.days, &authority)?;
+        Ok(self.archive.keep(name.as_str(), &pem)?)
+    }
+
+    /// The file of a certificate that has this digest (`tls.crt`, `tls.key` or `ca.crt`), if it is
+    /// at hand: of those in force or of the earlier ones.
+    ///
+    /// # Errors
+    /// When the store cannot be used or is damaged.
+    pub fn content(&self, digest: &str) -> Result<Option<Secret<Vec<u8>>>, AuthorityError> {
+        let mut pairs = Vec::new();
+        for file in self.store.list()? {
+            pairs.extend(self.load(&file)?);
+        }
+        for (name, its) in self.archive.all()? {
+            let kept = self.archive.get(&name, &its)?;
+            pairs.extend(kept.and_then(|pem| Pair::read(pem.expose()).ok()));
+        }
+        let files = pairs.into_iter().flat_map(|pair| {
+            let key = pair.key.expose().clone();
+            [pair.certificate, key].map(String::into_bytes)
+        });
+        let mut files = files.filter(|file| self::digest(file) == digest);
+        Ok(files.next().map(Secret::new))
+    }
+
+    /// When a certificate in force ends, in seconds since the epoch; `None`: there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be used or is damaged.
+    pub fn until(&self, name: &CertificateName) -> Result<Option<i64>, AuthorityError> {
+        let pair = self.load(&format!("{name}.pem"))?;
+        Ok(pair.map(|pair| pair.facts.until))
+    }
+
+    /// When a certificate in force was put there; `None`: there is none.
+    #[must_use]
+    pub fn made(&self, name: &CertificateName) -> Option<SystemTime> {
+        self.store.made(&format!("{name}.pem"))
+    }
+
+    fn archived(&self, name: &CertificateName, digest: &str) -> Result<Pair, AuthorityError> {
+        let damaged = |cause: String| AuthorityError::Lost {
+            path: self.archive.path(name.as_str(), digest),
+            cause,
+        };
+        let pem = self.archive.get(name.as_str(), digest)?;
+        let pem = pem.ok_or_else(|| damaged("it is not there any more".to_owned()))?;
+        Pair::read(pem.expose()).map_err(damaged)
     }
 
     /// `None`: there is none that will do, and none may be made.
@@ -247,6 +343,9 @@ impl Authority {
     /// Stores a certificate with its key in one file, so that they cannot come apart.
     fn keep(&self, file: &str, pem: &Secret<Vec<u8>>, over: bool) -> Result<Pair, AuthorityError> {
         if over {
+            if let (Some(old), Some(name)) = (self.store.read(file)?, file.strip_suffix(".pem")) {
+                self.archive.keep(name, &old)?;
+            }
             self.store.replace(file, pem)?;
         } else {
             self.store.put(file, pem)?;
@@ -437,6 +536,34 @@ mod tests {
         assert_ne!(shorter.certificate, moved.certificate);
         let same = create(371).issue(&name(), &request(&["db"], 6)).unwrap();
         assert_eq!(same, shorter);
+    }
+
+    #[test]
+    fn a_rotated_certificate_is_in_force_when_that_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let create = || authority(folder.path(), StoreMode::Create, 0);
+        let wanted = request(&["postgres"], 397);
+        let old = create().issue(&name(), &wanted).unwrap();
+        let digest = create().renew(&name(), &wanted).unwrap();
+        assert_eq!(create().issue(&name(), &wanted).unwrap(), old);
+        let rotation = Rotation {
+            certificates: std::collections::BTreeMap::from([(name(), digest)]),
+            ..Rotation::default()
+        };
+        let next = create().with(rotation.clone());
+        let new = next.issue(&name(), &wanted).unwrap();
+        assert_ne!(new.key, old.key);
+        assert_eq!(new.authority, old.authority);
+        verify(&new, "postgres", 0).unwrap();
+
+        rotation.put_in_force(folder.path(), 5).unwrap();
+        assert_eq!(create().issue(&name(), &wanted).unwrap(), new);
+        for issued in [&old, &new] {
+            for file in [&issued.certificate, issued.key.expose(), &issued.authority] {
+                let found = create().content(&self::digest(file.as_bytes())).unwrap();
+                assert_eq!(found, Some(Secret::new(file.clone().into_bytes())));
+            }
+        }
     }
 
     #[test]

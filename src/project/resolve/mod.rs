@@ -10,6 +10,7 @@ mod deploy;
 mod environment;
 mod file;
 mod gate;
+mod inventory;
 mod mount;
 mod network;
 mod process;
@@ -24,8 +25,9 @@ use std::{
 
 use jiff::Timestamp;
 
+pub use self::inventory::{Kept, Source, inventory, renew};
 use self::resolver::Resolver;
-use super::{Project, vault::StoreMode};
+use super::{Project, rotation::Rotation, vault::StoreMode};
 use crate::{
     diagnostic::Report,
     manifest::Manifest,
@@ -43,6 +45,8 @@ pub struct Resolution {
     pub services: BTreeSet<String>,
     /// Whether secrets and certificates may be made.
     pub store: StoreMode,
+    /// New values that are taken instead of those in force.
+    pub rotation: Rotation,
     /// Whose files the engine binds.
     pub engine: EngineHost,
     /// The time by which certificates are judged.

@@ -33,8 +33,8 @@ pub(super) struct Resolver<'a> {
     pub(super) project: ProjectName,
     /// Services and jobs whose profiles are on.
     pub(super) enabled: BTreeSet<ServiceName>,
-    vault: Vault,
-    authority: Authority,
+    pub(super) vault: Vault,
+    pub(super) authority: Authority,
     secrets: BTreeMap<SecretName, Option<Held>>,
     certificates: BTreeMap<CertificateName, Option<Issued>>,
     mistakes: Vec<Mistake>,
@@ -50,8 +50,9 @@ impl<'a> Resolver<'a> {
             resolution,
             project: project.clone(),
             enabled: BTreeSet::new(),
-            vault: Vault::new(&directory, store),
-            authority: Authority::new(&directory, project, store, now),
+            vault: Vault::new(&directory, store).with(resolution.rotation.clone()),
+            authority: Authority::new(&directory, project, store, now)
+                .with(resolution.rotation.clone()),
             secrets: BTreeMap::new(),
             certificates: BTreeMap::new(),
             mistakes: Vec::new(),
@@ -138,8 +139,21 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Which secrets and certificates were asked for since this was last asked.
+    pub(super) fn take_asked(&mut self) -> (BTreeSet<SecretName>, BTreeSet<CertificateName>) {
+        let secrets = std::mem::take(&mut self.secrets);
+        let certificates = std::mem::take(&mut self.certificates);
+        (
+            secrets.into_keys().collect(),
+            certificates.into_keys().collect(),
+        )
+    }
+
     /// The name of the variable, when it is not set.
-    fn source<'s>(&self, source: &'s manifest::SecretSource) -> Result<SecretSource, &'s str> {
+    pub(super) fn source<'s>(
+        &self,
+        source: &'s manifest::SecretSource,
+    ) -> Result<SecretSource, &'s str> {
         let amount = |given: Option<u32>, usual| {
             usize::try_from(given.unwrap_or(usual)).unwrap_or(usize::MAX)
         };
@@ -180,10 +194,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn issue(&mut self, declared: &manifest::Certificate) -> Option<Issued> {
-        let request = CertificateRequest {
-            hosts: declared.hosts.iter().map(|h| h.value.clone()).collect(),
-            days: declared.days.map_or(DEFAULT_DAYS, |days| days.value),
-        };
+        let request = requested(declared);
         match self.authority.issue(&declared.name.value, &request) {
             Ok(issued) => Some(issued),
             Err(error) => {
@@ -269,5 +280,13 @@ impl<'a> Resolver<'a> {
             at,
             help,
         });
+    }
+}
+
+/// What a declared certificate is to be.
+pub(super) fn requested(declared: &manifest::Certificate) -> CertificateRequest {
+    CertificateRequest {
+        hosts: declared.hosts.iter().map(|h| h.value.clone()).collect(),
+        days: declared.days.map_or(DEFAULT_DAYS, |days| days.value),
     }
 }

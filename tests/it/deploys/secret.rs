@@ -72,3 +72,73 @@ fn a_generated_secret_is_a_file_and_nothing_more() {
         "{changed}"
     );
 }
+
+/// A service with one input of each kind.
+const INPUTS: &str = r#"
+    secret "s-file" file="secret.txt"
+    secret "s-env" env="KEY"
+    config "c-file" file="config.txt"
+    config "c-env" env="LEVEL"
+    config "c-content" content="text of ${WORD}"
+    service "app" {
+        use "doomed"
+        secret "s-file"
+        secret "s-env"
+        config "c-file" target="/etc/app/file"
+        config "c-env" target="/etc/app/env"
+        config "c-content" target="/etc/app/content"
+        ready { log "at work"; }
+    }
+    service "aside" { use "doomed"; ready { log "at work"; }; }
+    deploy settle="0s"
+"#;
+
+#[test]
+fn a_changed_content_is_a_change_of_the_service_and_is_named() {
+    let Some(world) = World::new("inputs") else {
+        return;
+    };
+    let write = |text: &str| {
+        fs::write(world.path("secret.txt"), format!("secret {text}")).unwrap();
+        fs::write(world.path("config.txt"), format!("config {text}")).unwrap();
+        let variables = format!("KEY=key-{text}\nLEVEL=level-{text}\nWORD=word-{text}\n");
+        fs::write(world.path(".env"), variables).unwrap();
+    };
+    write("one");
+    world.manifest(INPUTS);
+    world.up().with(0, Verdict::Converged);
+    world.run(&["plan", "--exit-code"]).with_code(0);
+    write("two");
+    let plan = world.run(&["plan", "--exit-code"]).with_code(2).out;
+    let changed: Vec<String> = plan
+        .lines()
+        .filter(|line| line.starts_with("      "))
+        .map(|line| line.trim().to_owned())
+        .collect();
+    let change = |file: &str, from: &str, to: &str| {
+        let digests = [from, to].map(|it| digest(it.as_bytes()));
+        format!("{file}.digest: {} → {}", digests[0], digests[1])
+    };
+    let expected = [
+        change(
+            "files[/etc/app].files[content]",
+            "text of word-one",
+            "text of word-two",
+        ),
+        change("files[/etc/app].files[env]", "level-one", "level-two"),
+        change("files[/etc/app].files[file]", "config one", "config two"),
+        change("files[/run/secrets].files[s-env]", "key-one", "key-two"),
+        change(
+            "files[/run/secrets].files[s-file]",
+            "secret one",
+            "secret two",
+        ),
+    ];
+    assert_eq!(changed, expected);
+    let before = world.containers();
+    let ended = world.up().with(0, Verdict::Converged);
+    assert!(!ended.out.contains("key-two") && !ended.out.contains("secret two"));
+    let after = world.containers();
+    assert_ne!(after[&world.name("app")], before[&world.name("app")]);
+    assert_eq!(after[&world.name("aside")], before[&world.name("aside")]);
+}

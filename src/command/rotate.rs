@@ -1,0 +1,164 @@
+//! New values for secrets: made before a deploy, in force when it is committed.
+//!
+//! The values in force do not change before the commit, so that whatever cuts a rotation off, the
+//! store says either what the old generation runs with or what the new one does; which of the two
+//! is seen by what runs.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use super::{CommandError, Scope, load, relay::Remark, up};
+use crate::{
+    engine::{Engine, docker::Settings},
+    event::Verdict,
+    name::ServiceName,
+    plan::{self, Options},
+    project::{
+        Project, RollbackScope,
+        resolve::{renew, resolve},
+        rotation::Rotation,
+        vault::StoreMode,
+    },
+};
+
+/// Which project is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub scope: &'a Scope,
+    pub settings: &'a Settings,
+    /// Services that are on, whatever their profiles say.
+    pub named: &'a [ServiceName],
+}
+
+impl Request<'_> {
+    /// The project with the secrets in force.
+    pub fn project(self, store: StoreMode) -> Result<Project, CommandError> {
+        load::project(self.scope, self.settings, store, self.named)
+    }
+
+    /// The same with those of a rotation.
+    fn rotated(self, rotation: &Rotation) -> Result<Project, CommandError> {
+        let store = StoreMode::Create;
+        let mut resolution = load::resolution(self.scope, self.settings, store, self.named);
+        resolution.rotation = rotation.clone();
+        Ok(resolve(&load::manifest(self.scope)?, &resolution)?)
+    }
+
+    /// A rotation that was begun, and whose maker was cut off after its values had been committed:
+    /// with the project as it is then. Changes nothing.
+    pub async fn unfinished(
+        self,
+        engine: &impl Engine,
+        old: &Project,
+    ) -> Result<Option<(Project, Rotation)>, CommandError> {
+        let Some(rotation) = Rotation::pending(&old.directory)? else {
+            return Ok(None);
+        };
+        let new = self.rotated(&rotation)?;
+        let state = up::observe(engine, &new, &Options::default()).await?;
+        let committed = plan::rotated(&state, old, &new);
+        Ok(committed.then_some((new, rotation)))
+    }
+
+    /// The project that is to be deployed: what was left of an earlier rotation is made up for,
+    /// and what is named gets new values.
+    pub async fn begin(
+        self,
+        engine: &impl Engine,
+        names: &BTreeSet<String>,
+    ) -> Result<(Project, Turn), CommandError> {
+        let mut project = self.project(StoreMode::Create)?;
+        let directory = project.directory.clone();
+        match self.unfinished(engine, &project).await? {
+            Some((rotated, rotation)) => {
+                rotation.put_in_force(&directory, keep(&project))?;
+                project = rotated;
+            }
+            None => Rotation::give_up(&directory)?,
+        }
+        if names.is_empty() {
+            return Ok((project, Turn::default()));
+        }
+        let store = StoreMode::Create;
+        let resolution = load::resolution(self.scope, self.settings, store, self.named);
+        let rotation = renew(&load::manifest(self.scope)?, &resolution, names);
+        let rotation =
+            rotation.map_err(|(message, help)| CommandError::Rotation { message, help })?;
+        rotation.begin(&directory)?;
+        let turn = Turn {
+            rotation,
+            directory: Some(directory),
+            keep: keep(&project),
+        };
+        let mut project = self.rotated(&turn.rotation)?;
+        // Two halves with different values would not understand each other.
+        project.deploy.rollback = RollbackScope::All;
+        Ok((project, turn))
+    }
+}
+
+fn keep(project: &Project) -> usize {
+    usize::try_from(project.deploy.keep).unwrap_or(usize::MAX)
+}
+
+/// A rotation whose deploy is under way. Dropped before its end, it is given up.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    rotation: Rotation,
+    /// Of the project; `None`: nothing is open.
+    directory: Option<PathBuf>,
+    keep: usize,
+}
+
+impl Turn {
+    /// What is said of the values at the end.
+    pub fn remark(&self) -> Remark {
+        let names = self.rotation.names();
+        Box::new(move |verdict| {
+            if names.is_empty() {
+                return None;
+            }
+            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            let names = names.join(", ");
+            match verdict {
+                Verdict::Converged => None,
+                Verdict::Unchanged => {
+                    Some(format!("no service uses {names}; new values are in force"))
+                }
+                Verdict::Stuck => Some(format!(
+                    "the next `up` sees by what runs whether the old or the new values of {names} are \
+                     in force; until then the old ones are"
+                )),
+                Verdict::Untouched | Verdict::RolledBack | Verdict::Interrupted => {
+                    Some(format!("the old values of {names} stay in force"))
+                }
+            }
+        })
+    }
+
+    /// Its deploy came to this end.
+    pub fn ended(mut self, verdict: Verdict) -> Result<(), CommandError> {
+        let Some(directory) = self.directory.take() else {
+            return Ok(());
+        };
+        match verdict {
+            Verdict::Converged | Verdict::Unchanged => {
+                self.rotation.put_in_force(&directory, self.keep)?;
+            }
+            // Nobody knows yet which of the two it will be.
+            Verdict::Stuck => {}
+            Verdict::Untouched | Verdict::RolledBack | Verdict::Interrupted => {
+                Rotation::give_up(&directory)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(directory) = &self.directory {
+            // If this fails, the next command sees that nothing was committed.
+            let _ = Rotation::give_up(directory);
+        }
+    }
+}

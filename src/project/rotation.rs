@@ -1,0 +1,124 @@
+//! New values that wait for their deploy.
+//!
+//! A rotation is begun by writing down which values are to be in force next; they are in the
+//! archive then, and nothing else has changed. When their deploy is committed they are put in force;
+//! when it has gone back, the rotation is given up. Whoever finds a rotation that was neither (its
+//! maker was killed) sees by what runs which of the two has to be made up for.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    archive::Archive,
+    store::{Store, StoreError},
+};
+use crate::{
+    name::{CertificateName, SecretName},
+    secret::{Secret, digest},
+};
+
+const PENDING: &str = "pending";
+
+/// Which secrets and certificates are to have which values, by digest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// Secrets, each with the digest of its value.
+    pub secrets: BTreeMap<SecretName, String>,
+    /// Certificates, each with the digest of the file that holds it and its key.
+    pub certificates: BTreeMap<CertificateName, String>,
+}
+
+impl Rotation {
+    /// The one that was begun and did not end, of the project in `directory`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn pending(directory: &Path) -> Result<Option<Self>, StoreError> {
+        let store = Store::new(directory, "rotation");
+        let Some(text) = store.read(PENDING)? else {
+            return Ok(None);
+        };
+        let rotation = serde_json::from_slice(text.expose());
+        rotation.map(Some).map_err(|error| StoreError::Io {
+            verb: "understand",
+            path: store.path(PENDING),
+            cause: error.to_string(),
+        })
+    }
+
+    /// Writes it down, before anything is deployed with its values.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin(&self, directory: &Path) -> Result<(), StoreError> {
+        // Two maps of names and digests can always be said in JSON.
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        Store::new(directory, "rotation").replace(PENDING, &Secret::new(text))
+    }
+
+    /// Puts its values in force, and forgets earlier ones beyond `keep` of each. Doing it again
+    /// has the effect of doing it once.
+    ///
+    /// # Errors
+    /// When a value is not in the archive any more, or the stores cannot be written.
+    pub fn put_in_force(&self, directory: &Path, keep: usize) -> Result<(), StoreError> {
+        let secrets = self.secrets.iter();
+        for (name, digest) in secrets.map(|(name, digest)| (name.as_str(), digest)) {
+            let store = Store::new(directory, "secrets");
+            exchange(&store, name, &Archive::secrets(directory), (name, digest))?;
+            Archive::secrets(directory).prune(name, digest, keep)?;
+        }
+        let certificates = self.certificates.iter();
+        for (name, digest) in certificates.map(|(name, digest)| (name.as_str(), digest)) {
+            let (store, archive) = (
+                Store::new(directory, "certificates"),
+                Archive::certificates(directory),
+            );
+            exchange(&store, &format!("{name}.pem"), &archive, (name, digest))?;
+            archive.prune(name, digest, keep)?;
+        }
+        Self::give_up(directory)
+    }
+
+    /// Forgets that there was one: what was in force stays so.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn give_up(directory: &Path) -> Result<(), StoreError> {
+        Store::new(directory, "rotation").remove(PENDING)
+    }
+
+    /// The names of what is rotated, for people.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let secrets = self.secrets.keys().map(ToString::to_string);
+        let certificates = self.certificates.keys().map(ToString::to_string);
+        secrets.chain(certificates).collect()
+    }
+}
+
+/// Puts an archived value in the place of the one in force, which the archive keeps.
+fn exchange(
+    store: &Store,
+    file: &str,
+    archive: &Archive,
+    (name, wanted): (&str, &str),
+) -> Result<(), StoreError> {
+    let old = store.read(file)?;
+    if old
+        .as_ref()
+        .is_some_and(|old| digest(old.expose()) == wanted)
+    {
+        return Ok(());
+    }
+    let new = archive.get(name, wanted)?.ok_or_else(|| StoreError::Io {
+        verb: "find",
+        path: archive.path(name, wanted),
+        cause: "it is not there any more".to_owned(),
+    })?;
+    if let Some(old) = old {
+        archive.keep(name, &old)?;
+    }
+    store.replace(file, &new)
+}

@@ -1,0 +1,235 @@
+//! New values for secrets: deployed like any change, and in force only when that went well.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{fs, path::PathBuf};
+
+use cimandat::{
+    event::{Event, Verdict},
+    secret::digest,
+};
+use serde_json::Value;
+
+use crate::support::{Ended, Running, World};
+
+/// An app that is ready if its secret is the one that `known` says, or if there is no `known`.
+fn picky(world: &World) {
+    world.manifest(
+        r##"
+        secret "token" generate="hex" bytes=24
+        deploy settle="0s"
+        service "app" {
+            image "debian:trixie-slim"
+            command "sh" "-c" #"""
+                if [ ! -e /state/known ] || cmp -s /run/secrets/token /state/known
+                then touch /tmp/known; fi
+                exec sleep 600
+                """#
+            bind "." "/state" read-only=#true
+            secret "token"
+            restart "unless-stopped"
+            ready within="10m" { file "/tmp/known"; }
+        }
+        "##,
+    );
+}
+
+fn stored(world: &World) -> PathBuf {
+    world.path(".cimandat/secrets/token")
+}
+
+fn pending(world: &World) -> bool {
+    world.path(".cimandat/rotation/pending").exists()
+}
+
+/// The value that is in force.
+fn value(world: &World) -> String {
+    fs::read_to_string(stored(world)).unwrap()
+}
+
+/// A world in which the app runs and knows its secret.
+fn running(story: &str) -> Option<(World, String)> {
+    let world = World::new(story)?;
+    picky(&world);
+    world.up().with(0, Verdict::Converged);
+    let value = value(&world);
+    fs::write(world.path("known"), &value).unwrap();
+    Some((world, value))
+}
+
+/// The old value is in force, its container runs, and there is nothing to do.
+fn is_as_before(world: &World, old: &str, container: &str) {
+    assert_eq!(value(world), old);
+    assert_eq!(world.running("app"), container);
+    assert!(!pending(world));
+    world.run(&["plan", "--exit-code"]).with_code(0);
+    world.up().with(0, Verdict::Unchanged);
+    assert_eq!(world.containers().len(), 1);
+}
+
+fn rotate<'w>(world: &'w World, more: &[&str]) -> Running<'w> {
+    let mut arguments = vec!["secret", "rotate", "token", "--progress", "json"];
+    arguments.extend(more);
+    world.begin(&arguments)
+}
+
+fn until_asked(running: &mut Running<'_>) {
+    running.until("the gate to be asked", |event| {
+        matches!(event, Event::GateAnswered { subject, .. } if subject.to_string() == "app")
+    });
+}
+
+fn remark(ended: &Ended) -> String {
+    ended.told(|event| match event {
+        Event::Warning { text } => Some(text.clone()),
+        _ => None,
+    })
+}
+
+fn listed(world: &World) -> Vec<Value> {
+    let list = world.run(&["secret", "list", "--format", "json"]);
+    let list: Value = serde_json::from_str(&list.with_code(0).out).unwrap();
+    list["secrets"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_new_value_is_deployed_and_then_in_force() {
+    let Some(world) = World::new("rotate") else {
+        return;
+    };
+    world.manifest(
+        r#"
+        secret "token" generate="hex" bytes=24
+        secret "other" generate="hex"
+        certificate "app" host="app"
+        service "app" {
+            use "doomed"
+            secret "token"
+            certificate "app" "/run/certs"
+            ready { log "at work"; }
+        }
+        service "sealed" {
+            use "doomed"
+            env URL="tcp://user:${secret:token}@app"
+            depends-on "app"
+            ready { log "at work"; }
+        }
+        service "aside" { use "doomed"; secret "other"; ready { log "at work"; }; }
+        deploy settle="0s"
+        "#,
+    );
+    world.up().with(0, Verdict::Converged);
+    let (old, before) = (value(&world), world.containers());
+    rotate(&world, &[]).end().with(0, Verdict::Converged);
+    let new = value(&world);
+    assert_ne!(old, new);
+    assert_eq!(new.len(), 48);
+    let after = world.containers();
+    for (service, changed) in [("app", true), ("sealed", true), ("aside", false)] {
+        let name = world.name(service);
+        assert_eq!(after[&name] != before[&name], changed, "{service}");
+        assert!(after[&name].1);
+    }
+    let environment = world.inspect("sealed")["Config"]["Env"].to_string();
+    assert!(environment.contains(&new));
+    world.run(&["plan", "--exit-code"]).with_code(0);
+    world.up().with(0, Verdict::Unchanged);
+
+    // The earlier value is there for whoever goes back.
+    let earlier = format!(".cimandat/earlier/secrets/{}.token", digest(old.as_bytes()));
+    assert_eq!(fs::read_to_string(world.path(&earlier)).unwrap(), old);
+
+    let certificate = listed(&world)[2]["digest"].clone();
+    let arguments = ["secret", "rotate", "certificate:app", "--progress", "json"];
+    world.run(&arguments).with(0, Verdict::Converged);
+    assert_ne!(listed(&world)[2]["digest"], certificate);
+    assert_eq!(value(&world), new);
+    world.up().with(0, Verdict::Unchanged);
+
+    let list = listed(&world);
+    let names: Vec<&Value> = list.iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["other", "token", "app"]);
+    assert_eq!(list[1]["digest"], digest(new.as_bytes()));
+    assert_eq!(list[1]["used_by"], serde_json::json!(["app", "sealed"]));
+    assert_eq!(list[2]["used_by"], serde_json::json!(["app"]));
+    let text = world.run(&["secret", "list"]).with_code(0).out;
+    assert!(text.contains("made: 48 characters of hex"), "{text}");
+    let told = world.told();
+    assert!(!told.contains(&old) && !told.contains(&new));
+}
+
+#[test]
+fn a_new_value_that_fails_its_gate_is_not_in_force() {
+    let Some((world, old)) = running("rotatefail") else {
+        return;
+    };
+    let container = world.running("app");
+    let ended = rotate(&world, &["--wait-timeout", "2s"]).end();
+    let ended = ended.with(5, Verdict::RolledBack);
+    assert_eq!(remark(&ended), "the old values of `token` stay in force");
+    is_as_before(&world, &old, &container);
+}
+
+#[test]
+fn an_interrupted_rotation_leaves_the_old_value_in_force() {
+    let Some((world, old)) = running("rotateint") else {
+        return;
+    };
+    let container = world.running("app");
+    let mut running = rotate(&world, &[]);
+    until_asked(&mut running);
+    assert!(pending(&world));
+    assert_eq!(value(&world), old);
+    running.interrupt();
+    running.end().with(8, Verdict::Interrupted);
+    is_as_before(&world, &old, &container);
+}
+
+#[test]
+fn a_killed_rotation_is_settled_by_what_counts() {
+    let Some((world, old)) = running("rotatekill") else {
+        return;
+    };
+    let container = world.running("app");
+    let mut running = rotate(&world, &[]);
+    until_asked(&mut running);
+    running.signal("KILL");
+    drop(running);
+    assert!(pending(&world));
+    // Nothing was committed: the plan speaks of the old value, and changes nothing here.
+    let plan = world.run(&["plan"]).with_code(0);
+    assert!(!plan.out.contains("token"), "{}", plan.out);
+    assert!(pending(&world));
+    world.up().with(0, Verdict::Converged);
+    is_as_before(&world, &old, &container);
+}
+
+#[test]
+fn what_cannot_be_rotated_is_refused() {
+    let Some(world) = World::new("rotaterefuse") else {
+        return;
+    };
+    fs::write(world.path("token"), "x").unwrap();
+    world.manifest(
+        r#"
+        secret "file" file="token"
+        secret "both" generate="hex"
+        certificate "both" host="app"
+        service "app" { use "doomed"; secret "file"; }
+        "#,
+    );
+    let refused = |name: &str| world.run(&["secret", "rotate", name]).with_code(3).err;
+    insta::assert_snapshot!(refused("file"), @"
+    error: the value of secret `file` is not made here
+     help: change it where it is from and run `cimandat up`
+    ");
+    insta::assert_snapshot!(refused("both"), @"
+    error: `both` is a secret and a certificate
+     help: say `secret:both` or `certificate:both`
+    ");
+    insta::assert_snapshot!(refused("secret:tokn"), @"
+    error: there is no secret or certificate `secret:tokn`
+     help: the manifest declares both, file, both
+    ");
+    assert!(!pending(&world));
+    assert_eq!(world.things(), Vec::<String>::new());
+}
