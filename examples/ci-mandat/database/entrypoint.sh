@@ -6,7 +6,9 @@
 #
 #   POSTGRES_USER              role that owns the database (required at the first start)
 #   POSTGRES_DB                the database (default: as the role)
-#   POSTGRES_PASSWORD_FILE     file with the role's password; POSTGRES_PASSWORD works too, but shows in inspections
+#   POSTGRES_PASSWORD_FILE     file with the role's password; POSTGRES_PASSWORD works too, but shows in inspections.
+#                              Unlike in the official image it counts at every start: a new container with another
+#                              password teaches it to the database, and an old one that is started again its own.
 #   PG_TLS_CERT_FILE, PG_TLS_KEY_FILE
 #                              the server's certificate and key
 #   PG_ALLOW_PLAINTEXT=1       start without them
@@ -60,6 +62,9 @@ read_password() {
         PASSWORD=${POSTGRES_PASSWORD:-}
     fi
     [ -n "$PASSWORD" ] || die "the password is empty; set POSTGRES_PASSWORD_FILE"
+    # It goes into one line of SQL.
+    case $PASSWORD in *"
+"*) die "the password has more than one line" ;; esac
 }
 
 # What is here besides an unfinished initialisation? (A volume that is a file system of its own has lost+found.)
@@ -137,6 +142,22 @@ fail() {
     die "$*; nothing was kept"
 }
 
+# Gives the role the password of this start. The server in single-user mode is met by nobody, does the recovery after a
+# crash like any other, and is over when the role has its password: until then no client gets in with the old one.
+set_password() {
+    read_password
+    quoted=$(printf %s "$PASSWORD" | sed "s/'/''/g")
+    unset PASSWORD
+    # printf is the shell's own: the password is in nobody's arguments. A failing statement is not logged.
+    printf "ALTER ROLE \"%s\" PASSWORD '%s'\n" "$user" "$quoted" \
+        | postgres --single -D "$PGDATA" -c exit_on_error=on -c password_encryption=scram-sha-256 \
+            -c log_min_messages=fatal -c log_min_error_statement=panic -c log_statement=none \
+            -c log_checkpoints=off postgres >/dev/null \
+        || die "the password of $user could not be set"
+    unset quoted
+}
+
+made=
 if [ ! -e "$PGDATA/PG_VERSION" ]; then
     # A cut-off between the moves leaves files of the new cluster beside .init; they are ours and worthless.
     if [ -e "$init/PG_VERSION" ]; then
@@ -147,11 +168,16 @@ if [ ! -e "$PGDATA/PG_VERSION" ]; then
         die "$PGDATA holds files but no PG_VERSION; it will not be overwritten"
     fi
     initialise
+    made=1
 fi
-unset POSTGRES_PASSWORD
 
 have=$(cat "$PGDATA/PG_VERSION")
 [ "$have" = "$PG_MAJOR" ] || die "$PGDATA was written by PostgreSQL $have, this is $PG_MAJOR; dump it there and restore it here"
+
+if [ -z "$made" ] && [ -n "${POSTGRES_PASSWORD_FILE:-}${POSTGRES_PASSWORD:-}" ]; then
+    set_password
+fi
+unset POSTGRES_PASSWORD
 
 # --- every start ----------------------------------------------------------------------------------------------------
 
