@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, Decision, DriftChoice, Options, Plan, Refusal, diff, drift, preflight,
+    Change, Decision, DriftChoice, Options, Plan, Refusal, diff, drift, networks, preflight,
     switch::{Assembly, Place},
 };
 use crate::{
@@ -42,7 +42,8 @@ pub struct Deploy {
 pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Deploy, Vec<Refusal>> {
     let graph = Graph::of(project);
     let order = chosen(project, &graph, options)?;
-    let decisions = diff::decide(project, state, options, &order);
+    let networks = networks::place(project, state);
+    let decisions = diff::decide(project, state, &networks, options, &order);
     let newest = state
         .containers
         .values()
@@ -52,11 +53,12 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
         project,
         state,
         options,
+        networks: &networks,
         decisions: &decisions,
         generation: newest.unwrap_or(0) + 1,
         names: names(project, state, &decisions, newest.unwrap_or(0) + 1),
     };
-    let mut refusals = preflight::refusals(project, state, &decisions);
+    let mut refusals = preflight::refusals(project, state, &networks, &decisions);
     if options.drift == DriftChoice::Refuse {
         refusals.extend(preflight::drifted(&decisions));
     }

@@ -8,6 +8,7 @@ use super::{
     deploy::final_name,
     drift::{self, Difference, Remedy},
     image_of,
+    networks::{self, Networks},
 };
 use crate::{
     name::{ContainerName, ServiceName},
@@ -37,6 +38,7 @@ pub struct Decision {
 pub(super) fn decide(
     project: &Project,
     state: &State,
+    networks: &Networks,
     options: &Options,
     order: &[ServiceName],
 ) -> Vec<Decision> {
@@ -50,6 +52,7 @@ pub(super) fn decide(
             let facts = Facts {
                 project,
                 state,
+                networks,
                 options,
                 replaced: &replaced,
             };
@@ -123,6 +126,7 @@ fn leftovers<'a>(
 struct Facts<'a> {
     project: &'a Project,
     state: &'a State,
+    networks: &'a Networks,
     options: &'a Options,
     replaced: &'a BTreeSet<&'a ServiceName>,
 }
@@ -207,6 +211,11 @@ impl Facts<'_> {
         }
         if let Some(reason) = self.image_reason(service, current) {
             return Some(reason);
+        }
+        // A job that is done needs no network any more.
+        let moved = networks::moved(self.networks, service);
+        if let Some(network) = moved.filter(|_| service.kind == Kind::Service) {
+            return Some(Reason::NetworkReplaced { network });
         }
         // Whoever shares a namespace or the mounts of a container cannot outlive it.
         let dependency = shared(service)

@@ -10,6 +10,7 @@ use crate::{graph, name::ContainerName};
 pub(super) enum Key {
     Image(String),
     Network(String),
+    RemoveNetwork(String),
     Volume(String),
     Create(ContainerName),
     PreStop(ContainerName, usize),

@@ -11,6 +11,7 @@ mod down;
 mod draft;
 mod drift;
 mod images;
+mod networks;
 mod preflight;
 mod prepare;
 mod refusal;
@@ -41,7 +42,7 @@ pub use self::{
     show::Shown,
 };
 use crate::{
-    name::{ContainerName, ImageRef, ServiceName},
+    name::{ContainerName, ImageRef, NetworkName, ServiceName},
     project::{Check, Gate, PullPolicy},
 };
 
@@ -289,6 +290,11 @@ pub enum Reason {
         /// That one.
         dependency: ServiceName,
     },
+    /// The definition of one of its networks changed, and it moves to the new one.
+    NetworkReplaced {
+        /// That one.
+        network: NetworkName,
+    },
     /// It is not part of the project any more.
     Orphan,
     /// Somebody asked for it.
@@ -359,6 +365,7 @@ impl fmt::Display for Reason {
                 write!(f, "image {} → {}", short(from), short(to))
             }
             Self::DependencyReplaced { dependency } => write!(f, "`{dependency}` is replaced"),
+            Self::NetworkReplaced { network } => write!(f, "network `{network}` is made anew"),
             Self::Orphan => f.write_str("not part of the project any more"),
             Self::Forced => f.write_str("asked for"),
             Self::Replaced => f.write_str("replaced by a new one"),

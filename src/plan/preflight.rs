@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Change, Decision, Refusal,
     deploy::final_name,
+    networks::{self, Networks},
     prepare::{definition, networks_of, volumes_of},
     switch::makes,
 };
@@ -14,7 +15,12 @@ use crate::{
 };
 
 /// All that is in the way, by service and then by resource.
-pub(super) fn refusals(project: &Project, state: &State, decisions: &[Decision]) -> Vec<Refusal> {
+pub(super) fn refusals(
+    project: &Project,
+    state: &State,
+    placed: &Networks,
+    decisions: &[Decision],
+) -> Vec<Refusal> {
     let mut refusals = same_names(project, decisions);
     let mut services = BTreeSet::new();
     for decision in decisions
@@ -38,7 +44,9 @@ pub(super) fn refusals(project: &Project, state: &State, decisions: &[Decision])
         .into_iter()
         .filter_map(|name| project.services.get(name))
         .collect();
-    networks(project, state, &services, &mut refusals);
+    refusals.extend(networks(project, state, placed, &services));
+    let chosen = services.iter().map(|service| &service.name).collect();
+    refusals.extend(networks::refusals(project, placed, &chosen));
     volumes(project, state, &services, &mut refusals);
     refusals
 }
@@ -182,28 +190,29 @@ enum Standing {
     Foreign(String),
 }
 
-fn networks(project: &Project, state: &State, services: &[&Service], into: &mut Vec<Refusal>) {
+fn networks(
+    project: &Project,
+    state: &State,
+    placed: &Networks,
+    services: &[&Service],
+) -> Vec<Refusal> {
     let used: BTreeSet<_> = services
         .iter()
         .flat_map(|service| networks_of(service))
         .collect();
-    for network in used
-        .into_iter()
-        .filter_map(|name| project.networks.get(name))
-    {
-        let name = network.engine_name.clone();
+    let refusal = |name| {
+        let network = project.networks.get(name)?;
+        let name = placed.get(name)?.engine_name.clone();
         match state.networks.get(&name) {
-            None if network.external => into.push(Refusal::NoNetwork { name }),
-            Some(found) if !network.external => {
-                match standing(project, found, &definition(network)) {
-                    Standing::Ours => {}
-                    Standing::Changed => into.push(Refusal::NetworkChanged { name }),
-                    Standing::Foreign(owner) => into.push(Refusal::ForeignNetwork { name, owner }),
-                }
-            }
-            _ => {}
+            None if network.external => Some(Refusal::NoNetwork { name }),
+            Some(found) if !network.external => match standing(project, found, "") {
+                Standing::Foreign(owner) => Some(Refusal::ForeignNetwork { name, owner }),
+                Standing::Ours | Standing::Changed => None,
+            },
+            _ => None,
         }
-    }
+    };
+    used.into_iter().filter_map(refusal).collect()
 }
 
 fn volumes(project: &Project, state: &State, services: &[&Service], into: &mut Vec<Refusal>) {

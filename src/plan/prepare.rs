@@ -7,14 +7,14 @@ use super::{
     deploy::final_name,
     diff,
     draft::{Draft, Key},
-    image_of,
+    image_of, networks,
     switch::{Assembly, Turn, makes},
 };
 use crate::{
     name::{ContainerName, NetworkName, ServiceName, VolumeName},
-    project::{MountKind, NetworkMode, Project, Service},
+    project::{Kind, MountKind, Network, NetworkMode, Project, Service},
     secret::digest,
-    state::{Record, label},
+    state::{Container, Record, label},
 };
 
 impl Assembly<'_> {
@@ -26,28 +26,7 @@ impl Assembly<'_> {
             .filter(|decision| makes(decision.change));
         for service in made.filter_map(|decision| self.project.services.get(&decision.service)) {
             for name in networks_of(service) {
-                let Some(network) = self.project.networks.get(name) else {
-                    continue;
-                };
-                if network.external || self.state.networks.contains_key(&network.engine_name) {
-                    continue;
-                }
-                let create = CreateNetwork {
-                    project: self.project.name.clone(),
-                    name: name.clone(),
-                    network: network.clone(),
-                    definition: definition(network),
-                };
-                let subject = Subject::Network {
-                    name: name.to_string(),
-                };
-                let step = Step::act(
-                    Action::CreateNetwork(Box::new(create)),
-                    subject,
-                    Reason::Missing,
-                );
-                let key = Key::Network(network.engine_name.clone());
-                draft.add(key, step, []);
+                self.network(draft, name);
             }
             for name in volumes_of(service) {
                 let Some(volume) = self.project.volumes.get(name) else {
@@ -76,14 +55,84 @@ impl Assembly<'_> {
         }
     }
 
+    fn network(&self, draft: &mut Draft, name: &NetworkName) {
+        let network = self.project.networks.get(name);
+        let Some((network, placed)) = network.zip(self.networks.get(name)) else {
+            return;
+        };
+        if network.external || self.state.networks.contains_key(&placed.engine_name) {
+            return;
+        }
+        let create = CreateNetwork {
+            project: self.project.name.clone(),
+            name: name.clone(),
+            network: Network {
+                engine_name: placed.engine_name.clone(),
+                ..network.clone()
+            },
+            definition: placed.definition.clone(),
+        };
+        let subject = Subject::Network {
+            name: name.to_string(),
+        };
+        let reason = placed
+            .predecessor
+            .as_ref()
+            .map_or(Reason::Missing, |old| Reason::Changed {
+                changes: old.changes.clone(),
+            });
+        let step = Step::act(Action::CreateNetwork(Box::new(create)), subject, reason);
+        draft.add(Key::Network(placed.engine_name.clone()), step, []);
+    }
+
+    /// After the commit, networks go that nobody uses any more: those whose definition changed, and
+    /// those that left the manifest.
+    pub fn remove_networks(&self, draft: &mut Draft) {
+        if !self.options.services.is_empty() {
+            return;
+        }
+        for (name, resource) in networks::left_over(self.project, self.state, self.networks) {
+            let attached: Vec<(&ContainerName, &Container)> = self
+                .state
+                .containers
+                .iter()
+                .filter(|(_, it)| it.networks.contains_key(name))
+                .collect();
+            let users: Vec<Key> = attached
+                .iter()
+                .filter(|(_, it)| !is_done(it))
+                .map(|(user, _)| Key::Remove((*user).clone()))
+                .collect();
+            // One that is kept may have to start again; somebody else's is none of ours.
+            if attached.len() < resource.users || !users.iter().all(|user| draft.has(user)) {
+                continue;
+            }
+            let mut placed = self.networks.values();
+            let followed = placed.any(|it| {
+                let old = it.predecessor.as_ref();
+                old.is_some_and(|old| old.engine_name == *name)
+            });
+            let subject = Subject::Network {
+                name: resource.name.clone().unwrap_or_else(|| name.clone()),
+            };
+            let reason = if followed {
+                Reason::Replaced
+            } else {
+                Reason::Orphan
+            };
+            let step = Step::act(Action::RemoveNetwork(name.clone()), subject, reason);
+            draft.add(Key::RemoveNetwork(name.clone()), step.after_commit(), users);
+        }
+    }
+
     pub fn create(&self, draft: &mut Draft, turn: &Turn<'_>) {
         if !makes(turn.decision.change) {
             return;
         }
         let project = self.project;
         let networks = networks_of(turn.service)
-            .filter_map(|name| Some((name, project.networks.get(name)?)))
-            .map(|(name, network)| (name.clone(), network.engine_name.clone()));
+            .filter_map(|name| Some((name, self.networks.get(name)?)))
+            .map(|(name, placed)| (name.clone(), placed.engine_name.clone()));
         let volumes = volumes_of(turn.service)
             .filter_map(|name| project.volumes.get(name))
             .map(|volume| Key::Volume(volume.engine_name.clone()));
@@ -139,6 +188,13 @@ impl Assembly<'_> {
             .map(|(target, volume)| (target.clone(), volume.name.clone()))
             .collect()
     }
+}
+
+/// A job that has ended is not started again as it is.
+fn is_done(container: &Container) -> bool {
+    let record = container.record.as_ref();
+    let job = record.is_some_and(|record| matches!(record.kind, Kind::Job { .. }));
+    job && !container.condition.status.is_up()
 }
 
 pub(super) fn networks_of(service: &Service) -> impl Iterator<Item = &NetworkName> + Clone {

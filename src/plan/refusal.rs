@@ -75,11 +75,22 @@ pub enum Refusal {
         /// The name on the engine.
         name: String,
     },
-    /// A network's definition changed while containers are attached to it.
-    #[error("the definition of network `{name}` changed, and containers are attached to it")]
-    NetworkChanged {
+    /// A network's definition changed, but not what only one network can have.
+    #[error(
+        "the definition of network `{name}` changed, and the new one wants the same addresses or \
+         the same device of the host, which the old one has until all is proven"
+    )]
+    NetworkContends {
         /// The name on the engine.
         name: String,
+    },
+    /// A network's definition changed, and somebody would stay behind on the old one.
+    #[error("the definition of network `{name}` changed, and `{service}` would be left behind")]
+    NetworkLeft {
+        /// The name on the engine.
+        name: String,
+        /// Who uses it, and is not part of this deploy.
+        service: ServiceName,
     },
     /// A volume's definition changed.
     #[error("the definition of volume `{name}` changed, and a volume cannot be changed in place")]
@@ -166,8 +177,11 @@ impl Refusal {
             }
             Self::NoNetwork { name } => format!("make it with `docker network create {name}`"),
             Self::NoVolume { name } => format!("make it with `docker volume create {name}`"),
-            Self::NetworkChanged { .. } => {
-                "run `cimandat down`, which keeps volumes, and `cimandat up` again".to_owned()
+            Self::NetworkContends { .. } => "give it another subnet, too; or run `cimandat down`, \
+                                             which keeps volumes, and `cimandat up` again"
+                .to_owned(),
+            Self::NetworkLeft { .. } => {
+                "run `cimandat up` without naming services, so that all move together".to_owned()
             }
             Self::VolumeChanged { .. } => {
                 "give the volume another name and move its data, or take the change back".to_owned()

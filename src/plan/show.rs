@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Action, Change, Deploy, FieldChange, Plan, Reason, Work};
 use crate::{
-    name::{ContainerName, ProjectName, ServiceName},
+    name::{ContainerName, NetworkName, ProjectName, ServiceName},
     project::Project,
 };
 
@@ -27,6 +27,10 @@ pub struct Shown {
     pub images: Vec<ShownImage>,
     /// Networks and volumes that would be made.
     pub resources: Vec<String>,
+    /// Networks that get a successor, as their definition changed.
+    pub moved_networks: Vec<ShownNetwork>,
+    /// Networks that would be removed, by name on the engine.
+    pub removed_networks: Vec<String>,
     /// Every container, in dependency order.
     pub containers: Vec<ShownContainer>,
     /// Containers that bear the project's label but were not made by `cimandat`.
@@ -48,6 +52,17 @@ pub struct ShownImage {
     pub image: String,
     /// Why.
     pub reason: Reason,
+}
+
+/// A network that gets a successor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShownNetwork {
+    /// The manifest's name.
+    pub network: NetworkName,
+    /// The successor's name on the engine.
+    pub engine_name: String,
+    /// What changed in its definition; empty where that is not recorded.
+    pub changes: Vec<FieldChange>,
 }
 
 /// What would happen to a container.
@@ -127,6 +142,8 @@ impl Shown {
             changes: !images.is_empty() || !deploy.plan.changes_nothing(),
             images,
             resources,
+            moved_networks: moved(&deploy.plan),
+            removed_networks: removed(&deploy.plan),
             containers,
             unknown: deploy.unknown.clone(),
             undeclared_volumes: deploy.undeclared.clone(),
@@ -149,9 +166,7 @@ impl Shown {
         for image in &self.images {
             let _ = writeln!(text, "  + {} {}: {}", image.verb, image.image, image.reason);
         }
-        for resource in &self.resources {
-            let _ = writeln!(text, "  + {resource}");
-        }
+        self.networks(&mut text);
         let width = self
             .containers
             .iter()
@@ -183,6 +198,29 @@ impl Shown {
             );
         }
         text + &self.remarks()
+    }
+
+    fn networks(&self, text: &mut String) {
+        let moves = |resource: &&String| {
+            let mut moved = self.moved_networks.iter();
+            moved.any(|it| format!("network {}", it.engine_name) == **resource)
+        };
+        for resource in self.resources.iter().filter(|it| !moves(it)) {
+            let _ = writeln!(text, "  + {resource}");
+        }
+        for moved in &self.moved_networks {
+            let _ = writeln!(
+                text,
+                "  ~ network {} made anew as {}",
+                moved.network, moved.engine_name
+            );
+            for change in &moved.changes {
+                let _ = writeln!(text, "      {change}");
+            }
+        }
+        for name in &self.removed_networks {
+            let _ = writeln!(text, "  - network {name}");
+        }
     }
 
     /// What a person should know, though nothing is done about it.
@@ -246,6 +284,31 @@ fn look(change: Change) -> (char, &'static str) {
         Change::Restart => ('>', "restarted"),
         Change::Remove => ('-', "removed"),
     }
+}
+
+fn moved(plan: &Plan) -> Vec<ShownNetwork> {
+    let moved = plan
+        .steps
+        .iter()
+        .filter_map(|step| match (&step.work, &step.reason) {
+            (Work::Act(Action::CreateNetwork(it)), Reason::Changed { changes }) => {
+                Some(ShownNetwork {
+                    network: it.name.clone(),
+                    engine_name: it.network.engine_name.clone(),
+                    changes: changes.clone(),
+                })
+            }
+            _ => None,
+        });
+    moved.collect()
+}
+
+fn removed(plan: &Plan) -> Vec<String> {
+    let removed = plan.steps.iter().filter_map(|step| match &step.work {
+        Work::Act(Action::RemoveNetwork(name)) => Some(name.clone()),
+        _ => None,
+    });
+    removed.collect()
 }
 
 fn interrupted(deploy: &Deploy) -> Vec<ServiceName> {

@@ -10,7 +10,9 @@ use super::{
     deploy::final_name,
     diff,
     draft::{Draft, Key},
-    drift, preflight,
+    drift,
+    networks::Networks,
+    preflight,
 };
 use crate::{
     name::{ContainerName, ServiceName},
@@ -25,6 +27,7 @@ pub(super) type Place = (ServiceName, u32);
 pub(super) struct Assembly<'a> {
     pub project: &'a Project,
     pub state: &'a State,
+    pub networks: &'a Networks,
     pub options: &'a Options,
     pub decisions: &'a [Decision],
     pub generation: u64,
@@ -67,6 +70,7 @@ impl Assembly<'_> {
             self.settle_in(&mut draft, turn);
         }
         self.clean_up(&mut draft);
+        self.remove_networks(&mut draft);
         draft.finish()
     }
 

@@ -76,6 +76,7 @@ pub fn reason(reason: &Reason) -> String {
         Reason::InputsChanged => "build inputs changed".to_owned(),
         Reason::ImageMoved { .. } => "its image's name means another image now".to_owned(),
         Reason::DependencyReplaced { dependency } => format!("`{dependency}` is replaced"),
+        Reason::NetworkReplaced { network } => format!("network `{network}` is made anew"),
         Reason::Orphan => "not part of the project any more".to_owned(),
         Reason::Forced => "asked for".to_owned(),
         Reason::Replaced => "replaced".to_owned(),

@@ -9,6 +9,7 @@ mod drift;
 mod failure;
 mod interrupt;
 mod job;
+mod network;
 mod question;
 mod retreat;
 mod rotate;

@@ -340,3 +340,28 @@ fn a_change_reads_from_what_is_recorded_to_what_is_found() {
     };
     assert_eq!(change.to_string(), "limit.memory: 64MiB → 128MiB");
 }
+
+#[test]
+fn a_changed_network_moves_all_or_nobody() {
+    in_virtual_time(async {
+        let mut wanted = stack();
+        let sim = deployed(&wanted).await;
+        let before = (observe(&sim).await, sim.snapshot());
+        wanted.networks.get_mut("default").unwrap().internal = true;
+        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        let told = up(&sim, &wanted, never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(sim.snapshot(), before.1);
+        assert_eq!(found(&observe(&sim).await), "");
+        sim.script(&service_name("web"), Some(2), Script::default());
+        let told = up(&sim, &wanted, never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        let after = observe(&sim).await;
+        assert_eq!(after.networks.len(), 1, "{:?}", after.networks.keys());
+        assert!(!after.networks.contains_key("shop_default"));
+        assert_eq!(found(&after), "");
+        let again = up(&sim, &wanted, never()).await;
+        assert_eq!(again.outcome.verdict, Verdict::Unchanged);
+        assert_eq!(sim.breaches(), Vec::<String>::new());
+    });
+}

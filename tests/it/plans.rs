@@ -18,7 +18,7 @@ use cimandat::{
     project::{
         Attachment, ContainerSpec, Dependency, DeployPolicy, Gate, ImageSource, Kind, Mount,
         MountKind, Network, NetworkMode, PortBinding, Probe, Project, PullPolicy, RestartPolicy,
-        RollbackScope, Service, Until, Update, UpdateOrder, Volume,
+        RollbackScope, Service, Subnet, Until, Update, UpdateOrder, Volume,
     },
     secret::{Text, digest},
     state::{
@@ -724,15 +724,90 @@ fn everything_in_the_way_is_told_at_once_before_anything_is_touched() {
 }
 
 #[test]
-fn a_changed_network_is_not_taken_from_under_its_containers() {
+fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
     let mut project = stack();
-    let state = deployed(&project);
-    for network in project.networks.values_mut() {
-        network.internal = true;
+    let mut state = deployed(&project);
+    let edge = project.networks.get_mut("edge").unwrap();
+    let found = state.networks.get_mut("shop_edge").unwrap();
+    found.record = serde_json::to_value(&*edge).ok();
+    edge.internal = true;
+    for container in state.containers.values_mut() {
+        container.networks = BTreeMap::from([("shop_edge".to_owned(), String::new())]);
     }
+    insta::assert_snapshot!(shown(&project, &state), @"
+    shop: 4 to replace, 1 unchanged
+      ~ network edge made anew as shop_edge.c6d75ad4
+          internal: false → true
+      - network shop_edge
+      ~ postgres  replaced: network `edge` is made anew
+      ~ redis     replaced: network `edge` is made anew
+      = migrate   unchanged
+      ~ backend   replaced: network `edge` is made anew
+      ~ frontend  replaced: network `edge` is made anew
+    not answering while replaced: postgres, redis, backend, frontend; each comes back at its own turn
+    ");
+    let plan = deploy(&project, &state).plan;
+    let removal = plan.steps.iter().position(|step| {
+        matches!(&step.work, plan::Work::Act(plan::Action::RemoveNetwork(name)) if name == "shop_edge")
+    });
+    let removal = removal.unwrap();
+    assert!(plan.steps[removal].after_commit);
+    assert_eq!(plan.steps[removal].needs.len(), 4, "after its containers");
+}
+
+#[test]
+fn a_network_whose_addresses_are_needed_twice_is_refused() {
+    let mut project = stack();
+    let mut state = deployed(&project);
+    let edge = project.networks.get_mut("edge").unwrap();
+    edge.subnets = vec![Subnet {
+        subnet: "10.1.0.0/16".to_owned(),
+        range: None,
+        gateway: None,
+    }];
+    let found = state.networks.get_mut("shop_edge").unwrap();
+    found.record = serde_json::to_value(&*edge).ok();
+    edge.internal = true;
     insta::assert_snapshot!(refused(&project, &state), @"
-    the definition of network `shop_edge` changed, and containers are attached to it
-      run `cimandat down`, which keeps volumes, and `cimandat up` again
+    the definition of network `shop_edge` changed, and the new one wants the same addresses or the same device of the host, which the old one has until all is proven
+      give it another subnet, too; or run `cimandat down`, which keeps volumes, and `cimandat up` again
+    ");
+    project.networks.get_mut("edge").unwrap().subnets[0].subnet = "10.2.0.0/16".to_owned();
+    let options = Options {
+        services: BTreeSet::from([name("redis")]),
+        ..Options::default()
+    };
+    let refusals = plan::deploy(&project, &state, &options).unwrap_err();
+    insta::assert_snapshot!(refusals[0], @"the definition of network `shop_edge` changed, and `backend` would be left behind");
+}
+
+#[test]
+fn networks_that_left_the_manifest_go_and_volumes_are_mentioned() {
+    let project = stack();
+    let mut state = deployed(&project);
+    let found = |name: &str, users| Resource {
+        name: Some(name.to_owned()),
+        users,
+        ..state.networks["shop_edge"].clone()
+    };
+    let networks = [
+        ("shop_old", found("old", 0)),
+        ("shop_used", found("used", 1)),
+    ];
+    let volume = found("past", 0);
+    for (name, found) in networks {
+        state.networks.insert(name.to_owned(), found);
+    }
+    state.volumes.insert("shop_past".to_owned(), volume);
+    insta::assert_snapshot!(shown(&project, &state), @"
+    shop: 5 unchanged
+      - network shop_old
+      = postgres  unchanged
+      = redis     unchanged
+      = migrate   unchanged
+      = backend   unchanged
+      = frontend  unchanged
+    not declared any more, and kept: volume shop_past
     ");
 }
 

@@ -239,33 +239,6 @@ fn naming_a_service_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_changed_network_is_refused_while_it_is_used() {
-    let Some(world) = World::new("network") else {
-        return;
-    };
-    let stack = |internal: &str| {
-        world.manifest(&format!(
-            r#"
-            network "back" internal={internal}
-            service "app" {{ use "doomed"; network "back"; }}
-            "#
-        ));
-    };
-    stack("#false");
-    world.up().with(0, Verdict::Converged);
-    let before = world.containers();
-    stack("#true");
-    let ended = world.up().with_code(3);
-    assert!(
-        ended.err.contains(&format!("{}_back", world.project)),
-        "{}",
-        ended.err
-    );
-    assert!(ended.err.contains("help:"), "{}", ended.err);
-    assert_eq!(world.containers(), before);
-}
-
-#[test]
 fn hooks_run_at_their_times() {
     let Some(world) = World::new("hooks") else {
         return;
