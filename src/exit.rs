@@ -29,6 +29,8 @@ pub enum Code {
     RolledBack = 5,
     /// Failed, and the way back failed too: an operator is needed.
     Stuck = 6,
+    /// Somebody else changes the project.
+    Locked = 7,
     /// Interrupted and rolled back.
     Interrupted = 8,
     /// No engine answers.
@@ -51,6 +53,9 @@ pub fn code(end: &Result<Done, CommandError>) -> Code {
         Err(
             CommandError::Manifest(_) | CommandError::Refused(_) | CommandError::Rotation { .. },
         ) => Code::Refused,
+        Err(CommandError::Locked(_)) => Code::Locked,
+        // What was begun is left for the one who has the lock now, or for an operator.
+        Err(CommandError::LockLost | CommandError::Journal(_)) => Code::Stuck,
         Ok(Done::NoImages) | Err(CommandError::Inputs { .. }) => Code::NotPrepared,
         Err(CommandError::Engine(EngineError::Unreachable { .. } | EngineError::Denied { .. })) => {
             Code::NoEngine
@@ -81,12 +86,15 @@ pub fn explain(error: &CommandError, console: Console) {
                 let _ = writeln!(text, "  | {line}");
             }
         }
-        CommandError::Store(error) => {
+        CommandError::Store(_)
+        | CommandError::Rotation { .. }
+        | CommandError::Locked(_)
+        | CommandError::LockLost
+        | CommandError::Journal(_)
+        | CommandError::Inputs { .. }
+        | CommandError::Signals(_)
+        | CommandError::Usage(_) => {
             text = fragment(&error.to_string(), error.help().as_deref());
-        }
-        CommandError::Rotation { message, help } => text = fragment(message, help.as_deref()),
-        CommandError::Inputs { .. } | CommandError::Signals(_) | CommandError::Usage(_) => {
-            text = fragment(&error.to_string(), None);
         }
     }
     tell(&text);

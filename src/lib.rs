@@ -28,6 +28,7 @@ pub mod engine;
 pub mod event;
 pub mod exit;
 pub mod graph;
+pub mod journal;
 pub mod manifest;
 pub mod name;
 pub mod plan;

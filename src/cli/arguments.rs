@@ -23,7 +23,7 @@ use crate::{
     after_help = "exit codes: 0 as asked for · 1 usage or internal error · 2 `plan --exit-code`: there are \
                   changes · 3 refused, nothing touched · 4 a build, pull or preparation failed, \
                   nothing touched · 5 failed and rolled back, the old state is healthy · 6 failed, and \
-                  the way back failed too · 8 interrupted and rolled back · 125 no engine answers"
+                  the way back failed too · 7 somebody else changes the project · 8 interrupted and rolled back · 125 no engine answers"
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -143,6 +143,44 @@ pub(super) enum Verb {
     Up(UpArguments),
     /// Stop and remove containers and networks; volumes are kept unless asked for
     Down(DownArguments),
+    /// Deploy an earlier generation again, gated and rolled back like any other deploy
+    Rollback {
+        #[command(flatten)]
+        files: Files,
+        /// Which, as `history` numbers them [default: the one before the current one]
+        generation: Option<u64>,
+        #[command(flatten)]
+        lock: LockWait,
+    },
+    /// End a deploy that was cut off, and start what should run
+    Recover {
+        #[command(flatten)]
+        files: Files,
+        /// Only show what would be done
+        #[arg(long)]
+        plan: bool,
+        /// Give the journal up instead; the next deploy goes by what is there
+        #[arg(long, conflicts_with = "plan")]
+        forget: bool,
+        #[command(flatten)]
+        lock: LockWait,
+    },
+    /// Take away the lock of a command that is not there any more
+    Unlock {
+        #[command(flatten)]
+        files: Files,
+        /// Also when its holder seems to be at work
+        #[arg(long)]
+        force: bool,
+    },
+    /// List deploys: when, who, how each ended, and whether there is a way back to it
+    History {
+        #[command(flatten)]
+        files: Files,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        format: Format,
+    },
     /// Show what `up` would do, and why
     Plan {
         #[command(flatten)]
@@ -172,6 +210,9 @@ pub(super) enum Verb {
         files: Files,
         /// Only these services
         services: Vec<String>,
+        /// List the containers that are kept of earlier generations, too
+        #[arg(short, long)]
+        all: bool,
         /// Form of the output
         #[arg(long, value_enum, default_value_t, value_name = "FORM")]
         format: Format,
@@ -255,6 +296,16 @@ pub(super) struct RotateArguments {
     /// The longest that any gate may take, instead of its own deadline (`90s`)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub wait_timeout: Option<Duration>,
+    #[command(flatten)]
+    pub lock: LockWait,
+}
+
+/// Of commands that change something.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct LockWait {
+    /// How long to wait while somebody else changes the project (`15m`) [default: not at all]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub lock_wait: Option<Duration>,
 }
 
 /// What a deploy may be told.
@@ -312,6 +363,8 @@ pub(super) struct UpArguments {
     /// The longest that any gate may take, instead of its own deadline (`90s`)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub wait_timeout: Option<Duration>,
+    #[command(flatten)]
+    pub lock: LockWait,
     /// Follow the logs when all is ready
     #[arg(long, action = ArgAction::SetTrue)]
     pub attach: bool,
@@ -335,6 +388,8 @@ pub(super) struct DownArguments {
     /// Remove the images that were built for the project, too
     #[arg(long)]
     pub images: bool,
+    #[command(flatten)]
+    pub lock: LockWait,
     /// Seconds that a container may take to end, instead of its own grace period
     #[arg(short, long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
@@ -403,6 +458,10 @@ impl Verb {
             | Self::Secret {
                 verb: SecretVerb::List { files, .. },
             }
+            | Self::Rollback { files, .. }
+            | Self::Recover { files, .. }
+            | Self::Unlock { files, .. }
+            | Self::History { files, .. }
             | Self::Check { files, .. }
             | Self::Ps { files, .. }
             | Self::Graph { files, .. }

@@ -123,6 +123,10 @@ fn command(verb: Verb) -> Result<Command, NameError> {
     Ok(match verb {
         Verb::Up(up) => Command::Up(self::up(up)?),
         Verb::Down(down) => Command::Down(self::down(down)?),
+        Verb::Rollback { .. }
+        | Verb::Recover { .. }
+        | Verb::Unlock { .. }
+        | Verb::History { .. } => transaction(&verb),
         Verb::Plan {
             choice,
             exit_code,
@@ -136,21 +140,16 @@ fn command(verb: Verb) -> Result<Command, NameError> {
                 format,
             })
         }
-        Verb::Build(BuildArguments {
-            services,
-            no_cache,
-            pull,
-            ..
-        }) => Command::Build(command::Build {
-            services: names(services)?,
-            no_cache,
-            pull,
-        }),
+        Verb::Build(build) => Command::Build(self::build(build)?),
         Verb::Logs(logs) => Command::Logs(self::logs(logs)?),
         Verb::Ps {
-            services, format, ..
+            services,
+            all,
+            format,
+            ..
         } => Command::Ps(command::Ps {
             services: names(services)?,
+            all,
             format: format.into(),
         }),
         Verb::Secret { verb } => secret(verb),
@@ -178,6 +177,33 @@ fn command(verb: Verb) -> Result<Command, NameError> {
             format: DataFormat::Text,
         }),
     })
+}
+
+/// The verbs that are about deploys of before.
+fn transaction(verb: &Verb) -> Command {
+    match *verb {
+        Verb::Rollback {
+            generation, lock, ..
+        } => Command::Rollback(command::Rollback {
+            generation,
+            lock_wait: lock.lock_wait.unwrap_or_default(),
+        }),
+        Verb::Recover {
+            plan, forget, lock, ..
+        } => Command::Recover(command::Recover {
+            plan,
+            forget,
+            lock_wait: lock.lock_wait.unwrap_or_default(),
+        }),
+        Verb::Unlock { force, .. } => Command::Unlock(command::Unlock { force }),
+        Verb::History { format, .. } => Command::History(command::History {
+            format: format.into(),
+        }),
+        // None of these.
+        _ => Command::Version(command::Version {
+            format: DataFormat::Text,
+        }),
+    }
 }
 
 fn logs(logs: LogsArguments) -> Result<command::Logs, NameError> {
@@ -224,6 +250,7 @@ fn up(up: UpArguments) -> Result<command::Up, NameError> {
     Ok(command::Up {
         options: options(up.choice)?,
         wait_timeout: up.wait_timeout,
+        lock_wait: up.lock.lock_wait.unwrap_or_default(),
         attach: up.attach,
         rotate: BTreeSet::new(),
     })
@@ -237,10 +264,19 @@ fn secret(verb: SecretVerb) -> Command {
         SecretVerb::Rotate(rotate) => Command::Up(command::Up {
             options: Options::default(),
             wait_timeout: rotate.wait_timeout,
+            lock_wait: rotate.lock.lock_wait.unwrap_or_default(),
             attach: false,
             rotate: rotate.names.into_iter().collect(),
         }),
     }
+}
+
+fn build(build: BuildArguments) -> Result<command::Build, NameError> {
+    Ok(command::Build {
+        services: names(build.services)?,
+        no_cache: build.no_cache,
+        pull: build.pull,
+    })
 }
 
 fn down(down: DownArguments) -> Result<command::Down, NameError> {
@@ -251,5 +287,6 @@ fn down(down: DownArguments) -> Result<command::Down, NameError> {
             images: down.images,
             timeout: down.timeout.map(std::time::Duration::from_secs),
         },
+        lock_wait: down.lock.lock_wait.unwrap_or_default(),
     })
 }

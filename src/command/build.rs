@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{CommandError, Console, Done, Scope, load, relay::Relay, up};
+use super::{CommandError, Console, Done, Scope, deployment, load, relay::Relay};
 use crate::project::vault::StoreMode;
 use crate::{
     engine::docker::{Docker, Settings},
@@ -52,7 +52,7 @@ impl Build {
             ..Options::default()
         };
         let options = load::with_tags(&project, options)?;
-        let state = up::observe(engine.as_ref(), &project, &options).await?;
+        let state = deployment::observe(engine.as_ref(), &project, &options).await?;
         let services = if options.services.is_empty() {
             project.services.keys().cloned().collect()
         } else {
@@ -72,6 +72,7 @@ impl Build {
             on_failure: OnFailure::Stay,
             settle: Duration::ZERO,
             deadline: None,
+            journal: None,
             images_at_a_time: None,
         };
         let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;

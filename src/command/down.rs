@@ -2,14 +2,20 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{CommandError, Console, Done, Scope, load, relay::Relay};
+use futures::Stream;
+
+use super::{
+    CommandError, Console, Done, Scope, load,
+    relay::Relay,
+    session::{Session, Terms},
+};
 use crate::{
     engine::{
-        Engine, Query,
+        Engine, Ledger, Query,
         docker::{Docker, Settings},
     },
-    event::{Change, Participant},
-    name::ServiceName,
+    event::{Change, Participant, Verdict},
+    name::{ProjectName, ServiceName},
     plan::{self, Removal},
     project::Kind,
     run::{self, OnFailure, Run},
@@ -21,6 +27,8 @@ use crate::{
 pub struct Down {
     /// What is to go.
     pub removal: Removal,
+    /// How long a lock that somebody has is waited for.
+    pub lock_wait: Duration,
 }
 
 impl Down {
@@ -32,6 +40,33 @@ impl Down {
     ) -> Result<Done, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Arc::new(Docker::connect(settings).await?);
+        let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
+        let terms = Terms {
+            scope,
+            project: &project,
+            verb: "down",
+            patience: self.lock_wait,
+            writes: false,
+        };
+        let mut session = Session::begin(&engine, terms).await?;
+        let done = self.remove((&engine, &project), &mut session, console, &mut interrupts);
+        let done = Box::pin(done).await;
+        session.end(done).await
+    }
+
+    async fn remove(
+        &self,
+        (engine, project): (&Arc<Docker>, &ProjectName),
+        session: &mut Session<Docker>,
+        console: Console,
+        mut interrupts: impl Stream<Item = ()> + Unpin,
+    ) -> Result<Done, CommandError> {
+        let whole = self.removal.services.is_empty();
+        if whole {
+            session.give_up("taken down").await?;
+        } else if session.recover(console, &mut interrupts).await? == Some(Verdict::Stuck) {
+            return Ok(Done::Run(Verdict::Stuck));
+        }
         let query = Query {
             own_images: self.removal.images,
             ..Query::of(project.clone())
@@ -45,13 +80,16 @@ impl Down {
             origin: state,
             settle: Duration::ZERO,
             deadline: None,
+            journal: None,
             images_at_a_time: None,
-            project,
+            project: project.clone(),
         };
-        let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
-        let outcome = Relay::new(console)
-            .last(engine, Run::new(plan, settings), &mut interrupts)
-            .await;
+        let mut relay = Relay::new(console);
+        let run = Run::new(plan, settings);
+        let outcome = session.carry_out(&mut relay, run, interrupts).await?;
+        if whole && matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged) {
+            engine.remove_ledger(project).await?;
+        }
         Ok(Done::Run(outcome.verdict))
     }
 }

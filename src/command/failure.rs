@@ -2,7 +2,14 @@
 
 use thiserror::Error;
 
-use crate::{diagnostic::Report, engine::EngineError, plan::Refusal, project::vault::StoreError};
+use super::session;
+use crate::{
+    diagnostic::Report,
+    engine::{EngineError, Lock},
+    journal,
+    plan::Refusal,
+    project::vault::StoreError,
+};
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -16,6 +23,15 @@ pub enum CommandError {
     /// The engine does not do as asked.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Somebody else changes the project.
+    #[error("the project is locked by {}", session::who(.0))]
+    Locked(Box<Lock>),
+    /// Somebody has taken the lock away.
+    #[error("the lock was taken away in the middle of the work, which was left as it was then")]
+    LockLost,
+    /// The journal says what cannot be.
+    #[error("the journal cannot be believed: {0}")]
+    Journal(journal::Refusal),
     /// What an image is built from cannot be read.
     #[error("the build of `{service}` cannot be prepared: {cause}")]
     Inputs {
@@ -41,6 +57,37 @@ pub enum CommandError {
     /// An argument makes no sense.
     #[error("{0}")]
     Usage(String),
+}
+
+impl CommandError {
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Engine(error) => error.help(),
+            Self::Store(error) => error.help(),
+            Self::Rotation { help, .. } => help.clone(),
+            Self::Locked(_) => Some(
+                "wait for it with `--lock-wait 15m`; if it is certain that nobody is at work, \
+                 `cimandat unlock --force` takes the lock away"
+                    .to_owned(),
+            ),
+            Self::LockLost => Some("`cimandat recover` goes on from there".to_owned()),
+            Self::Journal(journal::Refusal::Later) => {
+                Some("use the version of the program that deployed last".to_owned())
+            }
+            Self::Journal(_) => Some(
+                "look with `cimandat ps` and `cimandat plan` at what is there; then \
+                 `cimandat recover --forget` gives the journal up"
+                    .to_owned(),
+            ),
+            Self::Manifest(_)
+            | Self::Refused(_)
+            | Self::Inputs { .. }
+            | Self::Signals(_)
+            | Self::Usage(_) => None,
+        }
+    }
 }
 
 impl From<Report> for CommandError {

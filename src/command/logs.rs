@@ -82,7 +82,8 @@ impl Logs {
         let state = engine.observe(&Query::of(project.clone())).await?;
         let mut sources = Vec::new();
         for (name, container) in &state.containers {
-            if !self.services.is_empty() && !self.services.contains(&container.service) {
+            let meant = self.services.is_empty() || self.services.contains(&container.service);
+            if !meant || state.is_retired(name) {
                 continue;
             }
             let label = match container.replica {

@@ -3,19 +3,26 @@
 //! What is meant comes in as an [`Invocation`]; nothing here reads arguments, the environment, the
 //! current folder or the terminal.
 
+mod author;
 mod build;
 mod check;
 mod config;
+mod deployment;
 mod down;
 mod failure;
 mod graph;
+mod history;
 mod load;
 mod logs;
 mod plan;
 mod ps;
+mod recover;
 mod relay;
+mod rollback;
 mod rotate;
 mod secrets;
+mod session;
+mod unlock;
 mod up;
 mod version;
 
@@ -32,10 +39,14 @@ pub use self::{
     down::Down,
     failure::CommandError,
     graph::{Graph, Picture},
+    history::History,
     logs::Logs,
     plan::Plan,
     ps::Ps,
+    recover::Recover,
+    rollback::Rollback,
     secrets::Secrets,
+    unlock::Unlock,
     up::Up,
     version::Version,
 };
@@ -123,6 +134,14 @@ pub enum Command {
     Up(Up),
     /// Take down.
     Down(Down),
+    /// Deploy an earlier generation.
+    Rollback(Rollback),
+    /// End a deploy that was cut off.
+    Recover(Recover),
+    /// Take a lock away.
+    Unlock(Unlock),
+    /// List deploys.
+    History(History),
     /// Show what `up` would do.
     Plan(Plan),
     /// Read the manifest only.
@@ -169,8 +188,12 @@ impl Invocation {
             command,
         } = self;
         match command {
-            Command::Up(up) => up.run(&scope, &engine, console).await,
+            Command::Up(up) => Box::pin(up.run(&scope, &engine, console)).await,
             Command::Down(down) => down.run(&scope, &engine, console).await,
+            Command::Rollback(rollback) => rollback.run(&scope, &engine, console).await,
+            Command::Recover(recover) => recover.run(&scope, &engine, console).await,
+            Command::Unlock(unlock) => unlock.run(&scope, &engine).await,
+            Command::History(history) => history.run(&scope, &engine, console).await,
             Command::Plan(plan) => plan.run(&scope, &engine).await,
             Command::Check(check) => check.run(&scope, &engine),
             Command::Build(build) => build.run(&scope, &engine, console).await,
@@ -214,6 +237,12 @@ impl Console {
 fn say(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Tells a person something beside the data. Nobody can be told when that fails.
+fn warn(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
 /// Writes a value as JSON on standard output, in one line.

@@ -1,6 +1,6 @@
 //! `cimandat plan`: what `up` would do, and why; changes nothing.
 
-use super::{CommandError, DataFormat, Done, Scope, load, rotate, say, say_json, up};
+use super::{CommandError, DataFormat, Done, Scope, deployment, load, rotate, say, say_json};
 use crate::project::vault::StoreMode;
 use crate::{
     engine::docker::{Docker, Settings},
@@ -36,8 +36,8 @@ impl Plan {
             project = rotated;
         }
         let options = load::with_tags(&project, self.options)?;
-        let state = up::observe(&engine, &project, &options).await?;
-        let services = up::chosen(&project, &options);
+        let state = deployment::observe(&engine, &project, &options).await?;
+        let services = deployment::chosen(&project, &options);
         let images = plan::images(&project, &state, &options, &services);
         let images = images.map_err(CommandError::Refused)?;
         let deploy = plan::deploy(&project, &state, &options).map_err(CommandError::Refused)?;

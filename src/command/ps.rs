@@ -20,6 +20,8 @@ use crate::{
 pub struct Ps {
     /// Only these services; empty: all.
     pub services: Vec<ServiceName>,
+    /// Those, too, that are kept of earlier generations.
+    pub all: bool,
     /// In which form.
     pub format: DataFormat,
 }
@@ -38,6 +40,7 @@ impl Ps {
             .containers
             .iter()
             .filter(|(_, it)| self.services.is_empty() || self.services.contains(&it.service))
+            .filter(|(name, _)| self.all || !state.is_retired(name))
             .collect();
         shown.sort_by_key(|(_, container)| (&container.service, container.replica));
         match self.format {

@@ -9,7 +9,7 @@ use futures::Stream;
 
 use super::Console;
 use crate::{
-    engine::Engine,
+    engine::Ledger,
     event::{Event, Segment, Stamped, Verdict},
     plan::Plan,
     report::Reporter,
@@ -49,7 +49,7 @@ impl Relay {
     }
 
     /// Carries out a run after which another one follows, if it ends well.
-    pub async fn first<E: Engine>(
+    pub async fn first<E: Ledger>(
         &mut self,
         engine: Arc<E>,
         (plan, settings): (Plan, run::Settings),
@@ -81,7 +81,7 @@ impl Relay {
     }
 
     /// Carries out the last run of a command.
-    pub async fn last<E: Engine>(
+    pub async fn last<E: Ledger>(
         &mut self,
         engine: Arc<E>,
         run: Run,

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use super::{CommandError, Scope, load, relay::Remark, up};
+use super::{CommandError, Scope, deployment, load, relay::Remark};
 use crate::{
     engine::{Engine, docker::Settings},
     event::Verdict,
@@ -54,7 +54,7 @@ impl Request<'_> {
             return Ok(None);
         };
         let new = self.rotated(&rotation)?;
-        let state = up::observe(engine, &new, &Options::default()).await?;
+        let state = deployment::observe(engine, &new, &Options::default()).await?;
         let committed = plan::rotated(&state, old, &new);
         Ok(committed.then_some((new, rotation)))
     }

@@ -6,6 +6,8 @@
 
 pub mod dial;
 pub mod docker;
+mod ledger;
+mod presence;
 pub mod sim;
 
 use std::{collections::BTreeSet, future::Future, time::Duration};
@@ -14,6 +16,10 @@ use futures::stream::BoxStream;
 use thiserror::Error;
 use tokio::sync::mpsc::UnboundedSender;
 
+pub use self::{
+    ledger::{Grant, Ledger, Lock, LockId},
+    presence::Presence,
+};
 use crate::{
     event::Progress,
     name::{ContainerName, ImageRef, ProjectName},
@@ -258,6 +264,12 @@ pub enum EngineError {
         /// The last lines that it printed.
         output: Vec<String>,
     },
+    /// What was to be done was not written down, and so not done.
+    #[error("the journal cannot be written: {cause}")]
+    Unwritten {
+        /// Why.
+        cause: String,
+    },
     /// The engine answered with an error of its own.
     #[error("{verb} `{object}`: {message}")]
     Refused {
@@ -307,6 +319,11 @@ impl EngineError {
             Self::DiskFull { .. } => "free space on the engine's host (`docker system df` shows \
                                       what takes it), then run the command again"
                 .to_owned(),
+            Self::Unwritten { .. } => {
+                "see to it that the engine has room and answers, then run the \
+                                       command again"
+                    .to_owned()
+            }
             Self::Build { .. }
             | Self::Gone { .. }
             | Self::Hook { .. }

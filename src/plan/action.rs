@@ -71,6 +71,13 @@ pub enum Action {
     },
     /// Runs a command inside a running container; an exit code other than 0 is a failure.
     RunHook(Box<RunHook>),
+    /// Gives an image one more name, under which it is kept for its generation.
+    TagImage {
+        /// The image, by id or by another name.
+        image: ImageRef,
+        /// The name that it gets.
+        tag: ImageRef,
+    },
     /// Removes an image by reference.
     RemoveImage(ImageRef),
 }
@@ -187,6 +194,7 @@ impl Action {
             Self::SetPaused { paused: true, .. } => "pausing container",
             Self::SetPaused { paused: false, .. } => "unpausing container",
             Self::RunHook(_) => "running a hook in container",
+            Self::TagImage { .. } => "tagging image",
             Self::RemoveImage(_) => "removing image",
         }
     }
@@ -211,7 +219,7 @@ impl Action {
             | Self::SetRestartPolicy { container, .. }
             | Self::SetAllowance { container, .. }
             | Self::SetPaused { container, .. } => container.as_str(),
-            Self::RemoveImage(image) => image.as_str(),
+            Self::RemoveImage(image) | Self::TagImage { tag: image, .. } => image.as_str(),
         }
     }
 }

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, Decision, DriftChoice, Options, Plan, Refusal, diff, drift, networks, preflight,
+    Change, Decision, DriftChoice, Options, Plan, Refusal, diff, drift, generation, networks,
+    preflight,
     switch::{Assembly, Place},
 };
 use crate::{
@@ -44,19 +45,15 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
     let order = chosen(project, &graph, options)?;
     let networks = networks::place(project, state);
     let decisions = diff::decide(project, state, &networks, options, &order);
-    let newest = state
-        .containers
-        .values()
-        .map(|container| container.generation)
-        .max();
+    let generation = generation::next(state);
     let assembly = Assembly {
         project,
         state,
         options,
         networks: &networks,
         decisions: &decisions,
-        generation: newest.unwrap_or(0) + 1,
-        names: names(project, state, &decisions, newest.unwrap_or(0) + 1),
+        generation,
+        names: names(project, state, &decisions, generation),
     };
     let mut refusals = preflight::refusals(project, state, &networks, &decisions);
     if options.drift == DriftChoice::Refuse {
@@ -71,6 +68,10 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
             among: among.into_iter().collect::<Vec<_>>().join(", "),
         }]
     })?;
+    let lost = generation::lost_values(&plan);
+    if !lost.is_empty() {
+        return Err(lost);
+    }
     let first = state.containers.is_empty();
     Ok(Deploy {
         generation: assembly.generation,
@@ -195,6 +196,7 @@ fn names(
             (Some(current), Change::Keep | Change::Repair | Change::Start | Change::Restart) => {
                 current.clone()
             }
+            _ if decision.revived.is_some() => decision.revived.clone().unwrap_or(last),
             _ if state.containers.contains_key(&last) => interim_name(&last, generation),
             _ => last,
         };

@@ -31,6 +31,8 @@ pub struct Decision {
     pub current: Option<ContainerName>,
     /// What of that is not as recorded, whether something happens for that reason or not.
     pub drift: Vec<FieldChange>,
+    /// The container of an earlier generation that takes its place.
+    pub revived: Option<ContainerName>,
 }
 
 /// Decides for every container of the chosen services, in dependency order, and for those that
@@ -60,6 +62,7 @@ pub(super) fn decide(
             let drift = drift.unwrap_or_default();
             let container = current.map(|(_, container)| container);
             let (change, reason) = facts.decide(service, container, &drift);
+            let revived = facts.revived(service, replica, change).cloned();
             if matches!(change, Change::Replace | Change::Restart | Change::Start) {
                 // Even a mere start gives it new namespaces.
                 replaced.insert(&service.name);
@@ -71,6 +74,7 @@ pub(super) fn decide(
                 reason,
                 current: current.map(|(name, _)| name.clone()),
                 drift: drift.into_iter().map(|it| it.change).collect(),
+                revived,
             });
         }
     }
@@ -111,7 +115,10 @@ fn leftovers<'a>(
             let in_scope = options.services.is_empty()
                 || (options.services.contains(&container.service)
                     && project.services.contains_key(&container.service));
-            in_scope && !used.contains(name) && !drift::is_likeness(state, name)
+            let declared = project.services.get(&container.service);
+            let kept = declared.is_some_and(|service| container.replica <= service.replicas)
+                && state.is_retired(name);
+            in_scope && !kept && !used.contains(name) && !drift::is_likeness(state, name)
         })
         .map(|(name, container)| Decision {
             service: container.service.clone(),
@@ -120,6 +127,7 @@ fn leftovers<'a>(
             reason: Some(Reason::Orphan),
             current: Some(name.clone()),
             drift: Vec::new(),
+            revived: None,
         })
 }
 
@@ -131,7 +139,7 @@ struct Facts<'a> {
     replaced: &'a BTreeSet<&'a ServiceName>,
 }
 
-impl Facts<'_> {
+impl<'a> Facts<'a> {
     fn decide(
         &self,
         service: &Service,
@@ -246,6 +254,33 @@ impl Facts<'_> {
             }),
             None => Some(Reason::InputsChanged),
         }
+    }
+
+    /// The retired container that is what is wished for, if there is one.
+    fn revived(
+        &self,
+        service: &Service,
+        replica: u32,
+        change: Change,
+    ) -> Option<&'a ContainerName> {
+        if !self.options.revive || !matches!(change, Change::Create | Change::Replace) {
+            return None;
+        }
+        let wished = serde_json::to_value(&service.container).ok()?;
+        let image = image_of(self.project, &self.options.tags, service);
+        let image = image.and_then(|image| self.state.images.get(&image))?;
+        let same = self.state.containers.iter().filter(|(name, container)| {
+            let record = container.record.as_ref();
+            container.service == service.name
+                && container.replica == replica
+                && container.image == image.id
+                && record.is_some_and(|record| record.spec == wished)
+                // It can only start in the networks that it was made for.
+                && container.networks.keys().all(|it| self.state.networks.contains_key(it))
+                && self.state.is_retired(name)
+        });
+        let newest = same.max_by_key(|(_, container)| container.generation);
+        newest.map(|(name, _)| name)
     }
 
     fn restarted_by(&self, service: &Service) -> Option<ServiceName> {

@@ -7,9 +7,10 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Action, Plan, Reason, Step, Subject,
     draft::{Draft, Key},
+    generation::tag_of,
 };
 use crate::{
-    name::{ContainerName, ImageRef, ServiceName},
+    name::{ContainerName, ImageRef, ProjectName, ServiceName},
     state::{Container, State},
 };
 
@@ -72,6 +73,7 @@ fn remove(
         let step = Step::act(action, subject, Reason::Down);
         draft.add(Key::Remove((*name).clone()), step, needs);
     }
+    tags(project, &going, &mut draft);
     if removal.services.is_empty() {
         let gone: Vec<Key> = going
             .iter()
@@ -80,6 +82,27 @@ fn remove(
         resources(project, state, removal, &gone, &mut draft);
     }
     draft.finish()
+}
+
+/// The names under which images were kept for generations; an image goes only with its last name.
+fn tags(project: &str, going: &[(&ContainerName, &Container)], draft: &mut Draft) {
+    let Ok(project) = ProjectName::new(project) else {
+        return;
+    };
+    for (_, container) in going {
+        let Some(tag) = tag_of(&project, &container.service, container.generation) else {
+            continue;
+        };
+        let removals = going.iter().map(|(name, _)| Key::Remove((*name).clone()));
+        let step = Step::act(
+            Action::RemoveImage(tag.clone()),
+            Subject::Image {
+                name: container.service.clone(),
+            },
+            Reason::Down,
+        );
+        draft.add(Key::Collect(tag), step.optional(), removals);
+    }
 }
 
 fn waits_for(container: &Container, service: &ServiceName) -> bool {

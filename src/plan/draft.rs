@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Plan, Step, StepId, Subject, Work};
-use crate::{graph, name::ContainerName};
+use crate::{
+    graph,
+    name::{ContainerName, ImageRef},
+};
 
 /// By what a step is known while a plan is made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +26,8 @@ pub(super) enum Key {
     Remove(ContainerName),
     Rename(ContainerName),
     Policy(ContainerName),
+    Tag(ImageRef),
+    Collect(ImageRef),
 }
 
 struct Entry {

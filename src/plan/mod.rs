@@ -10,8 +10,11 @@ mod diff;
 mod down;
 mod draft;
 mod drift;
+mod generation;
 mod images;
+mod intent;
 mod networks;
+mod onward;
 mod preflight;
 mod prepare;
 mod refusal;
@@ -30,13 +33,15 @@ pub use self::{
     action::{
         Action, BuildImage, CreateContainer, CreateNetwork, CreateVolume, PullImage, RunHook,
     },
-    back::{WayBack, way_back},
+    back::{WayBack, recovery, revive, way_back},
     change::field_changes,
     deploy::{Deploy, deploy},
     diff::Decision,
     down::{Removal, down},
     drift::drift,
+    generation::{Made, made, tag_of},
     images::{image_of, images},
+    onward::onward,
     refusal::Refusal,
     rotated::rotated,
     show::Shown,
@@ -65,6 +70,9 @@ pub struct Options {
     pub tags: BTreeMap<ServiceName, ImageRef>,
     /// What is done about what is not as it was made.
     pub drift: DriftChoice,
+    /// Start containers of earlier generations again, where they are what is wished for, instead
+    /// of making new ones (`rollback`).
+    pub revive: bool,
 }
 
 /// What is done about drift.

@@ -118,6 +118,22 @@ pub enum Refusal {
         /// Which.
         image: ImageRef,
     },
+    /// The image of an earlier generation is gone.
+    #[error("the image of `{service}` in generation {generation} is not on the engine any more")]
+    ImageLost {
+        /// Whose.
+        service: ServiceName,
+        /// Which.
+        generation: u64,
+    },
+    /// A secret value of an earlier generation is gone.
+    #[error("{what} of `{service}` is not at hand any more, only its digest")]
+    ValueLost {
+        /// Whose.
+        service: ServiceName,
+        /// In a fragment.
+        what: String,
+    },
     /// An image that must not be built is not there.
     #[error(
         "the image of `{service}` was not built yet from what is there now, and must not be built"
@@ -169,6 +185,12 @@ impl Refusal {
             }
             Self::Drifted { .. } => "`cimandat up` without `--drift refuse` puts it right; \
                                      what is to stay belongs into the manifest"
+                .to_owned(),
+            Self::ImageLost { .. } => "`cimandat history` shows which generations there is a way \
+                                       back to"
+                .to_owned(),
+            Self::ValueLost { .. } => "put the value back where it came from, or deploy the \
+                                       manifest of that time with `cimandat up`"
                 .to_owned(),
             Self::SameName { .. } => "give one of them another `container-name`".to_owned(),
             Self::ForeignNetwork { .. } | Self::ForeignVolume { .. } => {

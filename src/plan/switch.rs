@@ -57,6 +57,7 @@ impl Assembly<'_> {
         let turns: Vec<Turn<'_>> = self.turns().collect();
         for turn in &turns {
             self.create(&mut draft, turn);
+            self.keep_image(&mut draft, turn);
         }
         for turn in &turns {
             self.switch(&mut draft, turn);
@@ -102,6 +103,9 @@ impl Assembly<'_> {
             let mut needs: Vec<Key> = self.created().collect();
             needs.extend(ready.iter().cloned());
             self.stop(draft, turn, needs);
+        }
+        if self.is_done(turn) {
+            return;
         }
         let repairs = self.repair(draft, turn, &ready);
         if !stays(turn.decision.change) {
@@ -272,7 +276,7 @@ impl Assembly<'_> {
 
     /// After the commit: the old container goes, the new one gets its name and its restart policy.
     fn settle_in(&self, draft: &mut Draft, turn: &Turn<'_>) {
-        let made = makes(turn.decision.change);
+        let made = makes(turn.decision.change) || turn.decision.revived.is_some();
         let last = final_name(self.project, turn.service, turn.decision.replica);
         let policy = turn.service.container.restart;
         let policy_key = Key::Policy(turn.name.clone());
@@ -286,13 +290,15 @@ impl Assembly<'_> {
             draft.add(policy_key.clone(), turn.act(action).after_commit(), []);
         }
         if let Some(old) = turn.decision.current.as_ref().filter(|_| made) {
-            let action = Action::RemoveContainer(old.clone());
-            let step = Step::act(action, turn.subject.clone(), Reason::Replaced).after_commit();
-            draft.add(Key::Remove(old.clone()), step, []);
+            self.retire(draft, turn, old, &last);
         }
         if last != *turn.name {
             // The restart policy is set under the name that the container has until then.
-            let needs = [policy_key, Key::Remove(last.clone())];
+            let needs = [
+                policy_key,
+                Key::Remove(last.clone()),
+                Key::Rename(last.clone()),
+            ];
             let action = Action::RenameContainer {
                 from: turn.name.clone(),
                 to: last,

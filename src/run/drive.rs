@@ -2,7 +2,7 @@
 //! and spawns. It decides nothing.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -20,8 +20,9 @@ use tokio::{
 
 use super::{Effect, Input, Outcome, Run, TimerId};
 use crate::{
-    engine::{Engine, EngineError, Evidence},
+    engine::{Engine, EngineError, Evidence, Ledger},
     event::{self, Event, Stamped},
+    journal::{Record, Writer},
     name::{ContainerName, ProjectName},
     plan::{Action, StepId},
 };
@@ -34,12 +35,14 @@ const EXAMINE_WITHIN: Duration = Duration::from_secs(5);
 const LOOKS: u32 = 3;
 /// How much longer than its patience a probe may take before it counts as unanswered.
 const PROBE_GRACE: Duration = Duration::from_millis(500);
+/// The longest that writing a record may take.
+const RECORD_WITHIN: Duration = Duration::from_secs(10);
 /// Between two tries to listen to the engine again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(250);
 
 /// Carries a run out on an engine. Events go to `events` in their order, each with its time since
 /// the start; every item of `interrupts` asks the run to stop.
-pub async fn drive<E: Engine>(
+pub async fn drive<E: Ledger>(
     engine: Arc<E>,
     mut run: Run,
     events: impl FnMut(Stamped),
@@ -57,6 +60,9 @@ pub async fn drive<E: Engine>(
         timers: BTreeMap::new(),
         count: 0,
         progress,
+        journal: run.take_journal(),
+        project: run.project().clone(),
+        recorded: VecDeque::new(),
     };
     let mut input = if run.listens() {
         hands.listen(run.project().clone(), notices).await
@@ -65,8 +71,12 @@ pub async fn drive<E: Engine>(
     };
     loop {
         let effects = run.on(hands.start.elapsed(), input);
-        if let Some(outcome) = hands.carry_out(effects) {
+        if let Some(outcome) = hands.carry_out(effects).await {
             return outcome;
+        }
+        if let Some(recorded) = hands.recorded.pop_front() {
+            input = recorded;
+            continue;
         }
         input = loop {
             let timer = hands.timers.keys().next().copied();
@@ -118,14 +128,19 @@ struct Hands<E, F> {
     timers: BTreeMap<Due, TimerId>,
     count: u64,
     progress: UnboundedSender<(StepId, event::Progress)>,
+    journal: Option<Writer>,
+    project: ProjectName,
+    /// Answers to records that the run has not been told yet.
+    recorded: VecDeque<Input>,
 }
 
-impl<E: Engine, F: FnMut(Stamped)> Hands<E, F> {
+impl<E: Ledger, F: FnMut(Stamped)> Hands<E, F> {
     /// Does everything in its order; gives the outcome when that is the end.
-    fn carry_out(&mut self, effects: Vec<Effect>) -> Option<Outcome> {
+    async fn carry_out(&mut self, effects: Vec<Effect>) -> Option<Outcome> {
         for effect in effects {
             match effect {
                 Effect::Emit(event) => self.emit(event),
+                Effect::Record(record) => self.record(&record).await,
                 Effect::Finish(outcome) => return Some(outcome),
                 Effect::Sleep(timer, duration) => {
                     self.count += 1;
@@ -144,6 +159,28 @@ impl<E: Engine, F: FnMut(Stamped)> Hands<E, F> {
             }
         }
         None
+    }
+
+    /// Writes a record down, while everything else goes on and is heard of afterwards.
+    async fn record(&mut self, record: &Record) {
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        let pages = journal.pages(record);
+        let written = self.engine.write_pages(&self.project, &pages);
+        let result = match timeout(RECORD_WITHIN, written).await {
+            Ok(result) => result,
+            Err(_) => Err(EngineError::Transport {
+                verb: "writing the journal of".to_owned(),
+                object: self.project.to_string(),
+                cause: format!("no answer within {} s", RECORD_WITHIN.as_secs()),
+            }),
+        };
+        if let (Err(error), Record::Closed { .. }) = (&result, record) {
+            let text = format!("the journal could not be closed, the next command does: {error}");
+            self.emit(Event::Warning { text });
+        }
+        self.recorded.push_back(Input::Recorded(result));
     }
 
     fn emit(&mut self, event: Event) {

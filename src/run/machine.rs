@@ -4,7 +4,7 @@
 //! what is to be done goes out as data. Gates are in `gates`, the way back in `retreat`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
     time::Duration,
 };
@@ -13,15 +13,17 @@ use super::{
     gate::Wait,
     message::{Effect, Input, TimerId},
     outcome::Cause,
-    phase::{Inquiry, Phase},
+    phase::{Awaited, Course, Inquiry, Phase},
     schedule::{Part, Schedule},
     settings::{OnFailure, Settings},
 };
 use crate::{
     engine::Happening,
     event::{Event, Verdict},
+    journal::Record,
+    journal::Writer,
     name::{ContainerName, ProjectName},
-    plan::{Plan, StepId},
+    plan::{Plan, StepId, WayBack},
 };
 
 /// Carries out a plan. See the module's text.
@@ -30,7 +32,14 @@ pub struct Run {
     pub(super) settings: Settings,
     pub(super) plan: Plan,
     pub(super) schedule: Schedule,
+    pub(super) course: Course,
     pub(super) phase: Phase,
+    /// Steps that are written down before they begin.
+    pub(super) intents: BTreeSet<StepId>,
+    /// What waits for records, in their order.
+    pub(super) awaited: VecDeque<Awaited>,
+    /// The last record is not to be written: another run has to go on from here.
+    pub(super) resumable: bool,
     /// Since the run's start, as told with the last input.
     pub(super) now: Duration,
     /// Actions in flight.
@@ -65,9 +74,13 @@ impl Run {
         schedule.append(plan.clone(), None);
         Self {
             settings,
+            intents: plan.intents(),
             plan,
             schedule,
+            course: Course::Forward,
             phase: Phase::Idle,
+            awaited: VecDeque::new(),
+            resumable: false,
             now: Duration::ZERO,
             acting: BTreeSet::new(),
             waits: BTreeMap::new(),
@@ -86,6 +99,33 @@ impl Run {
         }
     }
 
+    /// A run that goes the way back of one that was cut off, for this reason.
+    #[must_use]
+    pub fn back(back: WayBack, cause: String, settings: Settings) -> Self {
+        let mut run = Self::new(Plan::default(), settings);
+        run.course = Course::Back(cause);
+        run.touched = back.touches_running();
+        run.left = back.lost;
+        run.kept_volumes = back.kept_volumes;
+        run.schedule.append(back.plan, Some(&back.after));
+        run
+    }
+
+    /// A run that goes on from the commit of one that was cut off: every step of the plan is one
+    /// of after the commit.
+    #[must_use]
+    pub fn onward(plan: Plan, settings: Settings) -> Self {
+        Self {
+            course: Course::Onward,
+            ..Self::new(plan, settings)
+        }
+    }
+
+    /// The writer of its journal, which is the loop's from then on.
+    pub fn take_journal(&mut self) -> Option<Writer> {
+        self.settings.journal.clone()
+    }
+
     /// The project whose run it is.
     #[must_use]
     pub fn project(&self) -> &ProjectName {
@@ -96,7 +136,7 @@ impl Run {
     /// answers; listening would cost it more than all its questions.
     #[must_use]
     pub fn listens(&self) -> bool {
-        !self.plan.changes_nothing()
+        self.course != Course::Forward || !self.plan.changes_nothing()
     }
 
     /// Takes in what happened at `now`, since the run's start; says what is to be done.
@@ -119,6 +159,7 @@ impl Run {
                 answer,
             } => self.answered(step, question, answer),
             Input::Examined(step, evidence) => self.examined(step, evidence),
+            Input::Recorded(result) => self.recorded(result),
             Input::Elapsed(timer) => self.elapsed(timer),
             Input::Noticed(notice) => self.noticed(notice),
             Input::Rewatched => self.look_again(),
@@ -145,8 +186,7 @@ impl Run {
             self.effects
                 .push(Effect::Sleep(TimerId::Deadline, deadline));
         }
-        self.phase = Phase::Forward;
-        self.schedule.turn(Part::Forward);
+        self.open_journal();
     }
 
     /// Does whatever can be done now.
@@ -162,15 +202,18 @@ impl Run {
                         }
                         self.part_done();
                     }
-                    for step in ready {
-                        self.start(step);
-                    }
+                    self.start_all(ready);
                 }
                 Phase::Settling { over: true } if self.inquiries.is_empty() => self.commit(),
                 Phase::Draining if self.acting.is_empty() && self.inquiries.is_empty() => {
                     self.go_back();
                 }
-                Phase::Idle | Phase::Settling { .. } | Phase::Draining | Phase::Over => return,
+                Phase::Idle
+                | Phase::Opening
+                | Phase::Settling { .. }
+                | Phase::Committing
+                | Phase::Draining
+                | Phase::Over => return,
             }
         }
     }
@@ -187,7 +230,7 @@ impl Run {
                 self.effects.push(Effect::Sleep(TimerId::Settle, duration));
             }
             Phase::Cleanup => {
-                let changed = !self.plan.changes_nothing();
+                let changed = self.course == Course::Onward || !self.plan.changes_nothing();
                 self.finish(if changed {
                     Verdict::Converged
                 } else {
@@ -195,7 +238,12 @@ impl Run {
                 });
             }
             Phase::Back => self.is_back(),
-            Phase::Idle | Phase::Settling { .. } | Phase::Draining | Phase::Over => {}
+            Phase::Idle
+            | Phase::Opening
+            | Phase::Settling { .. }
+            | Phase::Committing
+            | Phase::Draining
+            | Phase::Over => {}
         }
     }
 
@@ -203,6 +251,12 @@ impl Run {
         if matches!(self.phase, Phase::Settling { .. }) {
             self.settled_for = self.settings.settle;
         }
+        self.phase = Phase::Committing;
+        self.record(Record::Committed, Awaited::Commit);
+    }
+
+    /// The commit is written down.
+    pub(super) fn committed(&mut self) {
         if self.settings.on_failure == OnFailure::GoBack && !self.plan.changes_nothing() {
             self.emit(Event::Committed);
         }
@@ -277,6 +331,7 @@ mod tests {
             on_failure: OnFailure::GoBack,
             settle,
             deadline: None,
+            journal: None,
             images_at_a_time: None,
         };
         Run::new(Plan { steps }, settings)
@@ -286,6 +341,7 @@ mod tests {
     fn told(run: &mut Run, at: u64, input: Input) -> Vec<String> {
         let short = |effect: Effect| match effect {
             Effect::Emit(_) => None,
+            Effect::Record(record) => Some(format!("record {record:?}")),
             Effect::Perform(id, action) => {
                 Some(format!("{}: {} {}", id.0, action.verb(), action.object()))
             }

@@ -6,6 +6,7 @@ use super::{gate::Pause, outcome::Outcome};
 use crate::{
     engine::{Answer, EngineError, Evidence, Notice},
     event::{Event, Progress},
+    journal::Record,
     name::ContainerName,
     plan::{Action, StepId},
     project::{Check, Probe},
@@ -33,6 +34,8 @@ pub enum Input {
     },
     /// A container was looked at; `None`: it could not be.
     Examined(StepId, Option<Evidence>),
+    /// A record was written, or could not be: answers come in the order of the records.
+    Recorded(Result<(), EngineError>),
     /// A sleep is over.
     Elapsed(TimerId),
     /// Something happened to a container.
@@ -44,10 +47,10 @@ pub enum Input {
 }
 
 /// What is to be done, in this order.
-///
-/// A record for the journal will be one more variant; it is durable before what follows it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
+    /// Write this down; then [`Input::Recorded`]. What it speaks of is asked for only then.
+    Record(Box<Record>),
     /// Perform this action; then [`Input::Finished`].
     Perform(StepId, Action),
     /// Ask this container; then [`Input::Answered`].

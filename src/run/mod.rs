@@ -6,11 +6,14 @@
 pub mod drive;
 pub mod gate;
 mod gates;
+pub mod lock;
 pub mod machine;
 pub mod message;
 mod notices;
 pub mod outcome;
 mod phase;
+mod records;
+mod recover;
 mod retreat;
 pub mod retry;
 mod schedule;
@@ -23,5 +26,6 @@ pub use self::{
     machine::Run,
     message::{Effect, Input, TimerId},
     outcome::{Cause, Outcome},
+    recover::recover,
     settings::{OnFailure, Settings},
 };

@@ -68,6 +68,9 @@ pub enum Cause {
     /// The whole took longer than it may.
     #[error("not done within {}", shown(*.0))]
     Deadline(Duration),
+    /// What was to be done could not be written down.
+    #[error("{0}")]
+    Journal(EngineError),
     /// The engine does not tell what happens to containers.
     #[error("cannot listen to the engine: {0}")]
     Deaf(EngineError),

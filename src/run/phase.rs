@@ -3,16 +3,21 @@
 use std::time::Duration;
 
 use super::gate::Wait;
+use crate::plan::{Action, StepId};
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Not begun.
     Idle,
+    /// Begun; what it is about to do is being written down.
+    Opening,
     /// On its way to the new generation.
     Forward,
     /// Every step is done; waiting whether all stays well. `over`: for long enough.
     Settling { over: bool },
+    /// All is proven; the commit is being written down.
+    Committing,
     /// Committed; what is not needed any more goes.
     Cleanup,
     /// It failed; what is in flight is waited for.
@@ -21,6 +26,30 @@ pub(super) enum Phase {
     Back,
     /// Nothing happens any more.
     Over,
+}
+
+/// What waits for a record.
+#[derive(Debug)]
+pub(super) enum Awaited {
+    /// The run itself.
+    Opening,
+    /// Steps that were begun, with what each does.
+    Steps(Vec<(StepId, Action)>),
+    /// The commit.
+    Commit,
+    /// Nothing.
+    Nothing,
+}
+
+/// Which way a run takes from its beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Course {
+    /// To the new generation.
+    Forward,
+    /// To the old one, as an earlier run was cut off; why.
+    Back(String),
+    /// On from the commit of an earlier run that was cut off.
+    Onward,
 }
 
 /// Why a container is looked at.

@@ -35,10 +35,12 @@ impl Run {
                 self.cause = Some(Cause::Interrupted);
                 self.finish(Verdict::Interrupted);
             }
+            // What is being written down is answered first: then nothing was done.
+            Phase::Opening => self.cause = Some(Cause::Interrupted),
             _ if self.interrupts > 1 => self.abandon(),
             Phase::Forward | Phase::Settling { .. } => self.fail(Cause::Interrupted),
             // Past the commit a run finishes, and a way back is not turned.
-            Phase::Cleanup | Phase::Draining | Phase::Back | Phase::Over => {}
+            Phase::Committing | Phase::Cleanup | Phase::Draining | Phase::Back | Phase::Over => {}
         }
     }
 
@@ -70,9 +72,8 @@ impl Run {
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default();
-        self.emit(Event::RollbackStarted { cause });
+        self.set_back(cause);
         self.heard.clear();
-        self.phase = Phase::Back;
         self.schedule.append(back.plan, Some(&back.after));
         self.schedule.turn(Part::Back);
     }
@@ -96,6 +97,7 @@ impl Run {
         let open = [Status::Waiting, Status::Running];
         match self.phase {
             Phase::Cleanup => {
+                self.resumable = true;
                 self.leave(Part::Cleanup, &open);
                 let text = "interrupted before everything that is not needed any more was removed";
                 self.emit(Event::Warning {
@@ -126,6 +128,7 @@ impl Run {
     }
 
     pub(super) fn finish(&mut self, verdict: Verdict) {
+        self.close_journal(verdict);
         self.phase = Phase::Over;
         let mut critical_path = self.schedule.chain(Part::Forward);
         if !self.settled_for.is_zero() {

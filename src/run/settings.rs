@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{event::Participant, name::ProjectName, state::State};
+use crate::{event::Participant, journal::Writer, name::ProjectName, state::State};
 
 /// What a run goes by, besides its plan.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub settle: Duration,
     /// The longest that the way forward may take.
     pub deadline: Option<Duration>,
+    /// Writes down what the run does; `None`: nothing has to be found again should it be cut off.
+    pub journal: Option<Writer>,
     /// The most builds and pulls at a time; `None`: no limit.
     pub images_at_a_time: Option<usize>,
 }

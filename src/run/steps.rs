@@ -17,10 +17,9 @@ use crate::{
 };
 
 impl Run {
-    pub(super) fn start(&mut self, id: StepId) {
-        let Some(step) = self.schedule.step(id).cloned() else {
-            return;
-        };
+    /// Starts a step; gives what it does to the world, if that is what it does.
+    pub(super) fn start(&mut self, id: StepId) -> Option<Action> {
+        let step = self.schedule.step(id).cloned()?;
         match step.work {
             Work::Act(action) => {
                 self.emit(Event::StepStarted {
@@ -32,7 +31,7 @@ impl Run {
                 });
                 self.prepare(id, &action);
                 self.acting.insert(id);
-                self.effects.push(Effect::Perform(id, action));
+                return Some(action);
             }
             Work::Gate { container, gate } => self.open_gate(id, step.subject, &container, &gate),
             Work::Verify(check) => {
@@ -46,6 +45,7 @@ impl Run {
                 self.open_wait(id, Wait::for_check(&check, self.now));
             }
         }
+        None
     }
 
     /// Notes what an action is about to change.
@@ -116,7 +116,7 @@ impl Run {
 
     /// A step has failed and was reported: what comes of it?
     pub(super) fn step_failed(&mut self, id: StepId, optional: bool, cause: Cause) {
-        if self.phase == Phase::Back {
+        if self.phase == Phase::Back && !optional {
             self.left.push(cause.to_string());
         } else if !optional {
             self.fail(cause);
@@ -180,6 +180,7 @@ fn had_no_effect(error: &EngineError) -> bool {
     match error {
         EngineError::Denied { .. }
         | EngineError::NoImage { .. }
+        | EngineError::Unwritten { .. }
         | EngineError::Foreign { .. }
         | EngineError::NoBindSource { .. } => true,
         EngineError::Unreachable { .. }

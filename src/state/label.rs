@@ -18,6 +18,15 @@ pub const NAME: &str = "io.cimandat.name";
 /// Digest of the definition of a network or volume.
 pub const DEFINITION: &str = "io.cimandat.definition";
 
+/// What a container of our own is for, that runs nothing: [`LOCK`] or [`JOURNAL`].
+pub const ROLE: &str = "io.cimandat.role";
+/// The [`ROLE`] of the project's lock.
+pub const LOCK: &str = "lock";
+/// The [`ROLE`] of the project's journal.
+pub const JOURNAL: &str = "journal";
+/// Who holds the lock: a serialised [`super::Holder`].
+pub const HOLDER: &str = "io.cimandat.holder";
+
 /// The project's name, for other tools.
 pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 /// The service's name, for other tools.

@@ -1,5 +1,6 @@
 //! What the engine has, as observed, and the labels by which we know our own.
 
+mod holder;
 pub mod label;
 mod setup;
 
@@ -10,7 +11,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::setup::{Allowance, Endpoint, Setup};
+pub use self::{
+    holder::Holder,
+    setup::{Allowance, Endpoint, Setup},
+};
 use crate::{
     name::{ContainerName, ImageRef, NetworkName, ServiceName},
     project::{Dependency, Gate, Kind, RestartPolicy},
@@ -35,6 +39,31 @@ pub struct State {
     pub own_images: BTreeSet<ImageRef>,
     /// Containers that are not the project's, as far as they can be in its way.
     pub foreign: BTreeMap<ContainerName, Foreign>,
+    /// The number of the last deploy that the journal tells of; 0: it was not read, or is empty.
+    #[serde(default)]
+    pub last_deploy: u64,
+    /// Whether somebody holds the project's lock.
+    #[serde(default)]
+    pub locked: bool,
+}
+
+impl State {
+    /// Whether this container was replaced by one of a later generation and is kept, stopped, for
+    /// the way back to its own.
+    #[must_use]
+    pub fn is_retired(&self, name: &ContainerName) -> bool {
+        let Some(container) = self.containers.get(name) else {
+            return false;
+        };
+        let own = format!(".g{}", container.generation);
+        !container.condition.status.is_up()
+            && name.as_str().ends_with(&own)
+            && self.containers.values().any(|other| {
+                other.service == container.service
+                    && other.replica == container.replica
+                    && other.generation > container.generation
+            })
+    }
 }
 
 /// The engine itself.
@@ -219,6 +248,9 @@ pub struct ImageFacts {
     pub healthcheck: bool,
     /// The user it runs as; empty: root.
     pub user: String,
+    /// Names by which a registry has it (`repository@sha256:…`).
+    #[serde(default)]
+    pub digests: Vec<String>,
 }
 
 /// A container that is not the project's.

@@ -162,6 +162,7 @@ fn images(project: &Project) -> BTreeMap<ImageRef, ImageFacts> {
         volumes: vec![],
         healthcheck: false,
         user: String::new(),
+        digests: vec![],
     };
     project
         .services
@@ -297,24 +298,29 @@ fn a_first_deploy_starts_each_service_when_its_own_dependencies_are_ready() {
     0 creating network shop_edge <>
     1 creating volume shop_data <>
     2 creating container shop-postgres-1 <0,1>
-    3 creating container shop-redis-1 <0>
-    4 creating container shop-migrate-1 <0>
-    5 creating container shop-backend-1 <0>
-    6 creating container shop-frontend-1 <0>
-    7 starting container shop-postgres-1 <2>
-    8 gate shop-postgres-1 <7>
-    9 starting container shop-redis-1 <3>
-    10 gate shop-redis-1 <9>
-    11 starting container shop-migrate-1 <4,8>
-    12 gate shop-migrate-1 <11>
-    13 starting container shop-backend-1 <5,8,10,12>
-    14 gate shop-backend-1 <13>
-    15 starting container shop-frontend-1 <6,14>
-    16 gate shop-frontend-1 <15>
-    17 setting the restart policy of container shop-postgres-1 <> (after commit)
-    18 setting the restart policy of container shop-redis-1 <> (after commit)
-    19 setting the restart policy of container shop-backend-1 <> (after commit)
-    20 setting the restart policy of container shop-frontend-1 <> (after commit)
+    3 tagging image shop-postgres:g1 <>
+    4 creating container shop-redis-1 <0>
+    5 tagging image shop-redis:g1 <>
+    6 creating container shop-migrate-1 <0>
+    7 tagging image shop-migrate:g1 <>
+    8 creating container shop-backend-1 <0>
+    9 tagging image shop-backend:g1 <>
+    10 creating container shop-frontend-1 <0>
+    11 tagging image shop-frontend:g1 <>
+    12 starting container shop-postgres-1 <2>
+    13 gate shop-postgres-1 <12>
+    14 starting container shop-redis-1 <4>
+    15 gate shop-redis-1 <14>
+    16 starting container shop-migrate-1 <6,13>
+    17 gate shop-migrate-1 <16>
+    18 starting container shop-backend-1 <8,13,15,17>
+    19 gate shop-backend-1 <18>
+    20 starting container shop-frontend-1 <10,19>
+    21 gate shop-frontend-1 <20>
+    22 setting the restart policy of container shop-postgres-1 <> (after commit)
+    23 setting the restart policy of container shop-redis-1 <> (after commit)
+    24 setting the restart policy of container shop-backend-1 <> (after commit)
+    25 setting the restart policy of container shop-frontend-1 <> (after commit)
     ");
 }
 
@@ -342,21 +348,25 @@ fn an_update_makes_all_new_containers_before_it_stops_an_old_one() {
     }
     insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
     0 creating container shop-redis-1.g2 <>
-    1 creating container shop-backend-1.g2 <>
-    2 gate shop-postgres-1 <>
-    3 stopping container shop-redis-1 <0,1>
-    4 starting container shop-redis-1.g2 <0,3>
-    5 gate shop-redis-1.g2 <4>
-    6 stopping container shop-backend-1 <0,1,2,5>
-    7 starting container shop-backend-1.g2 <1,2,5,6>
-    8 gate shop-backend-1.g2 <7>
-    9 gate shop-frontend-1 <8>
-    10 setting the restart policy of container shop-redis-1.g2 <> (after commit)
-    11 removing container shop-redis-1 <> (after commit)
-    12 renaming container shop-redis-1.g2 <10,11> (after commit)
-    13 setting the restart policy of container shop-backend-1.g2 <> (after commit)
-    14 removing container shop-backend-1 <> (after commit)
-    15 renaming container shop-backend-1.g2 <13,14> (after commit)
+    1 tagging image shop-redis:g2 <>
+    2 creating container shop-backend-1.g2 <>
+    3 tagging image shop-backend:g2 <>
+    4 gate shop-postgres-1 <>
+    5 stopping container shop-redis-1 <0,2>
+    6 starting container shop-redis-1.g2 <0,5>
+    7 gate shop-redis-1.g2 <6>
+    8 stopping container shop-backend-1 <0,2,4,7>
+    9 starting container shop-backend-1.g2 <2,4,7,8>
+    10 gate shop-backend-1.g2 <9>
+    11 gate shop-frontend-1 <10>
+    12 setting the restart policy of container shop-redis-1.g2 <> (after commit)
+    13 setting the restart policy of container shop-redis-1 <> (after commit)
+    14 renaming container shop-redis-1 <13> (after commit)
+    15 renaming container shop-redis-1.g2 <12,14> (after commit)
+    16 setting the restart policy of container shop-backend-1.g2 <> (after commit)
+    17 setting the restart policy of container shop-backend-1 <> (after commit)
+    18 renaming container shop-backend-1 <17> (after commit)
+    19 renaming container shop-backend-1.g2 <16,18> (after commit)
     ");
     insta::assert_snapshot!(shown(&project, &state), @"
     shop: 2 to replace, 3 unchanged
@@ -398,17 +408,19 @@ fn a_dependent_is_restarted_when_it_asks_for_it() {
     redis.container.user = Some("999".to_owned());
     insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
     0 creating container shop-redis-1.g2 <>
-    1 gate shop-postgres-1 <>
-    2 stopping container shop-redis-1 <0>
-    3 starting container shop-redis-1.g2 <0,2>
-    4 gate shop-redis-1.g2 <3>
-    5 stopping container shop-backend-1 <0,1,4>
-    6 starting container shop-backend-1 <1,4,5>
-    7 gate shop-backend-1 <6>
-    8 gate shop-frontend-1 <7>
-    9 setting the restart policy of container shop-redis-1.g2 <> (after commit)
-    10 removing container shop-redis-1 <> (after commit)
-    11 renaming container shop-redis-1.g2 <9,10> (after commit)
+    1 tagging image shop-redis:g2 <>
+    2 gate shop-postgres-1 <>
+    3 stopping container shop-redis-1 <0>
+    4 starting container shop-redis-1.g2 <0,3>
+    5 gate shop-redis-1.g2 <4>
+    6 stopping container shop-backend-1 <0,2,5>
+    7 starting container shop-backend-1 <2,5,6>
+    8 gate shop-backend-1 <7>
+    9 gate shop-frontend-1 <8>
+    10 setting the restart policy of container shop-redis-1.g2 <> (after commit)
+    11 setting the restart policy of container shop-redis-1 <> (after commit)
+    12 renaming container shop-redis-1 <11> (after commit)
+    13 renaming container shop-redis-1.g2 <10,12> (after commit)
     ");
 }
 
@@ -441,19 +453,23 @@ fn a_port_is_given_up_before_another_service_takes_it() {
     project.services.get_mut("b").unwrap().container.ports = vec![publish(80)];
     insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
     0 creating container shop-a-1.g2 <>
-    1 creating container shop-b-1.g2 <>
-    2 stopping container shop-a-1 <0,1>
-    3 starting container shop-a-1.g2 <0,2>
-    4 gate shop-a-1.g2 <3>
-    5 stopping container shop-b-1 <0,1>
-    6 starting container shop-b-1.g2 <1,2,5>
-    7 gate shop-b-1.g2 <6>
-    8 setting the restart policy of container shop-a-1.g2 <> (after commit)
-    9 removing container shop-a-1 <> (after commit)
-    10 renaming container shop-a-1.g2 <8,9> (after commit)
-    11 setting the restart policy of container shop-b-1.g2 <> (after commit)
-    12 removing container shop-b-1 <> (after commit)
-    13 renaming container shop-b-1.g2 <11,12> (after commit)
+    1 tagging image shop-a:g2 <>
+    2 creating container shop-b-1.g2 <>
+    3 tagging image shop-b:g2 <>
+    4 stopping container shop-a-1 <0,2>
+    5 starting container shop-a-1.g2 <0,4>
+    6 gate shop-a-1.g2 <5>
+    7 stopping container shop-b-1 <0,2>
+    8 starting container shop-b-1.g2 <2,4,7>
+    9 gate shop-b-1.g2 <8>
+    10 setting the restart policy of container shop-a-1.g2 <> (after commit)
+    11 setting the restart policy of container shop-a-1 <> (after commit)
+    12 renaming container shop-a-1 <11> (after commit)
+    13 renaming container shop-a-1.g2 <10,12> (after commit)
+    14 setting the restart policy of container shop-b-1.g2 <> (after commit)
+    15 setting the restart policy of container shop-b-1 <> (after commit)
+    16 renaming container shop-b-1 <15> (after commit)
+    17 renaming container shop-b-1.g2 <14,16> (after commit)
     ");
 }
 
@@ -467,19 +483,23 @@ fn two_services_can_swap_their_ports() {
     project.services.get_mut("b").unwrap().container.ports = vec![publish(80)];
     insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
     0 creating container shop-a-1.g2 <>
-    1 creating container shop-b-1.g2 <>
-    2 stopping container shop-a-1 <0,1>
-    3 stopping container shop-b-1 <0,1>
-    4 starting container shop-a-1.g2 <0,2,3>
-    5 gate shop-a-1.g2 <4>
-    6 starting container shop-b-1.g2 <1,2,3>
-    7 gate shop-b-1.g2 <6>
-    8 setting the restart policy of container shop-a-1.g2 <> (after commit)
-    9 removing container shop-a-1 <> (after commit)
-    10 renaming container shop-a-1.g2 <8,9> (after commit)
-    11 setting the restart policy of container shop-b-1.g2 <> (after commit)
-    12 removing container shop-b-1 <> (after commit)
-    13 renaming container shop-b-1.g2 <11,12> (after commit)
+    1 tagging image shop-a:g2 <>
+    2 creating container shop-b-1.g2 <>
+    3 tagging image shop-b:g2 <>
+    4 stopping container shop-a-1 <0,2>
+    5 stopping container shop-b-1 <0,2>
+    6 starting container shop-a-1.g2 <0,4,5>
+    7 gate shop-a-1.g2 <6>
+    8 starting container shop-b-1.g2 <2,4,5>
+    9 gate shop-b-1.g2 <8>
+    10 setting the restart policy of container shop-a-1.g2 <> (after commit)
+    11 setting the restart policy of container shop-a-1 <> (after commit)
+    12 renaming container shop-a-1 <11> (after commit)
+    13 renaming container shop-a-1.g2 <10,12> (after commit)
+    14 setting the restart policy of container shop-b-1.g2 <> (after commit)
+    15 setting the restart policy of container shop-b-1 <> (after commit)
+    16 renaming container shop-b-1 <15> (after commit)
+    17 renaming container shop-b-1.g2 <14,16> (after commit)
     ");
 }
 
@@ -511,12 +531,14 @@ fn naming_services_leaves_all_others_alone() {
     let deploy = plan::deploy(&project, &state, &options).unwrap();
     insta::assert_snapshot!(lines(&deploy.plan), @"
     0 creating container shop-redis-1.g2 <>
-    1 stopping container shop-redis-1 <0>
-    2 starting container shop-redis-1.g2 <0,1>
-    3 gate shop-redis-1.g2 <2>
-    4 setting the restart policy of container shop-redis-1.g2 <> (after commit)
-    5 removing container shop-redis-1 <> (after commit)
-    6 renaming container shop-redis-1.g2 <4,5> (after commit)
+    1 tagging image shop-redis:g2 <>
+    2 stopping container shop-redis-1 <0>
+    3 starting container shop-redis-1.g2 <0,2>
+    4 gate shop-redis-1.g2 <3>
+    5 setting the restart policy of container shop-redis-1.g2 <> (after commit)
+    6 setting the restart policy of container shop-redis-1 <> (after commit)
+    7 renaming container shop-redis-1 <6> (after commit)
+    8 renaming container shop-redis-1.g2 <5,7> (after commit)
     ");
     let options = Options {
         services: BTreeSet::from([name("reddis")]),
@@ -825,7 +847,12 @@ fn down_stops_dependents_first_and_keeps_volumes() {
     6 removing container shop-postgres-1 <5>
     7 stopping container shop-redis-1 <1>
     8 removing container shop-redis-1 <7>
-    9 removing network shop_edge <2,3,4,6,8>
+    9 removing image shop-backend:g1 <2,3,4,6,8>
+    10 removing image shop-frontend:g1 <2,3,4,6,8>
+    11 removing image shop-migrate:g1 <2,3,4,6,8>
+    12 removing image shop-postgres:g1 <2,3,4,6,8>
+    13 removing image shop-redis:g1 <2,3,4,6,8>
+    14 removing network shop_edge <2,3,4,6,8>
     ");
     let all = Removal {
         volumes: true,
@@ -913,14 +940,15 @@ fn a_volume_is_given_up_before_another_service_writes_to_it() {
     }
     insta::assert_snapshot!(lines(&deploy(&project, &state).plan), @"
     0 creating container shop-database-1 <>
-    1 gate shop-redis-1 <>
-    2 gate shop-backend-1 <1>
-    3 gate shop-frontend-1 <2>
-    4 stopping container shop-postgres-1 <0>
-    5 starting container shop-database-1 <0,4>
-    6 gate shop-database-1 <5>
-    7 setting the restart policy of container shop-database-1 <> (after commit)
-    8 removing container shop-postgres-1 <4> (after commit)
+    1 tagging image shop-database:g2 <>
+    2 gate shop-redis-1 <>
+    3 gate shop-backend-1 <2>
+    4 gate shop-frontend-1 <3>
+    5 stopping container shop-postgres-1 <0>
+    6 starting container shop-database-1 <0,5>
+    7 gate shop-database-1 <6>
+    8 setting the restart policy of container shop-database-1 <> (after commit)
+    9 removing container shop-postgres-1 <5> (after commit)
     ");
 }
 

@@ -227,16 +227,9 @@ fn as_asked(story: &Story, clean: bool) -> Result<(), TestCaseError> {
         "a volume is gone"
     );
     if clean {
-        prop_assert_eq!(
-            after.containers.len(),
-            wanted,
-            "{:?}",
-            after.containers.keys()
-        );
-        let later = after
-            .containers
-            .keys()
-            .find(|name| name.as_str().contains(".g"));
+        let current = after.current();
+        prop_assert_eq!(current.len(), wanted, "{:?}", after.containers.keys());
+        let later = current.keys().find(|name| name.as_str().contains(".g"));
         prop_assert!(later.is_none(), "{:?} has no final name", later);
         for it in after.containers.values().filter(|it| it.up) {
             prop_assert_eq!(it.policy, RestartPolicy::UnlessStopped);

@@ -104,9 +104,11 @@ fn a_first_deploy_goes_up_in_order() {
     in_virtual_time(async {
         let sim = world(7);
         let told = up(&sim, &project(&shop(1)), never()).await;
-        insta::assert_snapshot!(story(&told.events), @r"
+        insta::assert_snapshot!(story(&told.events), @"
         creating network shop_default
         creating volume shop_db
+        tagging image shop-db:g1
+        tagging image shop-web:g1
         creating container shop-db-1
         creating container shop-web-1
         starting container shop-db-1
@@ -127,9 +129,11 @@ fn an_update_switches_each_service_at_its_turn() {
     in_virtual_time(async {
         let sim = running_shop().await;
         let told = up(&sim, &project(&shop(2)), never()).await;
-        insta::assert_snapshot!(story(&told.events), @r"
+        insta::assert_snapshot!(story(&told.events), @"
         creating container shop-db-1.g2
+        tagging image shop-db:g2
         creating container shop-web-1.g2
+        tagging image shop-web:g2
         stopping container shop-db-1
         starting container shop-db-1.g2
         db is ready
@@ -139,11 +143,13 @@ fn an_update_switches_each_service_at_its_turn() {
         settling
         committed
         setting the restart policy of container shop-db-1.g2
-        removing container shop-db-1
+        setting the restart policy of container shop-db-1
         setting the restart policy of container shop-web-1.g2
-        removing container shop-web-1
-        renaming container shop-db-1.g2
+        setting the restart policy of container shop-web-1
+        renaming container shop-web-1
+        renaming container shop-db-1
         renaming container shop-web-1.g2
+        renaming container shop-db-1.g2
         Converged
         ");
         let names: Vec<&str> = told
@@ -152,7 +158,9 @@ fn an_update_switches_each_service_at_its_turn() {
             .keys()
             .map(ContainerName::as_str)
             .collect();
-        assert_eq!(names, ["shop-db-1", "shop-web-1"]);
+        // What was replaced is kept.
+        let kept = ["shop-db-1", "shop-db-1.g1", "shop-web-1", "shop-web-1.g1"];
+        assert_eq!(names, kept);
     });
 }
 
@@ -177,9 +185,11 @@ fn a_service_that_is_never_ready_is_replaced_by_what_ran_before() {
         sim.script(&service_name("web"), Some(2), Script::never_ready());
         let before = sim.snapshot();
         let told = up(&sim, &project(&shop(2)), never()).await;
-        insta::assert_snapshot!(story(&told.events), @r"
+        insta::assert_snapshot!(story(&told.events), @"
         creating container shop-db-1.g2
+        tagging image shop-db:g2
         creating container shop-web-1.g2
+        tagging image shop-web:g2
         stopping container shop-db-1
         starting container shop-db-1.g2
         db is ready
@@ -192,6 +202,8 @@ fn a_service_that_is_never_ready_is_replaced_by_what_ran_before() {
         removing container shop-web-1.g2
         starting container shop-db-1
         removing container shop-db-1.g2
+        removing image shop-db:g2
+        removing image shop-web:g2
         db is ready
         starting container shop-web-1
         web is ready
@@ -303,8 +315,10 @@ fn a_job_is_waited_for_and_its_code_counts() {
         };
         let wishes = [job, wish("web", &["migrate"])];
         let told = up(&world(1), &project(&wishes), never()).await;
-        insta::assert_snapshot!(story(&told.events), @r"
+        insta::assert_snapshot!(story(&told.events), @"
         creating network shop_default
+        tagging image shop-migrate:g1
+        tagging image shop-web:g1
         creating container shop-migrate-1
         creating container shop-web-1
         starting container shop-migrate-1
@@ -357,9 +371,11 @@ fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
         sim.script(&service_name("last"), Some(2), Script::never_ready());
         let before = sim.snapshot();
         let told = up(&sim, &project(&dependent(2)), never()).await;
-        insta::assert_snapshot!(story(&told.events), @r"
+        insta::assert_snapshot!(story(&told.events), @"
         creating container shop-db-1.g2
+        tagging image shop-db:g2
         creating container shop-last-1.g2
+        tagging image shop-last:g2
         stopping container shop-db-1
         starting container shop-db-1.g2
         db is ready
@@ -376,6 +392,8 @@ fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
         stopping container shop-db-1.g2
         starting container shop-db-1
         removing container shop-db-1.g2
+        removing image shop-db:g2
+        removing image shop-last:g2
         db is ready
         starting container shop-web-1
         web is ready

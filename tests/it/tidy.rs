@@ -13,7 +13,7 @@ use std::{
 use regex::Regex;
 
 /// Modules by layer, lowest first. A module names modules of lower layers only.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &["name", "span", "unit", "secret"],
     &["diagnostic"],
     &["manifest"],
@@ -21,7 +21,8 @@ const LAYERS: [&[&str]; 13] = [
     &["project"],
     &["graph", "state"],
     &["plan"],
-    &["event", "journal"],
+    &["event"],
+    &["journal"],
     &["engine"],
     &["run", "report"],
     &["command"],

@@ -247,6 +247,7 @@ pub fn settings(origin: State) -> Settings {
         on_failure: OnFailure::GoBack,
         settle: Duration::from_millis(100),
         deadline: None,
+        journal: None,
         images_at_a_time: None,
     }
 }

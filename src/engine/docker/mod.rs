@@ -15,6 +15,7 @@ mod error;
 mod exec;
 mod greet;
 mod holder;
+mod ledger;
 mod logs;
 mod network;
 mod observe;

@@ -66,6 +66,10 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
             .collect(),
         images,
         own_images,
+        last_deploy: 0,
+        locked: own
+            .iter()
+            .any(|summary| labelled(summary, label::ROLE) == Some(label::LOCK)),
         foreign: others
             .iter()
             .chain(own.iter().filter(|summary| service(summary).is_none()))
@@ -374,6 +378,7 @@ fn image_facts(inspected: &ImageInspect) -> ImageFacts {
     ImageFacts {
         id: inspected.id.clone().unwrap_or_default(),
         volumes,
+        digests: inspected.repo_digests.clone().unwrap_or_default(),
         healthcheck: config
             .and_then(|config| config.healthcheck.as_ref())
             .and_then(|check| check.test.as_ref())

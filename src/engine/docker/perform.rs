@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use bollard::query_parameters::RemoveImageOptions;
+use bollard::query_parameters::{RemoveImageOptions, TagImageOptionsBuilder};
 use futures::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -50,6 +50,7 @@ pub(super) async fn perform(
             amend::set_paused(docker, verb, container, *paused).await
         }
         Action::RunHook(run) => exec::hook(docker, run).await,
+        Action::TagImage { image, tag } => tag_image(docker, verb, image, tag).await,
         Action::RemoveImage(image) => remove_image(docker, verb, image).await,
     }
 }
@@ -66,6 +67,28 @@ fn builder(docker: &Docker) -> Builder {
         Some(agent) => builder.with_ssh_agent(agent.clone()),
         None => builder,
     }
+}
+
+/// Gives an image one more name; one that has it already is left alone.
+async fn tag_image(
+    docker: &Docker,
+    verb: &str,
+    image: &ImageRef,
+    tag: &ImageRef,
+) -> Result<(), EngineError> {
+    let (repository, tag_name) = tag
+        .as_str()
+        .rsplit_once(':')
+        .unwrap_or((tag.as_str(), "latest"));
+    let options = TagImageOptionsBuilder::new()
+        .repo(repository)
+        .tag(tag_name)
+        .build();
+    docker
+        .client
+        .tag_image(image.as_str(), Some(options))
+        .await
+        .map_err(|wire| docker.doing(verb, tag.as_str()).failed(wire))
 }
 
 /// Takes a name away from an image, and the image with its last name. Never by force: an image

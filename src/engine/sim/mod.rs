@@ -4,6 +4,7 @@
 //! what their [`Script`] says. [`Fault`]s are part of it, before and after an effect, and so is
 //! time, if it passes: a [`Pace`] is drawn for each call.
 
+mod ledger;
 mod script;
 mod view;
 mod world;
@@ -55,6 +56,19 @@ struct Inner {
 }
 
 impl Inner {
+    /// Counts a call that changes something; how long it takes before and after its effect, and
+    /// what goes wrong with it.
+    fn begin_call(&mut self, action: Option<&Action>) -> (Duration, Duration, Option<Fault>) {
+        let call = self.calls;
+        self.calls += 1;
+        let fault = self
+            .faults
+            .iter()
+            .find(|fault| fault.at.meets(call, action));
+        let fault = fault.cloned();
+        (self.pace.draw(), self.pace.draw(), fault)
+    }
+
     fn tell(&mut self, notice: &Notice) {
         self.listeners
             .retain(|listener| listener.send(Ok(notice.clone())).is_ok());
@@ -136,7 +150,7 @@ impl Sim {
         self.lock().world.foreign.insert(name, foreign);
     }
 
-    /// How many actions were performed, with those that failed.
+    /// How many calls changed, or were to change, something.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.lock().calls
@@ -300,18 +314,11 @@ impl Engine for Sim {
     ) -> Result<(), EngineError> {
         let (before, after, fault) = {
             let mut inner = self.lock();
-            let call = inner.calls;
-            inner.calls += 1;
-            let fault = inner
-                .faults
-                .iter()
-                .find(|fault| fault.at.meets(call, action))
-                .cloned();
-            let mut before = inner.pace.draw();
+            let (mut before, after, fault) = inner.begin_call(Some(action));
             if let Action::StopContainer { container, .. } = action {
                 before += inner.script(container).stop_takes;
             }
-            (before, inner.pace.draw(), fault)
+            (before, after, fault)
         };
         sleep(before).await;
         match fault {

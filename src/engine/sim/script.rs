@@ -97,12 +97,14 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    /// Whether it is about this action, which is the `call`-th.
+    /// Whether it is about the `call`-th call, which is this action, or none of the project's.
     #[must_use]
-    pub fn meets(&self, call: u64, action: &Action) -> bool {
+    pub fn meets(&self, call: u64, action: Option<&Action>) -> bool {
         match self {
             Self::Call(which) => *which == call,
-            Self::Each { verb, object } => action.verb() == verb && action.object() == object,
+            Self::Each { verb, object } => {
+                action.is_some_and(|it| it.verb() == verb && it.object() == object)
+            }
         }
     }
 }

@@ -40,6 +40,23 @@ pub struct Standing {
 }
 
 impl Snapshot {
+    /// The containers but for those that a later one has replaced and that are kept.
+    #[must_use]
+    pub fn current(&self) -> BTreeMap<&ContainerName, &Standing> {
+        let replaced = |name: &ContainerName, it: &Standing| {
+            let own = format!(".g{}", it.generation);
+            let same = |other: &&Standing| other.service == it.service;
+            let mut same = self.containers.values().filter(same);
+            !it.up
+                && name.as_str().ends_with(&own)
+                && same.any(|it2| it2.generation > it.generation)
+        };
+        let containers = self.containers.iter();
+        containers
+            .filter(|(name, it)| !replaced(name, it))
+            .collect()
+    }
+
     pub(super) fn of(world: &World) -> Self {
         let standing = |thing: &Thing| Standing {
             service: thing.service.clone(),
@@ -91,6 +108,8 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
         } else {
             BTreeSet::new()
         },
+        last_deploy: 0,
+        locked: world.lock.is_some(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    name::ContainerName,
+    name::{ContainerName, ImageRef},
     plan::{Action, CreateContainer, Subject},
     state::{State, Status},
 };
@@ -23,6 +23,8 @@ pub(super) struct Deeds<'a> {
     pub thawed: BTreeMap<&'a ContainerName, &'a Subject>,
     /// Networks that were not there before, by name on the engine.
     pub networks: Vec<(&'a str, &'a Subject)>,
+    /// Names that images were given.
+    pub tags: Vec<(&'a ImageRef, &'a Subject)>,
     /// Volumes that a first deploy made, by name on the engine.
     pub volumes: Vec<String>,
     /// What cannot be undone, each in a fragment.
@@ -78,6 +80,7 @@ impl<'a> Deeds<'a> {
                     self.thawed.insert(container, subject);
                 }
             }
+            Action::TagImage { tag, .. } => self.tags.push((tag, subject)),
             // Plans do these after the commit only, from where nothing goes back.
             Action::RenameContainer { .. }
             | Action::RemoveContainer(_)

@@ -17,7 +17,7 @@ use super::{Action, CreateContainer, Plan, Reason, Step, StepId, Subject, Work, 
 use crate::{
     name::{ContainerName, ServiceName},
     project::{Gate, Kind, Probe, Until},
-    state::{Container, State},
+    state::{Container, State, Status},
 };
 
 /// How long a container without a record may take until it runs.
@@ -63,12 +63,80 @@ impl WayBack {
 /// `attempted` are the steps that had, or may have had, an effect.
 #[must_use]
 pub fn way_back(plan: &Plan, attempted: &BTreeSet<StepId>, state: &State) -> WayBack {
+    walk(plan, state, deeds(plan, attempted, state))
+}
+
+/// The same for a run that was cut off, some time ago: the engine itself may have been, too. So
+/// everything that ran before has to run again, whether the plan stopped it or not.
+#[must_use]
+pub fn recovery(plan: &Plan, attempted: &BTreeSet<StepId>, state: &State) -> WayBack {
+    let subjects: Vec<(&ContainerName, Subject)> = state
+        .containers
+        .iter()
+        .filter(|(_, container)| container.condition.status.is_up())
+        .map(|(name, container)| {
+            let subject = Subject::Service {
+                name: container.service.clone(),
+                replica: container.replica,
+            };
+            (name, subject)
+        })
+        .collect();
+    let mut deeds = deeds(plan, attempted, state);
+    for (name, subject) in &subjects {
+        deeds.stopped.entry(name).or_insert(subject);
+    }
+    walk(plan, state, deeds)
+}
+
+/// What is left to start of what should run, for whatever reason it does not (a restart policy
+/// that the engine's own end undid, a container stopped by hand), in the order of dependencies.
+#[must_use]
+pub fn revive(state: &State) -> Plan {
+    let mut wished = state.clone();
+    let down: BTreeSet<&ContainerName> = state
+        .containers
+        .iter()
+        .filter(|(name, it)| {
+            let service = it
+                .record
+                .as_ref()
+                .is_some_and(|it| it.kind == Kind::Service);
+            service && !it.condition.status.is_up() && !state.is_retired(name)
+        })
+        .map(|(name, _)| name)
+        .collect();
+    for (name, container) in &mut wished.containers {
+        container.condition.status = if down.contains(name) {
+            Status::Running
+        } else {
+            Status::Exited
+        };
+    }
+    let back = recovery(&Plan::default(), &BTreeSet::new(), &wished);
+    let mut plan = back.plan;
+    for (step, earlier) in back.after {
+        if let Some(step) = plan.steps.get_mut(step.0) {
+            step.needs.extend(earlier);
+        }
+    }
+    for step in &mut plan.steps {
+        step.reason = Reason::Stopped;
+    }
+    plan
+}
+
+fn deeds<'a>(plan: &'a Plan, attempted: &BTreeSet<StepId>, state: &State) -> Deeds<'a> {
     let mut deeds = Deeds::default();
     for (index, step) in plan.steps.iter().enumerate() {
         if let (Work::Act(action), true) = (&step.work, attempted.contains(&StepId(index))) {
             deeds.note(action, &step.subject, state);
         }
     }
+    deeds
+}
+
+fn walk<'a>(plan: &'a Plan, state: &'a State, deeds: Deeds<'a>) -> WayBack {
     let mut builder = Builder {
         state,
         plan,
@@ -255,7 +323,7 @@ impl<'a> Builder<'a> {
         Some(same.unwrap_or_else(|| record.ready.clone()))
     }
 
-    /// Removes the containers that were made, then the networks.
+    /// Removes the containers that were made, then the networks and the names of images.
     fn remove(&mut self) {
         let created: Vec<(&'a CreateContainer, &'a Subject)> =
             self.deeds.created.values().copied().collect();
@@ -263,6 +331,16 @@ impl<'a> Builder<'a> {
             let needs = self.stops.get(&create.name).copied().into_iter().collect();
             let id = self.act(Action::RemoveContainer(create.name.clone()), subject, needs);
             self.removals.insert(&create.name, id);
+        }
+        for (tag, subject) in std::mem::take(&mut self.deeds.tags) {
+            // The image itself stays with its other names, as long as it has some. A name that stays
+            // does no harm.
+            let id = self.act(Action::RemoveImage(tag.clone()), subject, BTreeSet::new());
+            if let Some(step) = self.back.plan.steps.get_mut(id.0) {
+                step.optional = true;
+            }
+            let removals = self.removals.values().copied().collect();
+            self.back.after.insert(id, removals);
         }
         for (network, subject) in std::mem::take(&mut self.deeds.networks) {
             let users = created

@@ -178,7 +178,25 @@ impl World {
     pub fn containers(&self) -> BTreeMap<String, Seen> {
         let listed = self.api.containers(&self.project);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let seen = listed.iter().map(|it| {
+        let label = |it: &Value, key: &str| it["Labels"][format!("io.cimandat.{key}")].clone();
+        let generation = |it: &Value| text(&label(it, "generation")).parse::<u64>().unwrap();
+        // The journal is no container of the project's; a stopped one of an earlier generation is
+        // kept.
+        let own: Vec<&Value> = listed
+            .iter()
+            .filter(|it| label(it, "service").is_string())
+            .collect();
+        let retired = |it: &Value| {
+            let own_name = format!(".g{}", generation(it));
+            let later = |other: &&&Value| {
+                label(other, "service") == label(it, "service")
+                    && generation(other) > generation(it)
+            };
+            it["State"] == "exited"
+                && text(&it["Names"][0]).ends_with(&own_name)
+                && own.iter().any(|other| later(&other))
+        };
+        let seen = own.iter().filter(|it| !retired(it)).map(|it| {
             let name = text(&it["Names"][0]);
             (
                 name.trim_start_matches('/').to_owned(),
@@ -217,8 +235,9 @@ impl World {
             api.ask("DELETE", &path, None);
             left.push(path);
         };
-        for name in self.containers().into_keys() {
-            remove(format!("/containers/{name}?force=1&v=1"));
+        for it in api.containers(&self.project) {
+            let id = it["Id"].as_str().unwrap();
+            remove(format!("/containers/{id}?force=1&v=1"));
         }
         api.networks(&self.project)
             .into_iter()

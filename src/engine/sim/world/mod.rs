@@ -13,8 +13,10 @@ use std::{
 };
 
 use self::resources::{make, resource};
+use super::ledger::Held;
 use crate::{
     engine::{EngineError, Notice},
+    journal::{Page, Shelf},
     name::{ContainerName, ImageRef, ProjectName, ServiceName},
     plan::Action,
     project::{Mount, MountKind, PortBinding, RestartPolicy},
@@ -35,6 +37,10 @@ pub(super) struct World {
     pub registry: BTreeSet<ImageRef>,
     pub foreign: BTreeMap<ContainerName, Foreign>,
     pub breaches: Vec<String>,
+    pub pages: BTreeMap<(Shelf, String), Page>,
+    pub lock: Option<Held>,
+    /// The process that holds the lock is not there any more.
+    pub orphaned: bool,
     ids: u64,
 }
 
@@ -90,6 +96,9 @@ impl World {
             registry: BTreeSet::new(),
             foreign: BTreeMap::new(),
             breaches: Vec::new(),
+            pages: BTreeMap::new(),
+            lock: None,
+            orphaned: false,
             ids: 0,
         }
     }
@@ -146,6 +155,7 @@ impl World {
                     Err(refused(action, 409, "container is not running"))
                 }
             }
+            Action::TagImage { image, tag } => self.tag(action, image, tag),
             Action::RemoveImage(image) => {
                 self.images.remove(image);
                 self.built.remove(image);
@@ -154,12 +164,28 @@ impl World {
         }
     }
 
+    fn tag(&mut self, action: &Action, image: &ImageRef, tag: &ImageRef) -> Done {
+        let by_id = |facts: &&ImageFacts| facts.id == image.as_str();
+        let known = self.images.get(image);
+        let facts = known.or_else(|| self.images.values().find(by_id)).cloned();
+        let facts = facts.ok_or_else(|| refused(action, 404, "no such image"))?;
+        self.images.insert(tag.clone(), facts);
+        Ok(None)
+    }
+
+    /// An id that was never given before.
+    pub fn next_id(&mut self) -> String {
+        self.ids += 1;
+        format!("{:064x}", self.ids)
+    }
+
     pub fn add_image(&mut self, image: ImageRef, id: String) {
         let facts = ImageFacts {
             id,
             volumes: Vec::new(),
             healthcheck: false,
             user: String::new(),
+            digests: Vec::new(),
         };
         self.images.insert(image, facts);
     }
@@ -195,6 +221,7 @@ fn container_of(action: &Action) -> Option<&ContainerName> {
         | Action::RemoveNetwork(_)
         | Action::CreateVolume(_)
         | Action::RemoveVolume(_)
+        | Action::TagImage { .. }
         | Action::RemoveImage(_) => None,
     }
 }

@@ -1,0 +1,76 @@
+//! Who runs a command: for the lock, and for the history.
+
+use std::{fs, path::Path, process::Stdio, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{process::Command, time::timeout};
+
+use super::Scope;
+use crate::{engine::Presence, journal::Author, state::Holder};
+
+/// How long the version control may take to tell its revision.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The holder of a lock that this process takes.
+pub(super) fn holder(scope: &Scope, verb: &str) -> Holder {
+    let presence = Presence::here();
+    Holder {
+        user: user(scope),
+        host: host(scope),
+        boot: presence.boot,
+        pid: presence.pid,
+        started: presence.started,
+        verb: verb.to_owned(),
+        at: Timestamp::now(),
+    }
+}
+
+/// The author of a deploy of what stands in a folder.
+pub(super) async fn author(scope: &Scope, folder: &Path) -> Author {
+    Author {
+        user: user(scope),
+        host: host(scope),
+        at: Timestamp::now(),
+        revision: revision(folder).await,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn variable(scope: &Scope, names: &[&str]) -> String {
+    let mut set = names.iter().filter_map(|name| scope.environment.get(*name));
+    set.find(|value| !value.is_empty())
+        .cloned()
+        .unwrap_or_default()
+}
+
+fn user(scope: &Scope) -> String {
+    variable(scope, &["USER", "LOGNAME", "USERNAME"])
+}
+
+fn host(scope: &Scope) -> String {
+    match fs::read_to_string("/proc/sys/kernel/hostname") {
+        Ok(name) => name.trim().to_owned(),
+        Err(_) => variable(scope, &["HOSTNAME", "COMPUTERNAME"]),
+    }
+}
+
+/// The revision that is checked out, with `+` behind it when files were changed since.
+async fn revision(folder: &Path) -> Option<String> {
+    let asked = Command::new("git")
+        .args([
+            "describe",
+            "--always",
+            "--abbrev=12",
+            "--exclude=*",
+            "--dirty=+",
+        ])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let told = timeout(PATIENCE, asked).await.ok()?.ok()?;
+    let revision = String::from_utf8(told.stdout).ok()?;
+    let revision = revision.trim();
+    (told.status.success() && !revision.is_empty()).then(|| revision.to_owned())
+}

@@ -1,0 +1,274 @@
+//! One deploy of a project, wherever the project comes from: looked at, planned, and carried out
+//! under the lock with its journal. What changes nothing needs neither.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures::{Stream, join};
+
+use super::{
+    CommandError, Console, Done, Scope, author,
+    relay::Relay,
+    session::{Session, Terms},
+};
+use crate::{
+    engine::{Engine, EngineError, Ledger, Query},
+    event::{Change, Participant, Verdict},
+    graph::Graph,
+    journal::{Planned, Writer},
+    name::ServiceName,
+    plan::{self, Deploy, Options, Plan},
+    project::{ImageSource, Kind, Project, RollbackScope},
+    run::{self, OnFailure, Run},
+    state::State,
+};
+
+/// How long an update of something that runs has to stay well before it counts; a first deploy has
+/// nothing to go back to, and its services' own gates decide.
+const SETTLE_UPDATE: Duration = Duration::from_secs(5);
+
+/// A deploy of a project.
+pub(super) struct Deployment<E> {
+    pub engine: Arc<E>,
+    pub project: Project,
+    pub options: Options,
+    /// `up`, `rollback`, …
+    pub verb: &'static str,
+    /// How long a lock that somebody has is waited for.
+    pub lock_wait: Duration,
+}
+
+/// What has to be done: the images first, then the rest.
+struct Wanted {
+    state: State,
+    images: Plan,
+    deploy: Deploy,
+}
+
+impl Wanted {
+    fn is_nothing(&self) -> bool {
+        self.images.steps.is_empty() && self.deploy.plan.changes_nothing()
+    }
+}
+
+impl<E: Ledger> Deployment<E> {
+    /// Looks, and carries out what has to be done.
+    pub async fn carry_out(
+        &self,
+        scope: &Scope,
+        (console, relay): (Console, &mut Relay),
+        mut interrupts: impl Stream<Item = ()> + Unpin,
+    ) -> Result<Done, CommandError> {
+        let state = observe(self.engine.as_ref(), &self.project, &self.options).await?;
+        let wanted = self.plan(state)?;
+        if wanted.is_nothing() && !wanted.state.locked {
+            let settings = self.settings(&wanted, OnFailure::Stay);
+            let run = Run::new(wanted.deploy.plan, settings);
+            let run = relay.last(Arc::clone(&self.engine), run, interrupts);
+            let outcome = Box::pin(run).await;
+            return Ok(Done::Run(outcome.verdict));
+        }
+        let terms = Terms {
+            scope,
+            project: &self.project.name,
+            verb: self.verb,
+            patience: self.lock_wait,
+            writes: true,
+        };
+        let mut session = Session::begin(&self.engine, terms).await?;
+        let done = self
+            .change(&mut session, scope, (console, relay), &mut interrupts)
+            .await;
+        session.end(done).await
+    }
+
+    /// The same under the lock: what was seen before may have changed.
+    pub async fn change(
+        &self,
+        session: &mut Session<E>,
+        scope: &Scope,
+        (console, relay): (Console, &mut Relay),
+        mut interrupts: impl Stream<Item = ()> + Unpin,
+    ) -> Result<Done, CommandError> {
+        if let Some(Verdict::Stuck) = session.recover(console, &mut interrupts).await? {
+            return Ok(Done::Run(Verdict::Stuck));
+        }
+        let (state, author) = join!(
+            observe(self.engine.as_ref(), &self.project, &self.options),
+            author::author(scope, &self.project.directory),
+        );
+        let mut wanted = self.plan(known(state?, session))?;
+        if !wanted.images.steps.is_empty() {
+            let settings = self.settings(&wanted, OnFailure::Stay);
+            let images = (wanted.images, settings);
+            let run = relay.first(Arc::clone(&self.engine), images, &mut interrupts);
+            let outcome = Box::pin(run).await;
+            if !matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged) {
+                return Ok(Done::images(outcome.verdict));
+            }
+            let state = observe(self.engine.as_ref(), &self.project, &self.options).await?;
+            wanted = self.plan(known(state, session))?;
+        }
+        let mut settings = self.settings(&wanted, on_failure(&self.project));
+        if !wanted.deploy.plan.changes_nothing() {
+            settings.journal = Some(Writer::new(self.planned(&wanted, author)));
+        }
+        let run = Run::new(wanted.deploy.plan, settings);
+        let outcome = session.carry_out(relay, run, interrupts).await?;
+        Ok(Done::Run(outcome.verdict))
+    }
+
+    fn plan(&self, state: State) -> Result<Wanted, CommandError> {
+        let services = chosen(&self.project, &self.options);
+        let images = plan::images(&self.project, &state, &self.options, &services);
+        let deploy = plan::deploy(&self.project, &state, &self.options);
+        Ok(Wanted {
+            images: images.map_err(CommandError::Refused)?,
+            deploy: deploy.map_err(CommandError::Refused)?,
+            state,
+        })
+    }
+
+    fn settings(&self, wanted: &Wanted, on_failure: OnFailure) -> run::Settings {
+        let state = wanted.state.clone();
+        run_settings(self.verb, &self.project, &wanted.deploy, state, on_failure)
+    }
+
+    fn planned(&self, wanted: &Wanted, author: crate::journal::Author) -> Planned {
+        let (project, deploy) = (&self.project, &wanted.deploy);
+        let made = plan::made(project, &wanted.state, deploy, &self.options.tags);
+        let tags = made.values().filter_map(|made| {
+            let tag = plan::tag_of(&project.name, &made.service, made.generation)?;
+            Some((made.service.clone(), tag.to_string()))
+        });
+        Planned {
+            generation: deploy.generation,
+            verb: self.verb.to_owned(),
+            author,
+            plan: deploy.plan.clone(),
+            origin: wanted.state.clone(),
+            project: project.clone(),
+            tags: tags.collect(),
+            made,
+        }
+    }
+}
+
+fn known<E: Ledger>(state: State, session: &Session<E>) -> State {
+    State {
+        last_deploy: session.last_deploy(),
+        ..state
+    }
+}
+
+impl Done {
+    /// How a command ended whose images could not be had.
+    pub(super) fn images(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Interrupted => Self::Run(verdict),
+            _ => Self::NoImages,
+        }
+    }
+}
+
+/// What the engine has, as far as this project is concerned.
+pub(super) async fn observe(
+    engine: &impl Engine,
+    project: &Project,
+    options: &Options,
+) -> Result<State, EngineError> {
+    let references = project
+        .services
+        .values()
+        .filter_map(|service| match &service.image {
+            ImageSource::Reference(image) => Some(image.clone()),
+            ImageSource::Build(_) | ImageSource::Of(_) => None,
+        });
+    engine
+        .observe(&Query {
+            project: project.name.clone(),
+            images: references.chain(options.tags.values().cloned()).collect(),
+            networks: project
+                .networks
+                .values()
+                .map(|it| it.engine_name.clone())
+                .collect(),
+            volumes: project
+                .volumes
+                .values()
+                .map(|it| it.engine_name.clone())
+                .collect(),
+            own_images: false,
+        })
+        .await
+}
+
+/// The services that a deploy is about.
+pub(super) fn chosen(project: &Project, options: &Options) -> BTreeSet<ServiceName> {
+    if options.services.is_empty() {
+        project.services.keys().cloned().collect()
+    } else {
+        Graph::of(project).with_dependencies(&options.named())
+    }
+}
+
+fn run_settings(
+    verb: &str,
+    project: &Project,
+    deploy: &Deploy,
+    origin: State,
+    on_failure: OnFailure,
+) -> run::Settings {
+    let update = deploy
+        .decisions
+        .iter()
+        .any(|decision| decision.change == Change::Replace);
+    let settle = match project.deploy.settle {
+        _ if deploy.plan.changes_nothing() => Duration::ZERO,
+        Some(settle) => settle,
+        None if update => SETTLE_UPDATE,
+        None => Duration::ZERO,
+    };
+    run::Settings {
+        project: project.name.clone(),
+        verb: verb.to_owned(),
+        services: participants(project, deploy),
+        origin,
+        on_failure,
+        settle,
+        deadline: project.deploy.deadline,
+        journal: None,
+        images_at_a_time: None,
+    }
+}
+
+/// What the manifest wants to be done when something fails.
+fn on_failure(project: &Project) -> OnFailure {
+    match project.deploy.rollback {
+        RollbackScope::All | RollbackScope::Subtree => OnFailure::GoBack,
+        RollbackScope::None => OnFailure::Stay,
+    }
+}
+
+/// All services in dependency order, each with what happens to it.
+fn participants(project: &Project, deploy: &Deploy) -> Vec<Participant> {
+    let order = Graph::of(project).order().unwrap_or_default();
+    let asked: BTreeSet<&ServiceName> = deploy.decisions.iter().map(|it| &it.service).collect();
+    order
+        .iter()
+        .filter(|name| asked.contains(name))
+        .filter_map(|name| project.services.get(name))
+        .map(|service| Participant {
+            service: service.name.clone(),
+            job: matches!(service.kind, Kind::Job { .. }),
+            replicas: service.replicas,
+            change: deploy
+                .decisions
+                .iter()
+                .filter(|decision| decision.service == service.name)
+                .map(|decision| decision.change)
+                .max()
+                .unwrap_or(Change::Keep),
+            waits_for: service.depends_on.keys().cloned().collect(),
+        })
+        .collect()
+}

@@ -1,0 +1,181 @@
+//! `cimandat recover`: ends a deploy that was cut off, and starts what should run.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::Stream;
+
+use super::{
+    CommandError, Console, Done, Scope, load, say,
+    session::{Session, Terms},
+    warn,
+};
+use crate::{
+    engine::{
+        Engine, Ledger, Query,
+        docker::{Docker, Settings},
+    },
+    event::{Change, Participant, Verdict},
+    journal::{Open, Shelf, Standing, replay},
+    name::{ProjectName, ServiceName},
+    plan::{self, Plan, Subject, Work},
+    run::{self, OnFailure, Run},
+    state::State,
+};
+
+/// End a deploy that was cut off.
+#[derive(Debug)]
+pub struct Recover {
+    /// Only show what would be done.
+    pub plan: bool,
+    /// Give the journal up instead, and go by what is there.
+    pub forget: bool,
+    /// How long a lock that somebody has is waited for.
+    pub lock_wait: Duration,
+}
+
+impl Recover {
+    pub(super) async fn run(
+        self,
+        scope: &Scope,
+        settings: &Settings,
+        console: Console,
+    ) -> Result<Done, CommandError> {
+        let project = load::project_name(scope)?;
+        let engine = Arc::new(Docker::connect(settings).await?);
+        if self.plan {
+            return show(engine.as_ref(), &project).await;
+        }
+        let terms = Terms {
+            scope,
+            project: &project,
+            verb: "recover",
+            patience: self.lock_wait,
+            writes: false,
+        };
+        if self.forget {
+            let session = Session::begin_anew(&engine, terms).await?;
+            warn("the journal was given up; the next deploy goes by what is there\n");
+            return session.end(Ok(Done::Well)).await;
+        }
+        let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
+        let mut session = Session::begin(&engine, terms).await?;
+        let done = recover(&mut session, (&engine, &project), console, &mut interrupts).await;
+        session.end(done).await
+    }
+}
+
+async fn recover(
+    session: &mut Session<Docker>,
+    (engine, project): (&Arc<Docker>, &ProjectName),
+    console: Console,
+    mut interrupts: impl Stream<Item = ()> + Unpin,
+) -> Result<Done, CommandError> {
+    let ended = session.recover(console, &mut interrupts).await?;
+    if ended == Some(Verdict::Stuck) {
+        return Ok(Done::Run(Verdict::Stuck));
+    }
+    let state = engine.observe(&Query::of(project.clone())).await?;
+    let revival = plan::revive(&state);
+    if revival.steps.is_empty() {
+        if ended.is_none() {
+            warn(&format!(
+                "`{project}` was not cut off, and everything that should run does\n"
+            ));
+        }
+        // Whichever of the two worlds it is: it is whole again.
+        return Ok(Done::Well);
+    }
+    let settings = run::Settings {
+        project: project.clone(),
+        verb: "recover".to_owned(),
+        services: participants(&revival),
+        origin: state,
+        on_failure: OnFailure::Stay,
+        settle: Duration::ZERO,
+        deadline: None,
+        journal: None,
+        images_at_a_time: None,
+    };
+    let mut relay = super::relay::Relay::new(console);
+    let run = Run::new(revival, settings);
+    let outcome = session.carry_out(&mut relay, run, interrupts).await?;
+    Ok(Done::Run(outcome.verdict))
+}
+
+fn participants(plan: &Plan) -> Vec<Participant> {
+    let mut services: BTreeMap<&ServiceName, u32> = BTreeMap::new();
+    for step in &plan.steps {
+        if let Subject::Service { name, replica } = &step.subject {
+            let most = services.entry(name).or_default();
+            *most = (*most).max(*replica);
+        }
+    }
+    services
+        .into_iter()
+        .map(|(service, replicas)| Participant {
+            service: service.clone(),
+            job: false,
+            replicas,
+            change: Change::Start,
+            waits_for: Vec::new(),
+        })
+        .collect()
+}
+
+/// Shows what a recovery would do; changes nothing and needs no lock.
+async fn show(engine: &Docker, project: &ProjectName) -> Result<Done, CommandError> {
+    let pages = engine.read_pages(project, Shelf::Journal).await?;
+    let standing = replay(&pages).map_err(CommandError::Journal)?;
+    let state = engine.observe(&Query::of(project.clone())).await?;
+    let text = match &standing {
+        Standing::Open(open) => told(open, &state),
+        Standing::Empty | Standing::Closed { .. } => {
+            let revival = plan::revive(&state);
+            if revival.steps.is_empty() {
+                format!("`{project}` was not cut off, and everything that should run does\n")
+            } else {
+                format!(
+                    "`{project}` was not cut off; it would be\n{}",
+                    steps(&revival)
+                )
+            }
+        }
+    };
+    say(&text);
+    Ok(Done::Well)
+}
+
+fn told(open: &Open, now: &State) -> String {
+    let planned = &open.planned;
+    let (author, generation) = (&planned.author, planned.generation);
+    let began = format!(
+        "deploy {generation} (`{}` of {}@{}, {}) was cut off",
+        planned.verb,
+        author.user,
+        author.host,
+        author.at.strftime("%Y-%m-%d %H:%M:%SZ")
+    );
+    if open.committed {
+        let left = plan::onward(&planned.plan, &planned.origin, now);
+        return format!(
+            "{began} after its commit; it would go on:\n{}",
+            steps(&left)
+        );
+    }
+    let back = plan::recovery(&planned.plan, &open.attempted(), &planned.origin);
+    format!(
+        "{began} before its commit; it would go back:\n{}",
+        steps(&back.plan)
+    )
+}
+
+fn steps(plan: &Plan) -> String {
+    plan.steps
+        .iter()
+        .map(|step| match &step.work {
+            Work::Act(action) => format!("  {} `{}`\n", action.verb(), action.object()),
+            Work::Gate { container, .. } => format!("  waiting until `{container}` is ready\n"),
+            Work::Verify(check) => format!("  checking {check}\n"),
+        })
+        .collect()
+}

@@ -1,0 +1,179 @@
+//! `cimandat rollback`: deploys an earlier generation as it was, gated like any other deploy.
+//!
+//! Needs no manifest and no build: the history says what the generation consists of, its
+//! containers are kept for a while, and its images for longer.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::Stream;
+
+use super::{
+    CommandError, Console, Done, Scope,
+    deployment::Deployment,
+    history, load,
+    relay::Relay,
+    session::{Session, Terms},
+};
+use crate::{
+    engine::{
+        Engine,
+        docker::{Docker, Settings},
+    },
+    event::Verdict,
+    journal::Entry,
+    name::{ImageRef, ProjectName, ServiceName},
+    plan::{Options, Refusal},
+    project::{ImageSource, Kind, Project, PullPolicy, Service},
+    run,
+    state::State,
+};
+
+/// Deploy an earlier generation.
+#[derive(Debug)]
+pub struct Rollback {
+    /// Which; `None`: the one before the current one.
+    pub generation: Option<u64>,
+    /// How long a lock that somebody has is waited for.
+    pub lock_wait: Duration,
+}
+
+impl Rollback {
+    pub(super) async fn run(
+        self,
+        scope: &Scope,
+        settings: &Settings,
+        console: Console,
+    ) -> Result<Done, CommandError> {
+        let project = load::project_name(scope)?;
+        let engine = Arc::new(Docker::connect(settings).await?);
+        let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
+        let terms = Terms {
+            scope,
+            project: &project,
+            verb: "rollback",
+            patience: self.lock_wait,
+            writes: true,
+        };
+        let mut session = Session::begin(&engine, terms).await?;
+        let done = self.deploy(&engine, &mut session, (scope, console), &mut interrupts);
+        let done = Box::pin(done).await;
+        session.end(done).await
+    }
+
+    async fn deploy(
+        &self,
+        engine: &Arc<Docker>,
+        session: &mut Session<Docker>,
+        (scope, console): (&Scope, Console),
+        mut interrupts: impl Stream<Item = ()> + Unpin,
+    ) -> Result<Done, CommandError> {
+        // What was cut off comes to its end first: only then is it known what is current.
+        if let Some(Verdict::Stuck) = session.recover(console, &mut interrupts).await? {
+            return Ok(Done::Run(Verdict::Stuck));
+        }
+        let deployment = Deployment {
+            project: self.target(engine, session.project()).await?,
+            engine: Arc::clone(engine),
+            options: Options {
+                revive: true,
+                ..Options::default()
+            },
+            verb: "rollback",
+            lock_wait: self.lock_wait,
+        };
+        let mut relay = Relay::new(console);
+        deployment
+            .change(session, scope, (console, &mut relay), &mut interrupts)
+            .await
+    }
+
+    /// The project as it was in the generation that is meant.
+    async fn target(
+        &self,
+        engine: &Docker,
+        project: &ProjectName,
+    ) -> Result<Project, CommandError> {
+        let entries = history::entries(engine, project).await?;
+        let entry = self.choose(&entries).map_err(CommandError::Usage)?;
+        let entries = std::slice::from_ref(entry);
+        let state = engine.observe(&history::query(project, entries)).await?;
+        restored(entry, &state).map_err(CommandError::Refused)
+    }
+
+    fn choose<'a>(&self, entries: &'a [Entry]) -> Result<&'a Entry, String> {
+        let committed = || entries.iter().filter(|entry| entry.committed());
+        let known = || {
+            let known: Vec<String> = committed().map(|it| it.generation.to_string()).collect();
+            if known.is_empty() {
+                "none is remembered".to_owned()
+            } else {
+                format!("remembered are {}", known.join(", "))
+            }
+        };
+        match self.generation {
+            Some(wanted) => committed()
+                .find(|entry| entry.generation == wanted)
+                .ok_or_else(|| {
+                    format!("there is no generation {wanted} to go back to; {}", known())
+                }),
+            None => committed().rev().nth(1).ok_or_else(|| {
+                format!("there is no earlier generation to go back to; {}", known())
+            }),
+        }
+    }
+}
+
+/// The project of an entry, with every image by a name that still means it.
+fn restored(entry: &Entry, state: &State) -> Result<Project, Vec<Refusal>> {
+    let mut project = entry.project.clone();
+    project.services.retain(|name, service| {
+        matches!(service.kind, Kind::Service) || has_done(name, service, state)
+    });
+    let kept: Vec<ServiceName> = project.services.keys().cloned().collect();
+    let mut refusals = Vec::new();
+    for service in project.services.values_mut() {
+        service.depends_on.retain(|name, _| kept.contains(name));
+        match image(entry, &service.name, state) {
+            Some(image) => {
+                service.image = ImageSource::Reference(image);
+                service.pull = PullPolicy::Missing;
+            }
+            None => refusals.push(Refusal::ImageLost {
+                service: service.name.clone(),
+                generation: entry.generation,
+            }),
+        }
+    }
+    if refusals.is_empty() {
+        Ok(project)
+    } else {
+        Err(refusals)
+    }
+}
+
+/// What a job of an earlier generation did is done: it is part of the way back only where its
+/// container is still there to say so, and is never run again.
+fn has_done(name: &ServiceName, job: &Service, state: &State) -> bool {
+    let wished = serde_json::to_value(&job.container).unwrap_or_default();
+    state.containers.values().any(|container| {
+        let record = container.record.as_ref();
+        container.service == *name
+            && container.condition.exit_code == Some(0)
+            && record.is_some_and(|record| record.spec == wished)
+    })
+}
+
+/// A name of the image that a service had: of its generation, its id, or a registry's.
+fn image(entry: &Entry, service: &ServiceName, state: &State) -> Option<ImageRef> {
+    let made = entry.made.values().find(|made| made.service == *service)?;
+    let there = |name: &str| {
+        let name = ImageRef::new(name).ok()?;
+        let facts = state.images.get(&name)?;
+        (facts.id == made.image).then_some(name)
+    };
+    let tag = entry.tags.get(service).and_then(|tag| there(tag));
+    tag.or_else(|| there(&made.image)).or_else(|| {
+        let mut pinned = made.digests.iter();
+        pinned.find_map(|name| ImageRef::new(name.as_str()).ok())
+    })
+}

@@ -1,0 +1,153 @@
+//! Journal and lock of the simulated engine.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Sim, When};
+use crate::{
+    engine::{EngineError, Grant, Ledger, Lock, LockId},
+    journal::{Page, Shelf},
+    name::ProjectName,
+    state::Holder,
+};
+
+/// A lock that somebody has.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Held {
+    pub id: LockId,
+    pub holder: Holder,
+    /// The last sign of life, since the world's beginning.
+    pub sign: Duration,
+}
+
+impl Sim {
+    /// The holder of the lock is a process that is not there any more.
+    pub fn orphan_lock(&self) {
+        self.lock().world.orphaned = true;
+    }
+
+    /// One call that changes journal or lock: takes its time and may go wrong.
+    async fn change<T>(&self, effect: impl FnOnce(&Self) -> T) -> Result<T, EngineError> {
+        let (before, after, fault) = self.lock().begin_call(None);
+        sleep(before).await;
+        if let Some(fault) = fault.as_ref().filter(|it| it.when == When::Before) {
+            return Err(fault.error.clone());
+        }
+        let result = effect(self);
+        sleep(after).await;
+        match fault {
+            Some(fault) => Err(fault.error),
+            None => Ok(result),
+        }
+    }
+
+    fn held(&self) -> Option<Lock> {
+        let now = self.now();
+        let inner = self.lock();
+        let held = inner.world.lock.as_ref()?;
+        Some(Lock {
+            id: held.id.clone(),
+            holder: Some(held.holder.clone()),
+            silent_for: now.saturating_sub(held.sign),
+            orphaned: inner.world.orphaned,
+        })
+    }
+}
+
+impl Ledger for Sim {
+    async fn read_pages(
+        &self,
+        _project: &ProjectName,
+        from: Shelf,
+    ) -> Result<Vec<Page>, EngineError> {
+        let delay = self.lock().pace.draw();
+        sleep(delay).await;
+        let inner = self.lock();
+        let pages = inner.world.pages.values();
+        Ok(pages.filter(|page| page.shelf == from).cloned().collect())
+    }
+
+    async fn write_pages(&self, _project: &ProjectName, pages: &[Page]) -> Result<(), EngineError> {
+        let pages = pages.to_vec();
+        self.change(|sim| {
+            let mut inner = sim.lock();
+            for page in pages {
+                let place = (page.shelf, page.name.clone());
+                inner.world.pages.insert(place, page);
+            }
+        })
+        .await
+    }
+
+    async fn open_ledger(&self, _project: &ProjectName) -> Result<(), EngineError> {
+        self.change(|_| ()).await
+    }
+
+    async fn remove_ledger(&self, _project: &ProjectName) -> Result<(), EngineError> {
+        self.change(|sim| sim.lock().world.pages.clear()).await
+    }
+
+    async fn lock(&self, _project: &ProjectName, holder: &Holder) -> Result<Grant, EngineError> {
+        let taken = self
+            .change(|sim| {
+                let sign = sim.now();
+                let mut inner = sim.lock();
+                if inner.world.lock.is_some() {
+                    return None;
+                }
+                inner.world.orphaned = false;
+                let id = LockId(inner.world.next_id());
+                inner.world.lock = Some(Held {
+                    id: id.clone(),
+                    holder: holder.clone(),
+                    sign,
+                });
+                Some(id)
+            })
+            .await?;
+        match (taken, self.held()) {
+            (Some(id), _) => Ok(Grant::Given(id)),
+            (None, Some(lock)) => Ok(Grant::Held(lock)),
+            (None, None) => Err(EngineError::Gone {
+                what: "the lock".to_owned(),
+            }),
+        }
+    }
+
+    async fn find_lock(&self, _project: &ProjectName) -> Result<Option<Lock>, EngineError> {
+        Ok(self.held())
+    }
+
+    async fn beat(&self, lock: &LockId) -> Result<(), EngineError> {
+        let sign = self.now();
+        let mut inner = self.lock();
+        match &mut inner.world.lock {
+            Some(held) if held.id == *lock => {
+                held.sign = sign;
+                Ok(())
+            }
+            _ => Err(EngineError::Gone {
+                what: "the lock".to_owned(),
+            }),
+        }
+    }
+
+    async fn unlock(&self, _project: &ProjectName, lock: &LockId) -> Result<(), EngineError> {
+        self.change(|sim| {
+            let held = &mut sim.lock().world.lock;
+            if held.as_ref().is_some_and(|held| held.id == *lock) {
+                *held = None;
+            }
+        })
+        .await
+    }
+
+    async fn await_unlock(&self, lock: &LockId, patience: Duration) -> Result<(), EngineError> {
+        let deadline = Instant::now() + patience;
+        while self.held().is_some_and(|held| held.id == *lock) && Instant::now() < deadline {
+            sleep(Duration::from_millis(10).min(deadline - Instant::now())).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! What is written down, and when. Data only.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::Verdict,
+    name::{ContainerName, ServiceName},
+    plan::{Made, Plan, StepId},
+    project::Project,
+    state::State,
+};
+
+/// One record of a deploy. Each is durable before what it speaks of is done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub enum Record {
+    /// The first: what the deploy is about to do. It is the intent of everything that its plan
+    /// makes and starts anew; whoever finds nothing more removes that.
+    Planned(Box<Planned>),
+    /// These steps are about to touch what was there before, or cannot be taken back.
+    Begun {
+        /// Steps of the plan.
+        steps: Vec<StepId>,
+    },
+    /// The new generation is the current one. From here on nothing goes back.
+    Committed,
+    /// The way back begins.
+    Returning {
+        /// Why, in a fragment.
+        cause: String,
+    },
+    /// The last: one of the two worlds is reached, or the deploy was given up for good.
+    Closed {
+        /// How it ended.
+        verdict: Verdict,
+        /// The whole run, as far as its last process knows.
+        took: Duration,
+        /// Why it did not get to where it was to, in a fragment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
+}
+
+/// What a deploy is about to do: all that the way back, and the way on, can be found from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The number of the deploy, and of the generation that it makes. Never given twice.
+    pub generation: u64,
+    /// `up`, `rollback`, …
+    pub verb: String,
+    /// Who, when and from what.
+    pub author: Author,
+    /// What is done.
+    pub plan: Plan,
+    /// What the world was like.
+    pub origin: State,
+    /// What is wished for; secrets by name and digest only.
+    pub project: Project,
+    /// What the generation consists of when it is committed, by the containers' final names.
+    pub made: BTreeMap<ContainerName, Made>,
+    /// The names under which its images are kept, by service.
+    #[serde(default)]
+    pub tags: BTreeMap<ServiceName, String>,
+}
+
+/// Who deployed, when and from what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The user's name on the machine that deployed; empty when it has none.
+    pub user: String,
+    /// That machine's name.
+    pub host: String,
+    /// When it began, by that machine's clock.
+    pub at: Timestamp,
+    /// The revision of the manifest's folder, with `+` behind it when files were changed since;
+    /// `None`: not under version control.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The version of the program.
+    pub program: String,
+}

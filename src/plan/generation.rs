@@ -1,0 +1,239 @@
+//! Generations: their numbers, what each consists of, and what is kept of earlier ones.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Action, Change, Deploy, Plan, Reason, Refusal, Step, Work,
+    deploy::{final_name, interim_name},
+    draft::{Draft, Key},
+    image_of,
+    switch::{Assembly, Turn, makes},
+};
+use crate::{
+    name::{ContainerName, ImageRef, ProjectName, ServiceName},
+    project::{Kind, Project, RestartPolicy},
+    state::{Container, State, Status},
+};
+
+/// The number of the next generation. Numbers of deploys that failed are not given again.
+pub(super) fn next(state: &State) -> u64 {
+    let newest = state.containers.values().map(|it| it.generation).max();
+    newest.unwrap_or(0).max(state.last_deploy) + 1
+}
+
+/// The name under which a service's image is kept for a generation.
+#[must_use]
+pub fn tag_of(project: &ProjectName, service: &ServiceName, generation: u64) -> Option<ImageRef> {
+    let name = format!("{project}-{service}").to_lowercase();
+    ImageRef::new(format!("{name}:g{generation}")).ok()
+}
+
+/// A container of a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Its service or job.
+    pub service: ServiceName,
+    /// Counted from 1.
+    pub replica: u32,
+    /// The generation that made it: this one, or an earlier one whose container was kept.
+    pub generation: u64,
+    /// Id of its image.
+    pub image: String,
+    /// Names by which a registry has that image (`repository@sha256:…`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<String>,
+}
+
+/// What a generation consists of once it is committed: each container by its final name.
+#[must_use]
+pub fn made(
+    project: &Project,
+    state: &State,
+    deploy: &Deploy,
+    tags: &BTreeMap<ServiceName, ImageRef>,
+) -> BTreeMap<ContainerName, Made> {
+    let decisions = deploy.decisions.iter();
+    decisions
+        .filter(|decision| decision.change != Change::Remove)
+        .filter_map(|decision| {
+            let service = project.services.get(&decision.service)?;
+            let standing = decision.revived.as_ref().or(decision.current.as_ref());
+            let standing = standing.and_then(|name| state.containers.get(name));
+            let anew = makes(decision.change) && decision.revived.is_none();
+            let image = image_of(project, tags, service);
+            let image = image.and_then(|image| state.images.get(&image));
+            let (generation, id) = match standing {
+                Some(container) if !anew => (container.generation, container.image.clone()),
+                _ => (deploy.generation, image.map(|it| it.id.clone())?),
+            };
+            let made = Made {
+                service: decision.service.clone(),
+                replica: decision.replica,
+                generation,
+                digests: image
+                    .filter(|it| it.id == id)
+                    .map(|it| it.digests.clone())
+                    .unwrap_or_default(),
+                image: id,
+            };
+            Some((final_name(project, service, decision.replica), made))
+        })
+        .collect()
+}
+
+/// Values that the containers to be made need and that are known by their digests only.
+pub(super) fn lost_values(plan: &Plan) -> Vec<Refusal> {
+    let creates = plan.steps.iter().filter_map(|step| match &step.work {
+        Work::Act(Action::CreateContainer(create)) => Some(create),
+        _ => None,
+    });
+    let mut lost = Vec::new();
+    for create in creates {
+        let variables = create.spec.env.iter();
+        let variables = variables
+            .filter(|(_, value)| value.expose().is_none())
+            .map(|(name, _)| format!("the value of `{name}`"));
+        let files = create.spec.files.iter().flat_map(|set| {
+            set.files
+                .iter()
+                .filter(|file| file.content.is_none())
+                .map(|file| format!("the content of `{}/{}`", set.folder, file.name))
+        });
+        lost.extend(variables.chain(files).map(|what| Refusal::ValueLost {
+            service: create.service.clone(),
+            what,
+        }));
+    }
+    lost
+}
+
+impl Assembly<'_> {
+    /// Keeps the image of a container that is made, under the generation's name.
+    pub fn keep_image(&self, draft: &mut Draft, turn: &Turn<'_>) {
+        if !makes(turn.decision.change) || turn.decision.revived.is_some() {
+            return;
+        }
+        let service = turn.service;
+        let Some(image) = image_of(self.project, &self.options.tags, service) else {
+            return;
+        };
+        if let Some(tag) = tag_of(&self.project.name, &service.name, self.generation) {
+            let key = Key::Tag(tag.clone());
+            draft.add(key, turn.act(Action::TagImage { image, tag }), []);
+        }
+    }
+
+    /// Whether a job of an earlier generation has done its work and is not started again.
+    pub fn is_done(&self, turn: &Turn<'_>) -> bool {
+        let revived = turn.decision.revived.as_ref();
+        revived
+            .and_then(|name| self.state.containers.get(name))
+            .is_some_and(|container| {
+                matches!(turn.service.kind, Kind::Job { .. })
+                    && container.condition.exit_code == Some(0)
+            })
+    }
+
+    /// After the commit: the container that was replaced is kept, stopped, under the name of its
+    /// generation; what is older than the generations to be kept goes.
+    pub fn retire(
+        &self,
+        draft: &mut Draft,
+        turn: &Turn<'_>,
+        old: &ContainerName,
+        last: &ContainerName,
+    ) {
+        let Some(container) = self.state.containers.get(old) else {
+            return;
+        };
+        let mut kept: Vec<(&ContainerName, &Container)> = self
+            .state
+            .containers
+            .iter()
+            .filter(|(name, it)| {
+                let same = it.service == container.service && it.replica == container.replica;
+                let taken = Some(*name) == turn.decision.revived.as_ref() || *name == turn.name;
+                same && !taken && self.state.is_retired(name)
+            })
+            .collect();
+        let of_rest =
+            |action| Step::act(action, turn.subject.clone(), Reason::Replaced).after_commit();
+        if self.may_come_back(turn, container) {
+            let mut needs = Vec::new();
+            if container.restart.is_some_and(|it| it != RestartPolicy::No) {
+                let action = Action::SetRestartPolicy {
+                    container: old.clone(),
+                    policy: RestartPolicy::No,
+                };
+                draft.add(Key::Policy(old.clone()), of_rest(action), []);
+                needs.push(Key::Policy(old.clone()));
+            }
+            let to = interim_name(last, container.generation);
+            if to != *old {
+                let action = Action::RenameContainer {
+                    from: old.clone(),
+                    to,
+                };
+                draft.add(Key::Rename(old.clone()), of_rest(action), needs);
+            }
+            kept.push((old, container));
+        } else {
+            let action = Action::RemoveContainer(old.clone());
+            draft.add(Key::Remove(old.clone()), of_rest(action), []);
+            self.forget_image(draft, turn, (old, container));
+        }
+        kept.sort_by_key(|(_, it)| std::cmp::Reverse(it.generation));
+        // The current generation is one of those that are kept.
+        let room = (self.project.deploy.keep.max(1) - 1) as usize;
+        for (name, container) in kept.into_iter().skip(room) {
+            let renamed = Key::Rename(name.clone());
+            let named = if draft.has(&renamed) {
+                interim_name(last, container.generation)
+            } else {
+                name.clone()
+            };
+            let action = Action::RemoveContainer(named);
+            draft.add(Key::Remove(name.clone()), of_rest(action), [renamed]);
+            self.forget_image(draft, turn, (name, container));
+        }
+    }
+
+    /// A container that never ran, or that is of a later generation than the one that takes its
+    /// place, is of no use any more.
+    fn may_come_back(&self, turn: &Turn<'_>, old: &Container) -> bool {
+        let revived = turn.decision.revived.as_ref();
+        let its = revived.and_then(|name| self.state.containers.get(name));
+        let newer = its.map_or(self.generation, |it| it.generation);
+        let ran = !matches!(
+            old.condition.status,
+            Status::Created | Status::Dead | Status::Removing
+        );
+        let failed_job =
+            matches!(turn.service.kind, Kind::Job { .. }) && old.condition.exit_code != Some(0);
+        ran && !failed_job && newer > old.generation
+    }
+
+    /// The name of an image goes with the last container of its generation.
+    fn forget_image(
+        &self,
+        draft: &mut Draft,
+        turn: &Turn<'_>,
+        (name, container): (&ContainerName, &Container),
+    ) {
+        let project = &self.project.name;
+        let Some(tag) = tag_of(project, &container.service, container.generation) else {
+            return;
+        };
+        let others = self.state.containers.iter().any(|(other, it)| {
+            let same = it.service == container.service && it.generation == container.generation;
+            same && other != name && !draft.has(&Key::Remove(other.clone()))
+        });
+        if !others {
+            let action = Action::RemoveImage(tag.clone());
+            let step = Step::act(action, turn.subject.clone(), Reason::Replaced).after_commit();
+            draft.add(Key::Collect(tag), step, [Key::Remove(name.clone())]);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Which steps have to be written down one by one before they begin.
+//!
+//! The plan itself, written down first, is the intent of everything that it makes and starts anew:
+//! the way back from that is to remove what is there of it. What touches something that was there
+//! before, or cannot be taken back, is told apart, so that nobody has to guess afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Plan, StepId, Work};
+use crate::{name::ContainerName, project::Kind};
+
+impl Plan {
+    /// The steps before the commit that must be written down before they begin.
+    #[must_use]
+    pub fn intents(&self) -> BTreeSet<StepId> {
+        let made = self.made();
+        let steps = self.steps.iter().enumerate();
+        steps
+            .filter(|(_, step)| !step.after_commit)
+            .filter(|(_, step)| match &step.work {
+                Work::Act(action) => touches(action, &made),
+                Work::Gate { .. } | Work::Verify(_) => false,
+            })
+            .map(|(index, _)| StepId(index))
+            .collect()
+    }
+
+    /// The containers that the plan makes, and whether what each does cannot be taken back.
+    fn made(&self) -> BTreeMap<&ContainerName, bool> {
+        let actions = self.steps.iter().filter_map(|step| match &step.work {
+            Work::Act(Action::CreateContainer(create)) => Some(create),
+            _ => None,
+        });
+        actions
+            .map(|create| {
+                let final_ = create.record.kind == Kind::Job { irreversible: true };
+                (&create.name, final_)
+            })
+            .collect()
+    }
+}
+
+fn touches(action: &Action, made: &BTreeMap<&ContainerName, bool>) -> bool {
+    match action {
+        Action::BuildImage(_)
+        | Action::PullImage(_)
+        | Action::TagImage { .. }
+        | Action::CreateNetwork(_)
+        | Action::CreateVolume(_)
+        | Action::CreateContainer(_) => false,
+        Action::StartContainer(container) => made.get(container).copied().unwrap_or(true),
+        Action::StopContainer { container, .. }
+        | Action::RenameContainer {
+            from: container, ..
+        }
+        | Action::RemoveContainer(container)
+        | Action::SetRestartPolicy { container, .. }
+        | Action::SetAllowance { container, .. }
+        | Action::SetPaused { container, .. } => !made.contains_key(container),
+        Action::RunHook(run) => !made.contains_key(&run.container),
+        Action::RemoveNetwork(_) | Action::RemoveVolume(_) | Action::RemoveImage(_) => true,
+    }
+}

@@ -1,0 +1,58 @@
+//! The run that ends a deploy which was cut off: back before its commit, on after it.
+//!
+//! Pure: which of the two it is, and what is left to do, follows from the journal and the world.
+//! Done again it comes to the same, so that a recovery that is cut off is recovered, too.
+
+use std::time::Duration;
+
+use super::{OnFailure, Run, Settings};
+use crate::{
+    event::{Change, Participant},
+    journal::{Open, Writer},
+    plan::{onward, recovery},
+    project::Kind,
+    state::State,
+};
+
+/// The run that ends `open`; `now` is what the world is like.
+#[must_use]
+pub fn recover(open: &Open, now: &State) -> Run {
+    let planned = &open.planned;
+    let settings = Settings {
+        project: planned.project.name.clone(),
+        verb: "recover".to_owned(),
+        services: participants(open),
+        origin: planned.origin.clone(),
+        on_failure: OnFailure::GoBack,
+        settle: Duration::ZERO,
+        deadline: None,
+        journal: Some(Writer::resume(open)),
+        images_at_a_time: None,
+    };
+    if open.committed {
+        return Run::onward(onward(&planned.plan, &planned.origin, now), settings);
+    }
+    let back = recovery(&planned.plan, &open.attempted(), &planned.origin);
+    Run::back(back, cause(open), settings)
+}
+
+fn cause(open: &Open) -> String {
+    let generation = open.planned.generation;
+    match &open.returning {
+        Some(cause) => format!("deploy {generation} was cut off on its way back: {cause}"),
+        None => format!("deploy {generation} was cut off"),
+    }
+}
+
+fn participants(open: &Open) -> Vec<Participant> {
+    let services = open.planned.project.services.values();
+    services
+        .map(|service| Participant {
+            service: service.name.clone(),
+            job: matches!(service.kind, Kind::Job { .. }),
+            replicas: service.replicas,
+            change: Change::Restart,
+            waits_for: service.depends_on.keys().cloned().collect(),
+        })
+        .collect()
+}
