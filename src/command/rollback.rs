@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::Stream;
+use jiff::Timestamp;
 
 use super::{
     CommandError, Console, Done, Scope,
@@ -23,7 +24,12 @@ use crate::{
     journal::Entry,
     name::{ImageRef, ProjectName, ServiceName},
     plan::{Options, Refusal},
-    project::{ImageSource, Kind, Project, PullPolicy, Service},
+    project::{
+        ImageSource, Kind, Project, PullPolicy, Service,
+        authority::Authority,
+        unseal,
+        vault::{StoreMode, Vault},
+    },
     run,
     state::State,
 };
@@ -97,7 +103,12 @@ impl Rollback {
         let entry = self.choose(&entries).map_err(CommandError::Usage)?;
         let entries = std::slice::from_ref(entry);
         let state = engine.observe(&history::query(project, entries)).await?;
-        restored(entry, &state).map_err(CommandError::Refused)
+        let mut restored = restored(entry, &state).map_err(CommandError::Refused)?;
+        let (folder, look) = (restored.directory.clone(), StoreMode::Look);
+        let vault = Vault::new(&folder, look);
+        let authority = Authority::new(&folder, project, look, Timestamp::now());
+        unseal(&mut restored, &vault, &authority);
+        Ok(restored)
     }
 
     fn choose<'a>(&self, entries: &'a [Entry]) -> Result<&'a Entry, String> {

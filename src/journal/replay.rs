@@ -268,3 +268,207 @@ fn follow(generation: u64, records: BTreeMap<u32, Record>) -> Result<Standing, R
         (None, None) => Standing::Empty,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+    use super::*;
+    use crate::{
+        journal::{Author, Shelf, Writer},
+        name::{ContainerName, ProjectName},
+        plan::{Action, Plan, Reason, Step, Subject},
+        project::{DeployPolicy, Project, RollbackScope},
+        state::State,
+    };
+
+    fn planned(generation: u64) -> Planned {
+        let stop = Action::StopContainer {
+            container: ContainerName::new("shop-web-1").unwrap(),
+            grace: None,
+        };
+        let start = Action::StartContainer(ContainerName::new("shop-web-1.g2").unwrap());
+        let steps = [stop, start].map(|it| Step::act(it, Subject::Project, Reason::Forced));
+        Planned {
+            generation,
+            verb: "up".to_owned(),
+            author: Author {
+                user: "ann".to_owned(),
+                host: "build-1".to_owned(),
+                at: "2026-11-23T09:16:20Z".parse().unwrap(),
+                revision: Some("0123456789ab+".to_owned()),
+                program: "1.0.0".to_owned(),
+            },
+            plan: Plan {
+                steps: steps.to_vec(),
+            },
+            origin: State::default(),
+            project: Project {
+                name: ProjectName::new("shop").unwrap(),
+                directory: PathBuf::from("/shop"),
+                files: Vec::new(),
+                networks: BTreeMap::new(),
+                volumes: BTreeMap::new(),
+                services: BTreeMap::new(),
+                deploy: DeployPolicy {
+                    rollback: RollbackScope::All,
+                    settle: None,
+                    deadline: None,
+                    keep: 5,
+                },
+                verify: Vec::new(),
+            },
+            made: BTreeMap::new(),
+            tags: BTreeMap::new(),
+        }
+    }
+
+    fn begun(step: usize) -> Record {
+        Record::Begun {
+            steps: vec![StepId(step)],
+        }
+    }
+
+    fn returning() -> Record {
+        Record::Returning {
+            cause: "a gate".to_owned(),
+        }
+    }
+
+    fn closed(verdict: Verdict) -> Record {
+        Record::Closed {
+            verdict,
+            took: Duration::from_secs(1),
+            cause: None,
+        }
+    }
+
+    /// The journal's pages after these records of a deploy, each in its place.
+    fn journal(shelf: &mut BTreeMap<String, Page>, generation: u64, records: &[Record]) {
+        let mut writer = Writer::new(planned(generation));
+        let opening = writer.opening().unwrap();
+        for record in [opening].iter().chain(records) {
+            let pages = writer.pages(record);
+            let pages = pages.into_iter().filter(|it| it.shelf == Shelf::Journal);
+            shelf.extend(pages.map(|page| (page.name.clone(), page)));
+        }
+    }
+
+    fn standing(records: &[Record]) -> Result<Standing, Refusal> {
+        let mut shelf = BTreeMap::new();
+        journal(&mut shelf, 7, records);
+        replay(&shelf.into_values().collect::<Vec<_>>())
+    }
+
+    fn open(records: &[Record]) -> Open {
+        match standing(records).unwrap() {
+            Standing::Open(open) => *open,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let open = open(&[begun(0)]);
+        assert_eq!(open.planned, planned(7));
+        assert_eq!((open.records, open.committed), (2, false));
+        assert_eq!(open.begun, BTreeSet::from([StepId(0)]));
+        // Neither container was made by the plan: only what was said to begin may have been done.
+        assert_eq!(open.attempted(), BTreeSet::from([StepId(0)]));
+    }
+
+    #[test]
+    fn each_stage_is_told_apart() {
+        assert!(open(&[Record::Committed]).committed);
+        let back = open(&[begun(0), returning(), returning()]);
+        assert_eq!(back.returning.as_deref(), Some("a gate"));
+        let verdict = Verdict::RolledBack;
+        let end = standing(&[begun(0), returning(), closed(verdict)]);
+        assert_eq!(
+            end,
+            Ok(Standing::Closed {
+                generation: 7,
+                verdict
+            })
+        );
+        assert_eq!(replay(&[]), Ok(Standing::Empty));
+    }
+
+    #[test]
+    fn a_torn_last_record_counts_as_none() {
+        let mut shelf = BTreeMap::new();
+        journal(&mut shelf, 7, &[begun(0), Record::Committed]);
+        shelf.get_mut("000003").unwrap().content.truncate(90);
+        let pages: Vec<Page> = shelf.into_values().collect();
+        assert!(matches!(replay(&pages), Ok(Standing::Open(open)) if !open.committed));
+    }
+
+    #[test]
+    fn a_later_deploy_writes_over_an_earlier_one() {
+        let mut shelf = BTreeMap::new();
+        let all = [begun(0), begun(1), closed(Verdict::Converged)];
+        journal(&mut shelf, 7, &all);
+        let before = shelf.clone();
+        journal(&mut shelf, 8, &[begun(1)]);
+        let pages: Vec<Page> = shelf.values().cloned().collect();
+        assert!(matches!(replay(&pages), Ok(Standing::Open(open)) if open.begun.len() == 1));
+        // Torn at its very beginning it has not begun, and the earlier one is still closed.
+        let mut torn = before;
+        torn.get_mut("000001").unwrap().content.truncate(50);
+        let pages: Vec<Page> = torn.into_values().collect();
+        assert_eq!(replay(&pages).unwrap().generation(), 7);
+    }
+
+    #[test]
+    fn what_cannot_have_happened_is_refused() {
+        let order = |records: &[Record]| match standing(records) {
+            Err(Refusal::Order { said, before, .. }) => format!("{said} after {before}"),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            order(&[Record::Committed, begun(0)]),
+            "`begun` after a commit"
+        );
+        assert_eq!(
+            order(&[Record::Committed, returning()]),
+            "`returning` after a commit"
+        );
+        assert_eq!(
+            order(&[returning(), Record::Committed]),
+            "`committed` after a way back"
+        );
+        let end = closed(Verdict::Converged);
+        assert_eq!(order(&[end, begun(0)]), "`begun` after the end");
+        assert!(matches!(
+            standing(&[begun(9)]),
+            Err(Refusal::UnknownStep {
+                step: 9,
+                number: 2,
+                ..
+            })
+        ));
+
+        let mut shelf = BTreeMap::new();
+        journal(&mut shelf, 7, &[begun(0), Record::Committed]);
+        let mut damaged = shelf.clone();
+        damaged.get_mut("000002").unwrap().content.truncate(90);
+        let pages: Vec<Page> = damaged.into_values().collect();
+        let generation = 7;
+        assert_eq!(
+            replay(&pages),
+            Err(Refusal::Damaged {
+                generation,
+                number: 2
+            })
+        );
+        shelf.remove("000002");
+        let pages: Vec<Page> = shelf.into_values().collect();
+        assert_eq!(
+            replay(&pages),
+            Err(Refusal::Missing {
+                generation,
+                number: 2
+            })
+        );
+    }
+}

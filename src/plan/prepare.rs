@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, CreateContainer, CreateNetwork, CreateVolume, Reason, Step, Subject,
+    Action, Change, CreateContainer, CreateNetwork, CreateVolume, Reason, Step, Subject,
     deploy::final_name,
     diff,
     draft::{Draft, Key},
@@ -98,15 +98,18 @@ impl Assembly<'_> {
                 .iter()
                 .filter(|(_, it)| it.networks.contains_key(name))
                 .collect();
-            let users: Vec<Key> = attached
+            let mut users = attached
                 .iter()
-                .filter(|(_, it)| !is_done(it))
-                .map(|(user, _)| Key::Remove((*user).clone()))
-                .collect();
-            // One that is kept may have to start again; somebody else's is none of ours.
-            if attached.len() < resource.users || !users.iter().all(|user| draft.has(user)) {
+                .filter(|(name, it)| !is_done(it) && !self.state.is_retired(name));
+            // One that stays may have to start again; somebody else's is none of ours.
+            if attached.len() < resource.users || !users.clone().all(|(user, _)| self.leaves(user))
+            {
                 continue;
             }
+            let users: Vec<Key> = users
+                .by_ref()
+                .flat_map(|(user, _)| [Key::Remove((*user).clone()), Key::Rename((*user).clone())])
+                .collect();
             let mut placed = self.networks.values();
             let followed = placed.any(|it| {
                 let old = it.predecessor.as_ref();
@@ -125,8 +128,17 @@ impl Assembly<'_> {
         }
     }
 
+    /// Whether a container does not run any more after this deploy.
+    fn leaves(&self, container: &ContainerName) -> bool {
+        let mut decisions = self.decisions.iter();
+        decisions.any(|decision| {
+            let replaced = makes(decision.change) || decision.change == Change::Remove;
+            replaced && decision.current.as_ref() == Some(container)
+        })
+    }
+
     pub fn create(&self, draft: &mut Draft, turn: &Turn<'_>) {
-        if !makes(turn.decision.change) {
+        if !makes(turn.decision.change) || turn.decision.revived.is_some() {
             return;
         }
         let project = self.project;

@@ -12,6 +12,7 @@ pub mod resolve;
 pub mod rotation;
 mod service;
 mod store;
+mod unseal;
 pub mod vault;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -29,6 +30,7 @@ pub use self::{
         Build, BuildSecret, BuildSecretSource, Dependency, Hook, ImageSource, Kind, PullPolicy,
         Service, Until, Update, UpdateOrder, Watch,
     },
+    unseal::unseal,
 };
 use crate::name::{NetworkName, ProjectName, ServiceName, VolumeName};
 

@@ -14,4 +14,5 @@ mod question;
 mod retreat;
 mod rotate;
 mod secret;
+mod transaction;
 mod update;

@@ -1,0 +1,75 @@
+//! Gives a project that was read back from a record its secret values again, as far as they are
+//! at hand: a record has them by name and digest only.
+//!
+//! What is not found stays as it is; whoever needs it says so.
+
+use super::{Probe, Project, Service, authority::Authority, vault::Vault};
+use crate::secret::{Secret, Text};
+
+/// Fills in what the stores still know.
+pub fn unseal(project: &mut Project, vault: &Vault, authority: &Authority) {
+    let values = Values { vault, authority };
+    for service in project.services.values_mut() {
+        values.fill(service);
+    }
+}
+
+struct Values<'a> {
+    vault: &'a Vault,
+    authority: &'a Authority,
+}
+
+impl Values<'_> {
+    fn fill(&self, service: &mut Service) {
+        let variables = service.container.env.values_mut();
+        let before = service.pre_stop.iter_mut();
+        let hooks = before.chain(&mut service.post_start);
+        let probes = service.ready.probes.iter_mut().flat_map(texts);
+        for text in variables
+            .chain(hooks.flat_map(|hook| hook.env.values_mut()))
+            .chain(probes)
+        {
+            self.text(text);
+        }
+        let files = service.container.files.iter_mut();
+        for file in files.flat_map(|set| &mut set.files) {
+            if file.content.is_none() {
+                file.content = self.content(&file.digest);
+            }
+        }
+    }
+
+    fn text(&self, text: &mut Text) {
+        if let Text::Sealed {
+            shown,
+            digest,
+            value: value @ None,
+        } = text
+        {
+            // A store that cannot be read has nothing at hand.
+            *value = self.vault.unsealed(shown, digest).ok().flatten();
+        }
+    }
+
+    fn content(&self, digest: &str) -> Option<Secret<Vec<u8>>> {
+        let secret = self.vault.content(digest).ok().flatten();
+        secret.or_else(|| self.authority.content(digest).ok().flatten())
+    }
+}
+
+/// The parts of a probe that may be secret.
+fn texts(probe: &mut Probe) -> Vec<&mut Text> {
+    match probe {
+        Probe::Http { headers, .. } => headers.values_mut().collect(),
+        Probe::Redis { password, .. } => password.iter_mut().collect(),
+        Probe::Tcp { .. }
+        | Probe::Postgres { .. }
+        | Probe::Grpc { .. }
+        | Probe::Exec { .. }
+        | Probe::Log { .. }
+        | Probe::File { .. }
+        | Probe::Healthcheck
+        | Probe::Exit
+        | Probe::Started => Vec::new(),
+    }
+}
