@@ -19,6 +19,9 @@ use crate::{
     unit::ByteSize,
 };
 
+/// With this begin the names of containers in which we keep something, and run nothing.
+const TOOLS: &str = "cimandat.";
+
 /// One thing that is not as recorded, and what puts it right.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Difference {
@@ -161,10 +164,10 @@ pub(super) fn amendments(state: &State, name: &ContainerName, service: &Service)
 /// All containers that bear the project's label but were not made by us.
 pub(super) fn unknown(project: &Project, state: &State) -> Vec<ContainerName> {
     let likenesses = state.containers.keys();
-    let labelled = state
-        .foreign
-        .iter()
-        .filter(|(_, it)| it.project.as_deref() == Some(project.name.as_str()));
+    let labelled = state.foreign.iter().filter(|(name, it)| {
+        let ours = it.project.as_deref() == Some(project.name.as_str());
+        ours && !name.as_str().starts_with(TOOLS)
+    });
     likenesses
         .filter(|name| is_likeness(state, name))
         .chain(labelled.map(|(name, _)| name))
@@ -234,7 +237,11 @@ fn volumes<'a>(
         let MountKind::Volume { engine_name, .. } = &mount.kind else {
             return None;
         };
-        let found = container.volumes.get(&mount.target).map(|it| &it.name);
+        let target = match mount.target.trim_end_matches('/') {
+            "" => "/",
+            target => target,
+        };
+        let found = container.volumes.get(target).map(|it| &it.name);
         let field = format!("mounts[{}]", mount.target);
         (found != Some(engine_name))
             .then(|| Difference::new(field, Some(engine_name), found, Remedy::Replace))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Difference, Remedy};
 use crate::{
     name::ServiceName,
+    plan::networks,
     project::{Attachment, NetworkMode},
     state::{Container, Endpoint, Setup, State},
 };
@@ -75,11 +76,9 @@ fn is_stale(state: &State, engine_name: &str, endpoint: &Endpoint) -> bool {
     id.is_some_and(|id| id != endpoint.network)
 }
 
-/// A network that runs make for their own ends is called after the project, with a point; what a
-/// manifest declares is not.
 fn is_auxiliary(state: &State, name: &str) -> bool {
-    let owner = state.networks.get(name).and_then(|it| it.project.as_ref());
-    owner.is_some_and(|project| name.starts_with(&format!("{project}.")))
+    let found = state.networks.get(name);
+    found.is_some_and(networks::is_auxiliary)
 }
 
 fn settings(
