@@ -153,9 +153,11 @@ impl<E: Ledger> Deployment<E> {
     }
 }
 
+/// What was seen under the own lock: the lock is nobody else's.
 fn known<E: Ledger>(state: State, session: &Session<E>) -> State {
     State {
         last_deploy: session.last_deploy(),
+        locked: false,
         ..state
     }
 }

@@ -56,7 +56,8 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
         names: names(project, state, &decisions, generation),
     };
     let mut refusals = preflight::refusals(project, state, &networks, &decisions);
-    if options.drift == DriftChoice::Refuse {
+    // Of a deploy that somebody is at, or was cut off in, nobody can say what hands did.
+    if options.drift == DriftChoice::Refuse && !state.locked {
         refusals.extend(preflight::drifted(&decisions));
     }
     if !refusals.is_empty() {

@@ -276,7 +276,7 @@ impl<'a> Facts<'a> {
                 && container.image == image.id
                 && record.is_some_and(|record| record.spec == wished)
                 // It can only start in the networks that it was made for.
-                && container.networks.keys().all(|it| self.state.networks.contains_key(it))
+                && drift::fits(self.state, self.networks, container)
                 && self.state.is_retired(name)
         });
         let newest = same.max_by_key(|(_, container)| container.generation);

@@ -9,7 +9,7 @@ mod share;
 
 use serde::Deserialize;
 
-use super::{Action, FieldChange, deploy::interim_name};
+use super::{Action, FieldChange, deploy::interim_name, networks::Networks};
 use crate::{
     name::ContainerName,
     project::{
@@ -18,9 +18,6 @@ use crate::{
     state::{Allowance, Container, Setup, State, Status},
     unit::ByteSize,
 };
-
-/// With this begin the names of containers in which we keep something, and run nothing.
-const TOOLS: &str = "cimandat.";
 
 /// One thing that is not as recorded, and what puts it right.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +91,11 @@ pub(super) fn differences(state: &State, name: &ContainerName) -> Vec<Difference
         ));
     }
     found.extend(status(container));
-    found.extend(restart(recorded.restart, container));
+    // While somebody deploys, a policy that is not given yet is no hand's work.
+    let pending = state.locked && container.restart == Some(RestartPolicy::No);
+    if !pending {
+        found.extend(restart(recorded.restart, container));
+    }
     if let Some(setup) = &container.setup {
         found.extend(volumes(&recorded.mounts, container));
         let wanted = Allowance::of(recorded.limit, recorded.reserve);
@@ -108,6 +109,19 @@ pub(super) fn differences(state: &State, name: &ContainerName) -> Vec<Difference
         found.extend(shares(state, container, setup, &recorded));
     }
     found
+}
+
+/// Whether a container that was kept can be started where its networks are now.
+pub(super) fn fits(state: &State, networks: &Networks, container: &Container) -> bool {
+    let record = container.record.as_ref();
+    let endpoints = container.setup.iter().flat_map(|setup| &setup.endpoints);
+    let mut recorded = record.iter().flat_map(|record| &record.networks);
+    recorded.all(|(network, engine_name)| {
+        let placed = networks.get(network);
+        placed.is_some_and(|placed| placed.engine_name == *engine_name)
+    }) && !endpoints
+        .into_iter()
+        .any(|(name, endpoint)| network::is_stale(state, name, endpoint))
 }
 
 /// Whether a container has the name that it has only until its run is committed.
@@ -164,10 +178,10 @@ pub(super) fn amendments(state: &State, name: &ContainerName, service: &Service)
 /// All containers that bear the project's label but were not made by us.
 pub(super) fn unknown(project: &Project, state: &State) -> Vec<ContainerName> {
     let likenesses = state.containers.keys();
-    let labelled = state.foreign.iter().filter(|(name, it)| {
-        let ours = it.project.as_deref() == Some(project.name.as_str());
-        ours && !name.as_str().starts_with(TOOLS)
-    });
+    let labelled = state
+        .foreign
+        .iter()
+        .filter(|(_, it)| it.project.as_deref() == Some(project.name.as_str()));
     likenesses
         .filter(|name| is_likeness(state, name))
         .chain(labelled.map(|(name, _)| name))

@@ -42,7 +42,7 @@ pub struct State {
     /// The number of the last deploy that the journal tells of; 0: it was not read, or is empty.
     #[serde(default)]
     pub last_deploy: u64,
-    /// Whether somebody holds the project's lock.
+    /// Whether somebody else holds the project's lock: what is seen may be half done.
     #[serde(default)]
     pub locked: bool,
 }

@@ -345,6 +345,7 @@ fn a_change_reads_from_what_is_recorded_to_what_is_found() {
 fn a_changed_network_moves_all_or_nobody() {
     in_virtual_time(async {
         let mut wanted = stack();
+        wanted.deploy.keep = 1;
         let sim = deployed(&wanted).await;
         let before = (observe(&sim).await, sim.snapshot());
         wanted.networks.get_mut("default").unwrap().internal = true;
@@ -363,5 +364,19 @@ fn a_changed_network_moves_all_or_nobody() {
         let again = up(&sim, &wanted, never()).await;
         assert_eq!(again.outcome.verdict, Verdict::Unchanged);
         assert_eq!(sim.breaches(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_policy_that_is_not_given_yet_is_no_drift() {
+    in_virtual_time(async {
+        let wanted = stack();
+        let sim = deployed(&wanted).await;
+        sim.by_hand(&policy("shop-web-1", RestartPolicy::No))
+            .unwrap();
+        let mut state = observe(&sim).await;
+        assert_eq!(found(&state), "shop-web-1 restart: unless-stopped → no\n");
+        state.locked = true;
+        assert_eq!(found(&state), "");
     });
 }

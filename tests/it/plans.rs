@@ -748,6 +748,7 @@ fn everything_in_the_way_is_told_at_once_before_anything_is_touched() {
 #[test]
 fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
     let mut project = stack();
+    project.deploy.keep = 1;
     let mut state = deployed(&project);
     let edge = project.networks.get_mut("edge").unwrap();
     let found = state.networks.get_mut("shop_edge").unwrap();
@@ -775,6 +776,19 @@ fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
     let removal = removal.unwrap();
     assert!(plan.steps[removal].after_commit);
     assert_eq!(plan.steps[removal].needs.len(), 4, "after its containers");
+    // Containers that are kept for a way back need their network.
+    project.deploy.keep = 2;
+    assert_eq!(
+        deploy(&project, &state)
+            .plan
+            .steps
+            .iter()
+            .filter(|step| {
+                matches!(&step.work, plan::Work::Act(plan::Action::RemoveNetwork(_)))
+            })
+            .count(),
+        0
+    );
 }
 
 #[test]

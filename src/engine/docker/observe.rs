@@ -72,7 +72,7 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
             .any(|summary| labelled(summary, label::ROLE) == Some(label::LOCK)),
         foreign: others
             .iter()
-            .chain(own.iter().filter(|summary| service(summary).is_none()))
+            .chain(own.iter().filter(|summary| is_unknown(summary)))
             .filter_map(|summary| foreign(summary))
             .collect(),
     })
@@ -239,7 +239,11 @@ fn container(
     Some((name(summary)?, container))
 }
 
-/// Without a service it is one of our own tools, or somebody gave it the project's label.
+/// Somebody gave it the project's label; it is neither a service nor one of our own tools.
+fn is_unknown(summary: &ContainerSummary) -> bool {
+    service(summary).is_none() && labelled(summary, label::ROLE).is_none()
+}
+
 fn service(summary: &ContainerSummary) -> Option<ServiceName> {
     ServiceName::new(labelled(summary, label::SERVICE)?).ok()
 }

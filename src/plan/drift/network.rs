@@ -68,7 +68,7 @@ fn detached(field: String, engine_name: &str) -> Difference {
 }
 
 /// The endpoint belongs to a network that was removed since; another one may have its name.
-fn is_stale(state: &State, engine_name: &str, endpoint: &Endpoint) -> bool {
+pub(super) fn is_stale(state: &State, engine_name: &str, endpoint: &Endpoint) -> bool {
     let Some(there) = state.networks.get(engine_name) else {
         return true;
     };

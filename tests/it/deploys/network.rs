@@ -7,9 +7,14 @@ use crate::support::World;
 
 /// `web` asks for `db` by both of its names; `known` is the name that it has to find.
 fn shop(world: &World, network: &str, known: &str) {
+    keeping(world, 1, network, known);
+}
+
+/// The same, with so many generations to be kept.
+fn keeping(world: &World, keep: u32, network: &str, known: &str) {
     world.manifest(&format!(
         r#"
-        deploy settle="0s"
+        deploy settle="0s" keep={keep}
         network "back" {network}
         service "db" {{
             use "web"
@@ -120,7 +125,7 @@ fn a_network_that_left_the_manifest_goes_and_a_volume_stays() {
     };
     world.manifest(
         r#"
-        deploy settle="0s"
+        deploy settle="0s" keep=1
         network "front"
         network "back"
         volume "data"
@@ -130,7 +135,7 @@ fn a_network_that_left_the_manifest_goes_and_a_volume_stays() {
     world.up().with(0, Verdict::Converged);
     world.manifest(
         r#"
-        deploy settle="0s"
+        deploy settle="0s" keep=1
         network "front"
         service "app" { use "doomed"; network "front"; }
         "#,
@@ -145,4 +150,27 @@ fn a_network_that_left_the_manifest_goes_and_a_volume_stays() {
     let shown = world.run(&["plan"]).with_code(0).out;
     assert!(shown.contains(&format!("volume {volume}")), "{shown}");
     world.up().with(0, Verdict::Unchanged);
+}
+
+#[test]
+fn a_rollback_finds_the_network_that_its_containers_were_made_for() {
+    let Some(world) = World::new("network-rollback") else {
+        return;
+    };
+    keeping(&world, 2, "", "store");
+    world.up().with(0, Verdict::Converged);
+    let before = (world.running("db"), only_network(&world)["Id"].clone());
+    keeping(&world, 2, "internal=#true", "store");
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(
+        world.api.networks(&world.project).len(),
+        2,
+        "one for the way back"
+    );
+    world.up().with(0, Verdict::Unchanged);
+    world
+        .run(&["rollback", "--progress", "json"])
+        .with(0, Verdict::Converged);
+    assert_eq!(world.running("db"), before.0);
+    assert_eq!(only_network(&world)["Id"], before.1);
 }
