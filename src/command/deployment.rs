@@ -6,12 +6,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures::{Stream, join};
 
 use super::{
-    CommandError, Console, Done, Scope, author,
+    CommandError, Console, Done, Scope, author, history,
     relay::Relay,
     session::{Session, Terms},
 };
 use crate::{
-    engine::{Engine, EngineError, Ledger, Query},
+    engine::{Ledger, Query},
     event::{Change, Participant, Verdict},
     graph::Graph,
     journal::{Planned, Writer},
@@ -174,10 +174,10 @@ impl Done {
 
 /// What the engine has, as far as this project is concerned.
 pub(super) async fn observe(
-    engine: &impl Engine,
+    engine: &impl Ledger,
     project: &Project,
     options: &Options,
-) -> Result<State, EngineError> {
+) -> Result<State, CommandError> {
     let references = project
         .services
         .values()
@@ -185,7 +185,7 @@ pub(super) async fn observe(
             ImageSource::Reference(image) => Some(image.clone()),
             ImageSource::Build(_) | ImageSource::Of(_) => None,
         });
-    engine
+    let mut state = engine
         .observe(&Query {
             project: project.name.clone(),
             images: references.chain(options.tags.values().cloned()).collect(),
@@ -201,7 +201,38 @@ pub(super) async fn observe(
                 .collect(),
             own_images: false,
         })
-        .await
+        .await?;
+    state.remembered = remembered(engine, project, options, &state).await?;
+    Ok(state)
+}
+
+/// Jobs whose containers were taken away since they did their work: the history knows them.
+async fn remembered(
+    engine: &impl Ledger,
+    project: &Project,
+    options: &Options,
+    state: &State,
+) -> Result<BTreeSet<ServiceName>, CommandError> {
+    let is_there = |name: &ServiceName| state.containers.values().any(|it| it.service == *name);
+    let missing: Vec<_> = project
+        .services
+        .values()
+        .filter(|it| matches!(it.kind, Kind::Job { .. }) && !is_there(&it.name))
+        .collect();
+    // Before a first deploy there is nothing to remember.
+    if missing.is_empty() || state.containers.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let entries = history::entries(engine, &project.name).await?;
+    let Some(current) = history::current(&entries) else {
+        return Ok(BTreeSet::new());
+    };
+    let done = missing.into_iter().filter(|job| {
+        let image = plan::image_of(project, &options.tags, job);
+        let image = image.and_then(|image| state.images.get(&image));
+        image.is_some_and(|image| current.has_done(job, &image.id))
+    });
+    Ok(done.map(|job| job.name.clone()).collect())
 }
 
 /// The services that a deploy is about.

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{CommandError, Scope, deployment, load, relay::Remark};
 use crate::{
-    engine::{Engine, docker::Settings},
+    engine::{Ledger, docker::Settings},
     event::Verdict,
     name::ServiceName,
     plan::{self, Options},
@@ -47,7 +47,7 @@ impl Request<'_> {
     /// with the project as it is then. Changes nothing.
     pub async fn unfinished(
         self,
-        engine: &impl Engine,
+        engine: &impl Ledger,
         old: &Project,
     ) -> Result<Option<(Project, Rotation)>, CommandError> {
         let Some(rotation) = Rotation::pending(&old.directory)? else {
@@ -63,7 +63,7 @@ impl Request<'_> {
     /// and what is named gets new values.
     pub async fn begin(
         self,
-        engine: &impl Engine,
+        engine: &impl Ledger,
         names: &BTreeSet<String>,
     ) -> Result<(Project, Turn), CommandError> {
         let mut project = self.project(StoreMode::Create)?;

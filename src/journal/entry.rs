@@ -9,7 +9,7 @@ use crate::{
     event::Verdict,
     name::{ContainerName, ServiceName},
     plan::Made,
-    project::Project,
+    project::{Kind, Project, Service},
 };
 
 /// How many deploys are remembered; the next one takes the place of the oldest.
@@ -63,6 +63,19 @@ impl Entry {
     #[must_use]
     pub fn committed(&self) -> bool {
         matches!(self.verdict, Verdict::Converged | Verdict::Unchanged)
+    }
+
+    /// Whether a job, as it is asked for now and from this image, has done its work in this
+    /// generation.
+    #[must_use]
+    pub fn has_done(&self, job: &Service, image: &str) -> bool {
+        let then = self.project.services.get(&job.name);
+        let wished = |service: &Service| serde_json::to_value(&service.container).ok();
+        let mut made = self.made.values();
+        self.committed()
+            && matches!(job.kind, Kind::Job { .. })
+            && then.is_some_and(|then| wished(then) == wished(job))
+            && made.any(|made| made.service == job.name && made.image == image)
     }
 
     pub(super) fn page(&self) -> Page {

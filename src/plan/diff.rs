@@ -146,9 +146,11 @@ impl<'a> Facts<'a> {
         current: Option<&Container>,
         drift: &[Difference],
     ) -> (Change, Option<Reason>) {
-        // A job's container is the only memory of its having run: whoever knows better (a record of
-        // the generation) has to say so here, before it counts as missing.
         let Some(current) = current else {
+            let again = self.options.force_recreate || self.reruns(service);
+            if self.state.remembered.contains(&service.name) && !again {
+                return (Change::Keep, None);
+            }
             return (Change::Create, Some(Reason::Missing));
         };
         if let Some(reason) = self.reason_to_replace(service, current) {

@@ -42,6 +42,10 @@ pub struct State {
     /// The number of the last deploy that the journal tells of; 0: it was not read, or is empty.
     #[serde(default)]
     pub last_deploy: u64,
+    /// Jobs whose containers are gone and that have done their work all the same, as the history
+    /// of the current generation says.
+    #[serde(default)]
+    pub remembered: BTreeSet<ServiceName>,
     /// Whether somebody else holds the project's lock: what is seen may be half done.
     #[serde(default)]
     pub locked: bool,

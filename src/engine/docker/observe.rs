@@ -67,6 +67,7 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
         images,
         own_images,
         last_deploy: 0,
+        remembered: BTreeSet::new(),
         locked: own
             .iter()
             .any(|summary| labelled(summary, label::ROLE) == Some(label::LOCK)),

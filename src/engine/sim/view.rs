@@ -109,6 +109,7 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
             BTreeSet::new()
         },
         last_deploy: 0,
+        remembered: BTreeSet::new(),
         locked: world.lock.is_some(),
     }
 }

@@ -283,3 +283,29 @@ fn no_more_generations_are_kept_than_asked_for() {
     tags.sort();
     assert_eq!(tags, wanted);
 }
+
+#[test]
+fn a_job_whose_container_was_taken_away_is_remembered() {
+    let Some(world) = World::new("remember") else {
+        return;
+    };
+    let stack = |text: &str| {
+        world.manifest(&format!(
+            r#"
+            job "migrate" {{ image "debian:trixie-slim"; command "true"; env TEXT="{text}"; }}
+            service "app" {{ use "doomed"; depends-on "migrate"; ready {{ log "at work"; }}; }}
+            "#
+        ));
+    };
+    stack("one");
+    world.up().with(0, Verdict::Converged);
+    let job = format!("/containers/{}", world.name("migrate"));
+    assert_eq!(world.api.ask("DELETE", &job, None).status, 204);
+    world.up().with(0, Verdict::Unchanged);
+    stack("two");
+    let deeds = world.up().with(0, Verdict::Converged).deeds();
+    assert!(
+        deeds.contains(&format!("starting container {}", world.name("migrate"))),
+        "{deeds:?}"
+    );
+}
