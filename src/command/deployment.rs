@@ -5,11 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{Stream, join};
 
-use super::{
-    CommandError, Console, Done, Scope, author, history,
-    relay::Relay,
-    session::{Session, Terms},
-};
+use super::{CommandError, Console, Done, Scope, author, history, relay::Relay, session::Session};
 use crate::{
     engine::{Ledger, Query},
     event::{Change, Participant, Verdict},
@@ -33,8 +29,6 @@ pub(super) struct Deployment<E> {
     pub options: Options,
     /// `up`, `rollback`, …
     pub verb: &'static str,
-    /// How long a lock that somebody has is waited for.
-    pub lock_wait: Duration,
 }
 
 /// What has to be done: the images first, then the rest.
@@ -51,47 +45,37 @@ impl Wanted {
 }
 
 impl<E: Ledger> Deployment<E> {
-    /// Looks, and carries out what has to be done.
-    pub async fn carry_out(
+    /// Looks; where nothing has to be changed, and nobody else is at it, asks every gate and is
+    /// done. `None`: there is something to do.
+    pub async fn idle(
         &self,
-        scope: &Scope,
-        (console, relay): (Console, &mut Relay),
-        mut interrupts: impl Stream<Item = ()> + Unpin,
-    ) -> Result<Done, CommandError> {
+        console: Console,
+        interrupts: impl Stream<Item = ()>,
+    ) -> Result<Option<Done>, CommandError> {
         let state = observe(self.engine.as_ref(), &self.project, &self.options).await?;
-        let wanted = self.plan(state)?;
-        if wanted.is_nothing() && !wanted.state.locked {
-            let settings = self.settings(&wanted, OnFailure::Stay);
-            let run = Run::new(wanted.deploy.plan, settings);
-            let run = relay.last(Arc::clone(&self.engine), run, interrupts);
-            let outcome = Box::pin(run).await;
-            return Ok(Done::Run(outcome.verdict));
+        // What somebody is at, or was cut off at, may look like anything.
+        if state.locked {
+            return Ok(None);
         }
-        let terms = Terms {
-            scope,
-            project: &self.project.name,
-            verb: self.verb,
-            patience: self.lock_wait,
-            writes: true,
-        };
-        let mut session = Session::begin(&self.engine, terms).await?;
-        let done = self
-            .change(&mut session, scope, (console, relay), &mut interrupts)
-            .await;
-        session.end(done).await
+        let wanted = self.plan(state)?;
+        if !wanted.is_nothing() {
+            return Ok(None);
+        }
+        let settings = self.settings(&wanted, OnFailure::Stay);
+        let run = Run::new(wanted.deploy.plan, settings);
+        let mut relay = Relay::new(console);
+        let run = relay.last(Arc::clone(&self.engine), run, interrupts);
+        Ok(Some(Done::Run(Box::pin(run).await.verdict)))
     }
 
-    /// The same under the lock: what was seen before may have changed.
+    /// Looks, and carries out what has to be done, under the lock.
     pub async fn change(
         &self,
         session: &mut Session<E>,
         scope: &Scope,
-        (console, relay): (Console, &mut Relay),
+        relay: &mut Relay,
         mut interrupts: impl Stream<Item = ()> + Unpin,
     ) -> Result<Done, CommandError> {
-        if let Some(Verdict::Stuck) = session.recover(console, &mut interrupts).await? {
-            return Ok(Done::Run(Verdict::Stuck));
-        }
         let (state, author) = join!(
             observe(self.engine.as_ref(), &self.project, &self.options),
             author::author(scope, &self.project.directory),

@@ -85,11 +85,10 @@ impl Rollback {
                 ..Options::default()
             },
             verb: "rollback",
-            lock_wait: self.lock_wait,
         };
         let mut relay = Relay::new(console);
         deployment
-            .change(session, scope, (console, &mut relay), &mut interrupts)
+            .change(session, scope, &mut relay, &mut interrupts)
             .await
     }
 

@@ -3,17 +3,24 @@
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
 use futures::{
-    StreamExt,
+    Stream, StreamExt,
     future::{Either, select},
 };
 
 use super::{
-    CommandError, Console, Done, Logs, Scope, deployment::Deployment, load, relay::Relay, rotate,
+    CommandError, Console, Done, Logs, Scope,
+    deployment::Deployment,
+    load,
+    relay::Relay,
+    rotate,
+    session::{Session, Terms},
 };
 use crate::{
     engine::docker::{Docker, Settings},
     event::Verdict,
+    name::ProjectName,
     plan::Options,
+    project::{Project, rotation::Rotation, vault::StoreMode},
     run,
 };
 
@@ -47,38 +54,23 @@ impl Up {
             settings,
             named: &named,
         };
-        let (mut project, turn) = request.begin(engine.as_ref(), &self.rotate).await?;
-        if let Some(within) = self.wait_timeout {
-            project
-                .services
-                .values_mut()
-                .for_each(|service| service.ready.within = within);
-        }
-        let options = load::with_tags(&project, self.options)?;
         let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
-        let mut relay = Relay::new(console);
-        relay.before_the_end(turn.remark());
-        let deployment = Deployment {
-            engine: Arc::clone(&engine),
-            project,
-            options,
-            verb: if self.rotate.is_empty() {
-                "up"
-            } else {
-                "rotate"
-            },
-            lock_wait: self.lock_wait,
-        };
-        let done = deployment
-            .carry_out(scope, (console, &mut relay), &mut interrupts)
-            .await?;
-        if let Done::Run(verdict) = done {
-            turn.ended(verdict)?;
+        let project = request.project(StoreMode::Create)?;
+        let name = project.name.clone();
+        let mut idle = None;
+        if self.rotate.is_empty() && Rotation::pending(&project.directory)?.is_none() {
+            let deployment = self.deployment(&engine, project)?;
+            idle = deployment.idle(console, &mut interrupts).await?;
         }
+        let done = if let Some(done) = idle {
+            done
+        } else {
+            let work = self.locked(&engine, request, &name, (console, &mut interrupts));
+            Box::pin(work).await?
+        };
         if matches!(done, Done::Run(Verdict::Converged | Verdict::Unchanged)) && self.attach {
-            drop(relay);
             let logs = Logs::following(named);
-            let shown = pin!(logs.show(engine.as_ref(), &deployment.project.name, console));
+            let shown = pin!(logs.show(engine.as_ref(), &name, console));
             // Ctrl-C ends the watching, not what is watched.
             return match select(shown, interrupts.next()).await {
                 Either::Left((shown, _)) => shown,
@@ -86,5 +78,68 @@ impl Up {
             };
         }
         Ok(done)
+    }
+
+    /// Deploys what the manifest says then, under the lock: who had it before may have changed the
+    /// values of secrets, and a deploy that was cut off says only at its end which are in force.
+    async fn locked(
+        &self,
+        engine: &Arc<Docker>,
+        request: rotate::Request<'_>,
+        name: &ProjectName,
+        (console, mut interrupts): (Console, impl Stream<Item = ()> + Unpin),
+    ) -> Result<Done, CommandError> {
+        let terms = Terms {
+            scope: request.scope,
+            project: name,
+            verb: self.verb(),
+            patience: self.lock_wait,
+            writes: true,
+        };
+        let mut session = Session::begin(engine, terms).await?;
+        let work = async {
+            if let Some(Verdict::Stuck) = session.recover(console, &mut interrupts).await? {
+                return Ok(Done::Run(Verdict::Stuck));
+            }
+            let (project, turn) = request.begin(engine.as_ref(), &self.rotate).await?;
+            let mut relay = Relay::new(console);
+            relay.before_the_end(turn.remark());
+            let deployment = self.deployment(engine, project)?;
+            let work = deployment.change(&mut session, request.scope, &mut relay, interrupts);
+            let done = work.await?;
+            if let Done::Run(verdict) = done {
+                turn.ended(verdict)?;
+            }
+            Ok(done)
+        };
+        let done = Box::pin(work).await;
+        session.end(done).await
+    }
+
+    fn deployment(
+        &self,
+        engine: &Arc<Docker>,
+        mut project: Project,
+    ) -> Result<Deployment<Docker>, CommandError> {
+        if let Some(within) = self.wait_timeout {
+            project
+                .services
+                .values_mut()
+                .for_each(|service| service.ready.within = within);
+        }
+        Ok(Deployment {
+            engine: Arc::clone(engine),
+            options: load::with_tags(&project, self.options.clone())?,
+            project,
+            verb: self.verb(),
+        })
+    }
+
+    fn verb(&self) -> &'static str {
+        if self.rotate.is_empty() {
+            "up"
+        } else {
+            "rotate"
+        }
     }
 }
