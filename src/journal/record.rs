@@ -82,3 +82,59 @@ pub struct Author {
     /// The version of the program.
     pub program: String,
 }
+
+#[cfg(test)]
+mod sample {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::{
+        name::ProjectName,
+        plan::{Action, Reason, Step, Subject},
+        project::{DeployPolicy, RollbackScope},
+    };
+
+    impl Planned {
+        /// A deploy that stops one container and starts another.
+        pub(crate) fn sample(generation: u64) -> Self {
+            let stop = Action::StopContainer {
+                container: ContainerName::new("shop-web-1").unwrap(),
+                grace: None,
+            };
+            let start = Action::StartContainer(ContainerName::new("shop-web-1.g2").unwrap());
+            let steps = [stop, start].map(|it| Step::act(it, Subject::Project, Reason::Forced));
+            Self {
+                generation,
+                verb: "up".to_owned(),
+                author: Author {
+                    user: "ann".to_owned(),
+                    host: "build-1".to_owned(),
+                    at: "2026-11-23T09:16:20Z".parse().unwrap(),
+                    revision: Some("0123456789ab+".to_owned()),
+                    program: "1.0.0".to_owned(),
+                },
+                plan: Plan {
+                    steps: steps.to_vec(),
+                },
+                origin: State::default(),
+                project: Project {
+                    name: ProjectName::new("shop").unwrap(),
+                    directory: PathBuf::from("/shop"),
+                    files: Vec::new(),
+                    networks: BTreeMap::new(),
+                    volumes: BTreeMap::new(),
+                    services: BTreeMap::new(),
+                    deploy: DeployPolicy {
+                        rollback: RollbackScope::All,
+                        settle: None,
+                        deadline: None,
+                        keep: 5,
+                    },
+                    verify: Vec::new(),
+                },
+                made: BTreeMap::new(),
+                tags: BTreeMap::new(),
+            }
+        }
+    }
+}

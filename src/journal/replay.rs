@@ -271,57 +271,10 @@ fn follow(generation: u64, records: BTreeMap<u32, Record>) -> Result<Standing, R
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+    use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
-    use crate::{
-        journal::{Author, Shelf, Writer},
-        name::{ContainerName, ProjectName},
-        plan::{Action, Plan, Reason, Step, Subject},
-        project::{DeployPolicy, Project, RollbackScope},
-        state::State,
-    };
-
-    fn planned(generation: u64) -> Planned {
-        let stop = Action::StopContainer {
-            container: ContainerName::new("shop-web-1").unwrap(),
-            grace: None,
-        };
-        let start = Action::StartContainer(ContainerName::new("shop-web-1.g2").unwrap());
-        let steps = [stop, start].map(|it| Step::act(it, Subject::Project, Reason::Forced));
-        Planned {
-            generation,
-            verb: "up".to_owned(),
-            author: Author {
-                user: "ann".to_owned(),
-                host: "build-1".to_owned(),
-                at: "2026-11-23T09:16:20Z".parse().unwrap(),
-                revision: Some("0123456789ab+".to_owned()),
-                program: "1.0.0".to_owned(),
-            },
-            plan: Plan {
-                steps: steps.to_vec(),
-            },
-            origin: State::default(),
-            project: Project {
-                name: ProjectName::new("shop").unwrap(),
-                directory: PathBuf::from("/shop"),
-                files: Vec::new(),
-                networks: BTreeMap::new(),
-                volumes: BTreeMap::new(),
-                services: BTreeMap::new(),
-                deploy: DeployPolicy {
-                    rollback: RollbackScope::All,
-                    settle: None,
-                    deadline: None,
-                    keep: 5,
-                },
-                verify: Vec::new(),
-            },
-            made: BTreeMap::new(),
-            tags: BTreeMap::new(),
-        }
-    }
+    use crate::journal::{Shelf, Writer};
 
     fn begun(step: usize) -> Record {
         Record::Begun {
@@ -345,7 +298,7 @@ mod tests {
 
     /// The journal's pages after these records of a deploy, each in its place.
     fn journal(shelf: &mut BTreeMap<String, Page>, generation: u64, records: &[Record]) {
-        let mut writer = Writer::new(planned(generation));
+        let mut writer = Writer::new(Planned::sample(generation));
         let opening = writer.opening().unwrap();
         for record in [opening].iter().chain(records) {
             let pages = writer.pages(record);
@@ -370,7 +323,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let open = open(&[begun(0)]);
-        assert_eq!(open.planned, planned(7));
+        assert_eq!(open.planned, Planned::sample(7));
         assert_eq!((open.records, open.committed), (2, false));
         assert_eq!(open.begun, BTreeSet::from([StepId(0)]));
         // Neither container was made by the plan: only what was said to begin may have been done.

@@ -146,8 +146,10 @@ impl Run {
 
     /// Writes down how it ended, unless another run has to go on from here.
     pub(super) fn close_journal(&mut self, verdict: Verdict) {
+        // Not begun, it has written nothing that could be closed.
+        let idle = self.phase == Phase::Idle;
         let unfinished = verdict == Verdict::Stuck && self.settings.on_failure == OnFailure::GoBack;
-        if self.settings.journal.is_none() || unfinished || self.resumable {
+        if self.settings.journal.is_none() || idle || unfinished || self.resumable {
             return;
         }
         let record = Record::Closed {
@@ -162,5 +164,123 @@ impl Run {
 fn unwritten(error: &EngineError) -> EngineError {
     EngineError::Unwritten {
         cause: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, time::Duration};
+
+    use super::*;
+    use crate::{
+        journal::Planned,
+        plan::{Plan, Step, Work},
+        project::{Gate, Probe},
+        run::{Input, Settings},
+    };
+
+    /// A run that stops one container, starts another and asks it, with its journal.
+    fn run() -> Run {
+        let planned = Planned::sample(7);
+        let container = crate::name::ContainerName::new("shop-web-1.g2").unwrap();
+        let gate = Gate {
+            probes: vec![Probe::Started],
+            within: Duration::from_secs(1),
+            settle: Duration::ZERO,
+        };
+        let mut steps = planned.plan.steps.clone();
+        let asked = Step {
+            work: Work::Gate { container, gate },
+            needs: BTreeSet::from([StepId(0), StepId(1)]),
+            ..steps[0].clone()
+        };
+        steps.push(asked);
+        let settings = Settings {
+            project: planned.project.name.clone(),
+            verb: "up".to_owned(),
+            services: Vec::new(),
+            origin: planned.origin.clone(),
+            on_failure: OnFailure::GoBack,
+            settle: Duration::ZERO,
+            deadline: None,
+            journal: Some(Writer::new(planned)),
+            images_at_a_time: None,
+        };
+        Run::new(Plan { steps }, settings)
+    }
+
+    /// What is written down and performed, in short.
+    fn told(run: &mut Run, input: Input) -> Vec<String> {
+        let short = |effect: Effect| match effect {
+            Effect::Record(record) => Some(match *record {
+                Record::Planned(_) => "planned".to_owned(),
+                Record::Begun { steps } => format!("begun {steps:?}"),
+                Record::Committed => "committed".to_owned(),
+                Record::Returning { .. } => "returning".to_owned(),
+                Record::Closed { verdict, .. } => format!("closed {verdict:?}"),
+            }),
+            Effect::Perform(id, _) => Some(format!("perform {}", id.0)),
+            Effect::Finish(outcome) => Some(format!("finish {:?}", outcome.verdict)),
+            _ => None,
+        };
+        let effects = run.on(Duration::ZERO, input);
+        effects.into_iter().filter_map(short).collect()
+    }
+
+    fn full() -> EngineError {
+        EngineError::DiskFull {
+            cause: "no space".to_owned(),
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_before_it_is_written_down() {
+        let mut run = run();
+        assert_eq!(told(&mut run, Input::Begin), ["planned"]);
+        // Both touch what was there before, and begin together.
+        let begun = format!("begun {:?}", [StepId(0), StepId(1)]);
+        assert_eq!(told(&mut run, Input::Recorded(Ok(()))), [begun]);
+        let performed = told(&mut run, Input::Recorded(Ok(())));
+        assert_eq!(performed, ["perform 0", "perform 1"]);
+        told(&mut run, Input::Finished(StepId(0), Ok(())));
+        told(&mut run, Input::Finished(StepId(1), Ok(())));
+        let answer = Input::Answered {
+            step: StepId(2),
+            question: 0,
+            answer: crate::engine::Answer::Ready("it runs".to_owned()),
+        };
+        assert_eq!(told(&mut run, answer), ["committed"]);
+        let end = told(&mut run, Input::Recorded(Ok(())));
+        assert_eq!(end, ["closed Converged", "finish Converged"]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_not_done() {
+        let mut begun = run();
+        told(&mut begun, Input::Begin);
+        let end = told(&mut begun, Input::Recorded(Err(full())));
+        assert_eq!(end, ["finish Untouched"]);
+
+        let mut touching = run();
+        told(&mut touching, Input::Begin);
+        told(&mut touching, Input::Recorded(Ok(())));
+        let end = told(&mut touching, Input::Recorded(Err(full())));
+        assert_eq!(end, ["closed Untouched", "finish Untouched"]);
+    }
+
+    #[test]
+    fn an_interruption_while_it_is_written_down_performs_nothing() {
+        let mut run = run();
+        told(&mut run, Input::Begin);
+        told(&mut run, Input::Recorded(Ok(())));
+        assert!(told(&mut run, Input::Interrupted).is_empty());
+        let end = told(&mut run, Input::Recorded(Ok(())));
+        assert_eq!(end, ["closed Interrupted", "finish Interrupted"]);
+    }
+
+    #[test]
+    fn a_run_that_never_began_closes_nothing() {
+        let mut run = run();
+        assert_eq!(told(&mut run, Input::Deaf(full())), ["finish Untouched"]);
     }
 }
