@@ -223,7 +223,7 @@ impl<'a> Facts<'a> {
             return Some(reason);
         }
         // A job that is done needs no network any more.
-        let moved = networks::moved(self.networks, service);
+        let moved = networks::moved(self.networks, service, current);
         if let Some(network) = moved.filter(|_| service.kind == Kind::Service) {
             return Some(Reason::NetworkReplaced { network });
         }

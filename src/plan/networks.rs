@@ -19,7 +19,7 @@ use super::{
 use crate::{
     name::{NetworkName, ServiceName},
     project::{Network, Project, Service},
-    state::{Resource, State},
+    state::{Container, Resource, State},
 };
 
 /// The option by which a bridge gets its name on the host, which only one can have.
@@ -148,43 +148,61 @@ fn range(text: &str) -> Option<(IpAddr, u32)> {
     (prefix <= most).then_some((address, prefix))
 }
 
-/// The network of a service that gets a successor.
-pub(super) fn moved(networks: &Networks, service: &Service) -> Option<NetworkName> {
+/// A network of a service that its container is not to stay on: another one is meant now.
+pub(super) fn moved(
+    networks: &Networks,
+    service: &Service,
+    container: &Container,
+) -> Option<NetworkName> {
     let mut its = networks_of(service);
-    let moves = |name: &&NetworkName| {
-        let placed = networks.get(*name);
-        placed.is_some_and(|it| it.predecessor.is_some())
-    };
-    its.find(moves).cloned()
+    its.find(|name| is_away(networks, name, container)).cloned()
 }
 
-/// Networks that cannot get a successor now.
+/// Whether a container is attached to another network than the one that is meant by a name.
+fn is_away(networks: &Networks, name: &NetworkName, container: &Container) -> bool {
+    let Some(placed) = networks.get(name) else {
+        return false;
+    };
+    let record = container.record.as_ref();
+    match record.and_then(|record| record.networks.get(name)) {
+        Some(recorded) => *recorded != placed.engine_name,
+        None => placed.predecessor.is_some(),
+    }
+}
+
+/// Networks that cannot be left for others now.
 pub(super) fn refusals(
     project: &Project,
+    state: &State,
     networks: &Networks,
     chosen: &BTreeSet<&ServiceName>,
 ) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     for (name, placed) in networks {
-        let Some(old) = &placed.predecessor else {
-            continue;
+        let users = project.services.values();
+        let (here, others): (Vec<&Service>, Vec<&Service>) = users
+            .filter(|service| networks_of(service).any(|used| used == name))
+            .partition(|service| chosen.contains(&service.name));
+        let moves = |service: &&&Service| {
+            let mut its = state.containers.iter();
+            its.any(|(at, it)| {
+                it.service == service.name && !state.is_retired(at) && is_away(networks, name, it)
+            })
         };
-        let attached = |service: &&Service| networks_of(service).any(|used| used == name);
-        let users: Vec<&Service> = project.services.values().filter(attached).collect();
-        if !users.iter().any(|service| chosen.contains(&service.name)) {
-            continue;
-        }
-        if old.contends {
-            refusals.push(Refusal::NetworkContends {
-                name: old.engine_name.clone(),
+        let old = placed.predecessor.as_ref().filter(|_| !here.is_empty());
+        if let Some(old) = old.filter(|old| old.contends) {
+            let name = old.engine_name.clone();
+            refusals.push(Refusal::NetworkContends { name });
+        } else if here.iter().any(|service| moves(&service))
+            && let Some(left) = others.iter().find(moves)
+        {
+            refusals.push(Refusal::NetworkLeft {
+                name: old
+                    .map_or(&placed.engine_name, |old| &old.engine_name)
+                    .clone(),
+                service: left.name.clone(),
             });
-            continue;
         }
-        let left = users.iter().find(|user| !chosen.contains(&user.name));
-        refusals.extend(left.map(|left| Refusal::NetworkLeft {
-            name: old.engine_name.clone(),
-            service: left.name.clone(),
-        }));
     }
     refusals
 }

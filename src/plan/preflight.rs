@@ -46,7 +46,7 @@ pub(super) fn refusals(
         .collect();
     refusals.extend(networks(project, state, placed, &services));
     let chosen = services.iter().map(|service| &service.name).collect();
-    refusals.extend(networks::refusals(project, placed, &chosen));
+    refusals.extend(networks::refusals(project, state, placed, &chosen));
     volumes(project, state, &services, &mut refusals);
     refusals
 }

@@ -380,3 +380,23 @@ fn a_policy_that_is_not_given_yet_is_no_drift() {
         assert_eq!(found(&state), "");
     });
 }
+
+#[test]
+fn a_network_changes_there_and_back() {
+    in_virtual_time(async {
+        let mut wanted = stack();
+        let sim = deployed(&wanted).await;
+        for internal in [true, false] {
+            wanted.networks.get_mut("default").unwrap().internal = internal;
+            let told = up(&sim, &wanted, never()).await;
+            assert_eq!(told.outcome.verdict, Verdict::Converged);
+            let state = observe(&sim).await;
+            let web = &state.containers["shop-web-1"];
+            let on = web.networks.keys().next().unwrap();
+            assert_eq!(on == "shop_default", !internal, "{on}");
+            assert_eq!(state.networks.len(), 1, "{:?}", state.networks.keys());
+            let again = up(&sim, &wanted, never()).await;
+            assert_eq!(again.outcome.verdict, Verdict::Unchanged);
+        }
+    });
+}

@@ -27,14 +27,14 @@ fn shop(world: &World) {
             network "back" alias="store"
             limit cpus=0.5 memory="64MiB" pids=50
             restart "unless-stopped"
-            ready within="10s" { http 8080 contains="data"; }
+            ready within="60s" { http 8080 contains="data"; }
         }
         service "web" {
             use "web"
             env TEXT="page"
             network "back"
             depends-on "db"
-            ready within="10s" { exec "sh" "-c" "getent hosts db && getent hosts store"; }
+            ready within="60s" { exec "sh" "-c" "getent hosts db && getent hosts store"; }
         }
         "#,
     );
@@ -222,7 +222,7 @@ fn who_shares_a_network_stack_follows_its_owner() {
             use "doomed"
             network-mode "service:owner"
             depends-on "owner"
-            ready within="5s" { exec "sh" "-c" "grep -q eth0 /proc/net/dev"; }
+            ready within="60s" { exec "sh" "-c" "grep -q eth0 /proc/net/dev"; }
         }
         "#,
     );

@@ -12,6 +12,8 @@ fn shop(world: &World, network: &str, known: &str) {
 
 /// The same, with so many generations to be kept.
 fn keeping(world: &World, keep: u32, network: &str, known: &str) {
+    // What cannot be found is not waited for as long as a busy machine may take.
+    let within = if known == "nobody" { "3s" } else { "60s" };
     world.manifest(&format!(
         r#"
         deploy settle="0s" keep={keep}
@@ -27,7 +29,7 @@ fn keeping(world: &World, keep: u32, network: &str, known: &str) {
             env TEXT="page"
             network "back"
             depends-on "db"
-            ready within="3s" {{ exec "sh" "-c" "getent hosts db && getent hosts {known}"; }}
+            ready within="{within}" {{ exec "sh" "-c" "getent hosts db && getent hosts {known}"; }}
         }}
         "#
     ));
@@ -153,24 +155,20 @@ fn a_network_that_left_the_manifest_goes_and_a_volume_stays() {
 }
 
 #[test]
-fn a_rollback_finds_the_network_that_its_containers_were_made_for() {
+fn a_rollback_goes_back_to_a_network_as_it_was() {
     let Some(world) = World::new("network-rollback") else {
         return;
     };
     keeping(&world, 2, "", "store");
     world.up().with(0, Verdict::Converged);
-    let before = (world.running("db"), only_network(&world)["Id"].clone());
     keeping(&world, 2, "internal=#true", "store");
     world.up().with(0, Verdict::Converged);
-    assert_eq!(
-        world.api.networks(&world.project).len(),
-        2,
-        "one for the way back"
-    );
+    assert_eq!(only_network(&world)["Internal"], true);
     world.up().with(0, Verdict::Unchanged);
     world
         .run(&["rollback", "--progress", "json"])
         .with(0, Verdict::Converged);
-    assert_eq!(world.running("db"), before.0);
-    assert_eq!(only_network(&world)["Id"], before.1);
+    assert_eq!(only_network(&world)["Internal"], false);
+    world.running("db");
+    world.running("web");
 }
