@@ -286,6 +286,7 @@ fn down(down: DownArguments) -> Result<command::Down, NameError> {
             volumes: down.volumes,
             images: down.images,
             timeout: down.timeout.map(std::time::Duration::from_secs),
+            tags: BTreeSet::new(),
         },
         lock_wait: down.lock.lock_wait.unwrap_or_default(),
     })

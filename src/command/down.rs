@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures::Stream;
 
 use super::{
-    CommandError, Console, Done, Scope, load,
+    CommandError, Console, Done, Scope, history, load,
     relay::Relay,
     session::{Session, Terms},
 };
@@ -15,7 +15,7 @@ use crate::{
         docker::{Docker, Settings},
     },
     event::{Change, Participant, Verdict},
-    name::{ProjectName, ServiceName},
+    name::{ImageRef, ProjectName, ServiceName},
     plan::{self, Removal},
     project::Kind,
     run::{self, OnFailure, Run},
@@ -72,7 +72,15 @@ impl Down {
             ..Query::of(project.clone())
         };
         let state = engine.observe(&query).await?;
-        let plan = plan::down(project.as_str(), &state, &self.removal);
+        let mut removal = self.removal.clone();
+        if whole {
+            let entries = history::entries(engine.as_ref(), project).await?;
+            let tags = entries.iter().flat_map(|entry| entry.tags.values());
+            removal.tags = tags
+                .filter_map(|tag| ImageRef::new(tag.as_str()).ok())
+                .collect();
+        }
+        let plan = plan::down(project.as_str(), &state, &removal);
         let settings = run::Settings {
             verb: "down".to_owned(),
             services: participants(&state, &self.removal),

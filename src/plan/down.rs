@@ -25,6 +25,8 @@ pub struct Removal {
     pub images: bool,
     /// How long a container may take to end, instead of its own grace period.
     pub timeout: Option<Duration>,
+    /// Names under which images were kept for generations, as the history knows them.
+    pub tags: BTreeSet<ImageRef>,
 }
 
 /// Plans the removal of what is there.
@@ -73,7 +75,7 @@ fn remove(
         let step = Step::act(action, subject, Reason::Down);
         draft.add(Key::Remove((*name).clone()), step, needs);
     }
-    tags(project, &going, &mut draft);
+    tags(project, removal, &going, &mut draft);
     if removal.services.is_empty() {
         let gone: Vec<Key> = going
             .iter()
@@ -85,20 +87,27 @@ fn remove(
 }
 
 /// The names under which images were kept for generations; an image goes only with its last name.
-fn tags(project: &str, going: &[(&ContainerName, &Container)], draft: &mut Draft) {
+fn tags(
+    project: &str,
+    removal: &Removal,
+    going: &[(&ContainerName, &Container)],
+    draft: &mut Draft,
+) {
     let Ok(project) = ProjectName::new(project) else {
         return;
     };
-    for (_, container) in going {
-        let Some(tag) = tag_of(&project, &container.service, container.generation) else {
-            continue;
-        };
+    let of_going = going
+        .iter()
+        .filter_map(|(_, it)| tag_of(&project, &it.service, it.generation));
+    let mut tags: BTreeSet<ImageRef> = of_going.collect();
+    if removal.services.is_empty() {
+        tags.extend(removal.tags.iter().cloned());
+    }
+    for tag in tags {
         let removals = going.iter().map(|(name, _)| Key::Remove((*name).clone()));
         let step = Step::act(
             Action::RemoveImage(tag.clone()),
-            Subject::Image {
-                name: container.service.clone(),
-            },
+            Subject::Project,
             Reason::Down,
         );
         draft.add(Key::Collect(tag), step.optional(), removals);

@@ -220,8 +220,23 @@ impl Assembly<'_> {
         &self,
         draft: &mut Draft,
         turn: &Turn<'_>,
-        (name, container): (&ContainerName, &Container),
+        (name, _): (&ContainerName, &Container),
     ) {
+        let step =
+            |action| Step::act(action, turn.subject.clone(), Reason::Replaced).after_commit();
+        self.forget_orphan(draft, name, step);
+    }
+
+    /// The same for a container that nobody wants any more; `step` makes the step.
+    pub fn forget_orphan(
+        &self,
+        draft: &mut Draft,
+        name: &ContainerName,
+        step: impl Fn(Action) -> Step,
+    ) {
+        let Some(container) = self.state.containers.get(name) else {
+            return;
+        };
         let project = &self.project.name;
         let Some(tag) = tag_of(project, &container.service, container.generation) else {
             return;
@@ -231,8 +246,7 @@ impl Assembly<'_> {
             same && other != name && !draft.has(&Key::Remove(other.clone()))
         });
         if !others {
-            let action = Action::RemoveImage(tag.clone());
-            let step = Step::act(action, turn.subject.clone(), Reason::Replaced).after_commit();
+            let step = step(Action::RemoveImage(tag.clone()));
             draft.add(Key::Collect(tag), step, [Key::Remove(name.clone())]);
         }
     }

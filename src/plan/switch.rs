@@ -332,6 +332,7 @@ impl Assembly<'_> {
             }
             let action = Action::RemoveContainer(name.clone());
             draft.add(Key::Remove(name.clone()), orphan(action), [stop_key]);
+            self.forget_orphan(draft, name, orphan);
         }
     }
 }

@@ -514,6 +514,7 @@ fn what_left_the_manifest_goes_after_the_commit() {
     2 gate shop-backend-1 <>
     3 stopping container shop-frontend-1 <> (after commit)
     4 removing container shop-frontend-1 <3> (after commit)
+    5 removing image shop-frontend:g1 <4> (after commit)
     ");
 }
 
@@ -953,6 +954,7 @@ fn a_volume_is_given_up_before_another_service_writes_to_it() {
     7 gate shop-database-1 <6>
     8 setting the restart policy of container shop-database-1 <> (after commit)
     9 removing container shop-postgres-1 <5> (after commit)
+    10 removing image shop-postgres:g1 <9> (after commit)
     ");
 }
 
@@ -992,6 +994,7 @@ fn what_an_interrupted_run_left_goes_and_what_was_committed_counts() {
     4 gate shop-backend-1 <0,3>
     5 gate shop-frontend-1 <4>
     6 removing container shop-redis-1.g2 <1> (after commit)
+    7 removing image shop-redis:g2 <6> (after commit)
     ");
 }
 

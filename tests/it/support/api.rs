@@ -81,6 +81,16 @@ impl Api {
         listed.as_array().unwrap().clone()
     }
 
+    /// The names under which images are kept for a project's generations.
+    pub fn generations(&self, project: &str) -> Vec<String> {
+        let images = self.get("/images/json");
+        let tags = images.as_array().unwrap().iter();
+        tags.flat_map(|it| it["RepoTags"].as_array().cloned().unwrap_or_default())
+            .filter_map(|tag| tag.as_str().map(str::to_owned))
+            .filter(|tag| tag.starts_with(&format!("{project}-")) && tag.contains(":g"))
+            .collect()
+    }
+
     /// The names of all networks of a project.
     pub fn networks(&self, project: &str) -> Vec<String> {
         names(&self.get(&format!("/networks?filters={}", filter(project))))

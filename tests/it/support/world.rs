@@ -245,6 +245,9 @@ impl World {
         api.volumes(&self.project)
             .into_iter()
             .for_each(|it| remove(format!("/volumes/{it}")));
+        api.generations(&self.project)
+            .into_iter()
+            .for_each(|it| remove(format!("/images/{it}")));
         left
     }
 }
