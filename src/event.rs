@@ -160,6 +160,14 @@ pub enum Event {
     },
     /// The new generation is the current one; nothing goes back from here.
     Committed,
+    /// A part of the new generation is the current one, and the rest is as it was; nothing goes
+    /// back from here.
+    CommittedInPart {
+        /// Services that are new.
+        new: Vec<ServiceName>,
+        /// Services that are as they were before.
+        old: Vec<ServiceName>,
+    },
     /// Something a person should know.
     Warning {
         /// A lower-case fragment.
@@ -176,6 +184,9 @@ pub enum Event {
         critical_path: Vec<Segment>,
         /// Volumes that a failed first deploy made and that are kept.
         kept_volumes: Vec<String>,
+        /// Containers that failed and are kept, stopped, for somebody to look at.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept_containers: Vec<ContainerName>,
         /// Why it did not get to where it was to, in a fragment; `None`: it did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<String>,
@@ -203,6 +214,7 @@ impl Event {
             | Self::Interrupted
             | Self::RollbackStarted { .. }
             | Self::Committed
+            | Self::CommittedInPart { .. }
             | Self::Warning { .. }
             | Self::RunFinished { .. } => None,
         }

@@ -368,6 +368,10 @@ pub(super) struct UpArguments {
     /// Follow the logs when all is ready
     #[arg(long, action = ArgAction::SetTrue)]
     pub attach: bool,
+    /// Keep new containers that failed, stopped, to look at them; the next `up` that succeeds
+    /// removes them
+    #[arg(long)]
+    pub keep_failed: bool,
     /// Taken for granted: `up` always returns when the stack is ready
     #[arg(short, long, hide = true)]
     pub detach: bool,

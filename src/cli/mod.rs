@@ -252,6 +252,7 @@ fn up(up: UpArguments) -> Result<command::Up, NameError> {
         wait_timeout: up.wait_timeout,
         lock_wait: up.lock.lock_wait.unwrap_or_default(),
         attach: up.attach,
+        keep_failed: up.keep_failed,
         rotate: BTreeSet::new(),
     })
 }
@@ -266,6 +267,7 @@ fn secret(verb: SecretVerb) -> Command {
             wait_timeout: rotate.wait_timeout,
             lock_wait: rotate.lock.lock_wait.unwrap_or_default(),
             attach: false,
+            keep_failed: false,
             rotate: rotate.names.into_iter().collect(),
         }),
     }

@@ -73,6 +73,7 @@ impl Build {
             settle: Duration::ZERO,
             deadline: None,
             journal: None,
+            keep_failed: false,
             images_at_a_time: None,
         };
         let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;

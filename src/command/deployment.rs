@@ -29,6 +29,8 @@ pub(super) struct Deployment<E> {
     pub options: Options,
     /// `up`, `rollback`, …
     pub verb: &'static str,
+    /// Keep new containers that failed, stopped, to look at them.
+    pub keep_failed: bool,
 }
 
 /// What has to be done: the images first, then the rest.
@@ -93,6 +95,7 @@ impl<E: Ledger> Deployment<E> {
             wanted = self.plan(known(state, session))?;
         }
         let mut settings = self.settings(&wanted, on_failure(&self.project));
+        settings.keep_failed = self.keep_failed;
         if !wanted.deploy.plan.changes_nothing() {
             settings.journal = Some(Writer::new(self.planned(&wanted, author)));
         }
@@ -253,6 +256,7 @@ fn run_settings(
         on_failure,
         settle,
         deadline: project.deploy.deadline,
+        keep_failed: false,
         journal: None,
         images_at_a_time: None,
     }
@@ -261,7 +265,8 @@ fn run_settings(
 /// What the manifest wants to be done when something fails.
 fn on_failure(project: &Project) -> OnFailure {
     match project.deploy.rollback {
-        RollbackScope::All | RollbackScope::Subtree => OnFailure::GoBack,
+        RollbackScope::All => OnFailure::GoBack,
+        RollbackScope::Subtree => OnFailure::GoBackInPart,
         RollbackScope::None => OnFailure::Stay,
     }
 }

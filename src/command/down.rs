@@ -89,6 +89,7 @@ impl Down {
             settle: Duration::ZERO,
             deadline: None,
             journal: None,
+            keep_failed: false,
             images_at_a_time: None,
             project: project.clone(),
         };

@@ -94,6 +94,7 @@ async fn recover(
         settle: Duration::ZERO,
         deadline: None,
         journal: None,
+        keep_failed: false,
         images_at_a_time: None,
     };
     let mut relay = super::relay::Relay::new(console);

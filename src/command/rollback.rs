@@ -85,6 +85,7 @@ impl Rollback {
                 ..Options::default()
             },
             verb: "rollback",
+            keep_failed: false,
         };
         let mut relay = Relay::new(console);
         deployment

@@ -35,6 +35,8 @@ pub struct Up {
     pub lock_wait: Duration,
     /// Follow the logs when all is ready.
     pub attach: bool,
+    /// Keep new containers that failed, stopped, to look at them.
+    pub keep_failed: bool,
     /// Secrets and certificates that get new values; with some, this is a rotation.
     pub rotate: BTreeSet<String>,
 }
@@ -132,6 +134,7 @@ impl Up {
             options: load::with_tags(&project, self.options.clone())?,
             project,
             verb: self.verb(),
+            keep_failed: self.keep_failed,
         })
     }
 

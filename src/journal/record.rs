@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::Verdict,
     name::{ContainerName, ServiceName},
-    plan::{Made, Plan, StepId},
+    plan::{Made, Plan, Split, StepId},
     project::Project,
     state::State,
 };
@@ -26,7 +26,11 @@ pub enum Record {
         steps: Vec<StepId>,
     },
     /// The new generation is the current one. From here on nothing goes back.
-    Committed,
+    Committed {
+        /// Who is new and who went back before, where only a part is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        split: Option<Split>,
+    },
     /// The way back begins.
     Returning {
         /// Why, in a fragment.

@@ -11,7 +11,10 @@ use super::{
     Page, Planned, Record,
     page::{Numbered, Unread},
 };
-use crate::{event::Verdict, plan::StepId};
+use crate::{
+    event::Verdict,
+    plan::{Split, StepId},
+};
 
 /// Where the last deploy stopped.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +41,8 @@ pub struct Open {
     pub begun: BTreeSet<StepId>,
     /// It was committed: there is only the way on.
     pub committed: bool,
+    /// Only a part was.
+    pub split: Option<Split>,
     /// Its way back had begun, for this reason.
     pub returning: Option<String>,
     /// How many records there are.
@@ -197,7 +202,9 @@ impl Stage {
             (Self::Nothing, Record::Planned(_)) | (Self::Forward, Record::Begun { .. }) => {
                 Self::Forward
             }
-            (Self::Forward, Record::Committed) => Self::Committed,
+            // A part that failed goes back before the rest is committed.
+            (Self::Forward, Record::Committed { .. })
+            | (Self::Returning, Record::Committed { split: Some(_) }) => Self::Committed,
             // Whoever goes back after a recovery that was cut off says so again.
             (Self::Forward | Self::Returning, Record::Returning { .. }) => Self::Returning,
             (Self::Forward | Self::Committed | Self::Returning, Record::Closed { .. }) => {
@@ -212,7 +219,7 @@ fn said(record: &Record) -> &'static str {
     match record {
         Record::Planned(_) => "`planned`",
         Record::Begun { .. } => "`begun`",
-        Record::Committed => "`committed`",
+        Record::Committed { .. } => "`committed`",
         Record::Returning { .. } => "`returning`",
         Record::Closed { .. } => "`closed`",
     }
@@ -235,6 +242,7 @@ fn follow(generation: u64, records: BTreeMap<u32, Record>) -> Result<Standing, R
                     planned: *planned,
                     begun: BTreeSet::new(),
                     committed: false,
+                    split: None,
                     returning: None,
                     records: 0,
                 });
@@ -250,7 +258,10 @@ fn follow(generation: u64, records: BTreeMap<u32, Record>) -> Result<Standing, R
                 }
                 open.begun.extend(steps);
             }
-            (Record::Committed, Some(open)) => open.committed = true,
+            (Record::Committed { split }, Some(open)) => {
+                open.committed = true;
+                open.split = split;
+            }
             (Record::Returning { cause }, Some(open)) => open.returning = Some(cause),
             (Record::Closed { verdict, .. }, _) => end = Some(verdict),
             (_, None) => {}
@@ -332,7 +343,7 @@ mod tests {
 
     #[test]
     fn each_stage_is_told_apart() {
-        assert!(open(&[Record::Committed]).committed);
+        assert!(open(&[Record::Committed { split: None }]).committed);
         let back = open(&[begun(0), returning(), returning()]);
         assert_eq!(back.returning.as_deref(), Some("a gate"));
         let verdict = Verdict::RolledBack;
@@ -350,7 +361,11 @@ mod tests {
     #[test]
     fn a_torn_last_record_counts_as_none() {
         let mut shelf = BTreeMap::new();
-        journal(&mut shelf, 7, &[begun(0), Record::Committed]);
+        journal(
+            &mut shelf,
+            7,
+            &[begun(0), Record::Committed { split: None }],
+        );
         shelf.get_mut("000003").unwrap().content.truncate(90);
         let pages: Vec<Page> = shelf.into_values().collect();
         assert!(matches!(replay(&pages), Ok(Standing::Open(open)) if !open.committed));
@@ -379,15 +394,15 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(
-            order(&[Record::Committed, begun(0)]),
+            order(&[Record::Committed { split: None }, begun(0)]),
             "`begun` after a commit"
         );
         assert_eq!(
-            order(&[Record::Committed, returning()]),
+            order(&[Record::Committed { split: None }, returning()]),
             "`returning` after a commit"
         );
         assert_eq!(
-            order(&[returning(), Record::Committed]),
+            order(&[returning(), Record::Committed { split: None }]),
             "`committed` after a way back"
         );
         let end = closed(Verdict::Converged);
@@ -402,7 +417,11 @@ mod tests {
         ));
 
         let mut shelf = BTreeMap::new();
-        journal(&mut shelf, 7, &[begun(0), Record::Committed]);
+        journal(
+            &mut shelf,
+            7,
+            &[begun(0), Record::Committed { split: None }],
+        );
         let mut damaged = shelf.clone();
         damaged.get_mut("000002").unwrap().content.truncate(90);
         let pages: Vec<Page> = damaged.into_values().collect();

@@ -95,6 +95,7 @@ pub(super) fn current<'a>(
         .containers
         .iter()
         .filter(|(_, container)| container.service == service.name && container.replica == replica)
+        .filter(|(name, _)| !state.is_kept_failed(name))
         .max_by_key(|(name, container)| {
             let up = container.condition.status.is_up();
             (**name == last, up, container.generation)

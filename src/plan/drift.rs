@@ -138,7 +138,7 @@ pub(super) fn is_likeness(state: &State, name: &ContainerName) -> bool {
     let Some(last) = container.record.as_ref().and_then(|it| it.name.as_ref()) else {
         return false;
     };
-    let named_well = last == name || is_interim(name, container);
+    let named_well = last == name || is_interim(name, container) || state.is_kept_failed(name);
     !named_well
         && state.containers.iter().any(|(other, it)| {
             other != name

@@ -33,7 +33,7 @@ pub use self::{
     action::{
         Action, BuildImage, CreateContainer, CreateNetwork, CreateVolume, PullImage, RunHook,
     },
-    back::{WayBack, recovery, revive, way_back},
+    back::{Split, WayBack, recovery, revive, split, way_back, way_back_keeping},
     change::field_changes,
     deploy::{Deploy, deploy},
     diff::Decision,

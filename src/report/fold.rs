@@ -13,7 +13,7 @@ use crate::{
         BuildStepState, Change, Event, Failure, GateReport, Participant, Progress, Segment,
         Stamped, Verdict,
     },
-    name::ServiceName,
+    name::{ContainerName, ServiceName},
     plan::{StepId, Subject},
 };
 
@@ -36,6 +36,8 @@ pub struct Board {
     pub others: BTreeMap<StepId, (String, Running)>,
     /// What failed, in order.
     pub failures: Vec<Fault>,
+    /// Which services are new and which as they were, where only a part went back.
+    pub split: Option<(Vec<ServiceName>, Vec<ServiceName>)>,
     /// How it ended; `None`: it has not.
     pub ending: Option<Ending>,
 }
@@ -78,6 +80,8 @@ pub struct Ending {
     pub critical_path: Vec<Segment>,
     /// Volumes that a failed first deploy made and that are kept.
     pub kept_volumes: Vec<String>,
+    /// Containers that failed and are kept, stopped.
+    pub kept_containers: Vec<ContainerName>,
     /// Why it did not get to where it was to, in a fragment; `None`: it did.
     pub cause: Option<String>,
     /// What was not brought back or not cleaned up, each in a fragment.
@@ -111,6 +115,7 @@ impl Board {
             }
             Event::Settling { duration } => self.phase = Phase::Settling(*duration),
             Event::Committed => self.phase = Phase::Committed,
+            Event::CommittedInPart { new, old } => self.split(new, old),
             Event::RollbackStarted { cause } => {
                 self.phase = Phase::Back(cause.clone());
                 for service in &mut self.services {
@@ -123,6 +128,7 @@ impl Board {
                 took,
                 critical_path,
                 kept_volumes,
+                kept_containers,
                 cause,
                 left,
             } => {
@@ -131,6 +137,7 @@ impl Board {
                     took: *took,
                     critical_path: critical_path.clone(),
                     kept_volumes: kept_volumes.clone(),
+                    kept_containers: kept_containers.clone(),
                     cause: cause.clone(),
                     left: left.clone(),
                 });
@@ -138,6 +145,17 @@ impl Board {
             Event::Interrupted | Event::Warning { .. } => {}
             event => self.step(event),
         }
+    }
+
+    /// A part is committed, and the rest is as it was.
+    fn split(&mut self, new: &[ServiceName], old: &[ServiceName]) {
+        self.phase = Phase::Committed;
+        for service in &mut self.services {
+            if new.contains(&service.name) {
+                service.stay(self.at);
+            }
+        }
+        self.split = Some((new.to_vec(), old.to_vec()));
     }
 
     /// The events of one step.

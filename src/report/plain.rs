@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     event::{BuildStepState, Change, Event, Participant, Progress, Stamped},
+    name::ServiceName,
     plan::{StepId, Subject},
 };
 
@@ -96,6 +97,11 @@ impl Plain {
                 (project, vec![self.odd(&format!("rolling back: {cause}"))])
             }
             Event::Committed => (project, vec!["committed".to_owned()]),
+            Event::CommittedInPart { new, .. } => {
+                let names: Vec<&str> = new.iter().map(ServiceName::as_str).collect();
+                let text = format!("committed in part: {}", names.join(", "));
+                (project, vec![self.odd(&text)])
+            }
             Event::Warning { text } => (project, vec![self.odd(&format!("warning: {text}"))]),
             Event::RunFinished { .. } => (project, self.end()),
         };

@@ -176,6 +176,12 @@ impl Standing {
         self.settle(at);
     }
 
+    /// Others went back, and it stays as it had become.
+    pub fn stay(&mut self, at: Duration) {
+        self.passed = (1..=self.replicas).collect();
+        self.settle(at);
+    }
+
     /// The run goes back from here: what had passed no longer counts.
     pub fn turn(&mut self, at: Duration) {
         self.passed.clear();

@@ -10,7 +10,10 @@ use super::{
     text::{self, Paint, Tone},
     words,
 };
-use crate::event::{Change, Segment, Verdict};
+use crate::{
+    event::{Change, Segment, Verdict},
+    name::{ContainerName, ServiceName},
+};
 
 /// Segments of the critical path that are shorter than this part of it are only counted.
 const WORTH_A_NAME: u32 = 100;
@@ -27,7 +30,13 @@ pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
         Verdict::Interrupted if !back => {}
         Verdict::RolledBack | Verdict::Interrupted => {
             causes(board, ending, &mut lines);
-            lines.push(format!("  running now: {}", restored(board)));
+            match &board.split {
+                Some((new, old)) => {
+                    lines.push(format!("  new, and committed: {}", named(new)));
+                    lines.push(format!("  as before: {}", named(old)));
+                }
+                None => lines.push(format!("  running now: {}", restored(board))),
+            }
         }
         Verdict::Stuck => stuck(board, ending, &mut lines),
     }
@@ -38,6 +47,7 @@ pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
         ));
         lines.push("  help: `cimandat down --volumes` removes them and what they hold".to_owned());
     }
+    kept_failed(ending, &mut lines);
     lines
 }
 
@@ -62,6 +72,10 @@ fn headline(board: &Board, ending: &Ending, back: bool) -> (Tone, String) {
         Verdict::Untouched => (
             Tone::Bad,
             format!("{what} failed after {time}; nothing that runs was touched"),
+        ),
+        Verdict::RolledBack if board.split.is_some() => (
+            Tone::Bad,
+            format!("{what} failed in part, and that part was rolled back, {time} in all"),
         ),
         Verdict::RolledBack => (
             Tone::Bad,
@@ -211,6 +225,23 @@ fn restored(board: &Board) -> String {
     format!("the state before, healthy: {names}")
 }
 
+/// Containers that failed and that somebody wanted to look at.
+fn kept_failed(ending: &Ending, lines: &mut Vec<String>) {
+    let Some(first) = ending.kept_containers.first() else {
+        return;
+    };
+    let names = ending.kept_containers.iter().map(ContainerName::as_str);
+    lines.push(format!("  kept to look at, stopped: {}", quoted(names)));
+    lines.push(format!(
+        "  help: `docker logs {first}`, `docker inspect {first}`; the next `up` that succeeds removes \
+         it, and so does `down`"
+    ));
+}
+
+fn named(services: &[ServiceName]) -> String {
+    quoted(services.iter().map(ServiceName::as_str))
+}
+
 /// What an operator finds, and what to do.
 fn stuck(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
     causes(board, ending, lines);
@@ -220,12 +251,14 @@ fn stuck(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
             .iter()
             .map(|left| format!("  left undone: {}", text::clean(left))),
     );
-    let project = &board.project;
+    let (project, verb) = (&board.project, &board.verb);
     lines.push(format!(
-        "  help: remedy what stands above, then run `cimandat {}` again; `cimandat -p {project} ps \
-         --all` shows what is there",
-        board.verb
+        "  help: do what is left in this order, or remedy what stands above and run `cimandat {verb}` \
+         again; `cimandat -p {project} ps` shows what runs and what does not"
     ));
+    if ending.verdict == Verdict::Stuck && verb != "down" {
+        lines.push("  data: no named volume was removed or put back".to_owned());
+    }
 }
 
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {

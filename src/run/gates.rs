@@ -198,7 +198,7 @@ impl Run {
         let after = self.now.saturating_sub(wait.opened());
         if !step.optional {
             let cause = failure_of(&step.work, &wait, why.clone());
-            self.fail(cause);
+            self.fail_for(&step.subject, cause);
         }
         let known = wait.evidence().cloned();
         let inquiry = Inquiry::Report(Box::new(FailedWait { wait, why, after }));

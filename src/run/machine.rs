@@ -22,8 +22,8 @@ use crate::{
     event::{Event, Verdict},
     journal::Record,
     journal::Writer,
-    name::{ContainerName, ProjectName},
-    plan::{Plan, StepId, WayBack},
+    name::{ContainerName, ProjectName, ServiceName},
+    plan::{Plan, Split, StepId, WayBack},
 };
 
 /// Carries out a plan. See the module's text.
@@ -57,12 +57,21 @@ pub struct Run {
     /// Steps of the way forward that may have changed the world.
     pub(super) attempted: BTreeSet<StepId>,
     pub(super) cause: Option<Cause>,
+    /// Services that failed after they had been ready, where only a part goes back.
+    pub(super) lost: BTreeSet<ServiceName>,
+    /// Who has gone, or goes, back, where others stay.
+    pub(super) split: Option<Split>,
+    /// New containers that failed.
+    pub(super) failed: BTreeSet<ContainerName>,
     pub(super) interrupts: u32,
     pub(super) settled_for: Duration,
+    /// Since when all has to stay well.
+    pub(super) settling_since: Duration,
     /// Some container was started or stopped.
     pub(super) touched: bool,
     pub(super) left: Vec<String>,
     pub(super) kept_volumes: Vec<String>,
+    pub(super) kept_containers: Vec<ContainerName>,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -90,11 +99,16 @@ impl Run {
             heard: BTreeMap::new(),
             attempted: BTreeSet::new(),
             cause: None,
+            lost: BTreeSet::new(),
+            split: None,
+            failed: BTreeSet::new(),
             interrupts: 0,
             settled_for: Duration::ZERO,
+            settling_since: Duration::ZERO,
             touched: false,
             left: Vec::new(),
             kept_volumes: Vec::new(),
+            kept_containers: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -112,11 +126,12 @@ impl Run {
     }
 
     /// A run that goes on from the commit of one that was cut off: every step of the plan is one
-    /// of after the commit.
+    /// of after the commit. `split`: only a part was committed.
     #[must_use]
-    pub fn onward(plan: Plan, settings: Settings) -> Self {
+    pub fn onward(plan: Plan, split: Option<Split>, settings: Settings) -> Self {
         Self {
             course: Course::Onward,
+            split,
             ..Self::new(plan, settings)
         }
     }
@@ -220,15 +235,9 @@ impl Run {
 
     fn part_done(&mut self) {
         match self.phase {
-            Phase::Forward if self.settings.settle.is_zero() || self.guarded.is_empty() => {
-                self.commit();
-            }
-            Phase::Forward => {
-                let duration = self.settings.settle;
-                self.phase = Phase::Settling { over: false };
-                self.emit(Event::Settling { duration });
-                self.effects.push(Effect::Sleep(TimerId::Settle, duration));
-            }
+            Phase::Forward if self.cause.is_some() => self.go_back_in_part(),
+            Phase::Forward => self.settle(),
+            Phase::Cleanup if self.split.is_some() => self.finish(Verdict::RolledBack),
             Phase::Cleanup => {
                 let changed = self.course == Course::Onward || !self.plan.changes_nothing();
                 self.finish(if changed {
@@ -247,17 +256,33 @@ impl Run {
         }
     }
 
+    /// Waits whether all stays well.
+    pub(super) fn settle(&mut self) {
+        if self.settings.settle.is_zero() || self.guarded.is_empty() {
+            self.commit();
+            return;
+        }
+        let duration = self.settings.settle;
+        self.phase = Phase::Settling { over: false };
+        self.settling_since = self.now;
+        self.emit(Event::Settling { duration });
+        self.effects.push(Effect::Sleep(TimerId::Settle, duration));
+    }
+
     fn commit(&mut self) {
         if matches!(self.phase, Phase::Settling { .. }) {
             self.settled_for = self.settings.settle;
         }
         self.phase = Phase::Committing;
-        self.record(Record::Committed, Awaited::Commit);
+        let split = self.split.clone();
+        self.record(Record::Committed { split }, Awaited::Commit);
     }
 
     /// The commit is written down.
     pub(super) fn committed(&mut self) {
-        if self.settings.on_failure == OnFailure::GoBack && !self.plan.changes_nothing() {
+        if self.split.is_some() {
+            self.conclude_part();
+        } else if self.settings.on_failure != OnFailure::Stay && !self.plan.changes_nothing() {
             self.emit(Event::Committed);
         }
         self.phase = Phase::Cleanup;
@@ -268,8 +293,10 @@ impl Run {
         match timer {
             TimerId::Step(step, pause) => self.wait_elapsed(step, pause),
             TimerId::Settle => {
+                // A part that went back in between begins to settle anew.
+                let enough = self.now >= self.settling_since + self.settings.settle;
                 if let Phase::Settling { over } = &mut self.phase {
-                    *over = true;
+                    *over = enough;
                 }
             }
             TimerId::Deadline => {
@@ -329,6 +356,7 @@ mod tests {
             services: Vec::new(),
             origin: State::default(),
             on_failure: OnFailure::GoBack,
+            keep_failed: false,
             settle,
             deadline: None,
             journal: None,
@@ -484,7 +512,8 @@ mod tests {
             panic!("{effects:?}");
         };
         assert_eq!(outcome.verdict, Verdict::Stuck);
-        assert_eq!(outcome.left, ["stopping container `web` was not done"]);
+        let left = "stopping container `web` was not done; by hand: `docker stop web`";
+        assert_eq!(outcome.left, [left]);
         assert_eq!(outcome.cause, Some(Cause::Interrupted));
     }
 

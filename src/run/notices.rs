@@ -9,12 +9,13 @@ use super::{
     message::Effect,
     outcome::Cause,
     phase::{Inquiry, Phase},
+    remedy::with_remedy,
 };
 use crate::{
     engine::{Evidence, Happening, Notice},
     event::{Event, GateReport},
     name::ContainerName,
-    plan::{StepId, Work},
+    plan::{Action, StepId, Work},
     state::Health,
 };
 
@@ -142,14 +143,25 @@ impl Run {
             log,
         });
         self.emit(Event::Relapsed {
-            subject: step.subject,
+            subject: step.subject.clone(),
             report,
         });
-        let cause = Cause::Relapse { container, why };
+        let cause = Cause::Relapse {
+            container: container.clone(),
+            why,
+        };
         match self.phase {
-            Phase::Back => self.left.push(cause.to_string()),
+            Phase::Back if self.stays(id) => self.lose(&step.subject),
+            Phase::Back => {
+                let work = Work::Act(Action::StartContainer(container));
+                self.left.push(with_remedy(cause.to_string(), &work));
+            }
             _ if step.optional => {}
-            _ => self.fail(cause),
+            _ => {
+                self.failed.insert(container);
+                self.lose(&step.subject);
+                self.fail_for(&step.subject, cause);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     engine::EngineError,
     event::{Segment, Verdict},
     name::ContainerName,
+    plan::Split,
 };
 
 /// How a run ended.
@@ -26,6 +27,10 @@ pub struct Outcome {
     pub critical_path: Vec<Segment>,
     /// Volumes that a failed first deploy made and that are kept, by name on the engine.
     pub kept_volumes: Vec<String>,
+    /// Containers that failed and are kept, stopped.
+    pub kept_containers: Vec<ContainerName>,
+    /// Who stays and who went back, where only a part went back.
+    pub split: Option<Split>,
 }
 
 /// Why a run did not get to where it was to.

@@ -148,7 +148,7 @@ impl Run {
     pub(super) fn close_journal(&mut self, verdict: Verdict) {
         // Not begun, it has written nothing that could be closed.
         let idle = self.phase == Phase::Idle;
-        let unfinished = verdict == Verdict::Stuck && self.settings.on_failure == OnFailure::GoBack;
+        let unfinished = verdict == Verdict::Stuck && self.settings.on_failure != OnFailure::Stay;
         if self.settings.journal.is_none() || idle || unfinished || self.resumable {
             return;
         }
@@ -201,6 +201,7 @@ mod tests {
             services: Vec::new(),
             origin: planned.origin.clone(),
             on_failure: OnFailure::GoBack,
+            keep_failed: false,
             settle: Duration::ZERO,
             deadline: None,
             journal: Some(Writer::new(planned)),
@@ -215,7 +216,7 @@ mod tests {
             Effect::Record(record) => Some(match *record {
                 Record::Planned(_) => "planned".to_owned(),
                 Record::Begun { steps } => format!("begun {steps:?}"),
-                Record::Committed => "committed".to_owned(),
+                Record::Committed { .. } => "committed".to_owned(),
                 Record::Returning { .. } => "returning".to_owned(),
                 Record::Closed { verdict, .. } => format!("closed {verdict:?}"),
             }),

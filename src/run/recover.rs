@@ -27,10 +27,17 @@ pub fn recover(open: &Open, now: &State) -> Run {
         settle: Duration::ZERO,
         deadline: None,
         journal: Some(Writer::resume(open)),
+        keep_failed: false,
         images_at_a_time: None,
     };
     if open.committed {
-        return Run::onward(onward(&planned.plan, &planned.origin, now), settings);
+        let mut plan = planned.plan.clone();
+        if let Some(split) = &open.split {
+            plan.steps
+                .retain(|step| !step.after_commit || split.concludes(step));
+        }
+        let left = onward(&plan, &planned.origin, now);
+        return Run::onward(left, open.split.clone(), settings);
     }
     let back = recovery(&planned.plan, &open.attempted(), &planned.origin);
     Run::back(back, cause(open), settings)

@@ -2,17 +2,20 @@
 //!
 //! A part of the machine: which steps the way back has is decided in [`crate::plan::way_back`].
 
+use std::collections::BTreeSet;
+
 use super::{
     machine::Run,
     message::Effect,
     outcome::{Cause, Outcome},
     phase::Phase,
+    remedy::with_remedy,
     schedule::{Part, Status, object, verb},
     settings::OnFailure,
 };
 use crate::{
     event::{Event, Segment, Verdict},
-    plan::{Step, Subject, way_back},
+    plan::{Step, StepId, Subject, WayBack, way_back, way_back_keeping},
 };
 
 impl Run {
@@ -39,16 +42,18 @@ impl Run {
             Phase::Opening => self.cause = Some(Cause::Interrupted),
             _ if self.interrupts > 1 => self.abandon(),
             Phase::Forward | Phase::Settling { .. } => self.fail(Cause::Interrupted),
-            // Past the commit a run finishes, and a way back is not turned.
+            // Past the commit a run finishes, and a way back is not turned. Where only a part goes
+            // back, the rest follows.
             Phase::Committing | Phase::Cleanup | Phase::Draining | Phase::Back | Phase::Over => {}
         }
     }
 
     /// Nothing is in flight any more: the way back begins.
     pub(super) fn go_back(&mut self) {
-        let back = way_back(&self.plan, &self.attempted, &self.settings.origin);
-        self.touched = back.touches_running();
-        self.left.extend(back.lost);
+        self.split = None;
+        let back = self.way_back(&self.attempted);
+        self.touched |= back.touches_running();
+        self.left.extend(back.lost.iter().cloned());
         if self.settings.on_failure == OnFailure::Stay {
             if self.touched || !self.left.is_empty() || !back.plan.steps.is_empty() {
                 let undone = [
@@ -62,7 +67,23 @@ impl Run {
             self.is_back();
             return;
         }
+        self.begin_back(back);
+    }
+
+    /// What undoes these steps; keeps what failed, if that is wished for.
+    pub(super) fn way_back(&self, steps: &BTreeSet<StepId>) -> WayBack {
+        let kept = if self.settings.keep_failed {
+            &self.failed
+        } else {
+            &BTreeSet::new()
+        };
+        way_back_keeping(&self.plan, steps, &self.settings.origin, kept)
+    }
+
+    /// Goes a way back.
+    pub(super) fn begin_back(&mut self, back: WayBack) {
         self.kept_volumes = back.kept_volumes;
+        self.kept_containers.extend(back.kept_containers);
         if back.plan.steps.is_empty() {
             self.is_back();
             return;
@@ -80,6 +101,10 @@ impl Run {
 
     /// The way back is at its end: where did it lead?
     pub(super) fn is_back(&mut self) {
+        if self.split.is_some() && self.left.is_empty() {
+            self.part_is_back();
+            return;
+        }
         let verdict = if !self.left.is_empty() {
             Verdict::Stuck
         } else if self.cause == Some(Cause::Interrupted) {
@@ -103,19 +128,34 @@ impl Run {
                 self.emit(Event::Warning {
                     text: text.to_owned(),
                 });
-                self.finish(Verdict::Converged);
+                self.finish(if self.split.is_some() {
+                    Verdict::RolledBack
+                } else {
+                    Verdict::Converged
+                });
             }
             Phase::Back => {
                 self.leave(Part::Back, &open);
+                if let Some(split) = self.split.take() {
+                    // The rest was to follow.
+                    let begun = split.to_undo(&self.plan, &self.attempted);
+                    self.attempted.retain(|id| !begun.contains(id));
+                    self.leave_all();
+                }
                 self.is_back();
             }
             _ => {
-                let back = way_back(&self.plan, &self.attempted, &self.settings.origin);
-                self.left.extend(back.lost);
-                self.left.extend(back.plan.steps.iter().map(undone));
+                self.leave_all();
                 self.is_back();
             }
         }
+    }
+
+    /// Everything that would have to be undone is left.
+    fn leave_all(&mut self) {
+        let back = way_back(&self.plan, &self.attempted, &self.settings.origin);
+        self.left.extend(back.lost);
+        self.left.extend(back.plan.steps.iter().map(undone));
     }
 
     fn leave(&mut self, part: Part, statuses: &[Status]) {
@@ -145,6 +185,7 @@ impl Run {
             took: self.now,
             critical_path: critical_path.clone(),
             kept_volumes: self.kept_volumes.clone(),
+            kept_containers: self.kept_containers.clone(),
             cause: self.cause.as_ref().map(ToString::to_string),
             left: self.left.clone(),
         });
@@ -155,11 +196,14 @@ impl Run {
             left: std::mem::take(&mut self.left),
             critical_path,
             kept_volumes: self.kept_volumes.clone(),
+            kept_containers: self.kept_containers.clone(),
+            split: self.split.clone(),
         }));
     }
 }
 
-/// A step that was not done, in a fragment.
-fn undone(step: &Step) -> String {
-    format!("{} `{}` was not done", verb(&step.work), object(&step.work))
+/// A step that was not done, in a fragment, with what does it by hand.
+pub(super) fn undone(step: &Step) -> String {
+    let text = format!("{} `{}` was not done", verb(&step.work), object(&step.work));
+    with_remedy(text, &step.work)
 }

@@ -186,10 +186,10 @@ impl Schedule {
             }
             node.status = status;
             node.ended = now;
+            self.ready.remove(&(node.part, id));
             if status == Status::Skipped {
                 node.started = now;
                 skipped.push(id);
-                self.ready.remove(&(node.part, id));
             }
             let optional = node.step.optional;
             if self.turn == Some(node.part) {
@@ -212,6 +212,15 @@ impl Schedule {
         }
         skipped.sort_unstable();
         skipped
+    }
+
+    /// Steps of a part that are not to be done after all.
+    pub(super) fn call_off(&mut self, part: Part, unwanted: impl Fn(&Step) -> bool) {
+        for id in self.those(part, &[Status::Waiting]) {
+            if self.step(id).is_some_and(&unwanted) {
+                self.end(id, Status::Cancelled, Duration::ZERO);
+            }
+        }
     }
 
     /// How many steps of the part whose turn it is have not ended.

@@ -17,6 +17,8 @@ pub struct Settings {
     pub origin: State,
     /// What happens when a step fails.
     pub on_failure: OnFailure,
+    /// New containers that failed are kept, stopped, for somebody to look at.
+    pub keep_failed: bool,
     /// How long every container has to stay well after the last gate passed; may be zero.
     pub settle: Duration,
     /// The longest that the way forward may take.
@@ -32,6 +34,8 @@ pub struct Settings {
 pub enum OnFailure {
     /// What was done is undone.
     GoBack,
+    /// What does not wait for the failed service is done, and stays; the rest is undone.
+    GoBackInPart,
     /// Everything stays as it is then.
     Stay,
 }

@@ -8,11 +8,14 @@ use super::{
     message::Effect,
     outcome::Cause,
     phase::Phase,
+    remedy::with_remedy,
     schedule::{Status, is_heavy, is_hook, object, verb},
+    settings::OnFailure,
 };
 use crate::{
     engine::EngineError,
     event::{Event, Failure, Progress},
+    name::ContainerName,
     plan::{Action, StepId, Work},
 };
 
@@ -116,10 +119,17 @@ impl Run {
 
     /// A step has failed and was reported: what comes of it?
     pub(super) fn step_failed(&mut self, id: StepId, optional: bool, cause: Cause) {
+        let step = self.schedule.step(id);
         if self.phase == Phase::Back && !optional {
-            self.left.push(cause.to_string());
-        } else if !optional {
-            self.fail(cause);
+            let text = cause.to_string();
+            let text = step.map(|step| with_remedy(text, &step.work));
+            self.left.extend(text);
+        } else if let Some(step) = step.filter(|_| !optional) {
+            if let Some(container) = asked_or_started(&step.work) {
+                self.failed.insert(container.clone());
+            }
+            let subject = step.subject.clone();
+            self.fail_for(&subject, cause);
         }
         self.end(id, Status::Failed);
     }
@@ -136,7 +146,11 @@ impl Run {
                 object(&step.work)
             );
             match self.phase {
-                Phase::Back => self.left.push(text),
+                Phase::Back => self.left.push(with_remedy(text, &step.work)),
+                // Where only a part goes back, the end says which services are as they were.
+                Phase::Forward
+                    if self.settings.on_failure == OnFailure::GoBackInPart
+                        && !matches!(step.work, Work::Verify(_)) => {}
                 Phase::Forward | Phase::Cleanup => self.emit(Event::Warning { text }),
                 _ => {}
             }
@@ -172,6 +186,16 @@ impl Run {
                 self.end(id, Status::Cancelled);
             }
         }
+    }
+}
+
+/// The container that a step starts or asks.
+fn asked_or_started(work: &Work) -> Option<&ContainerName> {
+    match work {
+        Work::Act(Action::StartContainer(container)) | Work::Gate { container, .. } => {
+            Some(container)
+        }
+        Work::Act(_) | Work::Verify(_) => None,
     }
 }
 

@@ -70,6 +70,31 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether this container failed its deploy and is kept, stopped, for somebody to look at.
+    #[must_use]
+    pub fn is_kept_failed(&self, name: &ContainerName) -> bool {
+        let found = self.containers.get(name);
+        found.is_some_and(|container| {
+            let own = format!(".g{}{FAILED}", container.generation);
+            !container.condition.status.is_up() && name.as_str().ends_with(&own)
+        })
+    }
+}
+
+/// At the end of the name of a container that failed its deploy and is kept.
+const FAILED: &str = ".failed";
+
+/// The name under which a container of this generation is kept when it failed its deploy.
+#[must_use]
+pub fn failed_name(name: &ContainerName, generation: u64) -> ContainerName {
+    let own = format!(".g{generation}");
+    let plain = name.as_str().strip_suffix(&own).unwrap_or(name.as_str());
+    // A name of a container is bounded; what it begins with says whose it is.
+    let kept: String = plain.chars().take(160).collect();
+    ContainerName::new(format!("{kept}{own}{FAILED}")).unwrap_or_else(|_| name.clone())
+}
+
 /// The engine itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineInfo {

@@ -10,6 +10,7 @@ mod failure;
 mod interrupt;
 mod job;
 mod network;
+mod part;
 mod question;
 mod retreat;
 mod rotate;

@@ -243,7 +243,8 @@ fn an_operator_is_told_what_to_do() {
     `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
       because: `backend`: exited with code 137 (http 3001 /health: connection refused)
       left undone: starting container `shop-backend-1` failed: port 3001 is already in use
-      help: remedy what stands above, then run `cimandat up` again; `cimandat -p shop ps --all` shows what is there
+      help: do what is left in this order, or remedy what stands above and run `cimandat up` again; `cimandat -p shop ps` shows what runs and what does not
+      data: no named volume was removed or put back
     ");
 }
 
@@ -385,8 +386,9 @@ fn live_leaves_a_clean_screen_behind() {
     `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
       because: `backend`: exited with code 137 (http 3001 /health: connection refused)
       left undone: starting container `shop-backend-1` failed: port 3001 is already in use
-      help: remedy what stands above, then run `cimandat up` again; `cimandat -p shop ps --all` shows
-        what is there
+      help: do what is left in this order, or remedy what stands above and run `cimandat up` again;
+        `cimandat -p shop ps` shows what runs and what does not
+      data: no named volume was removed or put back
     ");
     insta::assert_snapshot!(screen(&down(), (72, 30)), @"
     postgres  removed container  0.9 s
@@ -426,7 +428,7 @@ fn a_run_that_never_went_back_does_not_say_so() {
     `down` of `shop` failed and stands half-way: an operator is needed (30.0 s)
       because: not done within 30 s
       left undone: removing container `shop-web-1` was not done
-      help: remedy what stands above, then run `cimandat down` again; `cimandat -p shop ps --all` shows what is there
+      help: do what is left in this order, or remedy what stands above and run `cimandat down` again; `cimandat -p shop ps` shows what runs and what does not
     ");
     insta::assert_snapshot!(quiet(&interrupted()), @"`up` of `shop` was interrupted after 0.7 s; nothing was touched");
 }

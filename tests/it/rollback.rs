@@ -11,7 +11,7 @@ use cimandat::{
     event::{Event, Stamped, Verdict},
     name::ServiceName,
     plan::{StepId, Subject},
-    project::{Kind, Project, RestartPolicy},
+    project::{Kind, Project, RestartPolicy, RollbackScope},
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -34,6 +34,8 @@ struct Trouble {
     faults: Vec<(u64, bool)>,
     /// Somebody interrupts after so many milliseconds.
     interrupt: Option<u64>,
+    /// Only what failed goes back.
+    subtree: bool,
     /// This service's new container ends by itself after so many milliseconds, and, if so said,
     /// just while nobody listens.
     death: Option<(Index, u64, bool)>,
@@ -126,6 +128,14 @@ fn lost_answer() -> EngineError {
     }
 }
 
+fn wanted(case: &Case, trouble: &Trouble) -> Project {
+    let mut wanted = project(&case.new);
+    if trouble.subtree {
+        wanted.deploy.rollback = RollbackScope::Subtree;
+    }
+    wanted
+}
+
 fn carry_out(case: &Case, trouble: &Trouble) -> Story {
     in_virtual_time(async {
         let sim = world(case.seed);
@@ -135,7 +145,7 @@ fn carry_out(case: &Case, trouble: &Trouble) -> Story {
             first.outcome.verdict,
             Verdict::Converged | Verdict::Unchanged
         ));
-        let wanted = project(&case.new);
+        let wanted = wanted(case, trouble);
         if let (Some((which, ends)), false) = (&trouble.gate, case.new.is_empty()) {
             let wish = which.get(&case.new);
             let script = if *ends || wish.job {
@@ -300,13 +310,15 @@ fn turns<'a>(
         })
 }
 
-/// I2: what depends on something is stopped before it, and started again after it is ready.
+/// Each way back is in order; there are several where a part goes first and the rest follows.
 fn in_order_back(story: &Story) -> Result<(), TestCaseError> {
-    let events = &story.told.events;
-    let Some(begin) = went_back(events) else {
-        return Ok(());
-    };
-    let back = &events[begin..];
+    let is_turn = |it: &Stamped| matches!(it.event, Event::RollbackStarted { .. });
+    let mut ways = story.told.events.split(is_turn).skip(1);
+    ways.try_for_each(|back| in_order_of(story, back))
+}
+
+/// I2: what depends on something is stopped before it, and started again after it is ready.
+fn in_order_of(story: &Story, back: &[Stamped]) -> Result<(), TestCaseError> {
     for service in story.wanted.services.values() {
         for need in service.depends_on.keys() {
             for (stopped, _) in turns(back, "stopping container", need) {
@@ -338,6 +350,61 @@ fn in_order_back(story: &Story) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// A part is as it was asked for and the rest as it was before; nobody new runs with somebody of
+/// before in whose place a new one was to be (I2).
+fn in_part(story: &Story, clean: bool) -> Result<(), TestCaseError> {
+    let outcome = &story.told.outcome;
+    prop_assert!(outcome.cause.is_some() && outcome.left.is_empty());
+    let split = outcome.split.as_ref().unwrap();
+    prop_assert!(split.new.is_disjoint(&split.old));
+    let (before, after) = (&story.before.containers, &story.told.after.containers);
+    let started = |name: &ServiceName| {
+        story.told.events.iter().any(|it| {
+            matches!(&it.event, Event::StepStarted { subject: Subject::Service { name: its, .. }, verb, .. }
+                if its == name && verb == "starting container")
+        })
+    };
+    for name in &split.new {
+        let service = &story.wanted.services[name];
+        for need in service
+            .depends_on
+            .keys()
+            .filter(|need| split.old.contains(*need))
+        {
+            // It may have failed without anything having been done to it.
+            prop_assert!(!started(need), "{name} is new, and {need} went back");
+        }
+        let up = after
+            .values()
+            .filter(|it| it.service == *name && it.up)
+            .count();
+        let job = matches!(service.kind, Kind::Job { .. });
+        prop_assert_eq!(
+            up,
+            if job { 0 } else { service.replicas as usize },
+            "{}",
+            name
+        );
+    }
+    for (container, it) in before
+        .iter()
+        .filter(|(_, it)| !split.new.contains(&it.service))
+    {
+        prop_assert_eq!(Some(it), after.get(container), "{}", container);
+    }
+    if clean {
+        for (container, it) in story.told.after.current() {
+            let known = before.contains_key(container) || split.new.contains(&it.service);
+            prop_assert!(known, "{container} was left");
+            prop_assert!(
+                !container.as_str().contains(".g"),
+                "{container} has no final name"
+            );
+        }
+    }
+    Ok(())
+}
+
 fn check(story: &Story, clean: bool, undo_may_fail: bool) -> Result<(), TestCaseError> {
     let outcome = &story.told.outcome;
     prop_assert!(story.breaches.is_empty(), "{:?}", story.breaches);
@@ -348,6 +415,7 @@ fn check(story: &Story, clean: bool, undo_may_fail: bool) -> Result<(), TestCase
             prop_assert!(outcome.cause.is_none());
             as_asked(story, clean)
         }
+        Verdict::RolledBack if outcome.split.is_some() => in_part(story, clean),
         Verdict::Untouched | Verdict::RolledBack | Verdict::Interrupted => {
             prop_assert!(outcome.cause.is_some() && outcome.left.is_empty());
             same_world(&story.before, &story.told.after)
@@ -418,6 +486,37 @@ proptest! {
         interrupt in prop::option::of(0u64..600),
     ) {
         let clean = faults.is_empty();
-        check(&carry_out(&case, &Trouble { gate, faults, interrupt, death: None }), clean, true)?;
+        let trouble = Trouble { gate, faults, interrupt, ..Trouble::default() };
+        check(&carry_out(&case, &trouble), clean, true)?;
+    }
+
+    #[test]
+    fn a_part_that_fails_goes_back_alone(
+        case in cases(),
+        gate in gates(),
+        faults in faults(1),
+        death in prop::option::of((any::<Index>(), 0u64..500, any::<bool>())),
+    ) {
+        let (clean, twice) = (faults.is_empty(), !faults.is_empty());
+        let (gate, death) = if gate.is_some() { (gate, None) } else { (None, death) };
+        let deadly = death.is_some();
+        let trouble = Trouble { gate, faults, death, subtree: true, ..Trouble::default() };
+        let story = carry_out(&case, &trouble);
+        // After the commit nothing goes back: then it is said.
+        let said = story.told.events.iter().any(|it| matches!(it.event, Event::Warning { .. }));
+        if !(said && deadly) {
+            check(&story, clean, twice || deadly)?;
+        }
+    }
+
+    #[test]
+    fn a_part_that_goes_back_can_be_interrupted(
+        case in cases(),
+        gate in gates(),
+        interrupt in 0u64..600,
+    ) {
+        let interrupt = Some(interrupt);
+        let trouble = Trouble { gate, interrupt, subtree: true, ..Trouble::default() };
+        check(&carry_out(&case, &trouble), true, false)?;
     }
 }

@@ -9,9 +9,9 @@ use cimandat::{
         sim::{End, Fault, Script, Sim, Trigger, When},
     },
     event::{Event, GateReport, Stamped, Verdict},
-    name::ContainerName,
-    plan::{self, Options, Subject},
-    project::{Check, StatusSet},
+    name::{ContainerName, ServiceName},
+    plan::{self, Change, Options, Subject},
+    project::{Check, Project, RollbackScope, StatusSet},
     run::{Cause, OnFailure, Run, drive},
     state::{Foreign, HeldPort, Status},
     unit::Protocol,
@@ -52,6 +52,7 @@ fn story(events: &[Stamped]) -> String {
         Event::Interrupted => Some("interrupted".to_owned()),
         Event::RollbackStarted { cause } => Some(format!("back: {cause}")),
         Event::Committed => Some("committed".to_owned()),
+        Event::CommittedInPart { new, old } => Some(format!("committed {new:?}, not {old:?}")),
         Event::Settling { .. } => Some("settling".to_owned()),
         Event::Warning { text } => Some(format!("warning: {text}")),
         Event::RunFinished { verdict, .. } => Some(format!("{verdict:?}")),
@@ -460,7 +461,10 @@ fn an_undo_that_fails_is_said_and_holds_up_nothing_else() {
         assert_eq!(told.outcome.verdict, Verdict::Stuck);
         assert_eq!(
             told.outcome.left,
-            ["removing container `shop-db-1.g2` failed: the engine's disk is full: no space"]
+            [
+                "removing container `shop-db-1.g2` failed: the engine's disk is full: no space; by \
+                 hand: `docker rm -v shop-db-1.g2`"
+            ]
         );
         let up: Vec<&str> = told
             .after
@@ -512,7 +516,7 @@ fn a_check_of_the_whole_decides_too() {
         let sim = running_shop().await;
         sim.answer(&check.to_string(), Answer::NotYet("502".to_owned()));
         let before = sim.snapshot();
-        let wanted = cimandat::project::Project {
+        let wanted = Project {
             verify: vec![check],
             ..project(&shop(2))
         };
@@ -569,10 +573,147 @@ fn a_run_that_stays_says_what_was_not_done() {
         let outcome = drive(Arc::new(sim.clone()), run, |_| {}, never()).await;
         assert_eq!(outcome.verdict, Verdict::Stuck);
         assert!(
-            outcome
-                .left
-                .contains(&"removing container `shop-db-1` was not done".to_owned())
+            outcome.left.contains(
+                &"removing container `shop-db-1` was not done; by hand: `docker rm -v shop-db-1`"
+                    .to_owned()
+            )
         );
+    });
+}
+
+/// Two chains that know nothing of each other.
+fn two_chains(version: u32) -> Project {
+    let wish = |name: &str, needs: &[&str]| Wish {
+        version,
+        ..wish(name, needs)
+    };
+    let mut project = project(&[
+        wish("api", &["db"]),
+        wish("db", &[]),
+        wish("queue", &[]),
+        wish("worker", &["queue"]),
+    ]);
+    project.deploy.rollback = RollbackScope::Subtree;
+    project
+}
+
+#[test]
+fn only_what_failed_and_what_waits_for_it_goes_back() {
+    in_virtual_time(async {
+        let sim = world(7);
+        let first = up(&sim, &two_chains(1), never()).await;
+        assert_eq!(first.outcome.verdict, Verdict::Converged);
+        sim.script(&service_name("queue"), Some(2), Script::never_ready());
+        let told = up(&sim, &two_chains(2), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert!(told.outcome.left.is_empty());
+        let current = told.after.current();
+        let generations: Vec<String> = current
+            .iter()
+            .map(|(name, it)| format!("{name} of {} up {}", it.generation, it.up))
+            .collect();
+        assert_eq!(
+            generations,
+            [
+                "shop-api-1 of 2 up true",
+                "shop-db-1 of 2 up true",
+                "shop-queue-1 of 1 up true",
+                "shop-worker-1 of 1 up true",
+            ]
+        );
+        let end: Vec<String> = story(&told.events)
+            .lines()
+            .skip_while(|line| !line.starts_with("back:"))
+            .map(str::to_owned)
+            .collect();
+        insta::assert_snapshot!(end.join("\n"), @"
+        back: `shop-queue-1.g2` did not become ready: not ready within 5 s
+        stopping container shop-queue-1.g2
+        removing container shop-worker-1.g2
+        starting container shop-queue-1
+        removing container shop-queue-1.g2
+        removing image shop-queue:g2
+        removing image shop-worker:g2
+        queue is ready
+        settling
+        committed [`api`, `db`], not [`queue`, `worker`]
+        setting the restart policy of container shop-db-1.g2
+        setting the restart policy of container shop-db-1
+        setting the restart policy of container shop-api-1.g2
+        setting the restart policy of container shop-api-1
+        renaming container shop-db-1
+        renaming container shop-api-1
+        renaming container shop-db-1.g2
+        renaming container shop-api-1.g2
+        RolledBack
+        ");
+        // What went back is what the next deploy does.
+        let state = observe(&sim).await;
+        let deploy = plan::deploy(&two_chains(2), &state, &Options::default()).unwrap();
+        let replaced = deploy
+            .decisions
+            .iter()
+            .filter(|it| it.change == Change::Replace);
+        let replaced: Vec<&str> = replaced.map(|it| it.service.as_str()).collect();
+        assert_eq!(replaced, ["queue", "worker"]);
+    });
+}
+
+#[test]
+fn one_that_fails_while_the_rest_settles_goes_back_alone() {
+    in_virtual_time(async {
+        let sim = world(7);
+        up(&sim, &two_chains(1), never()).await;
+        let dies = Script::exits(Duration::from_millis(380), 3);
+        sim.script(&service_name("worker"), Some(2), dies);
+        let told = up(&sim, &two_chains(2), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        let split = told.outcome.split.unwrap();
+        let old: Vec<&str> = split.old.iter().map(ServiceName::as_str).collect();
+        assert_eq!(old, ["worker"]);
+        let current = told.after.current();
+        assert_eq!(current.len(), 4);
+        assert!(current.values().all(|it| it.up));
+    });
+}
+
+#[test]
+fn what_failed_can_be_kept_to_look_at() {
+    in_virtual_time(async {
+        let sim = running_shop().await;
+        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        let state = observe(&sim).await;
+        let wanted = project(&shop(2));
+        let deploy = plan::deploy(&wanted, &state, &Options::default()).unwrap();
+        let settings = cimandat::run::Settings {
+            keep_failed: true,
+            ..settings(state)
+        };
+        let run = Run::new(deploy.plan, settings);
+        let outcome = drive(Arc::new(sim.clone()), run, |_| {}, never()).await;
+        assert_eq!(outcome.verdict, Verdict::RolledBack);
+        let kept: Vec<&str> = outcome
+            .kept_containers
+            .iter()
+            .map(ContainerName::as_str)
+            .collect();
+        assert_eq!(kept, ["shop-web-1.g2.failed"]);
+        let names = |sim: &Sim| -> Vec<String> {
+            let there = sim.snapshot();
+            let current = there.current();
+            current
+                .iter()
+                .map(|(name, it)| format!("{name} {}", if it.up { "up" } else { "down" }))
+                .collect()
+        };
+        assert_eq!(
+            names(&sim),
+            ["shop-db-1 up", "shop-web-1 up", "shop-web-1.g2.failed down"]
+        );
+        // It stands for nobody, also where nobody else does, and goes when a deploy succeeds.
+        let told = up(&sim, &wanted, never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        assert_eq!(names(&sim), ["shop-db-1 up", "shop-web-1 up"]);
     });
 }
 

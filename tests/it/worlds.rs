@@ -248,6 +248,7 @@ pub fn settings(origin: State) -> Settings {
         settle: Duration::from_millis(100),
         deadline: None,
         journal: None,
+        keep_failed: false,
         images_at_a_time: None,
     }
 }
@@ -256,7 +257,16 @@ pub fn settings(origin: State) -> Settings {
 pub async fn up(sim: &Sim, project: &Project, interrupts: impl Stream<Item = ()>) -> Told {
     let state = observe(sim).await;
     let deploy = plan::deploy(project, &state, &Options::default()).unwrap();
-    let run = Run::new(deploy.plan, settings(state));
+    let on_failure = match project.deploy.rollback {
+        RollbackScope::All => OnFailure::GoBack,
+        RollbackScope::Subtree => OnFailure::GoBackInPart,
+        RollbackScope::None => OnFailure::Stay,
+    };
+    let settings = Settings {
+        on_failure,
+        ..settings(state)
+    };
+    let run = Run::new(deploy.plan, settings);
     let mut events = Vec::new();
     let outcome = drive(
         Arc::new(sim.clone()),

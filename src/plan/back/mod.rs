@@ -6,18 +6,20 @@
 mod amend;
 mod deeds;
 mod order;
+mod split;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
+pub use self::split::{Split, split};
 use self::{deeds::Deeds, order::Order};
 use super::{Action, CreateContainer, Plan, Reason, Step, StepId, Subject, Work, preflight};
 use crate::{
     name::{ContainerName, ServiceName},
     project::{Gate, Kind, Probe, Until},
-    state::{Container, State, Status},
+    state::{Container, State, Status, failed_name},
 };
 
 /// How long a container without a record may take until it runs.
@@ -37,6 +39,8 @@ pub struct WayBack {
     pub kept_volumes: Vec<String>,
     /// What cannot be undone, each in a fragment.
     pub lost: Vec<String>,
+    /// New containers that are kept, stopped, under these names.
+    pub kept_containers: Vec<ContainerName>,
 }
 
 impl WayBack {
@@ -63,7 +67,18 @@ impl WayBack {
 /// `attempted` are the steps that had, or may have had, an effect.
 #[must_use]
 pub fn way_back(plan: &Plan, attempted: &BTreeSet<StepId>, state: &State) -> WayBack {
-    walk(plan, state, deeds(plan, attempted, state))
+    way_back_keeping(plan, attempted, state, &BTreeSet::new())
+}
+
+/// The same, that stops these of the new containers and keeps them, for somebody to look at.
+#[must_use]
+pub fn way_back_keeping(
+    plan: &Plan,
+    attempted: &BTreeSet<StepId>,
+    state: &State,
+    kept: &BTreeSet<ContainerName>,
+) -> WayBack {
+    walk(plan, state, deeds(plan, attempted, state), kept)
 }
 
 /// The same for a run that was cut off, some time ago: the engine itself may have been, too. So
@@ -86,7 +101,7 @@ pub fn recovery(plan: &Plan, attempted: &BTreeSet<StepId>, state: &State) -> Way
     for (name, subject) in &subjects {
         deeds.stopped.entry(name).or_insert(subject);
     }
-    walk(plan, state, deeds)
+    walk(plan, state, deeds, &BTreeSet::new())
 }
 
 /// What is left to start of what should run, for whatever reason it does not (a restart policy
@@ -102,7 +117,10 @@ pub fn revive(state: &State) -> Plan {
                 .record
                 .as_ref()
                 .is_some_and(|it| it.kind == Kind::Service);
-            service && !it.condition.status.is_up() && !state.is_retired(name)
+            service
+                && !it.condition.status.is_up()
+                && !state.is_retired(name)
+                && !state.is_kept_failed(name)
         })
         .map(|(name, _)| name)
         .collect();
@@ -136,10 +154,16 @@ fn deeds<'a>(plan: &'a Plan, attempted: &BTreeSet<StepId>, state: &State) -> Dee
     deeds
 }
 
-fn walk<'a>(plan: &'a Plan, state: &'a State, deeds: Deeds<'a>) -> WayBack {
+fn walk<'a>(
+    plan: &'a Plan,
+    state: &'a State,
+    deeds: Deeds<'a>,
+    kept: &'a BTreeSet<ContainerName>,
+) -> WayBack {
     let mut builder = Builder {
         state,
         plan,
+        kept,
         deeds,
         back: WayBack::default(),
         stops: BTreeMap::new(),
@@ -156,6 +180,8 @@ fn walk<'a>(plan: &'a Plan, state: &'a State, deeds: Deeds<'a>) -> WayBack {
 struct Builder<'a> {
     state: &'a State,
     plan: &'a Plan,
+    /// New containers that are not removed.
+    kept: &'a BTreeSet<ContainerName>,
     deeds: Deeds<'a>,
     back: WayBack,
     stops: BTreeMap<&'a ContainerName, StepId>,
@@ -329,6 +355,15 @@ impl<'a> Builder<'a> {
             self.deeds.created.values().copied().collect();
         for (create, subject) in &created {
             let needs = self.stops.get(&create.name).copied().into_iter().collect();
+            if self.kept.contains(&create.name) {
+                let to = failed_name(&create.name, create.generation);
+                let from = create.name.clone();
+                self.back.kept_containers.push(to.clone());
+                // Under its own name it would stand for the service, or for a generation.
+                let id = self.act(Action::RenameContainer { from, to }, subject, needs);
+                self.back.plan.steps[id.0].optional = true;
+                continue;
+            }
             let id = self.act(Action::RemoveContainer(create.name.clone()), subject, needs);
             self.removals.insert(&create.name, id);
         }
@@ -346,6 +381,12 @@ impl<'a> Builder<'a> {
             let users = created
                 .iter()
                 .filter(|(create, _)| create.networks.values().any(|name| name == network));
+            if users
+                .clone()
+                .any(|(create, _)| self.kept.contains(&create.name))
+            {
+                continue;
+            }
             let needs = users
                 .filter_map(|(create, _)| self.removals.get(&create.name).copied())
                 .collect();

@@ -74,6 +74,7 @@ impl Recording {
                 took: Duration::from_millis(time),
                 critical_path: end.path,
                 kept_volumes: end.kept.iter().map(|&volume| volume.to_owned()).collect(),
+                kept_containers: Vec::new(),
                 cause: end.cause.map(str::to_owned),
                 left: end.left.iter().map(|&left| left.to_owned()).collect(),
             },

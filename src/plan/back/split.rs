@@ -1,0 +1,229 @@
+//! A deploy that succeeded in part: who goes back, and who can stay.
+//!
+//! Pure. Whoever failed goes back, and with it every new container that waited for it: no new
+//! dependent keeps running against an old dependency. The others have proven themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    name::ServiceName,
+    plan::{Action, Plan, Step, StepId, Subject, Work},
+    state::State,
+};
+
+/// Who goes back, and who stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// Services that are as they were before.
+    pub old: BTreeSet<ServiceName>,
+    /// Services of which the new containers stay.
+    pub new: BTreeSet<ServiceName>,
+}
+
+impl Split {
+    /// Of these steps of a plan those that have to be undone.
+    #[must_use]
+    pub fn to_undo(&self, plan: &Plan, attempted: &BTreeSet<StepId>) -> BTreeSet<StepId> {
+        let undone = |id: &&StepId| {
+            let step = plan.steps.get(id.0);
+            step.is_some_and(|step| match (service(step), &step.work) {
+                (Some(service), _) => self.old.contains(service),
+                (None, Work::Act(Action::CreateNetwork(create))) => {
+                    !self.uses(plan, &create.network.engine_name)
+                }
+                // A volume is the project's as soon as a part of it is committed.
+                (None, _) => false,
+            })
+        };
+        attempted.iter().filter(undone).copied().collect()
+    }
+
+    /// Whether a step after the commit is to be taken: only for those that stay. What left the
+    /// manifest may be needed by those that went back.
+    #[must_use]
+    pub fn concludes(&self, step: &Step) -> bool {
+        service(step).is_some_and(|service| self.new.contains(service))
+    }
+
+    /// Whether something that stays is attached to a network.
+    fn uses(&self, plan: &Plan, network: &str) -> bool {
+        plan.steps
+            .iter()
+            .any(|step| match (&step.work, service(step)) {
+                (Work::Act(Action::CreateContainer(create)), Some(service)) => {
+                    self.new.contains(service)
+                        && create.networks.values().any(|name| name == network)
+                }
+                _ => false,
+            })
+    }
+}
+
+/// Splits a plan's services after all that could be done was done.
+///
+/// `unmet` are the steps of the way forward that did not succeed, `lost` services that had and then
+/// failed.
+#[must_use]
+pub fn split(
+    plan: &Plan,
+    unmet: &BTreeSet<StepId>,
+    lost: &BTreeSet<ServiceName>,
+    state: &State,
+) -> Split {
+    let forward = || plan.steps.iter().filter(|step| !step.after_commit);
+    let failed = unmet
+        .iter()
+        .filter_map(|id| plan.steps.get(id.0))
+        .filter(|step| !step.optional);
+    let mut old: BTreeSet<&ServiceName> = failed.filter_map(service).chain(lost).collect();
+    let started: BTreeSet<&ServiceName> = forward()
+        .filter(|step| matches!(step.work, Work::Act(Action::StartContainer(_))))
+        .filter_map(service)
+        .collect();
+    let leaving: BTreeSet<&ServiceName> = forward()
+        .filter(|step| matches!(step.work, Work::Act(Action::StopContainer { .. })))
+        .filter_map(service)
+        .filter(|name| !started.contains(name))
+        .collect();
+    let changed = forward().filter(|step| matches!(step.work, Work::Act(_)));
+    let changed: BTreeSet<&ServiceName> = changed
+        .filter_map(service)
+        .filter(|name| !leaving.contains(name))
+        .collect();
+    let before = before(state);
+    loop {
+        let waiting = forward()
+            // All old containers wait until all new ones are made; that binds nobody to anybody.
+            .filter(|step| !matches!(step.work, Work::Act(Action::CreateContainer(_))))
+            .filter(|step| {
+                let mut needs = step.needs.iter().filter_map(|need| plan.steps.get(need.0));
+                needs.any(|need| {
+                    !matches!(need.work, Work::Act(Action::CreateContainer(_)))
+                        && service(need).is_some_and(|name| old.contains(name))
+                })
+            })
+            .filter_map(service);
+        // What is not in the manifest any more comes back with those that it ran for, and so does
+        // what they would not reach any more.
+        let needed = old.iter().flat_map(|name| {
+            let its = before.get(name).into_iter().flatten().copied();
+            its.filter(|need| leaving.contains(need) || moved_away(plan, state, need, name))
+        });
+        let more: Vec<&ServiceName> = waiting
+            .chain(needed)
+            .filter(|name| !old.contains(name))
+            .collect();
+        if more.is_empty() {
+            break;
+        }
+        old.extend(more);
+    }
+    Split {
+        new: changed.difference(&old).map(|it| (*it).clone()).collect(),
+        old: old.into_iter().cloned().collect(),
+    }
+}
+
+/// Whether the new containers of a service are on no network any more on which the old ones of
+/// another could reach it.
+fn moved_away(plan: &Plan, state: &State, service: &ServiceName, from: &ServiceName) -> bool {
+    let networks = |of: &ServiceName| -> BTreeSet<&String> {
+        let containers = state.containers.values().filter(|it| it.service == *of);
+        containers.flat_map(|it| it.networks.keys()).collect()
+    };
+    let reach = networks(from);
+    let created = plan.steps.iter().find_map(|step| match &step.work {
+        Work::Act(Action::CreateContainer(create)) if create.service == *service => Some(create),
+        _ => None,
+    });
+    created.is_some_and(|create| {
+        !networks(service).is_disjoint(&reach)
+            && !create.networks.values().any(|name| reach.contains(name))
+    })
+}
+
+/// What each service waited for when its container was made.
+fn before(state: &State) -> BTreeMap<&ServiceName, BTreeSet<&ServiceName>> {
+    let mut before: BTreeMap<&ServiceName, BTreeSet<&ServiceName>> = BTreeMap::new();
+    for container in state.containers.values() {
+        if let Some(record) = &container.record {
+            let its = before.entry(&container.service).or_default();
+            its.extend(record.depends_on.keys());
+        }
+    }
+    before
+}
+
+fn service(step: &Step) -> Option<&ServiceName> {
+    match &step.subject {
+        Subject::Service { name, .. } => Some(name),
+        Subject::Image { .. }
+        | Subject::Network { .. }
+        | Subject::Volume { .. }
+        | Subject::Project => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        name::ContainerName,
+        plan::{Reason, Step},
+    };
+
+    fn name(name: &str) -> ServiceName {
+        ServiceName::new(name).unwrap()
+    }
+
+    /// One start for each, after those of the others that are named.
+    fn plan(starts: &[(&str, &[usize])]) -> Plan {
+        let step = |(service, needs): &(&str, &[usize])| {
+            let action = Action::StartContainer(ContainerName::new(*service).unwrap());
+            let subject = Subject::Service {
+                name: name(service),
+                replica: 1,
+            };
+            Step {
+                needs: needs.iter().copied().map(StepId).collect(),
+                ..Step::act(action, subject, Reason::Missing)
+            }
+        };
+        Plan {
+            steps: starts.iter().map(step).collect(),
+        }
+    }
+
+    fn names(names: &[&str]) -> BTreeSet<ServiceName> {
+        names.iter().map(|it| name(it)).collect()
+    }
+
+    #[test]
+    fn what_waited_for_the_failed_one_goes_back_and_the_rest_stays() {
+        let plan = plan(&[
+            ("db", &[]),
+            ("api", &[0]),
+            ("web", &[1]),
+            ("cache", &[]),
+            ("worker", &[0, 3]),
+        ]);
+        let unmet = BTreeSet::from([StepId(1), StepId(2)]);
+        let split = split(&plan, &unmet, &BTreeSet::new(), &State::default());
+        assert_eq!(split.old, names(&["api", "web"]));
+        assert_eq!(split.new, names(&["cache", "db", "worker"]));
+        let attempted = (0..5).map(StepId).collect();
+        let undone = split.to_undo(&plan, &attempted);
+        assert_eq!(undone, BTreeSet::from([StepId(1), StepId(2)]));
+    }
+
+    #[test]
+    fn one_that_failed_after_it_was_ready_takes_its_dependents_along() {
+        let plan = plan(&[("db", &[]), ("api", &[0]), ("web", &[1]), ("cache", &[])]);
+        let lost = BTreeSet::from([name("db")]);
+        let split = split(&plan, &BTreeSet::new(), &lost, &State::default());
+        assert_eq!(split.old, names(&["api", "db", "web"]));
+        assert_eq!(split.new, names(&["cache"]));
+    }
+}

@@ -1,0 +1,91 @@
+//! What a person does by hand in place of a step that could not be done.
+//!
+//! Words only. The commands are those of the engine's own program, which is where people look.
+
+use crate::{
+    plan::{Action, Work},
+    project::RestartPolicy,
+};
+
+/// The text, followed by the command that does it, where there is one.
+pub(super) fn with_remedy(text: String, work: &Work) -> String {
+    match remedy(work) {
+        Some(remedy) => format!("{text}; by hand: {remedy}"),
+        None => text,
+    }
+}
+
+/// In a fragment; `None`: another deploy does it best.
+fn remedy(work: &Work) -> Option<String> {
+    let action = match work {
+        Work::Act(action) => action,
+        Work::Gate { container, .. } => {
+            return Some(format!("see `docker logs {container}` why it is not ready"));
+        }
+        Work::Verify(_) => return None,
+    };
+    let command = match action {
+        Action::StartContainer(container) => format!("docker start {container}"),
+        Action::StopContainer { container, .. } => format!("docker stop {container}"),
+        Action::RemoveContainer(container) => format!("docker rm -v {container}"),
+        Action::RenameContainer { from, to } => format!("docker rename {from} {to}"),
+        Action::SetRestartPolicy { container, policy } => {
+            format!("docker update --restart {} {container}", word(*policy))
+        }
+        Action::RemoveNetwork(network) => format!("docker network rm {network}"),
+        Action::RemoveVolume(volume) => format!("docker volume rm {volume}"),
+        Action::RemoveImage(image) => format!("docker rmi {image}"),
+        Action::TagImage { image, tag } => format!("docker tag {image} {tag}"),
+        Action::PullImage(pull) => format!("docker pull {}", pull.image),
+        Action::RunHook(run) => format!(
+            "docker exec {} {}",
+            run.container,
+            shell_words::join(&run.hook.command)
+        ),
+        Action::SetPaused { container, paused } => {
+            let verb = if *paused { "pause" } else { "unpause" };
+            format!("docker {verb} {container}")
+        }
+        Action::SetAllowance { .. }
+        | Action::BuildImage(_)
+        | Action::CreateNetwork(_)
+        | Action::CreateVolume(_)
+        | Action::CreateContainer(_) => return None,
+    };
+    Some(format!("`{command}`"))
+}
+
+fn word(policy: RestartPolicy) -> String {
+    match policy {
+        RestartPolicy::No => "no".to_owned(),
+        RestartPolicy::Always => "always".to_owned(),
+        RestartPolicy::UnlessStopped => "unless-stopped".to_owned(),
+        RestartPolicy::OnFailure { max } => format!("on-failure:{max}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::ContainerName;
+
+    #[test]
+    fn a_step_that_was_not_done_comes_with_its_command() {
+        let container = ContainerName::new("shop-db-1").unwrap();
+        let check = |action: Action, expected: &str| {
+            let text = with_remedy("not done".to_owned(), &Work::Act(action));
+            assert_eq!(text, format!("not done; by hand: `{expected}`"));
+        };
+        check(
+            Action::StartContainer(container.clone()),
+            "docker start shop-db-1",
+        );
+        check(
+            Action::SetRestartPolicy {
+                container,
+                policy: RestartPolicy::OnFailure { max: 3 },
+            },
+            "docker update --restart on-failure:3 shop-db-1",
+        );
+    }
+}
