@@ -193,6 +193,9 @@ pub enum Event {
         /// What was not brought back or not cleaned up, each in a fragment.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left: Vec<String>,
+        /// Its journal is open: a recovery goes on from here.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        recoverable: bool,
     },
 }
 

@@ -121,6 +121,7 @@ fn outcome(entry: &Entry) -> String {
     let word = match entry.verdict {
         Verdict::Converged | Verdict::Unchanged => "committed",
         Verdict::Untouched => "failed, untouched",
+        Verdict::RolledBack if entry.split.is_some() => "failed, rolled back in part",
         Verdict::RolledBack => "failed, rolled back",
         Verdict::Interrupted => "interrupted, rolled back",
         Verdict::Stuck => "failed, given up",
@@ -138,6 +139,7 @@ fn json(entry: &Entry, state: &State) -> serde_json::Value {
         "author": entry.author,
         "verdict": entry.verdict,
         "committed": entry.committed(),
+        "split": entry.split,
         "seconds": entry.took.as_secs_f64(),
         "cause": entry.cause,
         "way_back": entry.tier(state),

@@ -157,10 +157,9 @@ fn told(open: &Open, now: &State) -> String {
         author.at.strftime("%Y-%m-%d %H:%M:%SZ")
     );
     if open.committed {
-        let left = plan::onward(&planned.plan, &planned.origin, now);
         return format!(
             "{began} after its commit; it would go on:\n{}",
-            steps(&left)
+            steps(&run::remaining(open, now))
         );
     }
     let back = plan::recovery(&planned.plan, &open.attempted(), &planned.origin);

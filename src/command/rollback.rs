@@ -127,9 +127,16 @@ impl Rollback {
                 .ok_or_else(|| {
                     format!("there is no generation {wanted} to go back to; {}", known())
                 }),
-            None => committed().rev().nth(1).ok_or_else(|| {
-                format!("there is no earlier generation to go back to; {}", known())
-            }),
+            // After a deploy of which only a part stayed, that is the generation before it.
+            None => entries
+                .iter()
+                .rev()
+                .skip_while(|entry| !entry.left_its_mark())
+                .skip(1)
+                .find(|entry| entry.committed())
+                .ok_or_else(|| {
+                    format!("there is no earlier generation to go back to; {}", known())
+                }),
         }
     }
 }

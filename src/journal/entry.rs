@@ -8,7 +8,7 @@ use super::{Author, Page, Planned, Shelf};
 use crate::{
     event::Verdict,
     name::{ContainerName, ServiceName},
-    plan::Made,
+    plan::{Made, Split},
     project::{Kind, Project, Service},
 };
 
@@ -31,6 +31,9 @@ pub struct Entry {
     /// Why it did not get to where it was to, in a fragment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// Who is of this deploy all the same, and who is as before, where only a part went back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// What was wished for; secrets by name and digest only.
     pub project: Project,
     /// What it consists of, by the containers' final names.
@@ -53,6 +56,7 @@ impl Entry {
             verdict,
             took,
             cause,
+            split: None,
             project: planned.project.clone(),
             made: planned.made.clone(),
             tags: planned.tags.clone(),
@@ -63,6 +67,12 @@ impl Entry {
     #[must_use]
     pub fn committed(&self) -> bool {
         matches!(self.verdict, Verdict::Converged | Verdict::Unchanged)
+    }
+
+    /// Whether containers of this deploy came to stay: all of them, or a part.
+    #[must_use]
+    pub fn left_its_mark(&self) -> bool {
+        self.committed() || self.split.is_some()
     }
 
     /// Whether a job, as it is asked for now and from this image, has done its work in this

@@ -5,19 +5,26 @@ use super::{
     page::Numbered,
     replay::{Open, place},
 };
+use crate::plan::Split;
 
 /// Writes the journal of one deploy.
 #[derive(Debug, Clone)]
 pub struct Writer {
     planned: Planned,
     next: u32,
+    /// Who was committed, where only a part was.
+    split: Option<Split>,
 }
 
 impl Writer {
     /// For a deploy that begins.
     #[must_use]
     pub fn new(planned: Planned) -> Self {
-        Self { planned, next: 1 }
+        Self {
+            planned,
+            next: 1,
+            split: None,
+        }
     }
 
     /// Goes on with a deploy that was cut off.
@@ -26,6 +33,7 @@ impl Writer {
         Self {
             planned: open.planned.clone(),
             next: open.records + 1,
+            split: open.split.clone(),
         }
     }
 
@@ -50,12 +58,17 @@ impl Writer {
             },
         );
         match record {
+            Record::Committed { split } => {
+                self.split.clone_from(split);
+                vec![page]
+            }
             Record::Closed {
                 verdict,
                 took,
                 cause,
             } => {
-                let entry = Entry::of(&self.planned, *verdict, *took, cause.clone());
+                let mut entry = Entry::of(&self.planned, *verdict, *took, cause.clone());
+                entry.split.clone_from(&self.split);
                 // The history first: a journal that says "closed" has its entry.
                 vec![entry.page(), page]
             }

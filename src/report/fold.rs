@@ -86,6 +86,8 @@ pub struct Ending {
     pub cause: Option<String>,
     /// What was not brought back or not cleaned up, each in a fragment.
     pub left: Vec<String>,
+    /// A recovery goes on from here.
+    pub recoverable: bool,
 }
 
 impl Board {
@@ -131,6 +133,7 @@ impl Board {
                 kept_containers,
                 cause,
                 left,
+                recoverable,
             } => {
                 self.ending = Some(Ending {
                     verdict: *verdict,
@@ -140,6 +143,7 @@ impl Board {
                     kept_containers: kept_containers.clone(),
                     cause: cause.clone(),
                     left: left.clone(),
+                    recoverable: *recoverable,
                 });
             }
             Event::Interrupted | Event::Warning { .. } => {}

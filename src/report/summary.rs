@@ -252,9 +252,14 @@ fn stuck(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
             .map(|left| format!("  left undone: {}", text::clean(left))),
     );
     let (project, verb) = (&board.project, &board.verb);
+    let again = if ending.recoverable {
+        format!("`cimandat -p {project} recover`, which tries it again")
+    } else {
+        format!("`cimandat {verb}` again")
+    };
     lines.push(format!(
-        "  help: do what is left in this order, or remedy what stands above and run `cimandat {verb}` \
-         again; `cimandat -p {project} ps` shows what runs and what does not"
+        "  help: do what is left in this order, or remedy what stands above and run {again}; \
+         `cimandat -p {project} ps` shows what runs and what does not"
     ));
     if ending.verdict == Verdict::Stuck && verb != "down" {
         lines.push("  data: no named volume was removed or put back".to_owned());

@@ -28,6 +28,6 @@ pub use self::{
     machine::Run,
     message::{Effect, Input, TimerId},
     outcome::{Cause, Outcome},
-    recover::recover,
+    recover::{recover, remaining},
     settings::{OnFailure, Settings},
 };

@@ -144,13 +144,15 @@ impl Run {
         }
     }
 
-    /// Writes down how it ended, unless another run has to go on from here.
-    pub(super) fn close_journal(&mut self, verdict: Verdict) {
+    /// Writes down how it ended, unless another run has to go on from here; says whether none has.
+    pub(super) fn close_journal(&mut self, verdict: Verdict) -> bool {
         // Not begun, it has written nothing that could be closed.
-        let idle = self.phase == Phase::Idle;
+        if self.settings.journal.is_none() || self.phase == Phase::Idle {
+            return true;
+        }
         let unfinished = verdict == Verdict::Stuck && self.settings.on_failure != OnFailure::Stay;
-        if self.settings.journal.is_none() || idle || unfinished || self.resumable {
-            return;
+        if unfinished || self.resumable {
+            return false;
         }
         let record = Record::Closed {
             verdict,
@@ -158,6 +160,7 @@ impl Run {
             cause: self.cause.as_ref().map(ToString::to_string),
         };
         self.record(record, Awaited::Nothing);
+        true
     }
 }
 

@@ -9,7 +9,7 @@ use super::{OnFailure, Run, Settings};
 use crate::{
     event::{Change, Participant},
     journal::{Open, Writer},
-    plan::{onward, recovery},
+    plan::{Plan, onward, recovery},
     project::Kind,
     state::State,
 };
@@ -31,16 +31,22 @@ pub fn recover(open: &Open, now: &State) -> Run {
         images_at_a_time: None,
     };
     if open.committed {
-        let mut plan = planned.plan.clone();
-        if let Some(split) = &open.split {
-            plan.steps
-                .retain(|step| !step.after_commit || split.concludes(step));
-        }
-        let left = onward(&plan, &planned.origin, now);
-        return Run::onward(left, open.split.clone(), settings);
+        return Run::onward(remaining(open, now), open.split.clone(), settings);
     }
     let back = recovery(&planned.plan, &open.attempted(), &planned.origin);
     Run::back(back, cause(open), settings)
+}
+
+/// What is left to do of a deploy that was committed, or of the part that was.
+#[must_use]
+pub fn remaining(open: &Open, now: &State) -> Plan {
+    let planned = &open.planned;
+    let mut plan = planned.plan.clone();
+    if let Some(split) = &open.split {
+        plan.steps
+            .retain(|step| !step.after_commit || split.concludes(step));
+    }
+    onward(&plan, &planned.origin, now)
 }
 
 fn cause(open: &Open) -> String {

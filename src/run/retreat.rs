@@ -168,7 +168,7 @@ impl Run {
     }
 
     pub(super) fn finish(&mut self, verdict: Verdict) {
-        self.close_journal(verdict);
+        let recoverable = !self.close_journal(verdict);
         self.phase = Phase::Over;
         let mut critical_path = self.schedule.chain(Part::Forward);
         if !self.settled_for.is_zero() {
@@ -188,6 +188,7 @@ impl Run {
             kept_containers: self.kept_containers.clone(),
             cause: self.cause.as_ref().map(ToString::to_string),
             left: self.left.clone(),
+            recoverable,
         });
         self.effects.push(Effect::Finish(Outcome {
             verdict,

@@ -243,7 +243,7 @@ fn an_operator_is_told_what_to_do() {
     `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
       because: `backend`: exited with code 137 (http 3001 /health: connection refused)
       left undone: starting container `shop-backend-1` failed: port 3001 is already in use
-      help: do what is left in this order, or remedy what stands above and run `cimandat up` again; `cimandat -p shop ps` shows what runs and what does not
+      help: do what is left in this order, or remedy what stands above and run `cimandat -p shop recover`, which tries it again; `cimandat -p shop ps` shows what runs and what does not
       data: no named volume was removed or put back
     ");
 }
@@ -386,8 +386,8 @@ fn live_leaves_a_clean_screen_behind() {
     `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
       because: `backend`: exited with code 137 (http 3001 /health: connection refused)
       left undone: starting container `shop-backend-1` failed: port 3001 is already in use
-      help: do what is left in this order, or remedy what stands above and run `cimandat up` again;
-        `cimandat -p shop ps` shows what runs and what does not
+      help: do what is left in this order, or remedy what stands above and run `cimandat -p shop
+        recover`, which tries it again; `cimandat -p shop ps` shows what runs and what does not
       data: no named volume was removed or put back
     ");
     insta::assert_snapshot!(screen(&down(), (72, 30)), @"

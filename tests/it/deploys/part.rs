@@ -101,6 +101,53 @@ fn the_end_says_who_is_new_and_who_is_not() {
     assert_eq!(names, [world.name("api"), world.name("db")]);
 }
 
+#[test]
+fn a_part_that_is_committed_stays_whatever_cuts_its_deploy_off() {
+    let Some(world) = World::new("partkilled") else {
+        return;
+    };
+    chains(&world, "one", "/etc");
+    world.up().with(0, Verdict::Converged);
+    let before = world.containers();
+    chains(&world, "two", "/never");
+    let mut running = world.begin_up();
+    running.until("the commit of a part", |event| {
+        matches!(event, Event::CommittedInPart { .. })
+    });
+    running.signal("KILL");
+    drop(running);
+
+    let told = world.run(&["recover", "--plan"]).with_code(0).out;
+    assert!(told.contains("after its commit; it would go on"), "{told}");
+    let untouched = |service: &str| !told.contains(&world.name(service));
+    assert!(untouched("queue") && untouched("worker"), "{told}");
+    world.run(&["recover"]).with_code(0);
+    assert_eq!(world.containers().len(), 4);
+    for (service, changed) in [
+        ("db", true),
+        ("api", true),
+        ("queue", false),
+        ("worker", false),
+    ] {
+        let id = world.running(service);
+        assert_eq!(id != before[&world.name(service)].0, changed, "{service}");
+    }
+    for service in ["api", "queue"] {
+        let policy = &world.inspect(service)["HostConfig"]["RestartPolicy"]["Name"];
+        assert_eq!(policy, "always", "{service}");
+    }
+    let told = world.run(&["history"]).with_code(0).out;
+    assert!(told.contains("failed, rolled back in part"), "{told}");
+
+    // The generation before is that of before, whole.
+    let rollback = world.run(&["rollback", "--progress", "json"]);
+    rollback.with(0, Verdict::Converged);
+    for service in ["db", "api", "queue", "worker"] {
+        let id = world.running(service);
+        assert_eq!(id, before[&world.name(service)].0, "{service}");
+    }
+}
+
 /// One service, ready when this file is there.
 fn app(world: &World, file: &str) {
     world.manifest(&format!(

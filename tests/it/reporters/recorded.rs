@@ -77,6 +77,7 @@ impl Recording {
                 kept_containers: Vec::new(),
                 cause: end.cause.map(str::to_owned),
                 left: end.left.iter().map(|&left| left.to_owned()).collect(),
+                recoverable: end.recoverable,
             },
         );
     }
@@ -89,6 +90,7 @@ struct End {
     kept: &'static [&'static str],
     cause: Option<&'static str>,
     left: &'static [&'static str],
+    recoverable: bool,
 }
 
 impl Entry<'_> {
@@ -470,6 +472,7 @@ pub fn stuck_update() -> Vec<Stamped> {
     let end = End {
         cause: Some(GATE_CAUSE),
         left: &["starting container `shop-backend-1` failed: port 3001 is already in use"],
+        recoverable: true,
         ..End::default()
     };
     recording.finish(9110, Verdict::Stuck, end);
