@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 mod build;
 mod ci_mandat;
+mod conformance;
 mod deploys;
 mod dial;
 mod docker_engine;

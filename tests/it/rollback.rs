@@ -15,7 +15,9 @@ use cimandat::{
 };
 use proptest::{prelude::*, sample::Index};
 
-use crate::worlds::{Told, Wish, in_virtual_time, interrupts, project, service_name, up, world};
+use crate::worlds::{
+    Told, Wish, in_virtual_time, interrupts, profile, project, service_name, up, world,
+};
 
 /// A deploy over an older one.
 #[derive(Debug, Clone)]
@@ -438,7 +440,7 @@ fn check(story: &Story, clean: bool, undo_may_fail: bool) -> Result<(), TestCase
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
+    #![proptest_config(profile())]
 
     #[test]
     fn a_failed_run_leaves_the_world_as_it_was(

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -25,6 +26,28 @@ use cimandat::{
     state::{Foreign, State},
 };
 use futures::{Stream, StreamExt, stream};
+use proptest::test_runner::{Config as ProptestConfig, FailurePersistence, FileFailurePersistence};
+
+/// How many properties are tried, here and in other files.
+const PROPERTIES: u32 = 4;
+/// How many cases each is tried with, unless `CIMANDAT_CASES` says how many there are in all.
+const CASES: u32 = 192;
+
+/// How properties are tried. Seeds of failures are kept in the file that `CIMANDAT_SEEDS` names.
+pub fn profile() -> ProptestConfig {
+    let cases = env::var("CIMANDAT_CASES").ok();
+    let cases = cases.map_or(CASES, |all| {
+        all.parse::<u32>().unwrap().div_ceil(PROPERTIES)
+    });
+    let seeds = env::var("CIMANDAT_SEEDS").ok().map(|file| {
+        let file: &'static str = file.leak();
+        Box::new(FileFailurePersistence::Direct(file)) as Box<dyn FailurePersistence>
+    });
+    ProptestConfig {
+        failure_persistence: seeds,
+        ..ProptestConfig::with_cases(cases)
+    }
+}
 
 /// A service as a test describes it.
 #[derive(Debug, Clone, Default)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Sim, When};
+use super::Sim;
 use crate::{
     engine::{EngineError, Grant, Ledger, Lock, LockId},
     journal::{Page, Shelf},
@@ -29,17 +29,8 @@ impl Sim {
 
     /// One call that changes journal or lock: takes its time and may go wrong.
     async fn change<T>(&self, effect: impl FnOnce(&Self) -> T) -> Result<T, EngineError> {
-        let (before, after, fault) = self.lock().begin_call(None);
-        sleep(before).await;
-        if let Some(fault) = fault.as_ref().filter(|it| it.when == When::Before) {
-            return Err(fault.error.clone());
-        }
-        let result = effect(self);
-        sleep(after).await;
-        match fault {
-            Some(fault) => Err(fault.error),
-            None => Ok(result),
-        }
+        let call = self.lock().begin_call(None);
+        self.carry(call, ("writing", "journal"), effect).await
     }
 
     fn held(&self) -> Option<Lock> {
@@ -63,6 +54,7 @@ impl Ledger for Sim {
     ) -> Result<Vec<Page>, EngineError> {
         let delay = self.lock().pace.draw();
         sleep(delay).await;
+        self.reach()?;
         let inner = self.lock();
         let pages = inner.world.pages.values();
         Ok(pages.filter(|page| page.shelf == from).cloned().collect())
@@ -120,6 +112,7 @@ impl Ledger for Sim {
     }
 
     async fn beat(&self, lock: &LockId) -> Result<(), EngineError> {
+        self.reach()?;
         let sign = self.now();
         let mut inner = self.lock();
         match &mut inner.world.lock {

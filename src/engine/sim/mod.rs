@@ -4,6 +4,7 @@
 //! what their [`Script`] says. [`Fault`]s are part of it, before and after an effect, and so is
 //! time, if it passes: a [`Pace`] is drawn for each call.
 
+mod hand;
 mod ledger;
 mod script;
 mod view;
@@ -21,8 +22,9 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use self::world::World;
+use self::{hand::Crash, world::World};
 pub use self::{
+    hand::Hand,
     script::{End, Fault, Pace, Script, Trigger, When},
     view::{Snapshot, Standing},
 };
@@ -52,21 +54,39 @@ struct Inner {
     faults: Vec<Fault>,
     pace: Pace,
     calls: u64,
+    crash: Option<Crash>,
+    /// How often the engine was started again.
+    life: u64,
+    /// It is between two of them.
+    away: bool,
     listeners: Vec<UnboundedSender<Result<Notice, EngineError>>>,
 }
 
+/// A call that changes something.
+struct Call {
+    /// Counted from 0.
+    number: u64,
+    /// How long it takes until its effect.
+    before: Duration,
+    /// And from there until its answer.
+    after: Duration,
+    /// What goes wrong with it.
+    fault: Option<Fault>,
+}
+
 impl Inner {
-    /// Counts a call that changes something; how long it takes before and after its effect, and
-    /// what goes wrong with it.
-    fn begin_call(&mut self, action: Option<&Action>) -> (Duration, Duration, Option<Fault>) {
-        let call = self.calls;
+    /// Counts a call that changes something.
+    fn begin_call(&mut self, action: Option<&Action>) -> Call {
+        let number = self.calls;
         self.calls += 1;
-        let fault = self
-            .faults
-            .iter()
-            .find(|fault| fault.at.meets(call, action));
-        let fault = fault.cloned();
-        (self.pace.draw(), self.pace.draw(), fault)
+        let mut faults = self.faults.iter();
+        let fault = faults.find(|fault| fault.at.meets(number, action)).cloned();
+        Call {
+            number,
+            before: self.pace.draw(),
+            after: self.pace.draw(),
+            fault,
+        }
     }
 
     fn tell(&mut self, notice: &Notice) {
@@ -105,6 +125,9 @@ impl Sim {
             faults: Vec::new(),
             pace,
             calls: 0,
+            crash: None,
+            life: 0,
+            away: false,
             listeners: Vec::new(),
         };
         Self {
@@ -233,13 +256,17 @@ impl Sim {
             inner.tell(notice);
         }
         if let (Action::StartContainer(name), Some(_)) = (action, notice) {
-            let script = inner.script(name);
-            if let (Some(end), Some(thing)) = (script.ends, inner.world.containers.get(name)) {
-                let life = self.clone().live(thing.id.clone(), thing.starts, end);
-                tokio::spawn(life);
-            }
+            self.live_on(&inner, name);
         }
         Ok(())
+    }
+
+    /// A container that was just started leads the life that its script gives it.
+    fn live_on(&self, inner: &Inner, name: &ContainerName) {
+        let script = inner.script(name);
+        if let (Some(end), Some(thing)) = (script.ends, inner.world.containers.get(name)) {
+            tokio::spawn(self.clone().live(thing.id.clone(), thing.starts, end));
+        }
     }
 
     /// A container that ends by itself, again and again as far as it is started again.
@@ -303,6 +330,7 @@ impl Engine for Sim {
     async fn observe(&self, query: &Query) -> Result<State, EngineError> {
         let delay = self.lock().pace.draw();
         sleep(delay).await;
+        self.reach()?;
         let now = self.now();
         Ok(view::observe(&self.lock().world, query, now))
     }
@@ -312,36 +340,16 @@ impl Engine for Sim {
         action: &Action,
         _progress: &UnboundedSender<Progress>,
     ) -> Result<(), EngineError> {
-        let (before, after, fault) = {
+        let call = {
             let mut inner = self.lock();
-            let (mut before, after, fault) = inner.begin_call(Some(action));
+            let mut call = inner.begin_call(Some(action));
             if let Action::StopContainer { container, .. } = action {
-                before += inner.script(container).stop_takes;
+                call.before += inner.script(container).stop_takes;
             }
-            (before, after, fault)
+            call
         };
-        sleep(before).await;
-        match fault {
-            Some(Fault {
-                when: When::Before,
-                error,
-                ..
-            }) => Err(error),
-            Some(Fault {
-                when: When::After,
-                error,
-                ..
-            }) => {
-                let result = self.effect(action);
-                sleep(after).await;
-                result.and(Err(error))
-            }
-            None => {
-                let result = self.effect(action);
-                sleep(after).await;
-                result
-            }
-        }
+        let doing = (action.verb(), action.object());
+        self.carry(call, doing, |sim| sim.effect(action)).await?
     }
 
     async fn probe(&self, container: &ContainerName, probe: &Probe, patience: Duration) -> Answer {
@@ -350,6 +358,9 @@ impl Engine for Sim {
         sleep(delay.min(patience)).await;
         let waits = matches!(probe, Probe::Log { .. } | Probe::Healthcheck | Probe::Exit);
         loop {
+            if self.reach().is_err() {
+                return Answer::NotYet("no engine answers".to_owned());
+            }
             let (answer, due) = self.look(container, probe);
             if !waits || !matches!(answer, Answer::NotYet(_)) || Instant::now() >= deadline {
                 return answer;
@@ -369,6 +380,9 @@ impl Engine for Sim {
     ) -> Answer {
         let delay = self.lock().pace.draw();
         sleep(delay).await;
+        if self.reach().is_err() {
+            return Answer::NotYet("no engine answers".to_owned());
+        }
         let inner = self.lock();
         if let Some(answer) = inner.checks.get(&check.to_string()) {
             return answer.clone();
@@ -394,6 +408,7 @@ impl Engine for Sim {
     ) -> Result<Evidence, EngineError> {
         let delay = self.lock().pace.draw();
         sleep(delay).await;
+        self.reach()?;
         let inner = self.lock();
         let thing = inner.world.containers.get(container);
         let thing = thing.ok_or_else(|| EngineError::Gone {
@@ -408,11 +423,18 @@ impl Engine for Sim {
 
     async fn watch(
         &self,
-        _project: &ProjectName,
+        project: &ProjectName,
     ) -> Result<BoxStream<'static, Result<Notice, EngineError>>, EngineError> {
+        self.reach()?;
         let (tell, mut told) = mpsc::unbounded_channel();
         self.lock().listeners.push(tell);
-        Ok(stream::poll_fn(move |context| told.poll_recv(context)).boxed())
+        let broken = Err(EngineError::Transport {
+            verb: "watching the containers of".to_owned(),
+            object: project.to_string(),
+            cause: "the engine ended the stream of events".to_owned(),
+        });
+        let told = stream::poll_fn(move |context| told.poll_recv(context));
+        Ok(told.chain(stream::iter([broken])).boxed())
     }
 
     async fn logs(

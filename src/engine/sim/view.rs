@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use super::world::{Thing, World, held, mounted};
+use super::world::{Thing, World, is_anonymous};
 use crate::{
     engine::Query,
     name::{ContainerName, ServiceName},
     project::RestartPolicy,
-    state::{Condition, Container, EngineInfo, MountedVolume, Resource, State},
+    state::{Condition, Container, EngineInfo, Resource, State},
 };
 
 /// A world as far as two of them can be compared: without ids and times.
@@ -20,8 +20,10 @@ pub struct Snapshot {
     pub containers: BTreeMap<ContainerName, Standing>,
     /// Networks by name on the engine.
     pub networks: BTreeSet<String>,
-    /// Volumes by name on the engine.
+    /// Named volumes by name on the engine.
     pub volumes: BTreeSet<String>,
+    /// How many anonymous volumes nobody mounts.
+    pub stray_volumes: usize,
     /// Containers that are not the project's, and whether each runs.
     pub foreign: BTreeMap<ContainerName, bool>,
 }
@@ -66,12 +68,18 @@ impl Snapshot {
         };
         let containers = world.containers.iter();
         let foreign = world.foreign.iter();
+        let named = world.volumes.keys().filter(|name| !is_anonymous(name));
+        let strays = world
+            .volumes
+            .keys()
+            .filter(|name| is_anonymous(name) && world.users_of_volume(name) == 0);
         Self {
             containers: containers
                 .map(|(name, it)| (name.clone(), standing(it)))
                 .collect(),
             networks: world.networks.keys().cloned().collect(),
-            volumes: world.volumes.keys().cloned().collect(),
+            volumes: named.cloned().collect(),
+            stray_volumes: strays.count(),
             foreign: foreign
                 .map(|(name, it)| (name.clone(), it.running))
                 .collect(),
@@ -97,8 +105,12 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
         containers: containers
             .map(|(name, it)| (name.clone(), container(it, now)))
             .collect(),
-        networks: those(world, &world.networks, &query.networks),
-        volumes: those(world, &world.volumes, &query.volumes),
+        networks: those(world, &world.networks, &query.networks, |name| {
+            world.users_of_network(name)
+        }),
+        volumes: those(world, &world.volumes, &query.volumes, |name| {
+            world.users_of_volume(name)
+        }),
         images: images
             .map(|(name, facts)| (name.clone(), facts.clone()))
             .collect(),
@@ -118,25 +130,27 @@ fn those(
     world: &World,
     all: &BTreeMap<String, Resource>,
     asked: &BTreeSet<String>,
+    users: impl Fn(&str) -> usize,
 ) -> BTreeMap<String, Resource> {
     let shown = all.iter().filter(|(name, resource)| {
         resource.project.as_deref() == Some(world.project.as_str()) || asked.contains(*name)
     });
     shown
-        .map(|(name, resource)| (name.clone(), resource.clone()))
+        .map(|(name, resource)| {
+            let users = users(name);
+            (
+                name.clone(),
+                Resource {
+                    users,
+                    ..resource.clone()
+                },
+            )
+        })
         .collect()
 }
 
 fn container(thing: &Thing, now: Duration) -> Container {
     let up = thing.condition.status.is_up();
-    let volumes = mounted(thing).map(|(target, name, writable)| {
-        let volume = MountedVolume {
-            name: name.to_owned(),
-            anonymous: false,
-            writable,
-        };
-        (target.to_owned(), volume)
-    });
     Container {
         id: thing.id.clone(),
         service: thing.service.clone(),
@@ -152,10 +166,10 @@ fn container(thing: &Thing, now: Duration) -> Container {
         networks: thing
             .networks
             .iter()
-            .map(|name| (name.clone(), String::new()))
+            .map(|(name, fixed)| (name.clone(), if up { fixed.clone() } else { String::new() }))
             .collect(),
-        ports: if up { held(thing) } else { Vec::new() },
-        volumes: volumes.collect(),
+        ports: thing.holds.clone(),
+        volumes: thing.volumes.clone(),
         setup: Some(thing.setup.clone()),
         created: 0,
     }

@@ -31,9 +31,14 @@ impl Reply {
 }
 
 impl Api {
-    /// The engine, if one answers; otherwise why not.
-    pub fn find() -> Result<Self, String> {
-        let host = env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    /// The engine of this machine's tests, if one answers; otherwise why not.
+    pub fn of_this_machine() -> Result<Self, String> {
+        Self::find(env::var("DOCKER_HOST").ok())
+    }
+
+    /// The engine at a place, if one answers; otherwise why not.
+    pub fn find(host: Option<String>) -> Result<Self, String> {
+        let host = host.filter(|host| !host.is_empty());
         let host = host.unwrap_or_else(|| format!("unix://{SOCKET}"));
         let api = Self { host };
         match api.send("GET", "/_ping", None) {

@@ -86,7 +86,7 @@ impl World {
     /// A new one; `None` where there is no engine, or it has no image to start. That is told, and
     /// is a failure where `CIMANDAT_TEST_ENGINE=require`.
     pub fn new(story: &str) -> Option<Self> {
-        let found = Api::find().and_then(|api| {
+        let found = Api::of_this_machine().and_then(|api| {
             match api
                 .ask("GET", &format!("/images/{IMAGE}/json"), None)
                 .status

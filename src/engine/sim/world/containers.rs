@@ -1,20 +1,28 @@
-//! Containers of the simulated world: made, started, ended and removed.
+//! Containers of the simulated world: made, started, renamed and removed.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use super::{Done, Thing, World, gone, held, mounted, refused};
+use super::{Done, Thing, World, gone, refused};
 use crate::{
     engine::{EngineError, Happening, Notice},
     name::ContainerName,
     plan::{Action, CreateContainer},
-    project::{MountKind, RestartPolicy},
-    state::{Condition, HeldPort, ImageFacts, Resource, Status},
+    project::{MountKind, NetworkMode, PortBinding, RestartPolicy},
+    state::{Condition, HeldPort, ImageFacts, MountedVolume, Resource, Status},
 };
+
+/// The exit code of what could not be started, where there was an end before.
+const NEVER_RAN: i64 = 128;
 
 impl World {
     pub fn create(&mut self, action: &Action, create: &CreateContainer) -> Done {
         if let Some(there) = self.containers.get(&create.name) {
-            let same = there.generation == create.generation && there.service == create.service;
+            let same = there.generation == create.generation
+                && (&there.service, there.replica) == (&create.service, create.replica)
+                && there.record == create.record;
             return if same {
                 Ok(None)
             } else {
@@ -26,7 +34,7 @@ impl World {
             .images
             .get(&create.image)
             .or_else(|| self.images.values().find(by_id));
-        let Some(image) = image.map(|facts| facts.id.clone()) else {
+        let Some(image) = image.cloned() else {
             let cause = "no such image".to_owned();
             return Err(EngineError::NoImage {
                 image: create.image.to_string(),
@@ -40,14 +48,7 @@ impl World {
         {
             return Err(gone(peer));
         }
-        if let Some(missing) = create
-            .networks
-            .values()
-            .find(|it| !self.networks.contains_key(*it))
-        {
-            return Err(refused(action, 404, format!("network {missing} not found")));
-        }
-        self.make_volumes(create);
+        let volumes = self.make_volumes(create, &image);
         self.ids += 1;
         let thing = Thing {
             id: format!("{:064x}", self.ids),
@@ -55,12 +56,14 @@ impl World {
             replica: create.replica,
             generation: create.generation,
             record: create.record.clone(),
-            image,
-            networks: create.networks.values().cloned().collect(),
+            image: image.id,
+            networks: networks(create),
             ports: create.spec.ports.clone(),
-            mounts: create.spec.mounts.clone(),
+            holds: Vec::new(),
+            volumes,
             policy: RestartPolicy::No,
             condition: Condition::default(),
+            stopped_by_hand: false,
             started: Duration::ZERO,
             starts: 0,
             log: Vec::new(),
@@ -70,99 +73,162 @@ impl World {
         Ok(None)
     }
 
-    /// As a real engine does: a volume that is not there is made, without any label.
-    pub fn make_volumes(&mut self, create: &CreateContainer) {
+    /// The volumes that a container mounts. As a real engine does: one that is not there is made,
+    /// without any label; what nobody named gets a name of 64 digits.
+    fn make_volumes(
+        &mut self,
+        create: &CreateContainer,
+        image: &ImageFacts,
+    ) -> BTreeMap<String, MountedVolume> {
+        let mut mounted = BTreeMap::new();
+        let mut add = |target: &str, name: Option<&String>, read_only: bool, named: bool| {
+            if mounted.contains_key(target) {
+                return;
+            }
+            let name = name.cloned().unwrap_or_else(|| {
+                self.ids += 1;
+                format!("{:064x}", self.ids)
+            });
+            let made = Resource {
+                project: None,
+                name: None,
+                definition: None,
+                users: 0,
+                id: None,
+                record: None,
+            };
+            self.volumes.entry(name.clone()).or_insert(made);
+            let volume = MountedVolume {
+                name,
+                anonymous: !named,
+                writable: !read_only,
+            };
+            mounted.insert(target.to_owned(), volume);
+        };
+        let mut others = BTreeSet::new();
         for mount in &create.spec.mounts {
-            if let MountKind::Volume { engine_name, .. } = &mount.kind {
-                let made = Resource {
-                    project: None,
-                    name: None,
-                    definition: None,
-                    users: 0,
-                    id: None,
-                    record: None,
-                };
-                self.volumes.entry(engine_name.clone()).or_insert(made);
+            let target = mount.target.as_str();
+            match &mount.kind {
+                MountKind::Volume { engine_name, .. } => {
+                    add(target, Some(engine_name), mount.read_only, true);
+                }
+                MountKind::Anonymous => {
+                    add(target, create.carried.get(target), mount.read_only, false);
+                }
+                MountKind::Bind { .. } | MountKind::Tmpfs { .. } => {
+                    others.insert(target);
+                }
             }
         }
+        for set in create.spec.files.iter().filter(|set| set.volume) {
+            add(&set.folder, None, false, false);
+        }
+        for (target, name) in &create.carried {
+            add(target, Some(name), false, false);
+        }
+        for target in image
+            .volumes
+            .iter()
+            .filter(|it| !others.contains(it.as_str()))
+        {
+            add(target, None, false, false);
+        }
+        mounted
     }
 
     pub fn start(&mut self, action: &Action, name: &ContainerName, now: Duration) -> Done {
         let thing = self.containers.get(name).ok_or_else(|| gone(name))?;
-        if thing.condition.status.is_up() {
-            return Ok(None);
+        match thing.condition.status {
+            Status::Running | Status::Restarting => return Ok(None),
+            Status::Paused => return Err(refused(action, 409, "cannot start a paused container")),
+            _ => {}
         }
-        if let Some(missing) = thing
-            .networks
-            .iter()
-            .find(|it| !self.networks.contains_key(*it))
-        {
-            return Err(refused(action, 404, format!("network {missing} not found")));
+        if let Err(error) = self.can_start(action, name, thing) {
+            let thing = self.ours(name)?;
+            thing.condition.error = Some(error.to_string());
+            thing.condition.exit_code = thing.condition.exit_code.map(|_| NEVER_RAN);
+            return Err(error);
         }
-        if let Some(stale) = self.stale(thing) {
-            return Err(refused(action, 404, format!("network {stale} not found")));
-        }
-        if let Some((port, holder)) = self.taken(thing) {
-            return Err(EngineError::PortTaken { port, holder });
-        }
-        let rival = self.containers.iter().find(|(other, it)| {
-            *other != name
-                && it.condition.status.is_up()
-                && (&it.service, it.replica) == (&thing.service, thing.replica)
-                && it.generation != thing.generation
-                && mounted(it).any(|(_, volume, writable)| {
-                    mounted(thing).any(|(_, mine, also)| mine == volume && (writable || also))
-                })
-        });
-        let rival = rival.map(|(other, _)| format!("`{name}` and `{other}` write to one volume"));
-        self.breaches.extend(rival);
+        self.note_rivals(name);
+        self.begin(name, now);
         let thing = self.ours(name)?;
-        thing.condition.status = Status::Running;
         thing.condition.restarts = 0;
-        thing.begin(now);
-        thing.starts += 1;
-        thing.log = vec![format!(
-            "{} of generation {} started",
-            thing.service, thing.generation
-        )];
+        thing.stopped_by_hand = false;
         Ok(Some(Notice {
             container: name.clone(),
             what: Happening::Started,
         }))
     }
 
-    /// The first of a container's ports that somebody else holds, and who.
-    pub fn taken(&self, thing: &Thing) -> Option<(String, String)> {
-        let ours = self
+    /// What keeps a container from starting: found at the start, not when it is made.
+    fn can_start(
+        &self,
+        action: &Action,
+        name: &ContainerName,
+        thing: &Thing,
+    ) -> Result<(), EngineError> {
+        let mut networks = thing.networks.iter();
+        if let Some((missing, _)) = networks.find(|(it, _)| !self.has_network(it)) {
+            return Err(refused(action, 404, format!("network {missing} not found")));
+        }
+        let mut others = self
             .containers
             .iter()
-            .filter(|(_, it)| it.condition.status.is_up())
-            .map(|(name, it)| (name, held(it)));
-        let others = self.foreign.iter().filter(|(_, it)| it.running);
-        let others = others.map(|(name, it)| (name, it.ports.clone()));
-        let holders: Vec<(&ContainerName, Vec<HeldPort>)> = ours.chain(others).collect();
-        held(thing).into_iter().find_map(|wanted| {
-            let clash =
-                |it: &HeldPort| it.published == wanted.published && it.protocol == wanted.protocol;
-            let holder = holders.iter().find(|(_, ports)| ports.iter().any(clash))?;
-            Some((
-                wanted.published.to_string(),
-                format!("container `{}`", holder.0),
-            ))
-        })
+            .filter(|(other, it)| *other != name && it.condition.status.is_up());
+        let address_taken = others.any(|(_, it)| {
+            let fixed = thing.networks.iter().filter(|(_, fixed)| !fixed.is_empty());
+            fixed
+                .into_iter()
+                .any(|(network, fixed)| it.networks.get(network) == Some(fixed))
+        });
+        if address_taken {
+            return Err(refused(action, 403, "Address already in use"));
+        }
+        if let Some(stale) = self.stale(thing) {
+            return Err(refused(action, 404, format!("network {stale} not found")));
+        }
+        match self.taken(name, thing) {
+            Some((port, holder)) => Err(EngineError::PortTaken { port, holder }),
+            None => Ok(()),
+        }
     }
 
-    pub fn stop(&mut self, name: &ContainerName) -> Done {
-        let thing = self.ours(name)?;
-        if !thing.condition.status.is_up() {
-            return Ok(None);
-        }
-        thing.condition.status = Status::Exited;
-        thing.condition.exit_code = Some(0);
-        Ok(Some(Notice {
-            container: name.clone(),
-            what: Happening::Died { exit_code: 0 },
-        }))
+    /// Two generations of one container that write to one volume: what must never happen.
+    fn note_rivals(&mut self, name: &ContainerName) {
+        let Some(thing) = self.containers.get(name) else {
+            return;
+        };
+        let writes_with = |it: &Thing| {
+            it.volumes.values().any(|theirs| {
+                let mut mine = thing.volumes.values();
+                mine.any(|mine| mine.name == theirs.name && (mine.writable || theirs.writable))
+            })
+        };
+        let rival = self.containers.iter().find(|(other, it)| {
+            *other != name
+                && it.condition.status.is_up()
+                && (&it.service, it.replica) == (&thing.service, thing.replica)
+                && it.generation != thing.generation
+                && writes_with(it)
+        });
+        let rival = rival.map(|(other, _)| format!("`{name}` and `{other}` write to one volume"));
+        self.breaches.extend(rival);
+    }
+
+    /// The first of a container's ports that somebody else holds, and who.
+    fn taken(&self, name: &ContainerName, thing: &Thing) -> Option<(String, String)> {
+        let ours = self.containers.iter().filter(|(other, _)| *other != name);
+        let ours = ours.map(|(name, it)| (name, &it.holds));
+        let others = self.foreign.iter().filter(|(_, it)| it.running);
+        let others = others.map(|(name, it)| (name, &it.ports));
+        let holders: Vec<(&ContainerName, &Vec<HeldPort>)> = ours.chain(others).collect();
+        thing.ports.iter().find_map(|wanted| {
+            let holder = holders
+                .iter()
+                .find(|(_, ports)| ports.iter().any(|held| clash(wanted, held)))?;
+            let port = wanted.published?.to_string();
+            Some((port, format!("container `{}`", holder.0)))
+        })
     }
 
     pub fn rename(&mut self, action: &Action, from: &ContainerName, to: &ContainerName) -> Done {
@@ -193,63 +259,57 @@ impl World {
                 Err(refused(action, 409, "container is running"))
             }
             _ => {
-                self.containers.remove(name);
+                self.discard(name);
                 Ok(None)
             }
         }
     }
-    /// A container ends by itself, unless its start is over already.
-    pub fn end(
-        &mut self,
-        id: &str,
-        starts: u64,
-        exit_code: i64,
-        out_of_memory: bool,
-    ) -> Vec<Notice> {
-        let found = self
-            .containers
-            .iter_mut()
-            .find(|(_, it)| it.id == id && it.starts == starts);
-        let Some((name, thing)) = found.filter(|(_, it)| it.condition.status.is_up()) else {
-            return Vec::new();
-        };
-        let again = match thing.policy {
-            RestartPolicy::No => false,
-            RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
-            RestartPolicy::OnFailure { max } => {
-                exit_code != 0 && (max == 0 || thing.condition.restarts < max)
-            }
-        };
-        thing.condition.status = if again {
-            Status::Restarting
-        } else {
-            Status::Exited
-        };
-        thing.condition.exit_code = Some(exit_code);
-        thing.condition.oom_killed = out_of_memory;
-        thing.log.push(format!("exiting with code {exit_code}"));
-        let notice = |what| Notice {
-            container: name.clone(),
-            what,
-        };
-        let killed = out_of_memory.then(|| notice(Happening::OutOfMemory));
-        killed
-            .into_iter()
-            .chain([notice(Happening::Died { exit_code })])
-            .collect()
-    }
 
-    /// The engine starts a container again that ended by itself.
-    pub fn restart(&mut self, id: &str, now: Duration) -> Option<Notice> {
-        let found = self.containers.iter_mut().find(|(_, it)| it.id == id);
-        let (name, thing) = found.filter(|(_, it)| it.condition.status == Status::Restarting)?;
-        thing.condition.status = Status::Running;
-        thing.condition.restarts += 1;
-        thing.begin(now);
-        thing.starts += 1;
-        Some(Notice {
-            container: name.clone(),
-            what: Happening::Started,
-        })
+    /// A container goes, and with it the anonymous volumes that nobody else mounts.
+    pub fn discard(&mut self, name: &ContainerName) {
+        let Some(thing) = self.containers.remove(name) else {
+            return;
+        };
+        for volume in thing.volumes.into_values().filter(|it| it.anonymous) {
+            if self.users_of_volume(&volume.name) == 0 {
+                self.volumes.remove(&volume.name);
+            }
+        }
     }
+}
+
+/// What a container is attached to, each with the address that it asked for; empty: any.
+fn networks(create: &CreateContainer) -> BTreeMap<String, String> {
+    let attached = create.networks.iter().map(|(network, name)| {
+        let fixed = match &create.spec.network {
+            NetworkMode::Networks(attached) => attached.get(network),
+            _ => None,
+        };
+        let fixed = fixed.and_then(|attachment| attachment.ipv4.clone());
+        (name.clone(), fixed.unwrap_or_default())
+    });
+    attached
+        .chain(builtin_network(&create.spec.network))
+        .collect()
+}
+
+/// The network of the engine's own that a container is attached to, if it is none of the project.
+fn builtin_network(mode: &NetworkMode) -> Option<(String, String)> {
+    let name = match mode {
+        NetworkMode::Networks(attached) if attached.is_empty() => "none",
+        NetworkMode::None => "none",
+        NetworkMode::Host => "host",
+        NetworkMode::Networks(_) | NetworkMode::Service(_) | NetworkMode::Container(_) => {
+            return None;
+        }
+    };
+    Some((name.to_owned(), String::new()))
+}
+
+/// Whether a wished-for port of the host cannot be had while another is held.
+fn clash(wished: &PortBinding, held: &HeldPort) -> bool {
+    let all = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
+    wished.published == Some(held.published)
+        && wished.protocol == held.protocol
+        && (all(&wished.host_ip) || all(&held.host_ip) || wished.host_ip == held.host_ip)
 }

@@ -4,6 +4,7 @@
 //! a real engine either is noted as a breach.
 
 mod containers;
+mod life;
 mod resources;
 mod setup;
 
@@ -13,14 +14,17 @@ use std::{
 };
 
 use self::resources::{make, resource};
+pub(super) use self::{life::EngineEnd, resources::is_anonymous};
 use super::ledger::Held;
 use crate::{
     engine::{EngineError, Notice},
     journal::{Page, Shelf},
     name::{ContainerName, ImageRef, ProjectName, ServiceName},
     plan::Action,
-    project::{Mount, MountKind, PortBinding, RestartPolicy},
-    state::{Condition, Foreign, HeldPort, ImageFacts, Record, Resource, Setup},
+    project::{PortBinding, RestartPolicy},
+    state::{
+        Condition, Foreign, HeldPort, ImageFacts, MountedVolume, Record, Resource, Setup, Status,
+    },
 };
 
 /// A simulated world.
@@ -53,11 +57,17 @@ pub(super) struct Thing {
     pub generation: u64,
     pub record: Record,
     pub image: String,
-    pub networks: BTreeSet<String>,
+    /// By name on the engine, each with the address that it asked for; empty: any.
+    pub networks: BTreeMap<String, String>,
     pub ports: Vec<PortBinding>,
-    pub mounts: Vec<Mount>,
+    /// Ports of the host that it holds now.
+    pub holds: Vec<HeldPort>,
+    /// Named and anonymous ones, by target.
+    pub volumes: BTreeMap<String, MountedVolume>,
     pub policy: RestartPolicy,
     pub condition: Condition,
+    /// Somebody asked for its end: then `unless-stopped` does not bring it back.
+    pub stopped_by_hand: bool,
     /// Since the world's beginning; of the last start.
     pub started: Duration,
     /// How often it was started: tells the ends of its starts apart.
@@ -126,16 +136,16 @@ impl World {
                 Ok(None)
             }
             Action::PullImage(pull) => self.pull(&pull.image),
-            Action::CreateNetwork(create) => self.create_network(create),
+            Action::CreateNetwork(create) => self.create_network(action, create),
             Action::RemoveNetwork(name) => self.remove_network(action, name),
             Action::CreateVolume(create) => {
                 let resource = resource(&create.project, create.name.as_str(), &create.definition);
-                make(&mut self.volumes, &create.volume.engine_name, resource)
+                make(action, &mut self.volumes, resource, false)
             }
             Action::RemoveVolume(name) => self.remove_volume(action, name),
             Action::CreateContainer(create) => self.create(action, create),
             Action::StartContainer(name) => self.start(action, name, now),
-            Action::StopContainer { container, .. } => self.stop(container),
+            Action::StopContainer { container, .. } => Ok(self.stop(container, 0)),
             Action::RenameContainer { from, to } => self.rename(action, from, to),
             Action::RemoveContainer(name) => self.remove(action, name),
             Action::SetRestartPolicy { container, policy } => {
@@ -147,20 +157,13 @@ impl World {
                 allowance,
             } => self.set_allowance(container, *allowance),
             Action::SetPaused { container, paused } => self.set_paused(action, container, *paused),
-            Action::RunHook(run) => {
-                let thing = self.ours(&run.container)?;
-                if thing.condition.status.is_up() {
-                    Ok(None)
-                } else {
-                    Err(refused(action, 409, "container is not running"))
-                }
-            }
+            Action::RunHook(run) => match self.ours(&run.container)?.condition.status {
+                Status::Running => Ok(None),
+                Status::Paused => Err(refused(action, 409, "container is paused")),
+                _ => Err(refused(action, 409, "container is not running")),
+            },
             Action::TagImage { image, tag } => self.tag(action, image, tag),
-            Action::RemoveImage(image) => {
-                self.images.remove(image);
-                self.built.remove(image);
-                Ok(None)
-            }
+            Action::RemoveImage(image) => self.remove_image(action, image),
         }
     }
 
@@ -224,29 +227,4 @@ fn container_of(action: &Action) -> Option<&ContainerName> {
         | Action::TagImage { .. }
         | Action::RemoveImage(_) => None,
     }
-}
-
-/// The named volumes of a container: target, name on the engine, and whether it can be written.
-pub(super) fn mounted(thing: &Thing) -> impl Iterator<Item = (&str, &str, bool)> {
-    thing.mounts.iter().filter_map(|mount| match &mount.kind {
-        MountKind::Volume { engine_name, .. } => Some((
-            mount.target.as_str(),
-            engine_name.as_str(),
-            !mount.read_only,
-        )),
-        MountKind::Anonymous | MountKind::Bind { .. } | MountKind::Tmpfs { .. } => None,
-    })
-}
-
-/// The ports of the host that a container holds while it runs.
-pub(super) fn held(thing: &Thing) -> Vec<HeldPort> {
-    let ports = thing.ports.iter().filter_map(|port| {
-        Some(HeldPort {
-            host_ip: port.host_ip.clone(),
-            published: port.published?,
-            target: port.target,
-            protocol: port.protocol,
-        })
-    });
-    ports.collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Done, Thing, World, mounted, refused};
+use super::{Done, Thing, World, refused};
 use crate::{
     engine::EngineError,
     name::{ImageRef, ProjectName},
@@ -30,14 +30,28 @@ impl World {
         }
     }
 
-    pub fn create_network(&mut self, create: &CreateNetwork) -> Done {
+    pub fn create_network(&mut self, action: &Action, create: &CreateNetwork) -> Done {
         self.ids += 1;
         let resource = Resource {
             id: Some(format!("{:064x}", self.ids)),
             record: serde_json::to_value(&create.network).ok(),
             ..resource(&create.project, create.name.as_str(), &create.definition)
         };
-        make(&mut self.networks, &create.network.engine_name, resource)
+        make(action, &mut self.networks, resource, true)
+    }
+
+    /// Takes a name away from an image; the last one not while a container is made from it.
+    pub fn remove_image(&mut self, action: &Action, image: &ImageRef) -> Done {
+        if let Some(facts) = self.images.get(image) {
+            let named = self.images.values().filter(|it| it.id == facts.id).count();
+            let used = self.containers.values().any(|it| it.image == facts.id);
+            if named == 1 && used {
+                return Err(refused(action, 409, "a container is using the image"));
+            }
+        }
+        self.images.remove(image);
+        self.built.remove(image);
+        Ok(None)
     }
 
     pub fn remove_network(&mut self, action: &Action, name: &str) -> Done {
@@ -48,8 +62,7 @@ impl World {
                 name: name.to_owned(),
             });
         }
-        let used = |it: &Thing| it.condition.status.is_up() && it.networks.contains(name);
-        if self.containers.values().any(used) {
+        if self.network_is_in_use(name) {
             return Err(refused(action, 403, "network has active endpoints"));
         }
         self.networks.remove(name);
@@ -68,16 +81,73 @@ impl World {
                 name: name.to_owned(),
             });
         }
-        if self
-            .containers
-            .values()
-            .any(|it| mounted(it).any(|(_, volume, _)| volume == name))
-        {
+        if self.users_of_volume(name) > 0 {
             return Err(refused(action, 409, "volume is in use"));
         }
         self.volumes.remove(name);
         Ok(None)
     }
+
+    /// Whether there is a network: one that was made, or one of the engine's own.
+    pub fn has_network(&self, name: &str) -> bool {
+        ["none", "host", "bridge"].contains(&name) || self.networks.contains_key(name)
+    }
+
+    /// Only what runs holds on to a network.
+    fn network_is_in_use(&self, name: &str) -> bool {
+        let used = |it: &Thing| it.condition.status.is_up() && it.networks.contains_key(name);
+        self.containers.values().any(used)
+    }
+
+    /// How many containers are attached to a network, running or not.
+    pub fn users_of_network(&self, name: &str) -> usize {
+        let attached = self
+            .containers
+            .values()
+            .filter(|it| it.networks.contains_key(name));
+        attached.count()
+    }
+
+    /// How many containers mount a volume, running or not.
+    pub fn users_of_volume(&self, name: &str) -> usize {
+        let mounts = |it: &&Thing| it.volumes.values().any(|volume| volume.name == name);
+        self.containers.values().filter(mounts).count()
+    }
+
+    /// Anonymous volumes that nobody mounts go.
+    pub fn prune_volumes(&mut self) {
+        let unused = |name: &String| is_anonymous(name) && self.users_of_volume(name) == 0;
+        let gone: Vec<String> = self
+            .volumes
+            .keys()
+            .filter(|it| unused(it))
+            .cloned()
+            .collect();
+        self.volumes.retain(|name, _| !gone.contains(name));
+    }
+
+    /// Networks that nothing running is attached to go.
+    pub fn prune_networks(&mut self) {
+        let used: Vec<String> = self
+            .networks
+            .keys()
+            .filter(|name| self.network_is_in_use(name))
+            .cloned()
+            .collect();
+        self.networks.retain(|name, _| used.contains(name));
+    }
+
+    /// Images that no container was made from go.
+    pub fn prune_images(&mut self) {
+        let used: Vec<&String> = self.containers.values().map(|it| &it.image).collect();
+        self.images.retain(|_, facts| used.contains(&&facts.id));
+        self.built.retain(|name| self.images.contains_key(name));
+    }
+}
+
+/// What nobody named.
+pub(in crate::engine::sim) fn is_anonymous(volume: &str) -> bool {
+    volume.len() == 64 && volume.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 pub(super) fn resource(project: &ProjectName, name: &str, definition: &str) -> Resource {
@@ -91,11 +161,23 @@ pub(super) fn resource(project: &ProjectName, name: &str, definition: &str) -> R
     }
 }
 
-pub(super) fn make(those: &mut BTreeMap<String, Resource>, name: &str, resource: Resource) -> Done {
+/// Makes a network or a volume, unless it is there; `exact`: as it is asked for.
+pub(super) fn make(
+    action: &Action,
+    those: &mut BTreeMap<String, Resource>,
+    resource: Resource,
+    exact: bool,
+) -> Done {
+    let name = action.object();
     match those.get(name) {
         Some(there) if there.project != resource.project => Err(EngineError::Foreign {
             name: name.to_owned(),
         }),
+        Some(there) if exact && there.definition != resource.definition => Err(refused(
+            action,
+            409,
+            "it exists already with another definition",
+        )),
         _ => {
             those.entry(name.to_owned()).or_insert(resource);
             Ok(None)

@@ -1,0 +1,295 @@
+//! What is played: turns, what each brings, and how the world then is.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+
+use cimandat::{
+    engine::{EngineError, sim::Hand},
+    name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
+    plan::{Action, CreateContainer, CreateNetwork, CreateVolume},
+    project::{
+        Attachment, ContainerSpec, Gate, Kind, Mount, MountKind, Network, NetworkMode, PortBinding,
+        Probe, RestartPolicy, Subnet, Volume,
+    },
+    state::Record,
+    unit::Protocol,
+};
+
+/// The image of all containers.
+pub const IMAGE: &str = "debian:trixie-slim";
+
+/// Ends with 0 when asked to, with 3 at `SIGUSR1`, and with 0 at `SIGUSR2`.
+const PROGRAM: &str = r#"
+    $| = 1;
+    $SIG{TERM} = $SIG{USR2} = sub { exit 0 };
+    $SIG{USR1} = sub { exit 3 };
+    print "at work\n";
+    sleep 600 while 1;
+"#;
+
+/// Something that is played.
+pub struct Scenario {
+    pub project: ProjectName,
+    /// It needs an engine of its own.
+    pub alone: bool,
+    pub turns: Vec<Turn>,
+}
+
+/// One turn.
+pub struct Turn {
+    pub deed: Deed,
+    /// In a word, what it brings.
+    pub brings: &'static str,
+    /// In a line, how the containers then are.
+    pub then: &'static str,
+}
+
+/// What is done.
+#[derive(Debug)]
+pub enum Deed {
+    Act(Action),
+    Hand(Hand),
+}
+
+/// What a result is, in a word.
+pub fn word(result: &Result<(), EngineError>) -> String {
+    match result {
+        Ok(()) => "ok".to_owned(),
+        Err(EngineError::Refused { status, .. }) => format!("refused {status}"),
+        Err(EngineError::PortTaken { .. }) => "port taken".to_owned(),
+        Err(EngineError::Foreign { .. }) => "foreign".to_owned(),
+        Err(EngineError::Gone { .. }) => "gone".to_owned(),
+        Err(EngineError::NoImage { .. }) => "no image".to_owned(),
+        Err(other) => format!("{other:?}"),
+    }
+}
+
+impl Scenario {
+    pub fn new(name: &str) -> Self {
+        let unique = getrandom::u32().unwrap();
+        Self {
+            project: ProjectName::new(format!("it-conform-{name}-{unique:08x}")).unwrap(),
+            alone: false,
+            turns: Vec::new(),
+        }
+    }
+
+    /// The same, on an engine of its own.
+    pub fn alone(self) -> Self {
+        Self {
+            alone: true,
+            ..self
+        }
+    }
+
+    pub fn act(mut self, action: Action, brings: &'static str, then: &'static str) -> Self {
+        let deed = Deed::Act(action);
+        self.turns.push(Turn { deed, brings, then });
+        self
+    }
+
+    pub fn hand(mut self, hand: Hand, then: &'static str) -> Self {
+        let deed = Deed::Hand(hand);
+        self.turns.push(Turn {
+            deed,
+            brings: "ok",
+            then,
+        });
+        self
+    }
+
+    pub fn name(&self, short: &str) -> ContainerName {
+        ContainerName::new(format!("{}-{short}", self.project)).unwrap()
+    }
+
+    /// A container that is to be made.
+    pub fn container(&self, service: &str) -> Wanted {
+        Wanted(CreateContainer {
+            project: self.project.clone(),
+            name: self.name(service),
+            service: ServiceName::new(service).unwrap(),
+            replica: 1,
+            generation: 1,
+            image: ImageRef::new(IMAGE).unwrap(),
+            platform: None,
+            spec: ContainerSpec {
+                command: Some(["perl", "-e", PROGRAM].map(str::to_owned).to_vec()),
+                ..ContainerSpec::default()
+            },
+            networks: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            record: Record {
+                kind: Kind::Service,
+                name: None,
+                networks: BTreeMap::new(),
+                spec: serde_json::Value::Null,
+                image: IMAGE.to_owned(),
+                depends_on: BTreeMap::new(),
+                ready: Gate {
+                    probes: vec![Probe::Started],
+                    within: std::time::Duration::from_secs(5),
+                    settle: std::time::Duration::ZERO,
+                },
+            },
+            labels: BTreeMap::new(),
+        })
+    }
+
+    pub fn start(&self, service: &str) -> Action {
+        Action::StartContainer(self.name(service))
+    }
+
+    pub fn stop(&self, service: &str) -> Action {
+        Action::StopContainer {
+            container: self.name(service),
+            grace: None,
+        }
+    }
+
+    pub fn remove(&self, service: &str) -> Action {
+        Action::RemoveContainer(self.name(service))
+    }
+
+    pub fn rename(&self, from: &str, to: &str) -> Action {
+        Action::RenameContainer {
+            from: self.name(from),
+            to: self.name(to),
+        }
+    }
+
+    pub fn policy(&self, service: &str, policy: RestartPolicy) -> Action {
+        Action::SetRestartPolicy {
+            container: self.name(service),
+            policy,
+        }
+    }
+
+    pub fn end(&self, service: &str, exit_code: i64) -> Hand {
+        Hand::End {
+            container: self.name(service),
+            exit_code,
+        }
+    }
+
+    pub fn engine_name(&self, short: &str) -> String {
+        format!("{}_{short}", self.project)
+    }
+
+    pub fn network(&self, short: &str, subnet: Option<&str>) -> Action {
+        let network = Network {
+            engine_name: self.engine_name(short),
+            external: false,
+            driver: "bridge".to_owned(),
+            // Only one that leads out can publish.
+            internal: short != "out",
+            attachable: false,
+            ipv6: false,
+            options: BTreeMap::new(),
+            subnets: subnet
+                .map(|subnet| Subnet {
+                    subnet: subnet.to_owned(),
+                    range: None,
+                    gateway: None,
+                })
+                .into_iter()
+                .collect(),
+            labels: BTreeMap::new(),
+        };
+        Action::CreateNetwork(Box::new(CreateNetwork {
+            project: self.project.clone(),
+            name: NetworkName::new(short).unwrap(),
+            network,
+            definition: format!("{short} {subnet:?}"),
+        }))
+    }
+
+    pub fn volume(&self, short: &str, definition: &str) -> Action {
+        let volume = Volume {
+            engine_name: self.engine_name(short),
+            external: false,
+            driver: "local".to_owned(),
+            options: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            snapshot: false,
+        };
+        Action::CreateVolume(Box::new(CreateVolume {
+            project: self.project.clone(),
+            name: VolumeName::new(short).unwrap(),
+            volume,
+            definition: definition.to_owned(),
+        }))
+    }
+}
+
+/// A container that is to be made.
+pub struct Wanted(CreateContainer);
+
+impl Wanted {
+    pub fn make(self) -> Action {
+        Action::CreateContainer(Box::new(self.0))
+    }
+
+    pub fn generation(mut self, generation: u64) -> Self {
+        self.0.generation = generation;
+        self
+    }
+
+    /// Under another name.
+    pub fn called(mut self, short: &str) -> Self {
+        let name = format!("{}-{short}", self.0.project);
+        self.0.name = ContainerName::new(name).unwrap();
+        self
+    }
+
+    pub fn image(mut self, image: &str) -> Self {
+        self.0.image = ImageRef::new(image).unwrap();
+        self
+    }
+
+    pub fn port(mut self, host_ip: &str, published: Option<u16>) -> Self {
+        self.0.spec.ports.push(PortBinding {
+            target: 80,
+            protocol: Protocol::Tcp,
+            published,
+            host_ip: host_ip.to_owned(),
+        });
+        self
+    }
+
+    pub fn volume(mut self, short: &str) -> Self {
+        let kind = MountKind::Volume {
+            volume: VolumeName::new(short).unwrap(),
+            engine_name: format!("{}_{short}", self.0.project),
+            nocopy: false,
+            subpath: None,
+        };
+        self.0.spec.mounts.push(mount(kind));
+        self
+    }
+
+    pub fn anonymous(mut self) -> Self {
+        self.0.spec.mounts.push(mount(MountKind::Anonymous));
+        self
+    }
+
+    pub fn on(mut self, network: &str, address: Option<&str>) -> Self {
+        let name = NetworkName::new(network).unwrap();
+        let attachment = Attachment {
+            ipv4: address.map(str::to_owned),
+            ..Attachment::default()
+        };
+        self.0.spec.network = NetworkMode::Networks(BTreeMap::from([(name.clone(), attachment)]));
+        let engine_name = format!("{}_{network}", self.0.project);
+        self.0.networks.insert(name, engine_name);
+        self
+    }
+}
+
+fn mount(kind: MountKind) -> Mount {
+    Mount {
+        target: "/data".to_owned(),
+        read_only: false,
+        kind,
+    }
+}

@@ -1,0 +1,176 @@
+//! A state as far as two engines can be compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cimandat::{
+    engine::Query,
+    name::{ImageRef, ProjectName},
+    project::RestartPolicy,
+    state::{Container, State, Status},
+};
+
+use super::scenario::{Deed, IMAGE, Scenario};
+
+/// What one turn brought, and how the world then was.
+#[derive(Debug, PartialEq)]
+pub struct Shown {
+    pub brings: String,
+    pub seen: Seen,
+}
+
+/// The project's part of a world, without ids, times and addresses.
+#[derive(Debug, PartialEq)]
+pub struct Seen {
+    containers: BTreeMap<String, One>,
+    /// With what each says of itself, and how many containers use it.
+    networks: BTreeMap<String, (Option<String>, Option<String>, usize)>,
+    volumes: BTreeMap<String, (Option<String>, Option<String>, usize)>,
+    /// How many anonymous volumes of before nobody mounts any more and are still there.
+    strays: usize,
+}
+
+#[derive(Debug, PartialEq)]
+struct One {
+    service: String,
+    generation: u64,
+    status: Status,
+    exit_code: Option<i64>,
+    restarts: u32,
+    failed_to_start: bool,
+    restart: Option<RestartPolicy>,
+    recorded: bool,
+    networks: BTreeSet<String>,
+    /// Inside, and on the host where that was asked for.
+    ports: BTreeSet<(u16, Option<u16>)>,
+    /// By target: its name unless it is anonymous, and whether it can be written.
+    volumes: BTreeMap<String, (Option<String>, bool)>,
+}
+
+/// What is asked of an engine: beside the project's, the volumes that were seen before.
+pub fn query(scenario: &Scenario, volumes: &BTreeSet<String>) -> Query {
+    Query {
+        project: scenario.project.clone(),
+        images: BTreeSet::from_iter(ImageRef::new(IMAGE)),
+        networks: BTreeSet::new(),
+        volumes: volumes.clone(),
+        own_images: false,
+    }
+}
+
+/// The volumes that containers mount, whoever made them.
+pub fn mounted(state: &State) -> impl Iterator<Item = String> {
+    let volumes = state.containers.values().flat_map(|it| it.volumes.values());
+    volumes.map(|volume| volume.name.clone())
+}
+
+/// The ports of the host that a scenario asks for by number.
+fn asked_for(scenario: &Scenario) -> BTreeSet<u16> {
+    let asked = scenario.turns.iter().filter_map(|turn| match &turn.deed {
+        Deed::Act(cimandat::plan::Action::CreateContainer(create)) => Some(&create.spec.ports),
+        _ => None,
+    });
+    asked.flatten().filter_map(|port| port.published).collect()
+}
+
+impl Seen {
+    pub fn of(scenario: &Scenario, state: &State) -> Self {
+        let short = |name: &str| short(&scenario.project, name);
+        let known = asked_for(scenario);
+        let anonymous: BTreeSet<&String> = state
+            .volumes
+            .keys()
+            .filter(|name| name.len() == 64)
+            .collect();
+        let used: BTreeSet<String> = mounted(state).collect();
+        let named = state.volumes.iter().filter(|(name, _)| name.len() != 64);
+        Self {
+            containers: state
+                .containers
+                .iter()
+                .map(|(name, it)| (short(name.as_str()), One::of(&scenario.project, it, &known)))
+                .collect(),
+            networks: state
+                .networks
+                .iter()
+                .filter(|(_, it)| it.project.as_deref() == Some(scenario.project.as_str()))
+                .map(|(name, it)| {
+                    (
+                        short(name),
+                        (it.name.clone(), it.definition.clone(), it.users),
+                    )
+                })
+                .collect(),
+            volumes: named
+                .map(|(name, it)| {
+                    (
+                        short(name),
+                        (it.name.clone(), it.definition.clone(), it.users),
+                    )
+                })
+                .collect(),
+            strays: anonymous
+                .iter()
+                .filter(|name| !used.contains(**name))
+                .count(),
+        }
+    }
+
+    /// How the containers are, in a line.
+    pub fn line(&self) -> String {
+        let one = |(name, it): (&String, &One)| {
+            let status = format!("{:?}", it.status).to_lowercase();
+            let code = match (it.status, it.exit_code) {
+                (Status::Exited, Some(code)) => format!(" {code}"),
+                _ => String::new(),
+            };
+            let restarts = match it.restarts {
+                0 => String::new(),
+                restarts => format!(", restarted {restarts}"),
+            };
+            format!("{name} {status}{code}{restarts}")
+        };
+        let lines: Vec<String> = self.containers.iter().map(one).collect();
+        lines.join("; ")
+    }
+}
+
+impl One {
+    fn of(project: &ProjectName, it: &Container, known: &BTreeSet<u16>) -> Self {
+        let volume = |name: &str, anonymous: bool| (!anonymous).then(|| short(project, name));
+        Self {
+            service: it.service.to_string(),
+            generation: it.generation,
+            status: it.condition.status,
+            exit_code: it.condition.exit_code,
+            restarts: it.condition.restarts,
+            failed_to_start: it.condition.error.is_some(),
+            restart: it.restart,
+            recorded: it.record.is_some(),
+            networks: it.networks.keys().map(|it| short(project, it)).collect(),
+            ports: it
+                .ports
+                .iter()
+                .map(|port| {
+                    let published = known.contains(&port.published).then_some(port.published);
+                    (port.target, published)
+                })
+                .collect(),
+            volumes: it
+                .volumes
+                .iter()
+                .map(|(target, it)| {
+                    (
+                        target.clone(),
+                        (volume(&it.name, it.anonymous), it.writable),
+                    )
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A name without the project's.
+fn short(project: &ProjectName, name: &str) -> String {
+    let rest = name.strip_prefix(project.as_str()).unwrap_or(name);
+    rest.trim_start_matches(['-', '_']).to_owned()
+}

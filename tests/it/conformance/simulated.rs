@@ -1,0 +1,52 @@
+//! Plays a scenario in a simulated world.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{collections::BTreeSet, time::Duration};
+
+use cimandat::{
+    engine::{
+        Engine,
+        sim::{Pace, Sim},
+    },
+    name::ImageRef,
+};
+use tokio::{sync::mpsc::unbounded_channel, time::sleep};
+
+use super::{
+    scenario::{Deed, IMAGE, Scenario, word},
+    seen::{Seen, Shown, mounted, query},
+};
+use crate::worlds::in_virtual_time;
+
+/// By then whatever comes back by itself is back.
+const A_WHILE: Duration = Duration::from_secs(2);
+
+/// What each turn brings; it is as the scenario says.
+pub fn play(scenario: &Scenario) -> Vec<Shown> {
+    in_virtual_time(async {
+        let sim = Sim::new(scenario.project.clone(), Pace::instant());
+        sim.add_image(ImageRef::new(IMAGE).unwrap(), "sha256:image");
+        let mut known = BTreeSet::new();
+        let mut shown = Vec::new();
+        for turn in &scenario.turns {
+            let result = match &turn.deed {
+                Deed::Act(action) => sim.perform(action, &unbounded_channel().0).await,
+                Deed::Hand(hand) => {
+                    sim.meddle(hand);
+                    Ok(())
+                }
+            };
+            sleep(A_WHILE).await;
+            let state = sim.observe(&query(scenario, &known)).await.unwrap();
+            known.extend(mounted(&state));
+            let state = sim.observe(&query(scenario, &known)).await.unwrap();
+            let seen = Seen::of(scenario, &state);
+            let now = (word(&result), seen.line());
+            let wanted = (turn.brings.to_owned(), turn.then.to_owned());
+            assert_eq!(now, wanted, "simulated: {:?}", turn.deed);
+            let brings = now.0;
+            shown.push(Shown { brings, seen });
+        }
+        shown
+    })
+}
