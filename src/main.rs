@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Parsed::Wrong(text) => return fail(&text),
     };
     let console = invocation.console;
+    let crash = invocation.engine.crash.clone();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -34,6 +35,9 @@ fn main() -> ExitCode {
     let end = runtime.block_on(invocation.run());
     if let Err(error) = &end {
         exit::explain(error, console);
+    }
+    if let Some(count) = crash.and_then(|crash| crash.counted()) {
+        exit::tell(&format!("changing requests: {count}\n"));
     }
     // What still waits (a log that is followed, a probe) has nobody left to tell.
     runtime.shutdown_background();

@@ -8,6 +8,7 @@ mod surroundings;
 use std::{collections::BTreeSet, io::IsTerminal};
 
 use clap::{CommandFactory, Parser};
+use thiserror::Error;
 
 use self::arguments::{
     Arguments, BuildArguments, DownArguments, LogsArguments, SecretVerb, UpArguments, Verb,
@@ -15,6 +16,7 @@ use self::arguments::{
 pub use self::surroundings::Surroundings;
 use crate::{
     command::{self, Command, Console, DataFormat, Invocation, Progress, Scope},
+    engine::docker,
     name::{NameError, ProjectName, ServiceName},
     plan::{BuildChoice, Options, Removal, Rerun},
 };
@@ -66,7 +68,16 @@ pub fn parse(surroundings: &Surroundings) -> Parsed {
     }
 }
 
-fn invocation(arguments: Arguments, surroundings: &Surroundings) -> Result<Invocation, NameError> {
+/// What cannot be meant, beside what clap finds itself.
+#[derive(Debug, Error)]
+enum Mistyped {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("`CIMANDAT_CRASH` is {0}")]
+    Crash(docker::Unreadable),
+}
+
+fn invocation(arguments: Arguments, surroundings: &Surroundings) -> Result<Invocation, Mistyped> {
     let (mut shared, mut verb) = (arguments.shared, arguments.verb);
     shared.file.extend(verb.take_files());
     let project = shared
@@ -92,7 +103,7 @@ fn invocation(arguments: Arguments, surroundings: &Surroundings) -> Result<Invoc
     };
     Ok(Invocation {
         console: console(shared.progress, surroundings),
-        engine: surroundings.engine(),
+        engine: surroundings.engine().map_err(Mistyped::Crash)?,
         command: command(verb)?,
         scope,
     })

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, env, ffi::OsString, io, path::PathBuf};
 
-use crate::engine::docker::Settings;
+use crate::engine::docker::{Settings, Unreadable};
 
 /// Arguments, environment, folder and terminal of this process.
 #[derive(Debug, Clone)]
@@ -61,9 +61,12 @@ impl Surroundings {
     }
 
     /// Where the engine is looked for, and with what configuration.
-    #[must_use]
-    pub fn engine(&self) -> Settings {
-        Settings {
+    ///
+    /// # Errors
+    /// When `CIMANDAT_CRASH` names no place to end at.
+    pub fn engine(&self) -> Result<Settings, Unreadable> {
+        let crash = self.variable("CIMANDAT_CRASH");
+        Ok(Settings {
             host: self.variable("DOCKER_HOST"),
             context: self.variable("DOCKER_CONTEXT"),
             tls_verify: self.variable("DOCKER_TLS_VERIFY").is_some(),
@@ -71,6 +74,7 @@ impl Surroundings {
             config_dir: self.variable("DOCKER_CONFIG").map(PathBuf::from),
             home: self.variable("HOME").map(PathBuf::from),
             ssh_agent: self.variable("SSH_AUTH_SOCK").map(PathBuf::from),
-        }
+            crash: crash.map(|text| text.parse()).transpose()?,
+        })
     }
 }

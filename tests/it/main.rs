@@ -2,6 +2,7 @@
 mod build;
 mod ci_mandat;
 mod conformance;
+mod crashes;
 mod deploys;
 mod dial;
 mod docker_engine;

@@ -10,6 +10,7 @@ use bollard::{API_DEFAULT_VERSION, errors::Error as Wire};
 use super::{
     Docker,
     context::{Configuration, Context},
+    crash::Crash,
     error, greet,
 };
 use crate::engine::EngineError;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub home: Option<PathBuf>,
     /// `SSH_AUTH_SOCK`.
     pub ssh_agent: Option<PathBuf>,
+    /// `CIMANDAT_CRASH`: where this program is to end, to try what is left then.
+    pub crash: Option<Crash>,
 }
 
 impl Settings {
@@ -156,7 +159,10 @@ impl Place {
         }
     }
 
-    fn open(&self) -> Result<bollard::Docker, Wire> {
+    fn open(&self, crash: Option<&Crash>) -> Result<bollard::Docker, Wire> {
+        if let Some(crash) = crash {
+            return crash.client(self, TIMEOUT);
+        }
         let address = self.address.as_str();
         match address.split_once("://").map_or("", |(scheme, _)| scheme) {
             "unix" => bollard::Docker::connect_with_unix(address, TIMEOUT, API_DEFAULT_VERSION),
@@ -221,7 +227,7 @@ impl Docker {
     pub async fn connect(settings: &Settings) -> Result<Self, EngineError> {
         let place = Place::find(settings)?;
         let client = place
-            .open()
+            .open(settings.crash.as_ref())
             .map_err(|wire| error::connecting(&place, &wire))?;
         let greeting = greet::greet(&place).await?;
         Ok(Self::new(client, place, greeting, settings))

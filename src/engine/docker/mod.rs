@@ -9,6 +9,7 @@ mod condition;
 mod connect;
 mod container;
 mod context;
+mod crash;
 mod create;
 mod credentials;
 mod error;
@@ -33,8 +34,11 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};
 use futures::stream::BoxStream;
 use tokio::sync::{OnceCell, mpsc::UnboundedSender};
 
-pub use self::connect::Settings;
 use self::{connect::Place, error::Doing, greet::Greeting};
+pub use self::{
+    connect::Settings,
+    crash::{Crash, Unreadable},
+};
 use super::{Answer, Engine, EngineError, Evidence, LogLine, LogOptions, Notice, Query};
 use crate::{
     event::Progress,

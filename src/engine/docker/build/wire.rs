@@ -15,7 +15,13 @@ use std::{
 use bytes::Bytes;
 use futures::{FutureExt, future::try_join};
 use http_body_util::{BodyExt, Empty};
-use hyper::{HeaderMap, Request, StatusCode, client::conn::http1, header, upgrade::Upgraded};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode,
+    body::{Body, Incoming},
+    client::conn::http1,
+    header,
+    upgrade::Upgraded,
+};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, RootCertStore,
@@ -117,6 +123,21 @@ impl Wire {
             return Err(refusal(response.status(), b""));
         }
         Ok(response.headers().clone())
+    }
+
+    /// Sends a request on a connection of its own, which lives as long as its answer is read.
+    pub(in crate::engine::docker) async fn send<B>(
+        &self,
+        request: Request<B>,
+    ) -> Result<Response<Incoming>>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
+        let stream = TokioIo::new(self.dial().await?);
+        let (mut sender, connection) = http1::handshake(stream).await.map_err(Error::other)?;
+        // It ends with the answer; how, the one who reads the answer is told.
+        tokio::spawn(connection.with_upgrades());
+        sender.send_request(request).await.map_err(Error::other)
     }
 
     async fn dial(&self) -> Result<Box<dyn Stream>> {
