@@ -1,15 +1,16 @@
 //! The lock: whoever makes the container of that name has it. Of 16 who asked at the same time
 //! exactly one got it (measured).
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use bollard::{
     body_full,
     errors::Error as Wire,
     models::ContainerInspectResponse,
     query_parameters::{
-        ContainerArchiveInfoOptionsBuilder, RenameContainerOptionsBuilder,
-        UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+        ContainerArchiveInfoOptionsBuilder, ListContainersOptionsBuilder,
+        RenameContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+        WaitContainerOptionsBuilder,
     },
 };
 use futures::TryStreamExt;
@@ -171,7 +172,31 @@ pub(super) async fn give_back(
         Err(wire) if matches!(status(&wire), Some(400 | 409)) => {}
         Err(wire) => return Err(docker.doing(FREEING, &lock.0).failed(wire)),
     }
-    remove(docker, FREEING, &lock.0).await
+    remove(docker, FREEING, &lock.0).await?;
+    sweep(docker, project).await
+}
+
+/// A program that was killed between the two left a lock behind that holds nothing any more.
+async fn sweep(docker: &Docker, project: &ProjectName) -> Result<(), EngineError> {
+    let aside = format!("/{}.", name(project));
+    let wanted = [
+        format!("{}={project}", label::PROJECT),
+        format!("{}={}", label::ROLE, label::LOCK),
+    ];
+    let filters = HashMap::from([("label", wanted.to_vec())]);
+    let options = ListContainersOptionsBuilder::new()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let listed = docker.client.list_containers(Some(options)).await;
+    let listed = listed.map_err(|wire| docker.doing(FREEING, "locks").failed(wire))?;
+    for lock in listed {
+        let named = lock.names.unwrap_or_default();
+        if let (true, Some(id)) = (named.iter().any(|it| it.starts_with(&aside)), lock.id) {
+            remove(docker, FREEING, &id).await?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn await_end(
