@@ -82,8 +82,7 @@ async fn recover(
                 "`{project}` was not cut off, and everything that should run does\n"
             ));
         }
-        // Whichever of the two worlds it is: it is whole again.
-        return Ok(Done::Well);
+        return Ok(ended.map_or(Done::Well, Done::Run));
     }
     let settings = run::Settings {
         project: project.clone(),
@@ -100,7 +99,11 @@ async fn recover(
     let mut relay = super::relay::Relay::new(console);
     let run = Run::new(revival, settings);
     let outcome = session.carry_out(&mut relay, run, interrupts).await?;
-    Ok(Done::Run(outcome.verdict))
+    // Which of the two worlds it is, the deploy's end says; that it is whole, this run's.
+    Ok(match outcome.verdict {
+        Verdict::Converged | Verdict::Unchanged => ended.map_or(Done::Well, Done::Run),
+        verdict => Done::Run(verdict),
+    })
 }
 
 fn participants(plan: &Plan) -> Vec<Participant> {
