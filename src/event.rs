@@ -187,6 +187,12 @@ pub enum Event {
         /// Containers that failed and are kept, stopped, for somebody to look at.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         kept_containers: Vec<ContainerName>,
+        /// Volumes that hold again what they held before the run.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        restored_volumes: Vec<String>,
+        /// Jobs that were started and whose deeds were not undone, as the manifest says of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        irreversible_jobs: Vec<ServiceName>,
         /// Why it did not get to where it was to, in a fragment; `None`: it did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<String>,

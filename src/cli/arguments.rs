@@ -386,7 +386,7 @@ pub(super) struct DownArguments {
     pub files: Files,
     /// Only these services' containers
     pub services: Vec<String>,
-    /// Remove the project's volumes and what they hold, too
+    /// Remove the project's volumes and what they hold, and the snapshots of them, too
     #[arg(short, long)]
     pub volumes: bool,
     /// Remove the images that were built for the project, too

@@ -28,6 +28,14 @@ pub enum Action {
     CreateVolume(Box<CreateVolume>),
     /// Removes a volume and what it holds, by its name on the engine. Only `down --volumes` does.
     RemoveVolume(String),
+    /// Copies what a volume holds into a snapshot, while nobody writes to it. Begun anew when the
+    /// snapshot is there already.
+    SnapshotVolume(Box<VolumeSnapshot>),
+    /// Puts what a snapshot holds in place of all that its volume holds, and removes the snapshot.
+    /// One that is gone was put back already.
+    RestoreVolume(Box<VolumeSnapshot>),
+    /// Removes a snapshot, whole or not, by its name on the engine.
+    RemoveSnapshot(String),
     /// Makes a container, with its files in place, and does not start it.
     CreateContainer(Box<CreateContainer>),
     /// Starts a container that is not running.
@@ -132,6 +140,23 @@ pub struct CreateVolume {
     pub definition: String,
 }
 
+/// A snapshot of a volume: what it held before a switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeSnapshot {
+    /// The project, for the label.
+    pub project: ProjectName,
+    /// The manifest's name of the volume.
+    pub volume: VolumeName,
+    /// The volume's name on the engine.
+    pub source: String,
+    /// The snapshot's own name on the engine.
+    pub name: String,
+    /// The generation that it was taken before.
+    pub generation: u64,
+    /// Id of any image that is on the engine: a copy needs containers, which are never started.
+    pub image: String,
+}
+
 /// A container to make.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CreateContainer {
@@ -184,6 +209,9 @@ impl Action {
             Self::RemoveNetwork(_) => "removing network",
             Self::CreateVolume(_) => "creating volume",
             Self::RemoveVolume(_) => "removing volume",
+            Self::SnapshotVolume(_) => "copying volume",
+            Self::RestoreVolume(_) => "restoring volume",
+            Self::RemoveSnapshot(_) => "removing snapshot",
             Self::CreateContainer(_) => "creating container",
             Self::StartContainer(_) => "starting container",
             Self::StopContainer { .. } => "stopping container",
@@ -207,7 +235,10 @@ impl Action {
             Self::PullImage(pull) => pull.image.as_str(),
             Self::CreateNetwork(create) => &create.network.engine_name,
             Self::CreateVolume(create) => &create.volume.engine_name,
-            Self::RemoveNetwork(name) | Self::RemoveVolume(name) => name,
+            Self::RemoveNetwork(name) | Self::RemoveVolume(name) | Self::RemoveSnapshot(name) => {
+                name
+            }
+            Self::SnapshotVolume(snapshot) | Self::RestoreVolume(snapshot) => &snapshot.source,
             Self::CreateContainer(create) => create.name.as_str(),
             Self::RunHook(run) => run.container.as_str(),
             Self::StartContainer(container)

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Change, Decision, DriftChoice, Options, Plan, Refusal, diff, drift, generation, networks,
-    preflight,
+    preflight, snapshot,
     switch::{Assembly, Place},
 };
 use crate::{
@@ -60,6 +60,7 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
     if options.drift == DriftChoice::Refuse && !state.locked {
         refusals.extend(preflight::drifted(&decisions));
     }
+    refusals.extend(snapshot::refusals(project, state, &decisions));
     if !refusals.is_empty() {
         return Err(refusals);
     }

@@ -141,6 +141,27 @@ fn resources(project: &str, state: &State, removal: &Removal, gone: &[Key], draf
             draft.add(Key::Volume(name.clone()), step, gone.to_vec());
         }
     }
+    for (name, snapshot) in &state.snapshots {
+        // Left by a copy that was cut off; it would hold the volume.
+        for helper in &snapshot.helpers {
+            let action = Action::RemoveContainer(helper.clone());
+            let step = Step::act(action, Subject::Project, Reason::Down);
+            draft.add(Key::Remove(helper.clone()), step, []);
+        }
+        if removal.volumes {
+            let needs = snapshot.helpers.iter().cloned().map(Key::Remove);
+            let step = Step::act(
+                Action::RemoveSnapshot(name.clone()),
+                Subject::Volume { name: name.clone() },
+                Reason::Down,
+            );
+            draft.add(Key::RemoveSnapshot(name.clone()), step, needs);
+            draft.needs(
+                &Key::Volume(snapshot.of.clone()),
+                Key::RemoveSnapshot(name.clone()),
+            );
+        }
+    }
     for image in state.own_images.iter().filter(|_| removal.images) {
         let action = Action::RemoveImage(ImageRef::clone(image));
         let key = Key::Image(image.to_string());

@@ -15,6 +15,8 @@ pub(super) enum Key {
     Network(String),
     RemoveNetwork(String),
     Volume(String),
+    Snapshot(String),
+    RemoveSnapshot(String),
     Create(ContainerName),
     PreStop(ContainerName, usize),
     Stop(ContainerName),

@@ -20,7 +20,9 @@ use crate::{
 /// The number of the next generation. Numbers of deploys that failed are not given again.
 pub(super) fn next(state: &State) -> u64 {
     let newest = state.containers.values().map(|it| it.generation).max();
-    newest.unwrap_or(0).max(state.last_deploy) + 1
+    // A snapshot is called after its generation, so that none may be taken for another.
+    let copied = state.snapshots.values().map(|it| it.generation).max();
+    newest.max(copied).unwrap_or(0).max(state.last_deploy) + 1
 }
 
 /// The name under which a service's image is kept for a generation.

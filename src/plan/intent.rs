@@ -7,7 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Plan, StepId, Work};
-use crate::{name::ContainerName, project::Kind};
+use crate::{
+    name::ContainerName,
+    project::{Kind, MountKind},
+};
 
 impl Plan {
     /// The steps before the commit that must be written down before they begin.
@@ -25,8 +28,11 @@ impl Plan {
             .collect()
     }
 
-    /// The containers that the plan makes, and whether what each does cannot be taken back.
+    /// The containers that the plan makes, and whether it matters that one was started: what it
+    /// does cannot be taken back, or is taken back by a snapshot, which must not be done for
+    /// nothing.
     fn made(&self) -> BTreeMap<&ContainerName, bool> {
+        let copied: BTreeSet<&str> = self.copied().collect();
         let actions = self.steps.iter().filter_map(|step| match &step.work {
             Work::Act(Action::CreateContainer(create)) => Some(create),
             _ => None,
@@ -34,9 +40,24 @@ impl Plan {
         actions
             .map(|create| {
                 let final_ = create.record.kind == Kind::Job { irreversible: true };
-                (&create.name, final_)
+                let writes = create.spec.mounts.iter().any(|mount| {
+                    matches!(&mount.kind, MountKind::Volume { engine_name, .. }
+                        if copied.contains(engine_name.as_str()))
+                });
+                let inherits = !copied.is_empty() && !create.spec.volumes_from.is_empty();
+                (&create.name, final_ || writes || inherits)
             })
             .collect()
+    }
+}
+
+impl Plan {
+    /// The volumes that the plan copies before something new writes to them.
+    fn copied(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match &step.work {
+            Work::Act(Action::SnapshotVolume(snapshot)) => Some(snapshot.source.as_str()),
+            _ => None,
+        })
     }
 }
 
@@ -47,6 +68,7 @@ fn touches(action: &Action, made: &BTreeMap<&ContainerName, bool>) -> bool {
         | Action::TagImage { .. }
         | Action::CreateNetwork(_)
         | Action::CreateVolume(_)
+        | Action::SnapshotVolume(_)
         | Action::CreateContainer(_) => false,
         Action::StartContainer(container) => made.get(container).copied().unwrap_or(true),
         Action::StopContainer { container, .. }
@@ -58,6 +80,10 @@ fn touches(action: &Action, made: &BTreeMap<&ContainerName, bool>) -> bool {
         | Action::SetAllowance { container, .. }
         | Action::SetPaused { container, .. } => !made.contains_key(container),
         Action::RunHook(run) => !made.contains_key(&run.container),
-        Action::RemoveNetwork(_) | Action::RemoveVolume(_) | Action::RemoveImage(_) => true,
+        Action::RestoreVolume(_)
+        | Action::RemoveSnapshot(_)
+        | Action::RemoveNetwork(_)
+        | Action::RemoveVolume(_)
+        | Action::RemoveImage(_) => true,
     }
 }

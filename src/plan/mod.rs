@@ -20,6 +20,7 @@ mod prepare;
 mod refusal;
 mod rotated;
 mod show;
+mod snapshot;
 mod switch;
 
 use std::{
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     action::{
         Action, BuildImage, CreateContainer, CreateNetwork, CreateVolume, PullImage, RunHook,
+        VolumeSnapshot,
     },
     back::{Split, WayBack, recovery, revive, split, way_back, way_back_keeping},
     change::field_changes,
@@ -309,6 +311,11 @@ pub enum Reason {
     Forced,
     /// Another step replaced it.
     Replaced,
+    /// This service is about to be replaced, and what it writes to can then be put back.
+    BeforeSwitch {
+        /// That one.
+        service: ServiceName,
+    },
     /// The deploy failed, and this is the way back.
     RolledBack,
     /// The project is taken down.
@@ -377,6 +384,7 @@ impl fmt::Display for Reason {
             Self::Orphan => f.write_str("not part of the project any more"),
             Self::Forced => f.write_str("asked for"),
             Self::Replaced => f.write_str("replaced by a new one"),
+            Self::BeforeSwitch { service } => write!(f, "`{service}` is replaced"),
             Self::RolledBack => f.write_str("the deploy failed"),
             Self::Down => f.write_str("the project is taken down"),
         }

@@ -6,7 +6,7 @@ use super::{
     Change, Decision, Refusal,
     deploy::final_name,
     networks::{self, Networks},
-    prepare::{definition, networks_of, volumes_of},
+    prepare::{definition, networks_of, volume_definition, volumes_of},
     switch::makes,
 };
 use crate::{
@@ -228,7 +228,7 @@ fn volumes(project: &Project, state: &State, services: &[&Service], into: &mut V
         match state.volumes.get(&name) {
             None if volume.external => into.push(Refusal::NoVolume { name }),
             Some(found) if !volume.external => {
-                match standing(project, found, &definition(volume)) {
+                match standing(project, found, &volume_definition(volume)) {
                     Standing::Ours => {}
                     Standing::Changed => into.push(Refusal::VolumeChanged { name }),
                     Standing::Foreign(owner) => into.push(Refusal::ForeignVolume { name, owner }),

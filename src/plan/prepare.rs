@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     name::{ContainerName, NetworkName, ServiceName, VolumeName},
-    project::{Kind, MountKind, Network, NetworkMode, Project, Service},
+    project::{Kind, MountKind, Network, NetworkMode, Project, Service, Volume},
     secret::digest,
     state::{Container, Record, label},
 };
@@ -39,7 +39,7 @@ impl Assembly<'_> {
                     project: self.project.name.clone(),
                     name: name.clone(),
                     volume: volume.clone(),
-                    definition: definition(volume),
+                    definition: volume_definition(volume),
                 };
                 let subject = Subject::Volume {
                     name: name.to_string(),
@@ -232,6 +232,14 @@ pub(super) fn volumes_of(service: &Service) -> impl Iterator<Item = &VolumeName>
 /// Digest of a definition, for the label by which a change is seen.
 pub(super) fn definition(thing: &impl serde::Serialize) -> String {
     digest(serde_json::to_string(thing).unwrap_or_default().as_bytes())
+}
+
+/// As [`definition`]. When a volume is copied does not make it another one.
+pub(super) fn volume_definition(volume: &Volume) -> String {
+    definition(&Volume {
+        snapshot: false,
+        ..volume.clone()
+    })
 }
 
 fn record(service: &Service, image: &str) -> Record {

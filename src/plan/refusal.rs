@@ -98,6 +98,19 @@ pub enum Refusal {
         /// The name on the engine.
         name: String,
     },
+    /// A volume is to be copied, and somebody who goes on running writes to it.
+    #[error(
+        "volume `{name}` is to be copied before `{service}` is replaced, and `{writer}`, which \
+         is not, writes to it"
+    )]
+    SnapshotWriter {
+        /// The volume's name on the engine.
+        name: String,
+        /// Who is replaced.
+        service: ServiceName,
+        /// The container that writes.
+        writer: String,
+    },
     /// A port of the host is held by a container that is not the project's.
     #[error(
         "port {port} of this host, which `{service}` publishes, is held by container `{holder}`"
@@ -207,6 +220,11 @@ impl Refusal {
             }
             Self::VolumeChanged { .. } => {
                 "give the volume another name and move its data, or take the change back".to_owned()
+            }
+            Self::SnapshotWriter { .. } => {
+                "mount the volume `read-only=#true` there, replace both (`--force-recreate`), or \
+                 give up `snapshot=\"before-switch\"`"
+                    .to_owned()
             }
             Self::PortHeld { holder, .. } => {
                 format!("stop it (`docker stop {holder}`), or publish another port")

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Action, Change, Deploy, FieldChange, Plan, Reason, Work};
 use crate::{
     name::{ContainerName, NetworkName, ProjectName, ServiceName},
-    project::Project,
+    project::{Kind, Project},
 };
 
 /// A plan for people and programs.
@@ -25,7 +25,7 @@ pub struct Shown {
     pub changes: bool,
     /// Images that would be built or pulled first.
     pub images: Vec<ShownImage>,
-    /// Networks and volumes that would be made.
+    /// Networks, volumes and snapshots of volumes that would be made.
     pub resources: Vec<String>,
     /// Networks that get a successor, as their definition changed.
     pub moved_networks: Vec<ShownNetwork>,
@@ -39,6 +39,8 @@ pub struct Shown {
     pub undeclared_volumes: Vec<String>,
     /// Services that would not answer for a while, in the order in which they stop.
     pub interrupted: Vec<ServiceName>,
+    /// Jobs that would be started and whose deeds no rollback undoes.
+    pub irreversible: Vec<ServiceName>,
     /// All actions in an order in which they could be done one by one.
     pub steps: Vec<ShownStep>,
 }
@@ -121,6 +123,9 @@ impl Shown {
             .filter_map(|(action, _)| match &action {
                 Action::CreateNetwork(it) => Some(format!("network {}", it.network.engine_name)),
                 Action::CreateVolume(it) => Some(format!("volume {}", it.volume.engine_name)),
+                Action::SnapshotVolume(it) => {
+                    Some(format!("snapshot {} of volume {}", it.name, it.source))
+                }
                 _ => None,
             })
             .collect();
@@ -148,6 +153,7 @@ impl Shown {
             unknown: deploy.unknown.clone(),
             undeclared_volumes: deploy.undeclared.clone(),
             interrupted: interrupted(deploy),
+            irreversible: irreversible(project, deploy),
             steps: steps(&deploy.plan),
         }
     }
@@ -194,6 +200,14 @@ impl Shown {
             let _ = writeln!(
                 text,
                 "not answering while replaced: {}; each comes back at its own turn",
+                names.join(", ")
+            );
+        }
+        if !self.irreversible.is_empty() {
+            let names: Vec<&str> = self.irreversible.iter().map(ServiceName::as_str).collect();
+            let _ = writeln!(
+                text,
+                "point of no return: what {} does to data is not undone by a rollback",
                 names.join(", ")
             );
         }
@@ -325,6 +339,18 @@ fn interrupted(deploy: &Deploy) -> Vec<ServiceName> {
             _ => None,
         });
     services.filter(|name| seen.insert(name.clone())).collect()
+}
+
+fn irreversible(project: &Project, deploy: &Deploy) -> Vec<ServiceName> {
+    let started = deploy
+        .decisions
+        .iter()
+        .filter(|it| matches!(it.change, Change::Create | Change::Replace));
+    let services = started.filter_map(|it| project.services.get(&it.service));
+    services
+        .filter(|service| service.kind == (Kind::Job { irreversible: true }))
+        .map(|service| service.name.clone())
+        .collect()
 }
 
 fn steps(plan: &Plan) -> Vec<ShownStep> {

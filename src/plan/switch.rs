@@ -63,6 +63,7 @@ impl Assembly<'_> {
             self.switch(&mut draft, turn);
         }
         self.hand_over(&mut draft, &turns);
+        self.snapshots(&mut draft, &turns);
         if !draft.is_empty_of_actions() {
             self.order_kept(&mut draft, &turns);
             self.verify(&mut draft);
@@ -195,7 +196,7 @@ impl Assembly<'_> {
         needs
     }
 
-    fn created(&self) -> impl Iterator<Item = Key> {
+    pub fn created(&self) -> impl Iterator<Item = Key> {
         self.turns()
             .filter(|turn| makes(turn.decision.change))
             .map(|t| Key::Create(t.name.clone()))
@@ -387,14 +388,14 @@ pub(super) fn stays(change: Change) -> bool {
     matches!(change, Change::Keep | Change::Repair)
 }
 
-fn subject(decision: &Decision) -> Subject {
+pub(super) fn subject(decision: &Decision) -> Subject {
     Subject::Service {
         name: decision.service.clone(),
         replica: decision.replica,
     }
 }
 
-fn stop(container: &ContainerName, options: &Options) -> Action {
+pub(super) fn stop(container: &ContainerName, options: &Options) -> Action {
     let grace = options.stop_timeout.map(Duration::from_secs);
     Action::StopContainer {
         container: container.clone(),

@@ -82,6 +82,10 @@ pub struct Ending {
     pub kept_volumes: Vec<String>,
     /// Containers that failed and are kept, stopped.
     pub kept_containers: Vec<ContainerName>,
+    /// Volumes that hold again what they held before.
+    pub restored_volumes: Vec<String>,
+    /// Jobs that were started and whose deeds were not undone.
+    pub irreversible_jobs: Vec<ServiceName>,
     /// Why it did not get to where it was to, in a fragment; `None`: it did.
     pub cause: Option<String>,
     /// What was not brought back or not cleaned up, each in a fragment.
@@ -131,6 +135,8 @@ impl Board {
                 critical_path,
                 kept_volumes,
                 kept_containers,
+                restored_volumes,
+                irreversible_jobs,
                 cause,
                 left,
                 recoverable,
@@ -141,6 +147,8 @@ impl Board {
                     critical_path: critical_path.clone(),
                     kept_volumes: kept_volumes.clone(),
                     kept_containers: kept_containers.clone(),
+                    restored_volumes: restored_volumes.clone(),
+                    irreversible_jobs: irreversible_jobs.clone(),
                     cause: cause.clone(),
                     left: left.clone(),
                     recoverable: *recoverable,

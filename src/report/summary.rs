@@ -40,6 +40,7 @@ pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
         }
         Verdict::Stuck => stuck(board, ending, &mut lines),
     }
+    data(ending, &mut lines);
     if !ending.kept_volumes.is_empty() {
         lines.push(format!(
             "  kept volumes, with what the failed deploy wrote: {}",
@@ -223,6 +224,23 @@ fn restored(board: &Board) -> String {
         return "nothing, as before".to_owned();
     }
     format!("the state before, healthy: {names}")
+}
+
+/// What became of data on the way back.
+fn data(ending: &Ending, lines: &mut Vec<String>) {
+    let restored = quoted(ending.restored_volumes.iter().map(String::as_str));
+    let jobs = quoted(ending.irreversible_jobs.iter().map(ServiceName::as_str));
+    if !restored.is_empty() {
+        lines.push(format!("  data put back as it was before: {restored}"));
+    }
+    if !jobs.is_empty() {
+        let but = if restored.is_empty() {
+            String::new()
+        } else {
+            format!(", other than to {restored}")
+        };
+        lines.push(format!("  not undone: what {jobs} did to data{but}"));
+    }
 }
 
 /// Containers that failed and that somebody wanted to look at.

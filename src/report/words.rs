@@ -12,15 +12,17 @@ use crate::{
 
 /// First words of actions in the present, past and plain form. What is not in here keeps its
 /// present form, so that a new action is still understood.
-const VERBS: [(&str, &str, &str); 16] = [
+const VERBS: [(&str, &str, &str); 18] = [
     ("building", "built", "build"),
     ("checking", "checked", "check"),
+    ("copying", "copied", "copy"),
     ("creating", "created", "create"),
     ("pausing", "paused", "pause"),
     ("pulling", "pulled", "pull"),
     ("removing", "removed", "remove"),
     ("renaming", "renamed", "rename"),
     ("restarting", "restarted", "restart"),
+    ("restoring", "restored", "restore"),
     ("running", "ran", "run"),
     ("setting", "set", "set"),
     ("settling", "settled", "settle"),
@@ -80,6 +82,7 @@ pub fn reason(reason: &Reason) -> String {
         Reason::Orphan => "not part of the project any more".to_owned(),
         Reason::Forced => "asked for".to_owned(),
         Reason::Replaced => "replaced".to_owned(),
+        Reason::BeforeSwitch { service } => format!("`{service}` is replaced"),
         Reason::RolledBack => "rollback".to_owned(),
         Reason::Down => "down".to_owned(),
     }

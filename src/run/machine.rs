@@ -72,6 +72,8 @@ pub struct Run {
     pub(super) left: Vec<String>,
     pub(super) kept_volumes: Vec<String>,
     pub(super) kept_containers: Vec<ContainerName>,
+    /// Jobs that were started and are not undone.
+    pub(super) irreversible_jobs: Vec<ServiceName>,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -109,6 +111,7 @@ impl Run {
             left: Vec::new(),
             kept_volumes: Vec::new(),
             kept_containers: Vec::new(),
+            irreversible_jobs: Vec::new(),
             effects: Vec::new(),
         }
     }

@@ -8,7 +8,7 @@ use super::gate::shown;
 use crate::{
     engine::EngineError,
     event::{Segment, Verdict},
-    name::ContainerName,
+    name::{ContainerName, ServiceName},
     plan::Split,
 };
 
@@ -31,6 +31,10 @@ pub struct Outcome {
     pub kept_containers: Vec<ContainerName>,
     /// Who stays and who went back, where only a part went back.
     pub split: Option<Split>,
+    /// Volumes that hold again what they held before, by name on the engine.
+    pub restored_volumes: Vec<String>,
+    /// Jobs that were started and whose deeds were not undone.
+    pub irreversible_jobs: Vec<ServiceName>,
 }
 
 /// Why a run did not get to where it was to.

@@ -33,7 +33,9 @@ fn remedy(work: &Work) -> Option<String> {
             format!("docker update --restart {} {container}", word(*policy))
         }
         Action::RemoveNetwork(network) => format!("docker network rm {network}"),
-        Action::RemoveVolume(volume) => format!("docker volume rm {volume}"),
+        Action::RemoveVolume(volume) | Action::RemoveSnapshot(volume) => {
+            format!("docker volume rm {volume}")
+        }
         Action::RemoveImage(image) => format!("docker rmi {image}"),
         Action::TagImage { image, tag } => format!("docker tag {image} {tag}"),
         Action::PullImage(pull) => format!("docker pull {}", pull.image),
@@ -50,6 +52,8 @@ fn remedy(work: &Work) -> Option<String> {
         | Action::BuildImage(_)
         | Action::CreateNetwork(_)
         | Action::CreateVolume(_)
+        | Action::SnapshotVolume(_)
+        | Action::RestoreVolume(_)
         | Action::CreateContainer(_) => return None,
     };
     Some(format!("`{command}`"))

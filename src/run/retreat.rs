@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     event::{Event, Segment, Verdict},
-    plan::{Step, StepId, Subject, WayBack, way_back, way_back_keeping},
+    plan::{Action, Step, StepId, Subject, WayBack, Work, way_back, way_back_keeping},
 };
 
 impl Run {
@@ -27,7 +27,7 @@ impl Run {
         self.phase = Phase::Draining;
         self.cause = Some(cause);
         self.cancel_waits();
-        self.cancel_images();
+        self.call_off();
     }
 
     pub(super) fn interrupted(&mut self) {
@@ -84,6 +84,7 @@ impl Run {
     pub(super) fn begin_back(&mut self, back: WayBack) {
         self.kept_volumes = back.kept_volumes;
         self.kept_containers.extend(back.kept_containers);
+        self.irreversible_jobs = back.irreversible_jobs;
         if back.plan.steps.is_empty() {
             self.is_back();
             return;
@@ -154,6 +155,7 @@ impl Run {
     /// Everything that would have to be undone is left.
     fn leave_all(&mut self) {
         let back = way_back(&self.plan, &self.attempted, &self.settings.origin);
+        self.irreversible_jobs = back.irreversible_jobs;
         self.left.extend(back.lost);
         self.left.extend(back.plan.steps.iter().map(undone));
     }
@@ -180,12 +182,15 @@ impl Run {
         }
         critical_path.extend(self.schedule.chain(Part::Cleanup));
         critical_path.extend(self.schedule.chain(Part::Back));
+        let restored_volumes = self.restored();
         self.emit(Event::RunFinished {
             verdict,
             took: self.now,
             critical_path: critical_path.clone(),
             kept_volumes: self.kept_volumes.clone(),
             kept_containers: self.kept_containers.clone(),
+            restored_volumes: restored_volumes.clone(),
+            irreversible_jobs: self.irreversible_jobs.clone(),
             cause: self.cause.as_ref().map(ToString::to_string),
             left: self.left.clone(),
             recoverable,
@@ -199,7 +204,21 @@ impl Run {
             kept_volumes: self.kept_volumes.clone(),
             kept_containers: self.kept_containers.clone(),
             split: self.split.clone(),
+            restored_volumes,
+            irreversible_jobs: self.irreversible_jobs.clone(),
         }));
+    }
+
+    /// The volumes that hold again what they held.
+    fn restored(&self) -> Vec<String> {
+        let done = self.schedule.those(Part::Back, &[Status::Done]);
+        let restored = done
+            .into_iter()
+            .filter_map(|id| match &self.schedule.step(id)?.work {
+                Work::Act(Action::RestoreVolume(snapshot)) => Some(snapshot.source.clone()),
+                _ => None,
+            });
+        restored.collect()
     }
 }
 

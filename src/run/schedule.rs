@@ -37,7 +37,7 @@ pub(super) enum Status {
     Failed,
     /// Never begun, as something that it needs failed.
     Skipped,
-    /// Begun and called off without effect.
+    /// Begun and called off.
     Cancelled,
 }
 
@@ -81,6 +81,11 @@ pub(super) fn is_heavy(work: &Work) -> bool {
 /// Whether a step runs a command of the user's, which may never end.
 pub(super) fn is_hook(work: &Work) -> bool {
     matches!(work, Work::Act(Action::RunHook(_)))
+}
+
+/// Whether a step copies what a volume holds, which may take long.
+pub(super) fn is_copy(work: &Work) -> bool {
+    matches!(work, Work::Act(Action::SnapshotVolume(_)))
 }
 
 impl Schedule {

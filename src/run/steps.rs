@@ -9,7 +9,7 @@ use super::{
     outcome::Cause,
     phase::Phase,
     remedy::with_remedy,
-    schedule::{Status, is_heavy, is_hook, object, verb},
+    schedule::{Status, is_copy, is_heavy, is_hook, object, verb},
     settings::OnFailure,
 };
 use crate::{
@@ -171,17 +171,19 @@ impl Run {
         }
     }
 
-    /// Calls off builds and pulls, which have no effect before they are done, and hooks, which
-    /// may never be.
-    pub(super) fn cancel_images(&mut self) {
+    /// Calls off builds and pulls, which have no effect before they are done, hooks, which may
+    /// never be, and copies of volumes, of which the way back removes the part that is there.
+    pub(super) fn call_off(&mut self) {
         for id in self.acting.clone() {
-            if self
-                .schedule
-                .step(id)
-                .is_some_and(|step| is_heavy(&step.work) || is_hook(&step.work))
-            {
+            let Some(work) = self.schedule.step(id).map(|step| &step.work) else {
+                continue;
+            };
+            let copy = is_copy(work);
+            if is_heavy(work) || is_hook(work) || copy {
                 self.acting.remove(&id);
-                self.attempted.remove(&id);
+                if !copy {
+                    self.attempted.remove(&id);
+                }
                 self.effects.push(Effect::Cancel(id));
                 self.end(id, Status::Cancelled);
             }

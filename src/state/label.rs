@@ -17,6 +17,10 @@ pub const RECORD: &str = "io.cimandat.record";
 pub const NAME: &str = "io.cimandat.name";
 /// Digest of the definition of a network or volume.
 pub const DEFINITION: &str = "io.cimandat.definition";
+/// On a snapshot: the name on the engine of the volume that it is of.
+pub const SNAPSHOT_OF: &str = "io.cimandat.snapshot-of";
+/// On a container that only copies: the snapshot's name on the engine.
+pub const SNAPSHOT: &str = "io.cimandat.snapshot";
 
 /// What a container of our own is for, that runs nothing: [`LOCK`] or [`JOURNAL`].
 pub const ROLE: &str = "io.cimandat.role";

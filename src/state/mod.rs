@@ -32,6 +32,8 @@ pub struct State {
     pub networks: BTreeMap<String, Resource>,
     /// Volumes that bear the project's label or were asked for, by their name on the engine.
     pub volumes: BTreeMap<String, Resource>,
+    /// Snapshots of the project's volumes, by their name on the engine.
+    pub snapshots: BTreeMap<String, Snapshot>,
     /// Of the images asked for, those that are there.
     pub images: BTreeMap<ImageRef, ImageFacts>,
     /// Names of images that were built for the project, where [`crate::engine::Query`] asks for
@@ -264,6 +266,17 @@ pub struct Resource {
     pub id: Option<String>,
     /// The definition that it was made from, from its label.
     pub record: Option<serde_json::Value>,
+}
+
+/// A snapshot of a volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The volume's name on the engine.
+    pub of: String,
+    /// The generation that it was taken before.
+    pub generation: u64,
+    /// Containers of a copy that was cut off, or is under way.
+    pub helpers: BTreeSet<ContainerName>,
 }
 
 /// An image on the engine.

@@ -5,6 +5,7 @@
 //! `it-deploys-…` and is removed again, also after a failure.
 
 mod change;
+mod data;
 mod drift;
 mod failure;
 mod interrupt;

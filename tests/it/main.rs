@@ -16,4 +16,5 @@ mod rollback;
 mod runs;
 mod support;
 mod tidy;
+mod volume_runs;
 mod worlds;

@@ -1,7 +1,10 @@
 //! Properties of the transaction, over random projects, faults, interruptions and orders.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use cimandat::{
     engine::{
@@ -11,7 +14,7 @@ use cimandat::{
     event::{Event, Stamped, Verdict},
     name::ServiceName,
     plan::{StepId, Subject},
-    project::{Kind, Project, RestartPolicy, RollbackScope},
+    project::{Kind, Project, RestartPolicy, RollbackScope, Service},
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -33,7 +36,7 @@ struct Trouble {
     /// This service of the new ones never becomes ready, or ends by itself.
     gate: Option<(Index, bool)>,
     /// The engine fails at these calls.
-    faults: Vec<(u64, bool)>,
+    faults: Vec<(u64, When)>,
     /// Somebody interrupts after so many milliseconds.
     interrupt: Option<u64>,
     /// Only what failed goes back.
@@ -49,6 +52,7 @@ struct Draft {
     restart: bool,
     port: bool,
     volume: bool,
+    snapshot: bool,
     job: bool,
     replicas: u32,
     was: bool,
@@ -57,7 +61,8 @@ struct Draft {
 }
 
 fn drafts() -> impl Strategy<Value = Draft> {
-    let shape = (any::<u8>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let volume = (any::<bool>(), any::<bool>());
+    let shape = (any::<u8>(), any::<bool>(), any::<bool>(), volume);
     let rest = (
         prop::bool::weighted(0.2),
         1u32..3,
@@ -68,7 +73,8 @@ fn drafts() -> impl Strategy<Value = Draft> {
         needs: shape.0,
         restart: shape.1,
         port: shape.2,
-        volume: shape.3,
+        volume: shape.3.0,
+        snapshot: shape.3.1,
         job: rest.0,
         replicas: if shape.2 { 1 } else { rest.1 },
         was: rest.2,
@@ -90,7 +96,10 @@ fn wishes(drafts: &[Draft], there: impl Fn(&Draft) -> bool, new: bool) -> Vec<Wi
             needs: needs.map(|need| (name(*need), draft.restart)).collect(),
             port: draft.port.then(|| 8000 + u16::try_from(at).unwrap()),
             volume: draft.volume,
+            snapshot: draft.snapshot,
+            shared: None,
             job: draft.job,
+            irreversible: false,
             replicas: draft.replicas,
             version: u32::from(new && draft.changed),
         }
@@ -110,14 +119,19 @@ fn gates() -> impl Strategy<Value = Option<(Index, bool)>> {
     prop::option::of((any::<Index>(), any::<bool>()))
 }
 
-fn faults(most: usize) -> impl Strategy<Value = Vec<(u64, bool)>> {
-    prop::collection::vec((0u64..40, any::<bool>()), 0..=most)
+fn faults(most: usize) -> impl Strategy<Value = Vec<(u64, When)>> {
+    let when = prop::sample::select(vec![When::Before, When::Midway, When::After]);
+    prop::collection::vec((0u64..40, when), 0..=most)
 }
+
+type Data = BTreeMap<String, BTreeSet<String>>;
 
 struct Story {
     before: Snapshot,
     told: Told,
     breaches: Vec<String>,
+    /// What the volumes held before and hold now.
+    data: (Data, Data),
     wanted: Project,
     was: Project,
 }
@@ -158,10 +172,10 @@ fn carry_out(case: &Case, trouble: &Trouble) -> Story {
             sim.script(&service_name(&wish.name), Some(2), script);
         }
         let begun = sim.calls();
-        for (call, after) in &trouble.faults {
+        for (call, when) in &trouble.faults {
             sim.fail(Fault {
                 at: Trigger::Call(begun + call),
-                when: if *after { When::After } else { When::Before },
+                when: *when,
                 error: lost_answer(),
             });
         }
@@ -182,7 +196,7 @@ fn carry_out(case: &Case, trouble: &Trouble) -> Story {
                 }
             });
         }
-        let before = sim.snapshot();
+        let (before, data) = (sim.snapshot(), sim.data());
         let interruption = trouble
             .interrupt
             .map(Duration::from_millis)
@@ -193,6 +207,7 @@ fn carry_out(case: &Case, trouble: &Trouble) -> Story {
             before,
             told,
             breaches: sim.breaches(),
+            data: (data, sim.data()),
             wanted,
             was,
         }
@@ -213,6 +228,48 @@ fn same_world(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> 
         ..after.clone()
     };
     prop_assert_eq!(before, &kept);
+    Ok(())
+}
+
+/// What is copied before a switch holds what it held.
+fn same_data(story: &Story) -> Result<(), TestCaseError> {
+    let (before, after) = &story.data;
+    for volume in story
+        .wanted
+        .volumes
+        .values()
+        .filter(|volume| volume.snapshot)
+    {
+        let name = &volume.engine_name;
+        if let Some(held) = before.get(name) {
+            prop_assert_eq!(Some(held), after.get(name), "{}", name);
+        }
+    }
+    Ok(())
+}
+
+/// Of each volume that is copied and whose service was replaced there is one snapshot, and none
+/// of any other.
+fn one_snapshot_each(story: &Story) -> Result<(), TestCaseError> {
+    let copied = |service: &Service| {
+        let volume = story.wanted.volumes.get(service.name.as_str());
+        let made = story.told.after.containers.values();
+        let replaced = made.filter(|it| it.service == service.name && it.generation == 2);
+        let was = story
+            .was
+            .services
+            .get(&service.name)
+            .is_some_and(|it| !it.container.mounts.is_empty());
+        volume.is_some_and(|it| it.snapshot) && was && replaced.count() > 0
+    };
+    let services = story.wanted.services.values();
+    let expected = services.filter(|service| copied(service)).count();
+    prop_assert_eq!(
+        story.told.after.snapshots.len(),
+        expected,
+        "{:?}",
+        story.told.after.snapshots
+    );
     Ok(())
 }
 
@@ -415,11 +472,13 @@ fn check(story: &Story, clean: bool, undo_may_fail: bool) -> Result<(), TestCase
     match outcome.verdict {
         Verdict::Converged | Verdict::Unchanged => {
             prop_assert!(outcome.cause.is_none());
+            one_snapshot_each(story)?;
             as_asked(story, clean)
         }
         Verdict::RolledBack if outcome.split.is_some() => in_part(story, clean),
         Verdict::Untouched | Verdict::RolledBack | Verdict::Interrupted => {
             prop_assert!(outcome.cause.is_some() && outcome.left.is_empty());
+            same_data(story)?;
             same_world(&story.before, &story.told.after)
         }
         Verdict::Stuck => {

@@ -57,10 +57,26 @@ pub struct Wish {
     pub needs: Vec<(String, bool)>,
     pub port: Option<u16>,
     pub volume: bool,
+    /// The volume is copied before a switch.
+    pub snapshot: bool,
+    /// A volume that others of the same say mount too.
+    pub shared: Option<&'static str>,
     pub job: bool,
+    /// What it does is not undone, it being a job.
+    pub irreversible: bool,
     pub replicas: u32,
     /// Changes the definition.
     pub version: u32,
+}
+
+impl Wish {
+    /// The names of its volumes.
+    fn volumes(&self) -> Vec<String> {
+        let own = self.volume.then(|| self.name.clone());
+        own.into_iter()
+            .chain(self.shared.map(str::to_owned))
+            .collect()
+    }
 }
 
 pub fn wish(name: &str, needs: &[&str]) -> Wish {
@@ -95,12 +111,12 @@ fn spec(wish: &Wish) -> ContainerSpec {
         published: Some(port),
         host_ip: String::new(),
     });
-    let mount = wish.volume.then(|| Mount {
-        target: "/data".to_owned(),
+    let mounts = wish.volumes().into_iter().map(|name| Mount {
+        target: format!("/{name}"),
         read_only: false,
         kind: MountKind::Volume {
-            volume: VolumeName::new(wish.name.clone()).unwrap(),
-            engine_name: format!("shop_{}", wish.name),
+            engine_name: format!("shop_{name}"),
+            volume: VolumeName::new(name).unwrap(),
             nocopy: false,
             subpath: None,
         },
@@ -111,7 +127,7 @@ fn spec(wish: &Wish) -> ContainerSpec {
             wish.version.to_string().as_str().into(),
         )]),
         ports: port.into_iter().collect(),
-        mounts: mount.into_iter().collect(),
+        mounts: mounts.collect(),
         network: NetworkMode::Networks(BTreeMap::from([network])),
         restart: if wish.job {
             RestartPolicy::No
@@ -145,7 +161,7 @@ fn service(wish: &Wish, jobs: &BTreeSet<&str>) -> Service {
         name: service_name(&wish.name),
         kind: if wish.job {
             Kind::Job {
-                irreversible: false,
+                irreversible: wish.irreversible,
             }
         } else {
             Kind::Service
@@ -180,16 +196,16 @@ pub fn project(wishes: &[Wish]) -> Project {
         .filter(|wish| wish.job)
         .map(|wish| wish.name.as_str())
         .collect();
-    let volume = |wish: &Wish| {
+    let volume = |(name, snapshot): (String, bool)| {
         let volume = Volume {
-            engine_name: format!("shop_{}", wish.name),
+            engine_name: format!("shop_{name}"),
             external: false,
             driver: "local".to_owned(),
             options: BTreeMap::new(),
             labels: BTreeMap::new(),
-            snapshot: false,
+            snapshot,
         };
-        (VolumeName::new(wish.name.clone()).unwrap(), volume)
+        (VolumeName::new(name).unwrap(), volume)
     };
     let network = Network {
         engine_name: "shop_default".to_owned(),
@@ -212,7 +228,7 @@ pub fn project(wishes: &[Wish]) -> Project {
         networks: BTreeMap::from([(NetworkName::new("default").unwrap(), network)]),
         volumes: wishes
             .iter()
-            .filter(|wish| wish.volume)
+            .flat_map(|wish| wish.volumes().into_iter().map(|name| (name, wish.snapshot)))
             .map(volume)
             .collect(),
         services: services.collect(),

@@ -25,6 +25,7 @@ mod probe;
 mod pull;
 mod reach;
 mod setup;
+mod snapshot;
 mod verify;
 mod volume;
 mod watch;

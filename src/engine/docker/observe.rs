@@ -24,7 +24,9 @@ use crate::{
     engine::{EngineError, Query},
     name::{ContainerName, ImageRef, ServiceName},
     project::RestartPolicy,
-    state::{Container, Foreign, HeldPort, ImageFacts, MountedVolume, Resource, State, label},
+    state::{
+        Container, Foreign, HeldPort, ImageFacts, MountedVolume, Resource, Snapshot, State, label,
+    },
     unit::Protocol,
 };
 
@@ -54,8 +56,10 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
             })
             .collect(),
         networks: wanted(query, &networks, &summaries),
+        snapshots: snapshots(&volumes, &own),
         volumes: volumes
             .iter()
+            .filter(|volume| !volume.labels.contains_key(label::SNAPSHOT_OF))
             .map(|volume| {
                 let users = summaries
                     .iter()
@@ -154,6 +158,30 @@ async fn volumes(docker: &Docker, query: &Query) -> Result<Vec<Volume>, EngineEr
         }
     }
     Ok(volumes)
+}
+
+/// Those volumes that are snapshots of others, each with the containers that copy into or out of
+/// it.
+fn snapshots(volumes: &[Volume], own: &[&ContainerSummary]) -> BTreeMap<String, Snapshot> {
+    let of_label = |volume: &Volume| volume.labels.get(label::SNAPSHOT_OF).cloned();
+    let helpers = |snapshot: &str| {
+        own.iter()
+            .filter(|summary| labelled(summary, label::SNAPSHOT) == Some(snapshot))
+            .filter_map(|summary| name(summary))
+            .collect()
+    };
+    let those = volumes.iter().filter_map(|volume| {
+        let generation = volume.labels.get(label::GENERATION);
+        let snapshot = Snapshot {
+            of: of_label(volume)?,
+            generation: generation
+                .and_then(|it| it.parse().ok())
+                .unwrap_or_default(),
+            helpers: helpers(&volume.name),
+        };
+        Some((volume.name.clone(), snapshot))
+    });
+    those.collect()
 }
 
 async fn images(

@@ -13,7 +13,7 @@ use super::{
     build::{Builder, Wire},
     container, create, credentials,
     error::present,
-    exec, network, pull, volume,
+    exec, network, pull, snapshot, volume,
 };
 use crate::{engine::EngineError, event::Progress, name::ImageRef, plan::Action};
 
@@ -32,6 +32,9 @@ pub(super) async fn perform(
         Action::RemoveNetwork(name) => network::remove(docker, name).await,
         Action::CreateVolume(request) => volume::create(docker, request).await,
         Action::RemoveVolume(name) => volume::remove(docker, name).await,
+        Action::SnapshotVolume(request) => Box::pin(snapshot::take(docker, request)).await,
+        Action::RestoreVolume(request) => Box::pin(snapshot::restore(docker, request)).await,
+        Action::RemoveSnapshot(name) => snapshot::remove(docker, name).await,
         Action::CreateContainer(request) => Box::pin(create::create(docker, request)).await,
         Action::StartContainer(name) => container::start(docker, name).await,
         Action::StopContainer { container, grace } => {

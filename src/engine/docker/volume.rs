@@ -70,7 +70,7 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
         .map_err(|wire| docker.doing(verb, name).failed(wire))
 }
 
-async fn labels_of(
+pub(super) async fn labels_of(
     docker: &Docker,
     verb: &str,
     name: &str,

@@ -11,7 +11,7 @@ mod view;
 mod world;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -218,6 +218,12 @@ impl Sim {
         self.lock().world.detach(container, network);
     }
 
+    /// What each volume holds: a note of each generation of a service that wrote to it.
+    #[must_use]
+    pub fn data(&self) -> BTreeMap<String, BTreeSet<String>> {
+        self.lock().world.data.clone()
+    }
+
     /// What can be seen of the world.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -349,7 +355,16 @@ impl Engine for Sim {
             call
         };
         let doing = (action.verb(), action.object());
-        self.carry(call, doing, |sim| sim.effect(action)).await?
+        let fault = call.fault.as_ref();
+        let midway = fault.is_some_and(|fault| fault.when == When::Midway);
+        self.carry(call, doing, |sim| {
+            if midway {
+                sim.lock().world.snapshot(action, false).map(|_| ())
+            } else {
+                sim.effect(action)
+            }
+        })
+        .await?
     }
 
     async fn probe(&self, container: &ContainerName, probe: &Probe, patience: Duration) -> Answer {

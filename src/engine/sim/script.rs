@@ -109,11 +109,13 @@ impl Trigger {
     }
 }
 
-/// Before or after the effect.
+/// Before, amid or after the effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// The world was not changed.
     Before,
+    /// It was begun and broke off: what is done at once was not done, a copy is there in part.
+    Midway,
     /// The world was changed; only the answer was lost.
     After,
 }

@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub volumes: BTreeSet<String>,
     /// How many anonymous volumes nobody mounts.
     pub stray_volumes: usize,
+    /// Snapshots of volumes by name on the engine.
+    pub snapshots: BTreeSet<String>,
     /// Containers that are not the project's, and whether each runs.
     pub foreign: BTreeMap<ContainerName, bool>,
 }
@@ -80,6 +82,7 @@ impl Snapshot {
             networks: world.networks.keys().cloned().collect(),
             volumes: named.cloned().collect(),
             stray_volumes: strays.count(),
+            snapshots: world.snapshots.keys().cloned().collect(),
             foreign: foreign
                 .map(|(name, it)| (name.clone(), it.running))
                 .collect(),
@@ -111,6 +114,7 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
         volumes: those(world, &world.volumes, &query.volumes, |name| {
             world.users_of_volume(name)
         }),
+        snapshots: world.shown_snapshots(),
         images: images
             .map(|(name, facts)| (name.clone(), facts.clone()))
             .collect(),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    name::{ContainerName, ImageRef},
-    plan::{Action, CreateContainer, Subject},
+    name::{ContainerName, ImageRef, ServiceName},
+    plan::{Action, CreateContainer, Subject, VolumeSnapshot},
+    project::Kind,
     state::{State, Status},
 };
 
@@ -25,6 +26,8 @@ pub(super) struct Deeds<'a> {
     pub networks: Vec<(&'a str, &'a Subject)>,
     /// Names that images were given.
     pub tags: Vec<(&'a ImageRef, &'a Subject)>,
+    /// Copies of volumes that were begun.
+    pub snapshots: Vec<(&'a VolumeSnapshot, &'a Subject)>,
     /// Volumes that a first deploy made, by name on the engine.
     pub volumes: Vec<String>,
     /// What cannot be undone, each in a fragment.
@@ -32,6 +35,16 @@ pub(super) struct Deeds<'a> {
 }
 
 impl<'a> Deeds<'a> {
+    /// Jobs that were started and that are a point of no return.
+    pub fn irreversible_jobs(&self) -> Vec<ServiceName> {
+        let created = self.created.values().map(|(create, _)| create);
+        created
+            .filter(|create| create.record.kind == (Kind::Job { irreversible: true }))
+            .filter(|create| self.started.contains_key(&create.name))
+            .map(|create| create.service.clone())
+            .collect()
+    }
+
     /// Adds an action that had, or may have had, an effect on this state.
     pub fn note(&mut self, action: &'a Action, subject: &'a Subject, state: &State) {
         match action {
@@ -81,11 +94,14 @@ impl<'a> Deeds<'a> {
                 }
             }
             Action::TagImage { tag, .. } => self.tags.push((tag, subject)),
+            Action::SnapshotVolume(snapshot) => self.snapshots.push((snapshot, subject)),
             // Plans do these after the commit only, from where nothing goes back.
             Action::RenameContainer { .. }
             | Action::RemoveContainer(_)
             | Action::RemoveNetwork(_)
             | Action::RemoveVolume(_)
+            | Action::RestoreVolume(_)
+            | Action::RemoveSnapshot(_)
             | Action::RemoveImage(_) => {
                 self.lost.push(format!(
                     "{} `{}` cannot be undone",

@@ -4,6 +4,7 @@
 //! order and asked its own gate; what was made is removed. Volumes are kept.
 
 mod amend;
+mod data;
 mod deeds;
 mod order;
 mod split;
@@ -37,6 +38,8 @@ pub struct WayBack {
     pub after: BTreeMap<StepId, BTreeSet<StepId>>,
     /// Volumes that a first deploy made and that are kept, by name on the engine.
     pub kept_volumes: Vec<String>,
+    /// Jobs that were started and whose deeds cannot be undone, as the manifest says.
+    pub irreversible_jobs: Vec<ServiceName>,
     /// What cannot be undone, each in a fragment.
     pub lost: Vec<String>,
     /// New containers that are kept, stopped, under these names.
@@ -168,10 +171,13 @@ fn walk<'a>(
         back: WayBack::default(),
         stops: BTreeMap::new(),
         removals: BTreeMap::new(),
+        restores: BTreeMap::new(),
     };
     builder.stop();
+    builder.put_back();
     builder.restore();
     builder.remove();
+    builder.back.irreversible_jobs = builder.deeds.irreversible_jobs();
     builder.back.kept_volumes = builder.deeds.volumes;
     builder.back.lost = builder.deeds.lost;
     builder.back
@@ -186,6 +192,8 @@ struct Builder<'a> {
     back: WayBack,
     stops: BTreeMap<&'a ContainerName, StepId>,
     removals: BTreeMap<&'a ContainerName, StepId>,
+    /// By the volume's name on the engine.
+    restores: BTreeMap<&'a str, StepId>,
 }
 
 impl<'a> Builder<'a> {
@@ -266,7 +274,8 @@ impl<'a> Builder<'a> {
             .collect();
         let mut restored: BTreeMap<&ServiceName, Vec<(StepId, StepId)>> = BTreeMap::new();
         for (name, subject, container) in &stopped {
-            let needs = self.in_the_way(name, container);
+            let mut needs = self.in_the_way(name, container);
+            needs.extend(self.data_of(container));
             let start = self.act(Action::StartContainer((*name).clone()), subject, needs);
             let frozen = amend::was_frozen(container);
             let gate = self.gate_of(container).filter(|_| !frozen).map(|gate| {

@@ -33,6 +33,11 @@ impl Split {
                 (None, Work::Act(Action::CreateNetwork(create))) => {
                     !self.uses(plan, &create.network.engine_name)
                 }
+                // What was copied is put back with those that write to it.
+                (None, Work::Act(Action::SnapshotVolume(_))) => {
+                    let mut writers = writers(plan, **id).into_iter();
+                    writers.any(|service| self.old.contains(service))
+                }
                 // A volume is the project's as soon as a part of it is committed.
                 (None, _) => false,
             })
@@ -111,8 +116,14 @@ pub fn split(
             let its = before.get(name).into_iter().flatten().copied();
             its.filter(|need| leaving.contains(need) || moved_away(plan, state, need, name))
         });
+        // Data is put back for all that write to it, or for none.
+        let together = copied(plan)
+            .map(|id| writers(plan, id))
+            .filter(|writers| writers.iter().any(|name| old.contains(name)))
+            .flatten();
         let more: Vec<&ServiceName> = waiting
             .chain(needed)
+            .chain(together)
             .filter(|name| !old.contains(name))
             .collect();
         if more.is_empty() {
@@ -144,6 +155,28 @@ fn moved_away(plan: &Plan, state: &State, service: &ServiceName, from: &ServiceN
     })
 }
 
+/// The steps that copy a volume.
+fn copied(plan: &Plan) -> impl Iterator<Item = StepId> {
+    let steps = plan.steps.iter().enumerate();
+    steps
+        .filter(|(_, step)| matches!(step.work, Work::Act(Action::SnapshotVolume(_))))
+        .map(|(index, _)| StepId(index))
+}
+
+/// The services that a copy waits for, as they wrote, and those that wait for it, to write.
+fn writers(plan: &Plan, copy: StepId) -> BTreeSet<&ServiceName> {
+    let before = plan
+        .steps
+        .get(copy.0)
+        .into_iter()
+        .flat_map(|step| &step.needs);
+    let before = before
+        .filter_map(|need| plan.steps.get(need.0))
+        .filter(|step| matches!(step.work, Work::Act(Action::StopContainer { .. })));
+    let after = plan.steps.iter().filter(|step| step.needs.contains(&copy));
+    before.chain(after).filter_map(service).collect()
+}
+
 /// What each service waited for when its container was made.
 fn before(state: &State) -> BTreeMap<&ServiceName, BTreeSet<&ServiceName>> {
     let mut before: BTreeMap<&ServiceName, BTreeSet<&ServiceName>> = BTreeMap::new();
@@ -170,8 +203,8 @@ fn service(step: &Step) -> Option<&ServiceName> {
 mod tests {
     use super::*;
     use crate::{
-        name::ContainerName,
-        plan::{Reason, Step},
+        name::{ContainerName, ProjectName, VolumeName},
+        plan::{Reason, Step, VolumeSnapshot},
     };
 
     fn name(name: &str) -> ServiceName {
@@ -194,6 +227,41 @@ mod tests {
         Plan {
             steps: starts.iter().map(step).collect(),
         }
+    }
+
+    /// A copy of a volume, after nothing.
+    fn copying() -> Step {
+        let snapshot = VolumeSnapshot {
+            project: ProjectName::new("shop").unwrap(),
+            volume: VolumeName::new("data").unwrap(),
+            source: "shop_data".to_owned(),
+            name: "shop_data.before-g2".to_owned(),
+            generation: 2,
+            image: String::new(),
+        };
+        let subject = Subject::Volume {
+            name: "data".to_owned(),
+        };
+        let action = Action::SnapshotVolume(Box::new(snapshot));
+        Step::act(action, subject, Reason::Missing)
+    }
+
+    #[test]
+    fn those_that_write_to_a_copied_volume_go_back_together_or_not_at_all() {
+        let mut plan = plan(&[("db", &[3]), ("worker", &[3]), ("web", &[])]);
+        plan.steps.push(copying());
+        let attempted: BTreeSet<StepId> = (0..4).map(StepId).collect();
+        let of = |failed: usize| {
+            let unmet = BTreeSet::from([StepId(failed)]);
+            split(&plan, &unmet, &BTreeSet::new(), &State::default())
+        };
+        assert_eq!(of(1).old, names(&["db", "worker"]));
+        let undone = BTreeSet::from([StepId(0), StepId(1), StepId(3)]);
+        assert_eq!(of(1).to_undo(&plan, &attempted), undone);
+        // What only others did is nothing to put back for.
+        assert_eq!(of(2).old, names(&["web"]));
+        let undone = BTreeSet::from([StepId(2)]);
+        assert_eq!(of(2).to_undo(&plan, &attempted), undone);
     }
 
     fn names(names: &[&str]) -> BTreeSet<ServiceName> {

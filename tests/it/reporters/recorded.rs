@@ -75,6 +75,8 @@ impl Recording {
                 critical_path: end.path,
                 kept_volumes: end.kept.iter().map(|&volume| volume.to_owned()).collect(),
                 kept_containers: Vec::new(),
+                restored_volumes: Vec::new(),
+                irreversible_jobs: Vec::new(),
                 cause: end.cause.map(str::to_owned),
                 left: end.left.iter().map(|&left| left.to_owned()).collect(),
                 recoverable: end.recoverable,

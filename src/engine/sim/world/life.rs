@@ -63,6 +63,7 @@ impl World {
             protocol: port.protocol,
         });
         thing.holds = holds.filter(|_| publishes).collect();
+        self.write(name);
     }
 
     /// Somebody asks for a container's end; it does not come back by itself.

@@ -4,6 +4,7 @@
 //! a real engine either is noted as a breach.
 
 mod containers;
+mod data;
 mod life;
 mod resources;
 mod setup;
@@ -13,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use self::resources::{make, resource};
+use self::{
+    data::Kept,
+    resources::{make, resource},
+};
 pub(super) use self::{life::EngineEnd, resources::is_anonymous};
 use super::ledger::Held;
 use crate::{
@@ -34,6 +38,9 @@ pub(super) struct World {
     pub containers: BTreeMap<ContainerName, Thing>,
     pub networks: BTreeMap<String, Resource>,
     pub volumes: BTreeMap<String, Resource>,
+    /// What each volume holds.
+    pub data: BTreeMap<String, BTreeSet<String>>,
+    pub snapshots: BTreeMap<String, Kept>,
     pub images: BTreeMap<ImageRef, ImageFacts>,
     /// Names of images that were built for the project.
     pub built: BTreeSet<ImageRef>,
@@ -101,6 +108,8 @@ impl World {
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            data: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
             images: BTreeMap::new(),
             built: BTreeSet::new(),
             registry: BTreeSet::new(),
@@ -143,6 +152,9 @@ impl World {
                 make(action, &mut self.volumes, resource, false)
             }
             Action::RemoveVolume(name) => self.remove_volume(action, name),
+            Action::SnapshotVolume(_) | Action::RestoreVolume(_) | Action::RemoveSnapshot(_) => {
+                self.snapshot(action, true)
+            }
             Action::CreateContainer(create) => self.create(action, create),
             Action::StartContainer(name) => self.start(action, name, now),
             Action::StopContainer { container, .. } => Ok(self.stop(container, 0)),
@@ -225,6 +237,9 @@ fn container_of(action: &Action) -> Option<&ContainerName> {
         | Action::CreateVolume(_)
         | Action::RemoveVolume(_)
         | Action::TagImage { .. }
+        | Action::SnapshotVolume(_)
+        | Action::RestoreVolume(_)
+        | Action::RemoveSnapshot(_)
         | Action::RemoveImage(_) => None,
     }
 }

@@ -1,0 +1,113 @@
+//! What the volumes of the simulated world hold, and the snapshots of them.
+//!
+//! A volume holds a note of each generation of a service that was started with it writable: what
+//! a start adds twice is there once, so that a world that went back is the same as before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Done, World, refused};
+use crate::{
+    name::ContainerName,
+    plan::{Action, VolumeSnapshot},
+    state::Snapshot,
+};
+
+/// A snapshot in the simulated world.
+#[derive(Debug, Clone)]
+pub(in crate::engine::sim) struct Kept {
+    of: String,
+    generation: u64,
+    /// `None`: the copy was cut off.
+    held: Option<BTreeSet<String>>,
+}
+
+impl World {
+    /// A container that was started writes.
+    pub fn write(&mut self, name: &ContainerName) {
+        let Some(thing) = self.containers.get(name).cloned() else {
+            return;
+        };
+        let note = format!("{} of generation {}", thing.service, thing.generation);
+        let named = thing.volumes.values().filter(|it| !it.anonymous);
+        for volume in named.filter(|it| it.writable) {
+            self.data
+                .entry(volume.name.clone())
+                .or_default()
+                .insert(note.clone());
+        }
+    }
+
+    /// Does what an action does to snapshots, if it is one that does; `whole`: to the end.
+    pub fn snapshot(&mut self, action: &Action, whole: bool) -> Done {
+        match action {
+            Action::SnapshotVolume(it) => self.copy(action, it, whole),
+            Action::RestoreVolume(it) => self.put_back(action, it, whole),
+            Action::RemoveSnapshot(name) if whole => {
+                self.snapshots.remove(name);
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn copy(&mut self, action: &Action, snapshot: &VolumeSnapshot, whole: bool) -> Done {
+        if !self.volumes.contains_key(&snapshot.source) {
+            return Err(refused(action, 404, "no such volume"));
+        }
+        self.disturbed(action, &snapshot.source, true);
+        let held = self.data.get(&snapshot.source).cloned().unwrap_or_default();
+        let kept = Kept {
+            of: snapshot.source.clone(),
+            generation: snapshot.generation,
+            held: whole.then_some(held),
+        };
+        self.snapshots.insert(snapshot.name.clone(), kept);
+        Ok(None)
+    }
+
+    fn put_back(&mut self, action: &Action, snapshot: &VolumeSnapshot, whole: bool) -> Done {
+        let Some(kept) = self.snapshots.get(&snapshot.name) else {
+            return Ok(None);
+        };
+        let Some(held) = kept.held.clone() else {
+            return Err(refused(action, 0, "its snapshot is not whole"));
+        };
+        self.disturbed(action, &snapshot.source, false);
+        if whole {
+            self.data.insert(snapshot.source.clone(), held);
+            self.snapshots.remove(&snapshot.name);
+        } else {
+            self.data.insert(snapshot.source.clone(), BTreeSet::new());
+        }
+        Ok(None)
+    }
+
+    /// Takes note of who is at work on a volume that is copied.
+    fn disturbed(&mut self, action: &Action, volume: &str, readers_may: bool) {
+        let up = self
+            .containers
+            .iter()
+            .filter(|(_, it)| it.condition.status.is_up());
+        let users = up.filter(|(_, it)| {
+            let mut mounted = it.volumes.values();
+            mounted.any(|its| its.name == *volume && (its.writable || !readers_may))
+        });
+        let breaches: Vec<String> = users
+            .map(|(name, _)| format!("{} `{volume}` while `{name}` uses it", action.verb()))
+            .collect();
+        self.breaches.extend(breaches);
+    }
+
+    /// The snapshots, as an engine shows them.
+    pub fn shown_snapshots(&self) -> BTreeMap<String, Snapshot> {
+        let shown = |kept: &Kept| Snapshot {
+            of: kept.of.clone(),
+            generation: kept.generation,
+            helpers: BTreeSet::new(),
+        };
+        let snapshots = self.snapshots.iter();
+        snapshots
+            .map(|(name, kept)| (name.clone(), shown(kept)))
+            .collect()
+    }
+}

@@ -1,0 +1,182 @@
+//! Volumes that are copied before a switch: what they held comes back with the old container.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{collections::BTreeMap, io::Read};
+
+use cimandat::event::{Event, Verdict};
+
+use crate::support::{Ended, World};
+
+/// Fills an empty volume, with owners, modes and links that a copy could lose.
+const SEED: &str = r#"
+    unless (-e "/data/keep") {
+        mkdir "/data/sub";
+        open(my $$keep, ">", "/data/keep"); print $$keep "precious\n" x 1000; close $$keep;
+        open(my $$old, ">", "/data/sub/old"); print $$old "old\n"; close $$old;
+        open(my $$big, ">", "/data/big"); truncate($$big, BIG); close $$big;
+        symlink "sub/old", "/data/link";
+        link "/data/keep", "/data/twin";
+        chown 999, 998, "/data/keep", "/data/sub";
+        chmod 0640, "/data/keep"; chmod 0750, "/data/sub"; chmod 0700, "/data";
+        chown 999, 999, "/data";
+    }
+"#;
+
+/// Changes, adds and removes files.
+const SPOIL: &str = r#"
+    open(my $$keep, ">", "/data/keep"); print $$keep "spoilt\n"; close $$keep;
+    unlink "/data/sub/old"; rmdir "/data/sub"; unlink "/data/link";
+    mkdir "/data/new"; open(my $$new, ">", "/data/new/file"); print $$new "new\n"; close $$new;
+    open(my $$pid, ">", "/data/lock"); print $$pid "1\n"; close $$pid;
+    chown 0, 0, "/data/keep", "/data"; chmod 0777, "/data", "/data/keep";
+"#;
+
+/// One service that does this to its volume, and is ready when a file is there.
+fn keeper(world: &World, deeds: &str, ready: &str) {
+    world.manifest(&format!(
+        r##"
+        volume "data" snapshot="before-switch"
+        service "keeper" {{
+            image "debian:trixie-slim"
+            command "perl" "-e" #"""
+$$| = 1;
+{deeds}
+print "at work\n";
+sleep 600 while 1;
+"""#
+            volume "data" "/data"
+            ready within="10m" {{ log "at work"; file "{ready}"; }}
+        }}
+        deploy settle="0s"
+        "##,
+        deeds = deeds.replace("BIG", "1000"),
+    ));
+}
+
+/// What is in a folder of a container: kind, mode, owner, group, link and content by path.
+fn contents(world: &World, service: &str) -> BTreeMap<String, (String, Vec<u8>)> {
+    let path = format!("/containers/{}/archive?path=/data", world.name(service));
+    let reply = world.api.ask("GET", &path, None);
+    assert_eq!(reply.status, 200);
+    let mut archive = tar::Archive::new(&reply.body[..]);
+    let mut found = BTreeMap::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        let header = entry.header();
+        let facts = format!(
+            "{:?} {:o} {}:{} {:?}",
+            header.entry_type(),
+            header.mode().unwrap(),
+            header.uid().unwrap(),
+            header.gid().unwrap(),
+            entry.link_name().unwrap(),
+        );
+        let path = entry.path().unwrap().display().to_string();
+        found.insert(path, (facts, content));
+    }
+    found
+}
+
+fn restored(ended: &Ended) -> Vec<String> {
+    ended.told(|event| match event {
+        Event::RunFinished {
+            restored_volumes, ..
+        } => Some(restored_volumes.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_update_that_spoils_data_and_fails_gives_it_back() {
+    let Some(world) = World::new("data") else {
+        return;
+    };
+    keeper(&world, SEED, "/etc");
+    world.up().with(0, Verdict::Converged);
+    let before = (
+        world.containers(),
+        world.volumes(),
+        contents(&world, "keeper"),
+    );
+    assert_eq!(before.2["data/keep"].0, "Regular 640 999:998 None");
+    // Ends as soon as it has done the harm.
+    keeper(
+        &world,
+        &format!("{SPOIL} print \"harm done\\n\"; exit 3;"),
+        "/etc",
+    );
+    let ended = world.up().with(5, Verdict::RolledBack);
+    let volume = format!("{}_data", world.project);
+    assert_eq!(restored(&ended), [volume.as_str()]);
+    let after = (
+        world.containers(),
+        world.volumes(),
+        contents(&world, "keeper"),
+    );
+    assert_eq!(after, before);
+    // The harm was real.
+    let log = ended.told(|event| match event {
+        Event::GateFailed { report, .. } => Some(report.log.clone()),
+        _ => None,
+    });
+    assert_eq!(log, ["harm done"]);
+    // A person is told too.
+    let told = world.run(&["up", "--progress", "plain"]).with_code(5);
+    assert!(
+        told.err.contains("data put back as it was before:"),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn updates_that_succeed_keep_one_copy_each() {
+    let Some(world) = World::new("copies") else {
+        return;
+    };
+    let volume = format!("{}_data", world.project);
+    keeper(&world, SEED, "/etc");
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(world.volumes(), [volume.as_str()]);
+    for generation in 2..=3 {
+        let deeds = format!("{SEED} # generation {generation}\n");
+        keeper(&world, &deeds, "/etc");
+        world.up().with(0, Verdict::Converged);
+        let copy = format!("{volume}.before-g{generation}");
+        assert_eq!(world.volumes(), [volume.clone(), copy]);
+    }
+    assert_eq!(world.containers().len(), 1);
+    world.up().with(0, Verdict::Unchanged);
+    // What was kept goes when data is to go, and not before.
+    world.run(&["down", "--timeout", "1"]).with_code(0);
+    assert_eq!(world.volumes().len(), 2);
+    world.run(&["down", "--volumes"]).with_code(0);
+    assert_eq!(world.volumes(), Vec::<String>::new());
+    assert_eq!(world.things(), Vec::<String>::new());
+}
+
+#[test]
+fn a_copy_that_is_interrupted_leaves_nothing_of_itself() {
+    let Some(world) = World::new("cut") else {
+        return;
+    };
+    // Large, and made in no time.
+    keeper(&world, &SEED.replace("BIG", "400_000_000"), "/etc");
+    world.up().with(0, Verdict::Converged);
+    let before = (world.containers(), world.volumes());
+    keeper(&world, SPOIL, "/etc");
+    let mut running = world.begin_up();
+    running.until(
+        "the copy to begin",
+        |event| matches!(event, Event::StepStarted { verb, .. } if verb == "copying volume"),
+    );
+    running.interrupt();
+    let ended = running.end().with(8, Verdict::Interrupted);
+    let started = format!("starting container {}.g2", world.name("keeper"));
+    assert!(!ended.deeds().contains(&started), "{:?}", ended.deeds());
+    assert_eq!(restored(&ended), Vec::<String>::new());
+    assert_eq!((world.containers(), world.volumes()), before);
+    world.running("keeper");
+}

@@ -1,0 +1,338 @@
+//! Runs in which volumes are copied before a switch: in which order, and what becomes of the data.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use cimandat::{
+    engine::{
+        EngineError,
+        sim::{Fault, Script, Sim, Trigger, When},
+    },
+    event::{Event, Verdict},
+    plan::{self, Options, Shown},
+    state::State,
+};
+
+use crate::worlds::{
+    Told, Wish, in_virtual_time, interrupts, never, observe, project, service_name, up, wish, world,
+};
+
+/// A database whose volume is copied, and what waits for it.
+fn shop(version: u32) -> Vec<Wish> {
+    let database = Wish {
+        volume: true,
+        snapshot: true,
+        version,
+        ..wish("db", &[])
+    };
+    vec![
+        database,
+        Wish {
+            version,
+            ..wish("web", &["db"])
+        },
+    ]
+}
+
+/// Two that write to one volume that is copied; the second waits for the first.
+fn writers(first: u32, second: u32) -> Vec<Wish> {
+    let writer = |name, needs: &[&str], version| Wish {
+        snapshot: true,
+        shared: Some("common"),
+        version,
+        ..wish(name, needs)
+    };
+    vec![writer("db", &[], first), writer("worker", &["db"], second)]
+}
+
+async fn running(wishes: &[Wish]) -> Sim {
+    let sim = world(7);
+    let first = up(&sim, &project(wishes), never()).await;
+    assert_eq!(first.outcome.verdict, Verdict::Converged);
+    sim
+}
+
+/// What was done from the first end of a container on, one in a line.
+fn deeds(told: &Told) -> String {
+    let deeds = told.events.iter().filter_map(|it| match &it.event {
+        Event::StepStarted { verb, object, .. } => Some(format!("{verb} {object}")),
+        Event::StepFailed { verb, object, .. } => Some(format!("failed: {verb} {object}")),
+        Event::RollbackStarted { .. } => Some("back".to_owned()),
+        Event::Committed => Some("committed".to_owned()),
+        _ => None,
+    });
+    let deeds: Vec<String> = deeds.skip_while(|it| !it.starts_with("stopping")).collect();
+    deeds.join("\n")
+}
+
+fn held(sim: &Sim, volume: &str) -> Vec<String> {
+    sim.data()[volume].iter().cloned().collect()
+}
+
+fn fail_each(sim: &Sim, verb: &str, object: &str, when: When) {
+    let at = Trigger::Each {
+        verb: verb.to_owned(),
+        object: object.to_owned(),
+    };
+    let cause = "no space left on device".to_owned();
+    let error = EngineError::DiskFull { cause };
+    sim.fail(Fault { at, when, error });
+}
+
+#[test]
+fn an_update_copies_between_the_end_and_the_start_and_keeps_one_copy() {
+    in_virtual_time(async {
+        let sim = running(&shop(1)).await;
+        let told = up(&sim, &project(&shop(2)), never()).await;
+        insta::assert_snapshot!(deeds(&told), @"
+        stopping container shop-db-1
+        copying volume shop_db
+        starting container shop-db-1.g2
+        stopping container shop-web-1
+        starting container shop-web-1.g2
+        committed
+        setting the restart policy of container shop-db-1.g2
+        removing container shop-db-1
+        setting the restart policy of container shop-web-1.g2
+        removing container shop-web-1
+        renaming container shop-web-1.g2
+        renaming container shop-db-1.g2
+        ");
+        assert_eq!(told.after.snapshots.len(), 1);
+        let again = up(&sim, &project(&shop(3)), never()).await;
+        assert_eq!(again.outcome.verdict, Verdict::Converged);
+        let kept: Vec<&String> = again.after.snapshots.iter().collect();
+        assert_eq!(kept, ["shop_db.before-g3"]);
+        let unchanged = up(&sim, &project(&shop(3)), never()).await;
+        assert_eq!(unchanged.outcome.verdict, Verdict::Unchanged);
+    });
+}
+
+#[test]
+fn a_failed_update_gives_the_data_back_before_the_old_container() {
+    in_virtual_time(async {
+        let sim = running(&shop(1)).await;
+        let before = (sim.snapshot(), sim.data());
+        sim.script(&service_name("db"), Some(2), Script::never_ready());
+        let told = up(&sim, &project(&shop(2)), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        insta::assert_snapshot!(deeds(&told), @"
+        stopping container shop-db-1
+        copying volume shop_db
+        starting container shop-db-1.g2
+        back
+        stopping container shop-db-1.g2
+        removing container shop-web-1.g2
+        restoring volume shop_db
+        removing container shop-db-1.g2
+        starting container shop-db-1
+        ");
+        assert_eq!((sim.snapshot(), sim.data()), before);
+        assert_eq!(told.outcome.restored_volumes, ["shop_db"]);
+    });
+}
+
+#[test]
+fn a_copy_that_fails_goes_and_nothing_is_put_back() {
+    in_virtual_time(async {
+        let sim = running(&shop(1)).await;
+        let before = (sim.snapshot(), sim.data());
+        fail_each(&sim, "copying volume", "shop_db", When::Midway);
+        let told = up(&sim, &project(&shop(2)), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        insta::assert_snapshot!(deeds(&told), @"
+        stopping container shop-db-1
+        copying volume shop_db
+        failed: copying volume shop_db
+        back
+        removing snapshot shop_db.before-g2
+        starting container shop-db-1
+        removing container shop-db-1.g2
+        removing container shop-web-1.g2
+        ");
+        assert_eq!((sim.snapshot(), sim.data()), before);
+    });
+}
+
+#[test]
+fn what_could_not_be_put_back_is_not_started_on() {
+    in_virtual_time(async {
+        let sim = running(&shop(1)).await;
+        sim.script(&service_name("db"), Some(2), Script::never_ready());
+        fail_each(&sim, "restoring volume", "shop_db", When::Midway);
+        let told = up(&sim, &project(&shop(2)), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::Stuck);
+        insta::assert_snapshot!(told.outcome.left.join("\n"), @"
+        restoring volume `shop_db` failed: the engine's disk is full: no space left on device
+        starting container `shop-db-1` was not tried; by hand: `docker start shop-db-1`
+        waiting until ready `shop-db-1` was not tried; by hand: see `docker logs shop-db-1` why it is not ready
+        ");
+        // What was held is still there to be put back.
+        assert_eq!(told.after.snapshots.len(), 1);
+        let standing = told
+            .after
+            .containers
+            .iter()
+            .find(|(name, _)| name.as_str() == "shop-db-1");
+        assert!(!standing.unwrap().1.up);
+    });
+}
+
+#[test]
+fn an_interrupted_copy_leaves_nothing() {
+    in_virtual_time(async {
+        let sim = running(&shop(1)).await;
+        let before = (sim.snapshot(), sim.data());
+        for after in 0..150 {
+            let interrupted = interrupts(vec![Duration::from_millis(after)]);
+            let told = up(&sim, &project(&shop(2)), interrupted).await;
+            if told.outcome.verdict == Verdict::Interrupted {
+                assert_eq!((sim.snapshot(), sim.data()), before, "after {after} ms");
+            }
+            assert_eq!(sim.breaches(), Vec::<String>::new());
+        }
+    });
+}
+
+#[test]
+fn all_who_write_end_before_the_copy_and_none_begins_before_it() {
+    in_virtual_time(async {
+        let sim = running(&writers(1, 1)).await;
+        let before = (sim.snapshot(), sim.data());
+        sim.script(&service_name("worker"), Some(2), Script::never_ready());
+        let told = up(&sim, &project(&writers(2, 2)), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        insta::assert_snapshot!(deeds(&told), @"
+        stopping container shop-db-1
+        stopping container shop-worker-1
+        copying volume shop_common
+        starting container shop-db-1.g2
+        starting container shop-worker-1.g2
+        back
+        stopping container shop-worker-1.g2
+        stopping container shop-db-1.g2
+        removing container shop-worker-1.g2
+        restoring volume shop_common
+        removing container shop-db-1.g2
+        starting container shop-db-1
+        starting container shop-worker-1
+        ");
+        assert_eq!((sim.snapshot(), sim.data()), before);
+        assert_eq!(
+            held(&sim, "shop_common"),
+            ["db of generation 1", "worker of generation 1"]
+        );
+        assert_eq!(sim.breaches(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn who_goes_on_writing_is_refused_before_anything_is_touched() {
+    in_virtual_time(async {
+        let sim = running(&writers(1, 1)).await;
+        let state = observe(&sim).await;
+        let refused = plan::deploy(&project(&writers(2, 1)), &state, &Options::default());
+        let text: Vec<String> = refused
+            .unwrap_err()
+            .iter()
+            .map(|it| format!("{it}\n help: {}", it.help()))
+            .collect();
+        insta::assert_snapshot!(text.join("\n"), @r#"
+        volume `shop_common` is to be copied before `db` is replaced, and `shop-worker-1`, which is not, writes to it
+         help: mount the volume `read-only=#true` there, replace both (`--force-recreate`), or give up `snapshot="before-switch"`
+        "#);
+    });
+}
+
+fn shown(project: &cimandat::project::Project, state: &State) -> String {
+    let deploy = plan::deploy(project, state, &Options::default()).unwrap();
+    Shown::new(project, &plan::Plan::default(), &deploy).text()
+}
+
+#[test]
+fn a_plan_says_what_is_copied() {
+    in_virtual_time(async {
+        let sim = running(&shop(1)).await;
+        insta::assert_snapshot!(shown(&project(&shop(2)), &observe(&sim).await), @"
+        shop: 2 to replace
+          + snapshot shop_db.before-g2 of volume shop_db
+          ~ db   replaced: 1 field changed
+              env.VERSION: 1 → 2
+          ~ web  replaced: 1 field changed
+              env.VERSION: 1 → 2
+        not answering while replaced: db, web; each comes back at its own turn
+        ");
+    });
+}
+
+#[test]
+fn that_a_volume_is_copied_from_now_on_is_no_change_of_it() {
+    in_virtual_time(async {
+        let mut plain = shop(1);
+        plain[0].snapshot = false;
+        let sim = running(&plain).await;
+        let told = up(&sim, &project(&shop(1)), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::Unchanged);
+    });
+}
+
+/// A migration that is a point of no return, before a service that is never ready.
+fn migration(version: u32) -> Vec<Wish> {
+    let mut wishes = shop(version);
+    let job = Wish {
+        job: true,
+        irreversible: true,
+        version,
+        ..wish("migrate", &["db"])
+    };
+    wishes.insert(1, job);
+    wishes[2].needs = vec![("migrate".to_owned(), false)];
+    wishes
+}
+
+#[test]
+fn what_a_job_did_is_said_to_stay_and_what_was_copied_is_put_back() {
+    in_virtual_time(async {
+        let sim = running(&migration(1)).await;
+        let before = (sim.snapshot(), sim.data());
+        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        let told = up(&sim, &project(&migration(2)), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.irreversible_jobs, [service_name("migrate")]);
+        assert_eq!(told.outcome.restored_volumes, ["shop_db"]);
+        assert_eq!((sim.snapshot(), sim.data()), before);
+    });
+}
+
+#[test]
+fn a_job_that_was_never_started_leaves_nothing_behind() {
+    in_virtual_time(async {
+        let sim = running(&migration(1)).await;
+        sim.script(&service_name("db"), Some(2), Script::never_ready());
+        let told = up(&sim, &project(&migration(2)), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.irreversible_jobs, []);
+    });
+}
+
+#[test]
+fn a_plan_says_from_where_there_is_no_way_back() {
+    in_virtual_time(async {
+        let sim = running(&migration(1)).await;
+        let state = observe(&sim).await;
+        insta::assert_snapshot!(shown(&project(&migration(2)), &state), @"
+        shop: 3 to replace
+          + snapshot shop_db.before-g2 of volume shop_db
+          ~ db       replaced: 1 field changed
+              env.VERSION: 1 → 2
+          ~ migrate  replaced: 1 field changed
+              env.VERSION: 1 → 2
+          ~ web      replaced: 1 field changed
+              env.VERSION: 1 → 2
+        not answering while replaced: db, web; each comes back at its own turn
+        point of no return: what migrate does to data is not undone by a rollback
+        ");
+        let again = shown(&project(&migration(1)), &state);
+        assert!(!again.contains("no return"), "{again}");
+    });
+}
