@@ -325,6 +325,9 @@ pub(super) struct Choice {
     /// Replace containers that would be kept
     #[arg(long)]
     pub force_recreate: bool,
+    /// Run another major version of a database on the data that is there
+    #[arg(long)]
+    pub allow_major: bool,
     /// Run jobs again that have done their work: these, or, without a name, all
     #[arg(long, value_name = "JOB", num_args = 0..)]
     pub rerun: Option<Vec<String>>,

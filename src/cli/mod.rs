@@ -248,6 +248,7 @@ fn options(choice: arguments::Choice) -> Result<Options, NameError> {
     Ok(Options {
         services: names(choice.services)?.into_iter().collect(),
         force_recreate: choice.force_recreate,
+        allow_major: choice.allow_major,
         rerun,
         build,
         pull: choice.pull.map(Into::into),

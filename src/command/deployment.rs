@@ -59,7 +59,7 @@ impl<E: Ledger> Deployment<E> {
         if state.locked {
             return Ok(None);
         }
-        let wanted = self.plan(state)?;
+        let wanted = self.plan(state).await?;
         if !wanted.is_nothing() {
             return Ok(None);
         }
@@ -82,7 +82,7 @@ impl<E: Ledger> Deployment<E> {
             observe(self.engine.as_ref(), &self.project, &self.options),
             author::author(scope, &self.project.directory),
         );
-        let mut wanted = self.plan(known(state?, session))?;
+        let mut wanted = self.plan(known(state?, session)).await?;
         if !wanted.images.steps.is_empty() {
             let settings = self.settings(&wanted, OnFailure::Stay);
             let images = (wanted.images, settings);
@@ -92,7 +92,7 @@ impl<E: Ledger> Deployment<E> {
                 return Ok(Done::images(outcome.verdict));
             }
             let state = observe(self.engine.as_ref(), &self.project, &self.options).await?;
-            wanted = self.plan(known(state, session))?;
+            wanted = self.plan(known(state, session)).await?;
         }
         let mut settings = self.settings(&wanted, on_failure(&self.project));
         settings.keep_failed = self.keep_failed;
@@ -104,14 +104,16 @@ impl<E: Ledger> Deployment<E> {
         Ok(Done::Run(outcome.verdict))
     }
 
-    fn plan(&self, state: State) -> Result<Wanted, CommandError> {
-        let services = chosen(&self.project, &self.options);
-        let images = plan::images(&self.project, &state, &self.options, &services);
-        let deploy = plan::deploy(&self.project, &state, &self.options);
+    async fn plan(&self, mut state: State) -> Result<Wanted, CommandError> {
+        let (project, options) = (&self.project, &self.options);
+        let services = chosen(project, options);
+        let images = plan::images(project, &state, options, &services);
+        let images = images.map_err(CommandError::Refused)?;
+        let deploy = planned(self.engine.as_ref(), project, options, &mut state).await?;
         Ok(Wanted {
-            images: images.map_err(CommandError::Refused)?,
-            deploy: deploy.map_err(CommandError::Refused)?,
             state,
+            images,
+            deploy,
         })
     }
 
@@ -187,6 +189,7 @@ pub(super) async fn observe(
                 .map(|it| it.engine_name.clone())
                 .collect(),
             own_images: false,
+            databases: BTreeSet::new(),
         })
         .await?;
     state.remembered = remembered(engine, project, options, &state).await?;
@@ -220,6 +223,26 @@ async fn remembered(
         image.is_some_and(|image| current.has_done(job, &image.id))
     });
     Ok(done.map(|job| job.name.clone()).collect())
+}
+
+/// Plans a deploy. Where that cannot be said without a look at a database's data, looks at it.
+pub(super) async fn planned(
+    engine: &impl Ledger,
+    project: &Project,
+    options: &Options,
+    state: &mut State,
+) -> Result<Deploy, CommandError> {
+    let deploy = plan::deploy(project, state, options).map_err(CommandError::Refused)?;
+    let databases = plan::databases_in_question(project, state, options, &deploy);
+    if databases.is_empty() {
+        return Ok(deploy);
+    }
+    let query = Query {
+        databases,
+        ..Query::of(project.name.clone())
+    };
+    state.databases = engine.observe(&query).await?.databases;
+    plan::deploy(project, state, options).map_err(CommandError::Refused)
 }
 
 /// The services that a deploy is about.

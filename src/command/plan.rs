@@ -36,11 +36,11 @@ impl Plan {
             project = rotated;
         }
         let options = load::with_tags(&project, self.options)?;
-        let state = deployment::observe(&engine, &project, &options).await?;
+        let mut state = deployment::observe(&engine, &project, &options).await?;
         let services = deployment::chosen(&project, &options);
         let images = plan::images(&project, &state, &options, &services);
         let images = images.map_err(CommandError::Refused)?;
-        let deploy = plan::deploy(&project, &state, &options).map_err(CommandError::Refused)?;
+        let deploy = deployment::planned(&engine, &project, &options, &mut state).await?;
         let shown = Shown::new(&project, &images, &deploy);
         match self.format {
             DataFormat::Text => say(&shown.text()),

@@ -96,6 +96,8 @@ pub struct Query {
     pub volumes: BTreeSet<String>,
     /// Whether the images that were built for the project are listed too.
     pub own_images: bool,
+    /// The project's containers whose data directories are looked at.
+    pub databases: BTreeSet<ContainerName>,
 }
 
 impl Query {
@@ -108,6 +110,7 @@ impl Query {
             networks: BTreeSet::new(),
             volumes: BTreeSet::new(),
             own_images: false,
+            databases: BTreeSet::new(),
         }
     }
 }

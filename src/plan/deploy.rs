@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, Decision, DriftChoice, Options, Plan, Refusal, diff, drift, generation, networks,
-    preflight, snapshot,
+    Change, Decision, DriftChoice, Options, Plan, Refusal, diff, drift, generation, major,
+    networks, preflight, snapshot,
     switch::{Assembly, Place},
 };
 use crate::{
@@ -61,6 +61,9 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
         refusals.extend(preflight::drifted(&decisions));
     }
     refusals.extend(snapshot::refusals(project, state, &decisions));
+    if !options.allow_major {
+        refusals.extend(major::refusals(project, state, options, &decisions));
+    }
     if !refusals.is_empty() {
         return Err(refusals);
     }

@@ -13,6 +13,7 @@ mod drift;
 mod generation;
 mod images;
 mod intent;
+mod major;
 mod networks;
 mod onward;
 mod preflight;
@@ -43,6 +44,7 @@ pub use self::{
     drift::drift,
     generation::{Made, made, tag_of},
     images::{image_of, images},
+    major::databases_in_question,
     onward::onward,
     refusal::Refusal,
     rotated::rotated,
@@ -62,6 +64,8 @@ pub struct Options {
     pub force_recreate: bool,
     /// Jobs that run again, though they have done their work.
     pub rerun: Rerun,
+    /// Run another major version of a database on the data that is there.
+    pub allow_major: bool,
     /// When images are built.
     pub build: BuildChoice,
     /// When images are pulled, instead of what the manifest says.

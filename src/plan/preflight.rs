@@ -6,7 +6,7 @@ use super::{
     Change, Decision, Refusal,
     deploy::final_name,
     networks::{self, Networks},
-    prepare::{definition, networks_of, volume_definition, volumes_of},
+    prepare::{networks_of, volume_definition, volumes_of},
     switch::makes,
 };
 use crate::{

@@ -98,6 +98,23 @@ pub enum Refusal {
         /// The name on the engine.
         name: String,
     },
+    /// A database of another major version would run on the data that is there.
+    #[error(
+        "`{service}` would run PostgreSQL {to} on data of PostgreSQL {from} (volume `{volume}`, \
+         `{folder}`)"
+    )]
+    MajorVersion {
+        /// Whose data it is.
+        service: ServiceName,
+        /// The volume's name on the engine.
+        volume: String,
+        /// The data directory inside of the container.
+        folder: String,
+        /// The version that wrote it.
+        from: String,
+        /// The version that would read it.
+        to: String,
+    },
     /// A volume is to be copied, and somebody who goes on running writes to it.
     #[error(
         "volume `{name}` is to be copied before `{service}` is replaced, and `{writer}`, which \
@@ -221,6 +238,11 @@ impl Refusal {
             Self::VolumeChanged { .. } => {
                 "give the volume another name and move its data, or take the change back".to_owned()
             }
+            Self::MajorVersion { from, to, .. } => format!(
+                "dump the data with {from} (`pg_dumpall`) and load it into a new volume with {to}, \
+                 or convert it with `pg_upgrade`; where the image does that itself, `--allow-major` \
+                 lets it, best with the volume `snapshot=\"before-switch\"`"
+            ),
             Self::SnapshotWriter { .. } => {
                 "mount the volume `read-only=#true` there, replace both (`--force-recreate`), or \
                  give up `snapshot=\"before-switch\"`"

@@ -33,7 +33,11 @@ pub struct State {
     /// Volumes that bear the project's label or were asked for, by their name on the engine.
     pub volumes: BTreeMap<String, Resource>,
     /// Snapshots of the project's volumes, by their name on the engine.
+    #[serde(default)]
     pub snapshots: BTreeMap<String, Snapshot>,
+    /// What is in the data directories of the containers asked for, where that is a database's.
+    #[serde(default)]
+    pub databases: BTreeMap<ContainerName, Database>,
     /// Of the images asked for, those that are there.
     pub images: BTreeMap<ImageRef, ImageFacts>,
     /// Names of images that were built for the project, where [`crate::engine::Query`] asks for
@@ -279,6 +283,15 @@ pub struct Snapshot {
     pub helpers: BTreeSet<ContainerName>,
 }
 
+/// The data directory of a PostgreSQL server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// The folder inside of the container.
+    pub folder: String,
+    /// The major version that wrote it: `17`.
+    pub major: String,
+}
+
 /// An image on the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFacts {
@@ -293,6 +306,9 @@ pub struct ImageFacts {
     /// Names by which a registry has it (`repository@sha256:…`).
     #[serde(default)]
     pub digests: Vec<String>,
+    /// The major version of the PostgreSQL server in it, where the image says so (`PG_MAJOR`).
+    #[serde(default)]
+    pub postgres_major: Option<String>,
 }
 
 /// A container that is not the project's.

@@ -79,6 +79,7 @@ impl World {
                     networks: BTreeSet::new(),
                     volumes: BTreeSet::new(),
                     own_images: false,
+                    databases: BTreeSet::new(),
                 };
                 let state = docker.observe(&query).await.unwrap();
                 let found = wanted
@@ -129,6 +130,7 @@ impl World {
             networks: BTreeSet::new(),
             volumes: BTreeSet::new(),
             own_images: false,
+            databases: BTreeSet::new(),
         };
         self.docker.observe(&query).await.unwrap()
     }
@@ -879,6 +881,7 @@ fn an_anonymous_volume_is_carried_over_and_goes_with_its_last_container() {
             networks: BTreeSet::new(),
             volumes: BTreeSet::from([volume.name]),
             own_images: false,
+            databases: BTreeSet::new(),
         };
         assert!(
             world

@@ -22,8 +22,8 @@ use cimandat::{
     },
     secret::{Text, digest},
     state::{
-        Condition, Container, EngineInfo, Foreign, HeldPort, ImageFacts, MountedVolume, Record,
-        Resource, State, Status,
+        Condition, Container, Database, EngineInfo, Foreign, HeldPort, ImageFacts, MountedVolume,
+        Record, Resource, State, Status,
     },
     unit::Protocol,
 };
@@ -163,6 +163,7 @@ fn images(project: &Project) -> BTreeMap<ImageRef, ImageFacts> {
         healthcheck: false,
         user: String::new(),
         digests: vec![],
+        postgres_major: None,
     };
     project
         .services
@@ -1026,4 +1027,75 @@ fn down_goes_though_records_wait_for_each_other_in_a_circle() {
     other.record.as_mut().unwrap().depends_on = depends_on;
     let plan = plan::down("shop", &state, &Removal::default());
     assert!(lines(&plan).contains("removing container shop-b-1"));
+}
+
+/// The stack's database on a volume, and the image of a server of this major version for it.
+fn upgrade(from: &str, to: &str) -> (Project, State) {
+    let mut project = stack();
+    let mut state = deployed(&project);
+    let postgres = ContainerName::new("shop-postgres-1").unwrap();
+    let volume = MountedVolume {
+        name: "shop_data".to_owned(),
+        anonymous: false,
+        writable: true,
+    };
+    let container = state.containers.get_mut(&postgres).unwrap();
+    container.volumes.insert("/data".to_owned(), volume);
+    let database = Database {
+        folder: "/data/pgdata".to_owned(),
+        major: from.to_owned(),
+    };
+    state.databases.insert(postgres, database);
+    let image = ImageRef::new("registry.example/server:2").unwrap();
+    let facts = ImageFacts {
+        id: "sha256:newer".to_owned(),
+        volumes: vec![],
+        healthcheck: false,
+        user: String::new(),
+        digests: vec![],
+        postgres_major: Some(to.to_owned()),
+    };
+    state.images.insert(image.clone(), facts);
+    let service = project.services.get_mut(&name("postgres")).unwrap();
+    service.image = ImageSource::Reference(image);
+    (project, state)
+}
+
+#[test]
+fn another_major_version_of_a_database_is_refused_unless_it_is_allowed() {
+    let (project, state) = upgrade("16", "17");
+    insta::assert_snapshot!(refused(&project, &state), @r#"
+    `postgres` would run PostgreSQL 17 on data of PostgreSQL 16 (volume `shop_data`, `/data/pgdata`)
+      dump the data with 16 (`pg_dumpall`) and load it into a new volume with 17, or convert it with `pg_upgrade`; where the image does that itself, `--allow-major` lets it, best with the volume `snapshot="before-switch"`
+    "#);
+    let allowed = Options {
+        allow_major: true,
+        ..Options::default()
+    };
+    assert!(plan::deploy(&project, &state, &allowed).is_ok());
+    let (project, state) = upgrade("17", "17");
+    assert!(plan::deploy(&project, &state, &Options::default()).is_ok());
+}
+
+#[test]
+fn only_the_data_of_a_database_whose_image_changes_is_in_question() {
+    let asked = |project: &Project, state: &State| {
+        let options = Options::default();
+        let state = State {
+            databases: BTreeMap::new(),
+            ..state.clone()
+        };
+        let deploy = plan::deploy(project, &state, &options).unwrap();
+        plan::databases_in_question(project, &state, &options, &deploy)
+    };
+    let (project, state) = upgrade("16", "17");
+    let postgres = ContainerName::new("shop-postgres-1").unwrap();
+    assert_eq!(asked(&project, &state), BTreeSet::from([postgres]));
+    // Nothing is asked where nothing changes, nor of images that say of no server.
+    assert_eq!(asked(&stack(), &deployed(&stack())), BTreeSet::new());
+    let (project, mut state) = upgrade("16", "17");
+    for facts in state.images.values_mut() {
+        facts.postgres_major = None;
+    }
+    assert_eq!(asked(&project, &state), BTreeSet::new());
 }

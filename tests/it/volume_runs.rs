@@ -52,7 +52,7 @@ async fn running(wishes: &[Wish]) -> Sim {
     sim
 }
 
-/// What was done from the first end of a container on, one in a line.
+/// What was done from the first end of a container to the commit, but for the names of images.
 fn deeds(told: &Told) -> String {
     let deeds = told.events.iter().filter_map(|it| match &it.event {
         Event::StepStarted { verb, object, .. } => Some(format!("{verb} {object}")),
@@ -61,7 +61,11 @@ fn deeds(told: &Told) -> String {
         Event::Committed => Some("committed".to_owned()),
         _ => None,
     });
-    let deeds: Vec<String> = deeds.skip_while(|it| !it.starts_with("stopping")).collect();
+    let deeds: Vec<String> = deeds
+        .skip_while(|it| !it.starts_with("stopping"))
+        .take_while(|it| it != "committed")
+        .filter(|it| !it.contains(" image "))
+        .collect();
     deeds.join("\n")
 }
 
@@ -90,13 +94,6 @@ fn an_update_copies_between_the_end_and_the_start_and_keeps_one_copy() {
         starting container shop-db-1.g2
         stopping container shop-web-1
         starting container shop-web-1.g2
-        committed
-        setting the restart policy of container shop-db-1.g2
-        removing container shop-db-1
-        setting the restart policy of container shop-web-1.g2
-        removing container shop-web-1
-        renaming container shop-web-1.g2
-        renaming container shop-db-1.g2
         ");
         assert_eq!(told.after.snapshots.len(), 1);
         let again = up(&sim, &project(&shop(3)), never()).await;

@@ -12,6 +12,7 @@ mod context;
 mod crash;
 mod create;
 mod credentials;
+mod database;
 mod error;
 mod exec;
 mod greet;

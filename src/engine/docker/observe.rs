@@ -19,7 +19,7 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use tokio::try_join;
 
-use super::{Docker, condition, error::present, greet, setup::setup};
+use super::{Docker, condition, database, error::present, greet, setup::setup};
 use crate::{
     engine::{EngineError, Query},
     name::{ContainerName, ImageRef, ServiceName},
@@ -46,8 +46,10 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
         .iter()
         .partition(|summary| labelled(summary, label::PROJECT) == Some(project));
     let inspected = try_join_all(own.iter().map(|summary| inspect(docker, summary))).await?;
+    let databases = database::databases(docker, query, &inspected).await?;
     Ok(State {
         engine: engine.clone(),
+        databases,
         containers: own
             .iter()
             .zip(&inspected)
@@ -402,6 +404,13 @@ fn resource(labels: &HashMap<String, String>, users: usize) -> Resource {
     }
 }
 
+/// The value of a variable of an environment, where it is set to something.
+pub(super) fn variable<'a>(env: Option<&'a [String]>, name: &str) -> Option<&'a str> {
+    let mut set = env?.iter().filter_map(|line| line.split_once('='));
+    let (_, value) = set.find(|(its, _)| *its == name)?;
+    Some(value).filter(|value| !value.is_empty())
+}
+
 fn image_facts(inspected: &ImageInspect) -> ImageFacts {
     let config = inspected.config.as_ref();
     let mut volumes = config
@@ -419,5 +428,8 @@ fn image_facts(inspected: &ImageInspect) -> ImageFacts {
         user: config
             .and_then(|config| config.user.clone())
             .unwrap_or_default(),
+        postgres_major: config
+            .and_then(|config| variable(config.env.as_deref(), "PG_MAJOR"))
+            .map(str::to_owned),
     }
 }

@@ -115,6 +115,7 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
             world.users_of_volume(name)
         }),
         snapshots: world.shown_snapshots(),
+        databases: BTreeMap::new(),
         images: images
             .map(|(name, facts)| (name.clone(), facts.clone()))
             .collect(),

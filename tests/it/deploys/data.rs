@@ -1,7 +1,7 @@
 //! Volumes that are copied before a switch: what they held comes back with the old container.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{collections::BTreeMap, io::Read};
+use std::{collections::BTreeMap, fs, io::Read};
 
 use cimandat::event::{Event, Verdict};
 
@@ -77,6 +77,15 @@ fn contents(world: &World, service: &str) -> BTreeMap<String, (String, Vec<u8>)>
         found.insert(path, (facts, content));
     }
     found
+}
+
+/// Containers that only copy.
+fn helpers(world: &World) -> Vec<String> {
+    let listed = world.api.containers(&world.project);
+    let copies = listed
+        .iter()
+        .filter(|it| it["Labels"]["io.cimandat.snapshot"].is_string());
+    copies.map(|it| it["Names"][0].to_string()).collect()
 }
 
 fn restored(ended: &Ended) -> Vec<String> {
@@ -178,5 +187,79 @@ fn a_copy_that_is_interrupted_leaves_nothing_of_itself() {
     assert!(!ended.deeds().contains(&started), "{:?}", ended.deeds());
     assert_eq!(restored(&ended), Vec::<String>::new());
     assert_eq!((world.containers(), world.volumes()), before);
+    assert_eq!(helpers(&world), Vec::<String>::new());
     world.running("keeper");
+}
+
+#[test]
+fn a_copy_that_is_cut_off_with_its_program_is_recovered_from() {
+    let Some(world) = World::new("killed") else {
+        return;
+    };
+    keeper(&world, &SEED.replace("BIG", "400_000_000"), "/etc");
+    world.up().with(0, Verdict::Converged);
+    let before = (world.containers(), world.volumes());
+    keeper(&world, SPOIL, "/etc");
+    let mut running = world.begin_up();
+    running.until(
+        "the copy to begin",
+        |event| matches!(event, Event::StepStarted { verb, .. } if verb == "copying volume"),
+    );
+    running.signal("KILL");
+    assert_eq!(running.end().code, None);
+    let recovered = world.run(&["recover", "--progress", "plain"]);
+    assert_eq!(
+        (world.containers(), world.volumes()),
+        before,
+        "{recovered:?}"
+    );
+    assert_eq!(helpers(&world), Vec::<String>::new());
+    world.running("keeper");
+}
+
+/// An image that says to have a PostgreSQL server of a major version, and has nothing but a shell.
+fn server(world: &World, major: &str) {
+    let recipe = format!("FROM debian:trixie-slim\nENV PG_MAJOR={major} PGDATA=/data/pg\n");
+    fs::create_dir_all(world.path("server")).unwrap();
+    fs::write(world.path("server/Dockerfile"), recipe).unwrap();
+    world.manifest(
+        r#"
+        volume "data"
+        service "db" {
+            build "server"
+            command shell="test -e /data/pg || { mkdir /data/pg; echo $$PG_MAJOR > /data/pg/PG_VERSION; }; exec sleep 600"
+            volume "data" "/data"
+            ready { file "/data/pg/PG_VERSION"; }
+        }
+        deploy settle="0s"
+        "#,
+    );
+}
+
+#[test]
+fn a_database_of_another_major_version_touches_nothing_unless_it_is_allowed() {
+    let Some(world) = World::new("major") else {
+        return;
+    };
+    server(&world, "16");
+    world.up().with(0, Verdict::Converged);
+    let before = world.containers();
+    server(&world, "17");
+    let ended = world.run(&["up", "--progress", "plain"]).with_code(3);
+    let volume = format!("{}_data", world.project);
+    let told = format!(
+        "`db` would run PostgreSQL 17 on data of PostgreSQL 16 (volume `{volume}`, `/data/pg`)"
+    );
+    assert!(ended.err.contains(&told), "{}", ended.err);
+    assert!(ended.err.contains("--allow-major"), "{}", ended.err);
+    assert_eq!(world.containers(), before);
+    world.run(&["plan"]).with_code(3);
+    let up = ["up", "--allow-major", "--progress", "json"];
+    world.run(&up).with(0, Verdict::Converged);
+    assert_ne!(world.containers(), before);
+    // The data says 16 still, which is of no interest as long as the image stays.
+    world.up().with(0, Verdict::Unchanged);
+    world
+        .run(&["down", "--volumes", "--images", "--timeout", "1"])
+        .with_code(0);
 }

@@ -201,6 +201,7 @@ impl World {
             healthcheck: false,
             user: String::new(),
             digests: Vec::new(),
+            postgres_major: None,
         };
         self.images.insert(image, facts);
     }
