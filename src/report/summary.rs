@@ -74,6 +74,13 @@ fn headline(board: &Board, ending: &Ending, back: bool) -> (Tone, String) {
             Tone::Bad,
             format!("{what} failed after {time}; nothing that runs was touched"),
         ),
+        Verdict::RolledBack if board.verb == "recover" => (
+            Tone::Odd,
+            format!(
+                "the deploy of `{}` that was cut off has come to its end, {time} in all",
+                board.project
+            ),
+        ),
         Verdict::RolledBack if board.split.is_some() => (
             Tone::Bad,
             format!("{what} failed in part, and that part was rolled back, {time} in all"),
