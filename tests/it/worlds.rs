@@ -29,7 +29,7 @@ use futures::{Stream, StreamExt, stream};
 use proptest::test_runner::{Config as ProptestConfig, FailurePersistence, FileFailurePersistence};
 
 /// How many properties are tried, here and in other files.
-const PROPERTIES: u32 = 4;
+const PROPERTIES: u32 = 6;
 /// How many cases each is tried with, unless `CIMANDAT_CASES` says how many there are in all.
 const CASES: u32 = 192;
 
