@@ -115,7 +115,9 @@ impl World {
                 .await
                 .unwrap();
         }
-        for name in state.networks.into_keys() {
+        // Those that containers are attached to are seen, too, whoever they belong to.
+        let ours = state.networks.into_iter();
+        for (name, _) in ours.filter(|(_, it)| it.project.is_some()) {
             self.perform(Action::RemoveNetwork(name)).await.unwrap();
         }
         for name in state.volumes.into_keys() {
