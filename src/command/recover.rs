@@ -178,6 +178,7 @@ fn steps(plan: &Plan) -> String {
         .map(|step| match &step.work {
             Work::Act(action) => format!("  {} `{}`\n", action.verb(), action.object()),
             Work::Gate { container, .. } => format!("  waiting until `{container}` is ready\n"),
+            Work::Drain { object, .. } => format!("  draining `{object}`\n"),
             Work::Verify(check) => format!("  checking {check}\n"),
         })
         .collect()

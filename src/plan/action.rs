@@ -22,7 +22,8 @@ pub enum Action {
     PullImage(PullImage),
     /// Makes a network.
     CreateNetwork(Box<CreateNetwork>),
-    /// Removes a network, by its name on the engine.
+    /// Removes a network, by its name on the engine. From one that is there for a switch only,
+    /// containers of the project are detached first.
     RemoveNetwork(String),
     /// Makes a volume.
     CreateVolume(Box<CreateVolume>),
@@ -38,6 +39,8 @@ pub enum Action {
     RemoveSnapshot(String),
     /// Makes a container, with its files in place, and does not start it.
     CreateContainer(Box<CreateContainer>),
+    /// Attaches a container, running or not, to one more network.
+    ConnectNetwork(Box<ConnectNetwork>),
     /// Starts a container that is not running.
     StartContainer(ContainerName),
     /// Stops a container: its stop signal, and after the grace period the end.
@@ -189,6 +192,18 @@ pub struct CreateContainer {
     pub labels: BTreeMap<String, String>,
 }
 
+/// A network that a container is attached to besides its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectNetwork {
+    /// The network's name on the engine.
+    pub network: String,
+    /// Who is attached.
+    pub container: ContainerName,
+    /// Names that this container alone finds others by, before it asks any other network: name to
+    /// the container that is meant, as long as one of that name is attached too.
+    pub links: BTreeMap<String, ContainerName>,
+}
+
 /// A command to run inside a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunHook {
@@ -213,6 +228,7 @@ impl Action {
             Self::RestoreVolume(_) => "restoring volume",
             Self::RemoveSnapshot(_) => "removing snapshot",
             Self::CreateContainer(_) => "creating container",
+            Self::ConnectNetwork(_) => "connecting container",
             Self::StartContainer(_) => "starting container",
             Self::StopContainer { .. } => "stopping container",
             Self::RenameContainer { .. } => "renaming container",
@@ -240,6 +256,7 @@ impl Action {
             }
             Self::SnapshotVolume(snapshot) | Self::RestoreVolume(snapshot) => &snapshot.source,
             Self::CreateContainer(create) => create.name.as_str(),
+            Self::ConnectNetwork(connect) => connect.container.as_str(),
             Self::RunHook(run) => run.container.as_str(),
             Self::StartContainer(container)
             | Self::StopContainer { container, .. }

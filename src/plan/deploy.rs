@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Change, Decision, DriftChoice, Options, Plan, Refusal, diff, drift, generation, major,
-    networks, preflight, snapshot,
+    networks, preflight, snapshot, strategy,
     switch::{Assembly, Place},
 };
 use crate::{
@@ -44,7 +44,8 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
     let graph = Graph::of(project);
     let order = chosen(project, &graph, options)?;
     let networks = networks::place(project, state);
-    let decisions = diff::decide(project, state, &networks, options, &order);
+    let mut decisions = diff::decide(project, state, &networks, options, &order);
+    let unable = strategy::settle(project, state, &mut decisions);
     let generation = generation::next(state);
     let assembly = Assembly {
         project,
@@ -64,6 +65,7 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
     if !options.allow_major {
         refusals.extend(major::refusals(project, state, options, &decisions));
     }
+    refusals.extend(unable.err().unwrap_or_default());
     if !refusals.is_empty() {
         return Err(refusals);
     }
@@ -202,6 +204,8 @@ fn names(
                 current.clone()
             }
             _ if decision.revived.is_some() => decision.revived.clone().unwrap_or(last),
+            // One that replaces another gets its final name only when it is committed.
+            (_, Change::Replace) => interim_name(&last, generation),
             _ if state.containers.contains_key(&last) => interim_name(&last, generation),
             _ => last,
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Change, FieldChange, Options, Reason, Rerun,
+    Change, FieldChange, Options, Reason, Rerun, Strategy,
     change::field_changes,
     deploy::final_name,
     drift::{self, Difference, Remedy},
@@ -33,6 +33,8 @@ pub struct Decision {
     pub drift: Vec<FieldChange>,
     /// The container of an earlier generation that takes its place.
     pub revived: Option<ContainerName>,
+    /// How it is replaced; `None` where nothing that runs is.
+    pub strategy: Option<Strategy>,
 }
 
 /// Decides for every container of the chosen services, in dependency order, and for those that
@@ -75,6 +77,7 @@ pub(super) fn decide(
                 current: current.map(|(name, _)| name.clone()),
                 drift: drift.into_iter().map(|it| it.change).collect(),
                 revived,
+                strategy: None,
             });
         }
     }
@@ -129,6 +132,7 @@ fn leftovers<'a>(
             current: Some(name.clone()),
             drift: Vec::new(),
             revived: None,
+            strategy: None,
         })
 }
 

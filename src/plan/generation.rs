@@ -163,13 +163,17 @@ impl Assembly<'_> {
         let of_rest =
             |action| Step::act(action, turn.subject.clone(), Reason::Replaced).after_commit();
         if self.may_come_back(turn, container) {
-            let mut needs = Vec::new();
+            let mut needs = vec![Key::Stop(old.clone())];
             if container.restart.is_some_and(|it| it != RestartPolicy::No) {
                 let action = Action::SetRestartPolicy {
                     container: old.clone(),
                     policy: RestartPolicy::No,
                 };
-                draft.add(Key::Policy(old.clone()), of_rest(action), []);
+                draft.add(
+                    Key::Policy(old.clone()),
+                    of_rest(action),
+                    [Key::Stop(old.clone())],
+                );
                 needs.push(Key::Policy(old.clone()));
             }
             let to = interim_name(last, container.generation);
@@ -183,7 +187,8 @@ impl Assembly<'_> {
             kept.push((old, container));
         } else {
             let action = Action::RemoveContainer(old.clone());
-            draft.add(Key::Remove(old.clone()), of_rest(action), []);
+            let needs = [Key::Stop(old.clone())];
+            draft.add(Key::Remove(old.clone()), of_rest(action), needs);
             self.forget_image(draft, turn, (old, container));
         }
         kept.sort_by_key(|(_, it)| std::cmp::Reverse(it.generation));

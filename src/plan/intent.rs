@@ -22,7 +22,7 @@ impl Plan {
             .filter(|(_, step)| !step.after_commit)
             .filter(|(_, step)| match &step.work {
                 Work::Act(action) => touches(action, &made),
-                Work::Gate { .. } | Work::Verify(_) => false,
+                Work::Gate { .. } | Work::Drain { .. } | Work::Verify(_) => false,
             })
             .map(|(index, _)| StepId(index))
             .collect()
@@ -80,7 +80,9 @@ fn touches(action: &Action, made: &BTreeMap<&ContainerName, bool>) -> bool {
         | Action::SetAllowance { container, .. }
         | Action::SetPaused { container, .. } => !made.contains_key(container),
         Action::RunHook(run) => !made.contains_key(&run.container),
-        Action::RestoreVolume(_)
+        // Who was led to where has to be known exactly, also of a new container.
+        Action::ConnectNetwork(_)
+        | Action::RestoreVolume(_)
         | Action::RemoveSnapshot(_)
         | Action::RemoveNetwork(_)
         | Action::RemoveVolume(_)

@@ -11,6 +11,7 @@ mod down;
 mod draft;
 mod drift;
 mod generation;
+mod handover;
 mod images;
 mod intent;
 mod major;
@@ -22,19 +23,22 @@ mod refusal;
 mod rotated;
 mod show;
 mod snapshot;
+mod start_first;
+mod strategy;
 mod switch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     action::{
-        Action, BuildImage, CreateContainer, CreateNetwork, CreateVolume, PullImage, RunHook,
-        VolumeSnapshot,
+        Action, BuildImage, ConnectNetwork, CreateContainer, CreateNetwork, CreateVolume,
+        PullImage, RunHook, VolumeSnapshot,
     },
     back::{Split, WayBack, recovery, revive, split, way_back, way_back_keeping},
     change::field_changes,
@@ -49,6 +53,7 @@ pub use self::{
     refusal::Refusal,
     rotated::rotated,
     show::Shown,
+    strategy::{Obstacle, Strategy},
 };
 use crate::{
     name::{ContainerName, ImageRef, NetworkName, ServiceName},
@@ -218,6 +223,14 @@ pub enum Work {
         /// What it must pass.
         gate: Gate,
     },
+    /// Waits until so long after the last of its needs was met, so that what is under way ends by
+    /// itself.
+    Drain {
+        /// The container or network that is left.
+        object: String,
+        /// How long that may take.
+        duration: Duration,
+    },
     /// Checks the whole.
     Verify(Check),
 }
@@ -313,6 +326,8 @@ pub enum Reason {
     Orphan,
     /// Somebody asked for it.
     Forced,
+    /// Services are switched, and whoever asks for them is led from the old to the new.
+    Handover,
     /// Another step replaced it.
     Replaced,
     /// This service is about to be replaced, and what it writes to can then be put back.
@@ -387,6 +402,7 @@ impl fmt::Display for Reason {
             Self::NetworkReplaced { network } => write!(f, "network `{network}` is made anew"),
             Self::Orphan => f.write_str("not part of the project any more"),
             Self::Forced => f.write_str("asked for"),
+            Self::Handover => f.write_str("services are switched"),
             Self::Replaced => f.write_str("replaced by a new one"),
             Self::BeforeSwitch { service } => write!(f, "`{service}` is replaced"),
             Self::RolledBack => f.write_str("the deploy failed"),

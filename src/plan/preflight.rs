@@ -140,23 +140,29 @@ pub(super) fn contends(spec: &ContainerSpec, old: &Container) -> bool {
         .ports
         .iter()
         .any(|wished| old.ports.iter().any(|held| clash(wished, held)));
-    let address = match &spec.network {
-        NetworkMode::Networks(networks) => networks.values().any(|attachment| {
-            let fixed = attachment.ipv4.as_ref();
-            fixed.is_some_and(|fixed| old.networks.values().any(|held| held == fixed))
-        }),
-        _ => false,
-    };
-    port || address || writes_together(spec, old)
+    port || same_address(spec, old).is_some() || same_volume(spec, old).is_some()
 }
 
-fn writes_together(spec: &ContainerSpec, old: &Container) -> bool {
-    spec.mounts.iter().any(|mount| match &mount.kind {
+/// A fixed address that a running container has.
+pub(super) fn same_address(spec: &ContainerSpec, old: &Container) -> Option<String> {
+    let NetworkMode::Networks(networks) = &spec.network else {
+        return None;
+    };
+    let mut fixed = networks.values().filter_map(|it| it.ipv4.as_ref());
+    fixed
+        .find(|fixed| old.networks.values().any(|held| held == *fixed))
+        .cloned()
+}
+
+/// A named volume that both have mounted and at least one can write to.
+pub(super) fn same_volume<'a>(spec: &'a ContainerSpec, old: &Container) -> Option<&'a str> {
+    spec.mounts.iter().find_map(|mount| match &mount.kind {
         MountKind::Volume { engine_name, .. } => old
             .volumes
             .values()
-            .any(|old| old.name == *engine_name && (old.writable || !mount.read_only)),
-        MountKind::Anonymous | MountKind::Bind { .. } | MountKind::Tmpfs { .. } => false,
+            .any(|old| old.name == *engine_name && (old.writable || !mount.read_only))
+            .then_some(engine_name.as_str()),
+        MountKind::Anonymous | MountKind::Bind { .. } | MountKind::Tmpfs { .. } => None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::FieldChange;
+use super::{FieldChange, Obstacle};
 use crate::name::{ImageRef, ServiceName};
 
 /// One reason; all that are found are told at once.
@@ -188,6 +188,14 @@ pub enum Refusal {
         /// Those that are; empty: none.
         known: String,
     },
+    /// A service is to start its new container while the old one runs, and cannot.
+    #[error("`{service}` cannot start its new container before the old one stops, as {because}")]
+    CannotStartFirst {
+        /// Who.
+        service: ServiceName,
+        /// Why not.
+        because: Obstacle,
+    },
     /// Steps wait for each other.
     #[error("these wait for each other: {among}")]
     Circle {
@@ -260,6 +268,7 @@ impl Refusal {
             Self::NoService { known, .. } => format!("its services are {known}"),
             Self::NoJob { known, .. } if known.is_empty() => "it has no jobs".to_owned(),
             Self::NoJob { known, .. } => format!("its jobs are {known}"),
+            Self::CannotStartFirst { .. } => "say `update order=\"auto\"`".to_owned(),
             Self::Circle { .. } => {
                 "give up one of the dependencies, or move the ports in two steps".to_owned()
             }

@@ -6,10 +6,11 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use serde::Serialize;
 
-use super::{Action, Change, Deploy, FieldChange, Plan, Reason, Work};
+use super::{Action, Change, Deploy, FieldChange, Plan, Reason, Strategy, Work};
 use crate::{
     name::{ContainerName, NetworkName, ProjectName, ServiceName},
     project::{Kind, Project},
+    state::label,
 };
 
 /// A plan for people and programs.
@@ -82,6 +83,8 @@ pub struct ShownContainer {
     /// one found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<FieldChange>,
+    /// Which of the two runs first; absent unless a running one is replaced.
+    pub strategy: Option<Strategy>,
 }
 
 /// One action.
@@ -106,7 +109,7 @@ impl Shown {
                 .iter()
                 .filter_map(|step| match &step.work {
                     Work::Act(action) => Some((action.clone(), step.reason.clone())),
-                    Work::Gate { .. } | Work::Verify(_) => None,
+                    Work::Gate { .. } | Work::Drain { .. } | Work::Verify(_) => None,
                 })
                 .collect()
         };
@@ -121,6 +124,7 @@ impl Shown {
         let resources = act(&deploy.plan)
             .into_iter()
             .filter_map(|(action, _)| match &action {
+                Action::CreateNetwork(it) if it.definition == label::HANDOVER => None,
                 Action::CreateNetwork(it) => Some(format!("network {}", it.network.engine_name)),
                 Action::CreateVolume(it) => Some(format!("volume {}", it.volume.engine_name)),
                 Action::SnapshotVolume(it) => {
@@ -138,6 +142,7 @@ impl Shown {
                 change: decision.change,
                 reason: decision.reason.clone(),
                 drift: decision.drift.clone(),
+                strategy: decision.strategy.clone(),
             })
             .collect();
         Self {
@@ -182,6 +187,9 @@ impl Shown {
         for container in &self.containers {
             let (sign, word) = look(container.change);
             let _ = write!(text, "  {sign} {:width$}  {word}", container.label());
+            if let Some(strategy) = &container.strategy {
+                let _ = write!(text, " ({strategy})");
+            }
             if let Some(reason) = &container.reason {
                 let _ = write!(text, ": {reason}");
             }
@@ -318,7 +326,9 @@ fn moved(plan: &Plan) -> Vec<ShownNetwork> {
 }
 
 fn removed(plan: &Plan) -> Vec<String> {
-    let removed = plan.steps.iter().filter_map(|step| match &step.work {
+    // What is there only for the time of a switch is nobody's loss.
+    let lasting = plan.steps.iter().filter(|it| it.reason != Reason::Handover);
+    let removed = lasting.filter_map(|step| match &step.work {
         Work::Act(Action::RemoveNetwork(name)) => Some(name.clone()),
         _ => None,
     });
@@ -327,6 +337,10 @@ fn removed(plan: &Plan) -> Vec<String> {
 
 fn interrupted(deploy: &Deploy) -> Vec<ServiceName> {
     let mut seen = BTreeSet::new();
+    let first = |name: &ServiceName| {
+        let mut its = deploy.decisions.iter().filter(|it| it.service == *name);
+        its.any(|it| it.strategy.as_ref().is_some_and(Strategy::is_start_first))
+    };
     let services = deploy
         .plan
         .steps
@@ -338,7 +352,9 @@ fn interrupted(deploy: &Deploy) -> Vec<ServiceName> {
             }
             _ => None,
         });
-    services.filter(|name| seen.insert(name.clone())).collect()
+    services
+        .filter(|name| !first(name) && seen.insert(name.clone()))
+        .collect()
 }
 
 fn irreversible(project: &Project, deploy: &Deploy) -> Vec<ServiceName> {
@@ -362,6 +378,7 @@ fn steps(plan: &Plan) -> Vec<ShownStep> {
                 Work::Gate { container, .. } => {
                     ("waiting until ready".to_owned(), container.to_string())
                 }
+                Work::Drain { object, .. } => ("draining".to_owned(), object.clone()),
                 Work::Verify(check) => ("verifying".to_owned(), check.to_string()),
             };
             let needs = step.needs.iter().map(|need| need.0).collect();

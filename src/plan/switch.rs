@@ -6,13 +6,14 @@ use std::{
 };
 
 use super::{
-    Action, Change, Decision, Options, Plan, Reason, RunHook, Step, Subject, Work,
+    Action, Change, Decision, Options, Plan, Reason, RunHook, Step, Strategy, Subject, Work,
     deploy::final_name,
     diff,
     draft::{Draft, Key},
     drift,
+    handover::Passage,
     networks::Networks,
-    preflight,
+    preflight, start_first,
 };
 use crate::{
     name::{ContainerName, ServiceName},
@@ -44,6 +45,20 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Whether the new container starts while the old one runs.
+    pub fn starts_first(&self) -> bool {
+        let strategy = self.decision.strategy.as_ref();
+        strategy.is_some_and(Strategy::is_start_first)
+    }
+
+    /// The last step until the new container has proven itself.
+    pub fn proven(&self) -> Key {
+        match self.service.post_start.len().checked_sub(1) {
+            Some(last) => Key::PostStart(self.name.clone(), last),
+            None => Key::Gate(self.name.clone()),
+        }
+    }
+
     /// An action for this container, for the reason that it has its turn.
     pub fn act(&self, action: Action) -> Step {
         Step::act(action, self.subject.clone(), self.reason.clone())
@@ -59,20 +74,28 @@ impl Assembly<'_> {
             self.create(&mut draft, turn);
             self.keep_image(&mut draft, turn);
         }
+        let passages = self.passages(&turns);
         for turn in &turns {
-            self.switch(&mut draft, turn);
+            if turn.starts_first() {
+                self.start_first(&mut draft, turn, &passages);
+            } else {
+                self.switch(&mut draft, turn);
+            }
         }
+        self.lay(&mut draft, &passages);
+        start_first::in_turn(&mut draft, &turns);
         self.hand_over(&mut draft, &turns);
         self.snapshots(&mut draft, &turns);
         if !draft.is_empty_of_actions() {
             self.order_kept(&mut draft, &turns);
-            self.verify(&mut draft);
+            self.verify(&mut draft, &passages);
         }
         for turn in &turns {
             self.settle_in(&mut draft, turn);
         }
         self.clean_up(&mut draft);
         self.remove_networks(&mut draft);
+        self.give_up(&mut draft, &passages);
         draft.finish()
     }
 
@@ -103,7 +126,7 @@ impl Assembly<'_> {
             // Nothing old is touched before everything new has been made.
             let mut needs: Vec<Key> = self.created().collect();
             needs.extend(ready.iter().cloned());
-            self.stop(draft, turn, needs);
+            self.stop(draft, turn, needs, false);
         }
         if self.is_done(turn) {
             return;
@@ -146,12 +169,23 @@ impl Assembly<'_> {
         keys
     }
 
-    fn stop(&self, draft: &mut Draft, turn: &Turn<'_>, mut needs: Vec<Key>) {
+    /// Stops the old container, with all that belongs to it.
+    pub fn stop(
+        &self,
+        draft: &mut Draft,
+        turn: &Turn<'_>,
+        mut needs: Vec<Key>,
+        after_commit: bool,
+    ) {
         let running = self
             .current(turn)
             .is_some_and(|now| now.condition.status.is_up());
         let Some(current) = turn.decision.current.as_ref().filter(|_| running) else {
             return;
+        };
+        let at_its_time = |step: Step| Step {
+            after_commit,
+            ..step
         };
         for (index, hook) in turn.service.pre_stop.iter().enumerate() {
             let run = RunHook {
@@ -160,18 +194,34 @@ impl Assembly<'_> {
             };
             let key = Key::PreStop(current.clone(), index);
             let step = turn.act(Action::RunHook(Box::new(run))).optional();
+            draft.add(key.clone(), at_its_time(step), needs.clone());
+            needs.push(key);
+        }
+        let rest = self.rest(turn, current).map(at_its_time);
+        if let Some(step) = rest {
+            let key = Key::Policy(current.clone());
             draft.add(key.clone(), step, needs.clone());
             needs.push(key);
         }
-        draft.add(
-            Key::Stop(current.clone()),
-            turn.act(stop(current, self.options)),
-            needs,
-        );
+        let step = at_its_time(turn.act(stop(current, self.options)));
+        draft.add(Key::Stop(current.clone()), step, needs);
+    }
+
+    /// A stopped container that always restarts would be there again after the engine's next
+    /// start: it is told not to before it is stopped.
+    fn rest(&self, turn: &Turn<'_>, old: &ContainerName) -> Option<Step> {
+        let policy = self.state.containers.get(old)?.restart?;
+        let kept = makes(turn.decision.change) && policy == RestartPolicy::Always;
+        kept.then(|| {
+            turn.act(Action::SetRestartPolicy {
+                container: old.clone(),
+                policy: RestartPolicy::No,
+            })
+        })
     }
 
     /// What must be done before a service may start: its dependencies' own steps.
-    fn dependencies(&self, service: &Service) -> BTreeSet<Key> {
+    pub fn dependencies(&self, service: &Service) -> BTreeSet<Key> {
         let mut needs = BTreeSet::new();
         for (name, dependency) in &service.depends_on {
             let Some(other) = self.project.services.get(name) else {
@@ -191,6 +241,8 @@ impl Assembly<'_> {
                         needs.extend(hooks.map(|index| Key::PostStart(container.clone(), index)));
                     }
                 }
+                // Who is new must not find the old one.
+                needs.extend(self.stopped_early(other, replica).map(Key::Stop));
             }
         }
         needs
@@ -214,7 +266,7 @@ impl Assembly<'_> {
                     continue;
                 };
                 if turn.decision.current.as_ref() == Some(holder)
-                    || !self.in_the_way(turn, decision, held)
+                    || !in_the_way(self.project, turn.service, decision, held)
                 {
                     continue;
                 }
@@ -236,25 +288,6 @@ impl Assembly<'_> {
         }
     }
 
-    fn in_the_way(&self, turn: &Turn<'_>, decision: &Decision, held: &Container) -> bool {
-        let up = held.condition.status.is_up();
-        if decision.change == Change::Remove && decision.service == turn.service.name {
-            // Left by an interrupted run: it would answer in this one's place.
-            return up;
-        }
-        let shared = decision.change != Change::Remove
-            && self
-                .project
-                .services
-                .get(&decision.service)
-                .is_some_and(|other| preflight::share_a_volume(turn.service, other));
-        let mut spec = turn.service.container.clone();
-        if shared {
-            spec.mounts.clear();
-        }
-        up && preflight::contends(&spec, held)
-    }
-
     /// Where something changes, what is kept is asked only when all that it depends on has proven
     /// itself: an answer of before would say nothing.
     fn order_kept(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
@@ -265,8 +298,10 @@ impl Assembly<'_> {
         }
     }
 
-    fn verify(&self, draft: &mut Draft) {
-        let gates: Vec<Key> = self.names.values().cloned().map(Key::Gate).collect();
+    fn verify(&self, draft: &mut Draft, passages: &[Passage<'_>]) {
+        let gates = self.names.values().cloned().map(Key::Gate);
+        let found = passages.iter().flat_map(|it| it.published(self.generation));
+        let gates: Vec<Key> = gates.chain(found).collect();
         for (index, check) in self.project.verify.iter().enumerate() {
             let key = Key::Verify(index);
             let work = Work::Verify(check.clone());
@@ -338,7 +373,8 @@ impl Assembly<'_> {
     }
 }
 
-fn gate(draft: &mut Draft, turn: &Turn<'_>) {
+/// Asks a container, and runs what is to be run in it then.
+pub(super) fn gate(draft: &mut Draft, turn: &Turn<'_>) {
     let kept = stays(turn.decision.change);
     if kept && matches!(turn.service.kind, Kind::Job { .. }) {
         return;
@@ -376,6 +412,30 @@ fn gate(draft: &mut Draft, turn: &Turn<'_>) {
         );
         before = key;
     }
+}
+
+/// Whether a service cannot start while this container of another one runs.
+pub(super) fn in_the_way(
+    project: &Project,
+    service: &Service,
+    decision: &Decision,
+    held: &Container,
+) -> bool {
+    let up = held.condition.status.is_up();
+    if decision.change == Change::Remove && decision.service == service.name {
+        // Left by an interrupted run: it would answer in this one's place.
+        return up;
+    }
+    let shared = decision.change != Change::Remove
+        && project
+            .services
+            .get(&decision.service)
+            .is_some_and(|other| preflight::share_a_volume(service, other));
+    let mut spec = service.container.clone();
+    if shared {
+        spec.mounts.clear();
+    }
+    up && preflight::contends(&spec, held)
 }
 
 /// Whether a container is made.

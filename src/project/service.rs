@@ -167,9 +167,10 @@ pub enum Until {
 pub struct Update {
     /// Which of the two runs first.
     pub order: UpdateOrder,
-    /// How long an old container goes on after the new one took over.
+    /// How long an old container that nobody finds any more goes on, so that what is under way ends
+    /// by itself; only where the new one starts first.
     pub drain: Duration,
-    /// How many replicas are replaced at a time.
+    /// How many replicas are replaced at a time; at least 1.
     pub parallelism: u32,
 }
 

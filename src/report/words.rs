@@ -12,11 +12,13 @@ use crate::{
 
 /// First words of actions in the present, past and plain form. What is not in here keeps its
 /// present form, so that a new action is still understood.
-const VERBS: [(&str, &str, &str); 18] = [
+const VERBS: [(&str, &str, &str); 20] = [
     ("building", "built", "build"),
     ("checking", "checked", "check"),
+    ("connecting", "connected", "connect"),
     ("copying", "copied", "copy"),
     ("creating", "created", "create"),
+    ("draining", "drained", "drain"),
     ("pausing", "paused", "pause"),
     ("pulling", "pulled", "pull"),
     ("removing", "removed", "remove"),
@@ -81,6 +83,7 @@ pub fn reason(reason: &Reason) -> String {
         Reason::NetworkReplaced { network } => format!("network `{network}` is made anew"),
         Reason::Orphan => "not part of the project any more".to_owned(),
         Reason::Forced => "asked for".to_owned(),
+        Reason::Handover => "services are switched".to_owned(),
         Reason::Replaced => "replaced".to_owned(),
         Reason::BeforeSwitch { service } => format!("`{service}` is replaced"),
         Reason::RolledBack => "rollback".to_owned(),

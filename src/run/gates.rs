@@ -90,7 +90,7 @@ impl Run {
 
     fn question(&self, id: StepId, question: usize, patience: Duration) -> Option<Effect> {
         match &self.schedule.step(id)?.work {
-            Work::Act(_) => None,
+            Work::Act(_) | Work::Drain { .. } => None,
             Work::Gate { container, gate } => Some(Effect::Probe {
                 step: id,
                 question,
@@ -171,7 +171,7 @@ impl Run {
                     took,
                 });
             }
-            Work::Act(_) | Work::Verify(_) => {
+            Work::Act(_) | Work::Drain { .. } | Work::Verify(_) => {
                 let verb = verb(&step.work).to_owned();
                 self.emit(Event::StepFinished {
                     step: id,
@@ -260,7 +260,7 @@ impl Run {
                     optional,
                 });
             }
-            Work::Act(_) | Work::Verify(_) => {
+            Work::Act(_) | Work::Drain { .. } | Work::Verify(_) => {
                 let failure = Failure {
                     message: cause.to_string(),
                     help: None,
@@ -305,7 +305,7 @@ fn failure_of(work: &Work, wait: &Wait, why: String) -> Cause {
             container: container.clone(),
             why,
         },
-        Work::Act(_) | Work::Verify(_) => {
+        Work::Act(_) | Work::Drain { .. } | Work::Verify(_) => {
             let answer = wait
                 .told(0)
                 .map(|(_, answer, _)| format!("{why}: {answer}"));

@@ -16,6 +16,7 @@ use super::{
     phase::{Awaited, Course, Inquiry, Phase},
     schedule::{Part, Schedule},
     settings::{OnFailure, Settings},
+    time::Again,
 };
 use crate::{
     engine::Happening,
@@ -44,6 +45,10 @@ pub struct Run {
     pub(super) now: Duration,
     /// Actions in flight.
     pub(super) acting: BTreeSet<StepId>,
+    /// Steps that wait for what is left to end by itself.
+    pub(super) draining: BTreeSet<StepId>,
+    /// Starts that have failed for want of a port, and are tried again.
+    pub(super) again: BTreeMap<StepId, Again>,
     /// Gates and checks that are open.
     pub(super) waits: BTreeMap<StepId, Wait>,
     /// Containers that are being looked at.
@@ -94,6 +99,8 @@ impl Run {
             resumable: false,
             now: Duration::ZERO,
             acting: BTreeSet::new(),
+            draining: BTreeSet::new(),
+            again: BTreeMap::new(),
             waits: BTreeMap::new(),
             inquiries: BTreeMap::new(),
             guarded: BTreeMap::new(),
@@ -295,6 +302,8 @@ impl Run {
     fn elapsed(&mut self, timer: TimerId) {
         match timer {
             TimerId::Step(step, pause) => self.wait_elapsed(step, pause),
+            TimerId::Drain(step) => self.drained(step),
+            TimerId::Again(step) => self.try_again(step),
             TimerId::Settle => {
                 // A part that went back in between begins to settle anew.
                 let enough = self.now >= self.settling_since + self.settings.settle;

@@ -94,6 +94,10 @@ pub enum Effect {
 pub enum TimerId {
     /// A gate or check sleeps.
     Step(StepId, Pause),
+    /// What is left ends by itself.
+    Drain(StepId),
+    /// Before an action is tried again.
+    Again(StepId),
     /// All gates have to stay green.
     Settle,
     /// The longest that the whole may take.
@@ -105,7 +109,7 @@ impl TimerId {
     #[must_use]
     pub fn step(self) -> Option<StepId> {
         match self {
-            Self::Step(step, _) => Some(step),
+            Self::Step(step, _) | Self::Drain(step) | Self::Again(step) => Some(step),
             Self::Settle | Self::Deadline => None,
         }
     }

@@ -22,6 +22,7 @@ mod schedule;
 pub mod settings;
 pub mod signal;
 mod steps;
+mod time;
 
 pub use self::{
     drive::drive,

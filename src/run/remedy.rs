@@ -22,7 +22,7 @@ fn remedy(work: &Work) -> Option<String> {
         Work::Gate { container, .. } => {
             return Some(format!("see `docker logs {container}` why it is not ready"));
         }
-        Work::Verify(_) => return None,
+        Work::Drain { .. } | Work::Verify(_) => return None,
     };
     let command = match action {
         Action::StartContainer(container) => format!("docker start {container}"),
@@ -51,6 +51,7 @@ fn remedy(work: &Work) -> Option<String> {
         Action::SetAllowance { .. }
         | Action::BuildImage(_)
         | Action::CreateNetwork(_)
+        | Action::ConnectNetwork(_)
         | Action::CreateVolume(_)
         | Action::SnapshotVolume(_)
         | Action::RestoreVolume(_)

@@ -27,6 +27,7 @@ impl Run {
         self.phase = Phase::Draining;
         self.cause = Some(cause);
         self.cancel_waits();
+        self.cancel_times();
         self.call_off();
     }
 

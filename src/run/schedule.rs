@@ -244,6 +244,18 @@ impl Schedule {
             .map_or(Duration::ZERO, |node| node.started)
     }
 
+    /// When the last step ended that this one waited for.
+    pub(super) fn free_since(&self, id: StepId) -> Duration {
+        let Some(node) = self.nodes.get(id.0) else {
+            return Duration::ZERO;
+        };
+        let blockers = node.step.needs.union(&node.after);
+        let ended = blockers
+            .filter_map(|id| self.nodes.get(id.0))
+            .map(|it| it.ended);
+        ended.max().unwrap_or(node.started)
+    }
+
     /// The steps of a part that are in one of these conditions.
     pub(super) fn those(&self, part: Part, wanted: &[Status]) -> Vec<StepId> {
         let nodes = self.nodes.iter().enumerate();
@@ -286,6 +298,7 @@ pub(super) fn verb(work: &Work) -> &'static str {
     match work {
         Work::Act(action) => action.verb(),
         Work::Gate { .. } => "waiting until ready",
+        Work::Drain { .. } => "draining",
         Work::Verify(_) => "checking",
     }
 }
@@ -295,6 +308,7 @@ pub(super) fn object(work: &Work) -> String {
     match work {
         Work::Act(action) => action.object().to_owned(),
         Work::Gate { container, .. } => container.to_string(),
+        Work::Drain { object, .. } => object.clone(),
         Work::Verify(check) => check.to_string(),
     }
 }

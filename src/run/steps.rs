@@ -36,6 +36,19 @@ impl Run {
                 self.acting.insert(id);
                 return Some(action);
             }
+            Work::Drain {
+                ref object,
+                duration,
+            } => {
+                self.emit(Event::StepStarted {
+                    step: id,
+                    subject: step.subject,
+                    verb: verb(&step.work).to_owned(),
+                    object: object.clone(),
+                    reason: step.reason,
+                });
+                self.drain(id, duration);
+            }
             Work::Gate { container, gate } => self.open_gate(id, step.subject, &container, &gate),
             Work::Verify(check) => {
                 self.emit(Event::StepStarted {
@@ -89,6 +102,9 @@ impl Run {
             self.end(id, Status::Done);
             return;
         };
+        if self.tries_again(id, &error) {
+            return;
+        }
         if had_no_effect(&error) {
             self.attempted.remove(&id);
         }
@@ -197,7 +213,7 @@ fn asked_or_started(work: &Work) -> Option<&ContainerName> {
         Work::Act(Action::StartContainer(container)) | Work::Gate { container, .. } => {
             Some(container)
         }
-        Work::Act(_) | Work::Verify(_) => None,
+        Work::Act(_) | Work::Drain { .. } | Work::Verify(_) => None,
     }
 }
 

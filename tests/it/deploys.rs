@@ -16,5 +16,6 @@ mod question;
 mod retreat;
 mod rotate;
 mod secret;
+mod switch;
 mod transaction;
 mod update;

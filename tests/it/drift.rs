@@ -154,10 +154,9 @@ fn each_change_by_hand_is_told_with_what_is_recorded_and_what_is_found() {
               drifted limit.memory: 64MiB → 128MiB
               drifted limit.pids: 50 (gone)
           = side  unchanged
-          ~ web   replaced: 2 fields drifted
+          ~ web   replaced (start first): 2 fields drifted
               drifted name: shop-web-1 → elsewhere
               drifted network.default: attached to shop_default → detached
-        not answering while replaced: web; each comes back at its own turn
         ");
         insta::assert_snapshot!(refused(&wanted, &state), @"
         container `shop-db-1` is not as it was made: status: running → paused; restart: unless-stopped → on-failure max=3; limit.cpus: 0.5 → 1; limit.memory: 64MiB → 128MiB; limit.pids: 50 (gone)

@@ -263,6 +263,7 @@ fn lines(plan: &Plan) -> String {
         let what = match &step.work {
             plan::Work::Act(action) => format!("{} {}", action.verb(), action.object()),
             plan::Work::Gate { container, .. } => format!("gate {container}"),
+            plan::Work::Drain { object, .. } => format!("drain {object}"),
             plan::Work::Verify(check) => format!("verify {check}"),
         };
         let needs: Vec<String> = step.needs.iter().map(|need| need.0.to_string()).collect();
@@ -353,32 +354,31 @@ fn an_update_makes_all_new_containers_before_it_stops_an_old_one() {
     2 creating container shop-backend-1.g2 <>
     3 tagging image shop-backend:g2 <>
     4 gate shop-postgres-1 <>
-    5 stopping container shop-redis-1 <0,2>
-    6 starting container shop-redis-1.g2 <0,5>
-    7 gate shop-redis-1.g2 <6>
-    8 stopping container shop-backend-1 <0,2,4,7>
-    9 starting container shop-backend-1.g2 <2,4,7,8>
-    10 gate shop-backend-1.g2 <9>
-    11 gate shop-frontend-1 <10>
+    5 starting container shop-redis-1.g2 <0>
+    6 gate shop-redis-1.g2 <5>
+    7 stopping container shop-redis-1 <0,2,6>
+    8 starting container shop-backend-1.g2 <2,4,6,7>
+    9 gate shop-backend-1.g2 <8>
+    10 stopping container shop-backend-1 <9> (after commit)
+    11 gate shop-frontend-1 <9>
     12 setting the restart policy of container shop-redis-1.g2 <> (after commit)
-    13 setting the restart policy of container shop-redis-1 <> (after commit)
-    14 renaming container shop-redis-1 <13> (after commit)
+    13 setting the restart policy of container shop-redis-1 <7> (after commit)
+    14 renaming container shop-redis-1 <7,13> (after commit)
     15 renaming container shop-redis-1.g2 <12,14> (after commit)
     16 setting the restart policy of container shop-backend-1.g2 <> (after commit)
-    17 setting the restart policy of container shop-backend-1 <> (after commit)
-    18 renaming container shop-backend-1 <17> (after commit)
+    17 setting the restart policy of container shop-backend-1 <10> (after commit)
+    18 renaming container shop-backend-1 <10,17> (after commit)
     19 renaming container shop-backend-1.g2 <16,18> (after commit)
     ");
     insta::assert_snapshot!(shown(&project, &state), @"
     shop: 2 to replace, 3 unchanged
       = postgres  unchanged
-      ~ redis     replaced: 1 field changed
+      ~ redis     replaced (start first): 1 field changed
           env.MODE: new (new)
       = migrate   unchanged
-      ~ backend   replaced: 1 field changed
+      ~ backend   replaced (start first): 1 field changed
           env.MODE: new (new)
       = frontend  unchanged
-    not answering while replaced: redis, backend; each comes back at its own turn
     ");
 }
 
@@ -391,11 +391,10 @@ fn an_image_name_that_means_another_image_replaces_the_container() {
     insta::assert_snapshot!(shown(&project, &state), @"
     shop: 1 to replace, 4 unchanged
       = postgres  unchanged
-      ~ redis     replaced: image ca9528ca8b01 → 0123456789ab
+      ~ redis     replaced (start first): image ca9528ca8b01 → 0123456789ab
       = migrate   unchanged
       = backend   unchanged
       = frontend  unchanged
-    not answering while replaced: redis; each comes back at its own turn
     ");
 }
 
@@ -411,16 +410,16 @@ fn a_dependent_is_restarted_when_it_asks_for_it() {
     0 creating container shop-redis-1.g2 <>
     1 tagging image shop-redis:g2 <>
     2 gate shop-postgres-1 <>
-    3 stopping container shop-redis-1 <0>
-    4 starting container shop-redis-1.g2 <0,3>
-    5 gate shop-redis-1.g2 <4>
-    6 stopping container shop-backend-1 <0,2,5>
-    7 starting container shop-backend-1 <2,5,6>
+    3 starting container shop-redis-1.g2 <0>
+    4 gate shop-redis-1.g2 <3>
+    5 stopping container shop-redis-1 <0,4>
+    6 stopping container shop-backend-1 <0,2,4,5>
+    7 starting container shop-backend-1 <2,4,5,6>
     8 gate shop-backend-1 <7>
     9 gate shop-frontend-1 <8>
     10 setting the restart policy of container shop-redis-1.g2 <> (after commit)
-    11 setting the restart policy of container shop-redis-1 <> (after commit)
-    12 renaming container shop-redis-1 <11> (after commit)
+    11 setting the restart policy of container shop-redis-1 <5> (after commit)
+    12 renaming container shop-redis-1 <5,11> (after commit)
     13 renaming container shop-redis-1.g2 <10,12> (after commit)
     ");
 }
@@ -436,11 +435,11 @@ fn who_shares_a_network_stack_goes_with_its_owner() {
     insta::assert_snapshot!(shown(&project, &state), @"
     shop: 2 to replace, 3 unchanged
       = postgres  unchanged
-      ~ redis     replaced: 1 field changed
+      ~ redis     replaced (stop first, as it shares with `frontend`): 1 field changed
           user: 999 (new)
       = migrate   unchanged
       = backend   unchanged
-      ~ frontend  replaced: `redis` is replaced
+      ~ frontend  replaced (stop first, as it shares with `redis`): `redis` is replaced
     not answering while replaced: redis, frontend; each comes back at its own turn
     ");
 }
@@ -460,16 +459,16 @@ fn a_port_is_given_up_before_another_service_takes_it() {
     4 stopping container shop-a-1 <0,2>
     5 starting container shop-a-1.g2 <0,4>
     6 gate shop-a-1.g2 <5>
-    7 stopping container shop-b-1 <0,2>
-    8 starting container shop-b-1.g2 <2,4,7>
-    9 gate shop-b-1.g2 <8>
+    7 starting container shop-b-1.g2 <2,4>
+    8 gate shop-b-1.g2 <7>
+    9 stopping container shop-b-1 <8> (after commit)
     10 setting the restart policy of container shop-a-1.g2 <> (after commit)
-    11 setting the restart policy of container shop-a-1 <> (after commit)
-    12 renaming container shop-a-1 <11> (after commit)
+    11 setting the restart policy of container shop-a-1 <4> (after commit)
+    12 renaming container shop-a-1 <4,11> (after commit)
     13 renaming container shop-a-1.g2 <10,12> (after commit)
     14 setting the restart policy of container shop-b-1.g2 <> (after commit)
-    15 setting the restart policy of container shop-b-1 <> (after commit)
-    16 renaming container shop-b-1 <15> (after commit)
+    15 setting the restart policy of container shop-b-1 <9> (after commit)
+    16 renaming container shop-b-1 <9,15> (after commit)
     17 renaming container shop-b-1.g2 <14,16> (after commit)
     ");
 }
@@ -494,12 +493,12 @@ fn two_services_can_swap_their_ports() {
     8 starting container shop-b-1.g2 <2,4,5>
     9 gate shop-b-1.g2 <8>
     10 setting the restart policy of container shop-a-1.g2 <> (after commit)
-    11 setting the restart policy of container shop-a-1 <> (after commit)
-    12 renaming container shop-a-1 <11> (after commit)
+    11 setting the restart policy of container shop-a-1 <4> (after commit)
+    12 renaming container shop-a-1 <4,11> (after commit)
     13 renaming container shop-a-1.g2 <10,12> (after commit)
     14 setting the restart policy of container shop-b-1.g2 <> (after commit)
-    15 setting the restart policy of container shop-b-1 <> (after commit)
-    16 renaming container shop-b-1 <15> (after commit)
+    15 setting the restart policy of container shop-b-1 <5> (after commit)
+    16 renaming container shop-b-1 <5,15> (after commit)
     17 renaming container shop-b-1.g2 <14,16> (after commit)
     ");
 }
@@ -534,12 +533,12 @@ fn naming_services_leaves_all_others_alone() {
     insta::assert_snapshot!(lines(&deploy.plan), @"
     0 creating container shop-redis-1.g2 <>
     1 tagging image shop-redis:g2 <>
-    2 stopping container shop-redis-1 <0>
-    3 starting container shop-redis-1.g2 <0,2>
-    4 gate shop-redis-1.g2 <3>
+    2 starting container shop-redis-1.g2 <0>
+    3 gate shop-redis-1.g2 <2>
+    4 stopping container shop-redis-1 <3> (after commit)
     5 setting the restart policy of container shop-redis-1.g2 <> (after commit)
-    6 setting the restart policy of container shop-redis-1 <> (after commit)
-    7 renaming container shop-redis-1 <6> (after commit)
+    6 setting the restart policy of container shop-redis-1 <4> (after commit)
+    7 renaming container shop-redis-1 <4,6> (after commit)
     8 renaming container shop-redis-1.g2 <5,7> (after commit)
     ");
     let options = Options {
@@ -764,12 +763,12 @@ fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
       ~ network edge made anew as shop_edge.c6d75ad4
           internal: false → true
       - network shop_edge
-      ~ postgres  replaced: network `edge` is made anew
-      ~ redis     replaced: network `edge` is made anew
+      ~ postgres  replaced (start first): network `edge` is made anew
+      ~ redis     replaced (start first): network `edge` is made anew
       = migrate   unchanged
-      ~ backend   replaced: network `edge` is made anew
-      ~ frontend  replaced: network `edge` is made anew
-    not answering while replaced: postgres, redis, backend, frontend; each comes back at its own turn
+      ~ backend   replaced (start first): network `edge` is made anew
+      ~ frontend  replaced (stop first, as both publish port 3000): network `edge` is made anew
+    not answering while replaced: frontend; each comes back at its own turn
     ");
     let plan = deploy(&project, &state).plan;
     let removal = plan.steps.iter().position(|step| {
@@ -1098,4 +1097,211 @@ fn only_the_data_of_a_database_whose_image_changes_is_in_question() {
         facts.postgres_major = None;
     }
     assert_eq!(asked(&project, &state), BTreeSet::new());
+}
+
+/// The world after a deploy, with everybody in the network.
+fn connected(project: &Project) -> State {
+    let mut state = deployed(project);
+    for container in state.containers.values_mut() {
+        let endpoint = ("shop_edge".to_owned(), "172.20.0.2".to_owned());
+        container.networks = BTreeMap::from([endpoint]);
+    }
+    state
+}
+
+/// The steps after the new containers are made, in words.
+fn switch(project: &Project, state: &State) -> String {
+    lines(&deploy(project, state).plan)
+}
+
+#[test]
+fn who_asks_is_led_to_the_old_one_and_then_to_the_new_one() {
+    let mut web = service("web", &[]);
+    web.container.restart = RestartPolicy::Always;
+    let mut project = project([web, service("client", &["web"])]);
+    let state = connected(&project);
+    let web = project.services.get_mut("web").unwrap();
+    web.container.user = Some("999".to_owned());
+    insta::assert_snapshot!(switch(&project, &state), @"
+    0 creating container shop-web-1.g2 <>
+    1 tagging image shop-web:g2 <>
+    2 creating network shop.edge.g2.old <0>
+    3 creating network shop.edge.g2.new <0>
+    4 connecting container shop-client-1 <2>
+    5 connecting container shop-web-1 <2,4>
+    6 starting container shop-web-1.g2 <0,4,5>
+    7 gate shop-web-1.g2 <6>
+    8 gate shop-client-1 <7>
+    9 connecting container shop-client-1 <3>
+    10 connecting container shop-web-1.g2 <3,7,9>
+    11 drain shop-web-1 <10> (after commit)
+    12 setting the restart policy of container shop-web-1 <7,11> (after commit)
+    13 stopping container shop-web-1 <7,11,12> (after commit)
+    14 setting the restart policy of container shop-web-1.g2 <> (after commit)
+    15 renaming container shop-web-1 <12,13> (after commit)
+    16 renaming container shop-web-1.g2 <14,15> (after commit)
+    17 drain shop.edge.g2.new <16> (after commit)
+    18 removing network shop.edge.g2.old <13,17> (after commit)
+    19 removing network shop.edge.g2.new <13,17> (after commit)
+    ");
+    let links: Vec<String> = deploy(&project, &state)
+        .plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.work {
+            plan::Work::Act(plan::Action::ConnectNetwork(connect)) => Some(connect),
+            _ => None,
+        })
+        .map(|it| format!("{} {} {:?}", it.container, it.network, it.links))
+        .collect();
+    insta::assert_snapshot!(links.join("\n"), @r#"
+    shop-client-1 shop.edge.g2.old {"web": `shop-web-1`}
+    shop-web-1 shop.edge.g2.old {}
+    shop-client-1 shop.edge.g2.new {"web": `shop-web-1.g2`}
+    shop-web-1.g2 shop.edge.g2.new {}
+    "#);
+    insta::assert_snapshot!(shown(&project, &state), @"
+    shop: 1 to replace, 1 unchanged
+      ~ web     replaced (start first): 1 field changed
+          user: 999 (new)
+      = client  unchanged
+    ");
+}
+
+#[test]
+fn an_old_one_stops_before_its_new_dependents_start() {
+    let mut project = project([service("web", &[]), service("client", &["web"])]);
+    let state = connected(&project);
+    for service in project.services.values_mut() {
+        service.container.user = Some("999".to_owned());
+    }
+    let plan = deploy(&project, &state).plan;
+    let at = |wanted: &str| {
+        let lines = lines(&plan);
+        let at = lines
+            .lines()
+            .position(|line| line.contains(wanted))
+            .unwrap();
+        (at, lines.lines().nth(at).unwrap().contains("after commit"))
+    };
+    let stopped = at("stopping container shop-web-1");
+    assert!(!stopped.1 && stopped < at("starting container shop-client-1.g2"));
+    assert!(at("stopping container shop-client-1").1);
+}
+
+#[test]
+fn replicas_are_switched_one_after_the_other() {
+    let mut web = service("web", &[]);
+    web.replicas = 2;
+    let mut project = project([web]);
+    let mut state = connected(&project);
+    let mut second = state.containers.values().next().unwrap().clone();
+    second.replica = 2;
+    let name = ContainerName::new("shop-web-2").unwrap();
+    state.containers.insert(name, second);
+    project.services.get_mut("web").unwrap().container.user = Some("999".to_owned());
+    insta::assert_snapshot!(switch(&project, &state), @"
+    0 creating container shop-web-1.g2 <>
+    1 tagging image shop-web:g2 <>
+    2 creating container shop-web-2.g2 <>
+    3 starting container shop-web-1.g2 <0>
+    4 gate shop-web-1.g2 <3>
+    5 stopping container shop-web-1 <4> (after commit)
+    6 starting container shop-web-2.g2 <2,4>
+    7 gate shop-web-2.g2 <6>
+    8 stopping container shop-web-2 <7> (after commit)
+    9 setting the restart policy of container shop-web-1.g2 <> (after commit)
+    10 setting the restart policy of container shop-web-1 <5> (after commit)
+    11 renaming container shop-web-1 <5,10> (after commit)
+    12 renaming container shop-web-1.g2 <9,11> (after commit)
+    13 setting the restart policy of container shop-web-2.g2 <> (after commit)
+    14 setting the restart policy of container shop-web-2 <8> (after commit)
+    15 renaming container shop-web-2 <8,14> (after commit)
+    16 renaming container shop-web-2.g2 <13,15> (after commit)
+    ");
+    let update = &mut project.services.get_mut("web").unwrap().update;
+    update.order = UpdateOrder::StopFirst;
+    insta::assert_snapshot!(switch(&project, &state), @"
+    0 creating container shop-web-1.g2 <>
+    1 tagging image shop-web:g2 <>
+    2 creating container shop-web-2.g2 <>
+    3 stopping container shop-web-1 <0,2>
+    4 starting container shop-web-1.g2 <0,3>
+    5 gate shop-web-1.g2 <4>
+    6 stopping container shop-web-2 <0,2,5>
+    7 starting container shop-web-2.g2 <2,5,6>
+    8 gate shop-web-2.g2 <7>
+    9 setting the restart policy of container shop-web-1.g2 <> (after commit)
+    10 setting the restart policy of container shop-web-1 <3> (after commit)
+    11 renaming container shop-web-1 <3,10> (after commit)
+    12 renaming container shop-web-1.g2 <9,11> (after commit)
+    13 setting the restart policy of container shop-web-2.g2 <> (after commit)
+    14 setting the restart policy of container shop-web-2 <6> (after commit)
+    15 renaming container shop-web-2 <6,14> (after commit)
+    16 renaming container shop-web-2.g2 <13,15> (after commit)
+    ");
+}
+
+#[test]
+fn the_order_of_a_switch_has_a_reason() {
+    let check = |change: &dyn Fn(&mut Service, &mut Container), expected: &str| {
+        let mut project = project([service("web", &[])]);
+        let mut state = connected(&project);
+        let web = project.services.get_mut("web").unwrap();
+        web.container.user = Some("999".to_owned());
+        change(web, state.containers.values_mut().next().unwrap());
+        let deploy = deploy(&project, &state);
+        let strategy = deploy.decisions[0].strategy.as_ref().unwrap();
+        assert_eq!(strategy.to_string(), expected);
+    };
+    let volume = |target: &str, anonymous| MountedVolume {
+        name: target.to_owned(),
+        anonymous,
+        writable: true,
+    };
+    check(&|_, _| {}, "start first");
+    check(
+        &|web, old| {
+            web.container.ports = vec![publish(80)];
+            old.ports = vec![held(80)];
+        },
+        "stop first, as both publish port 80",
+    );
+    check(
+        &|web, _| web.container.ports = vec![publish(80)],
+        "start first",
+    );
+    check(
+        &|_, old| old.volumes = BTreeMap::from([("/cache".to_owned(), volume("c", true))]),
+        "stop first, as both can write to `/cache`",
+    );
+    check(
+        &|_, old| old.volumes = BTreeMap::from([("/data".to_owned(), volume("other", false))]),
+        "start first",
+    );
+    check(
+        &|web, _| web.container.network = NetworkMode::Host,
+        "stop first, as it is in the host's network",
+    );
+    check(
+        &|web, _| web.container_name = Some("web".to_owned()),
+        "stop first, as its container is always called `web`",
+    );
+    check(
+        &|web, _| web.update.order = UpdateOrder::StopFirst,
+        "stop first, as the manifest asks for it",
+    );
+}
+
+#[test]
+fn who_cannot_start_first_is_told_before_anything_is_touched() {
+    let mut project = stack();
+    let state = deployed(&project);
+    let frontend = project.services.get_mut("frontend").unwrap();
+    frontend.container.user = Some("999".to_owned());
+    frontend.update.order = UpdateOrder::StartFirst;
+    insta::assert_snapshot!(refused(&project, &state), @r#"
+    `frontend` cannot start its new container before the old one stops, as both publish port 3000
+      say `update order="auto"`
+    "#);
 }

@@ -349,23 +349,14 @@ fn a_job_is_waited_for_and_its_code_counts() {
 fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
     in_virtual_time(async {
         let dependent = |version| {
-            let needs = vec![("db".to_owned(), true)];
-            let last = Wish {
-                version,
-                ..wish("last", &["web"])
-            };
-            let database = Wish {
-                version,
-                ..wish("db", &[])
-            };
-            [
-                database,
-                Wish {
-                    needs,
-                    ..wish("web", &[])
-                },
-                last,
-            ]
+            let mut wishes = [
+                wish("db", &[]),
+                wish("web", &["db"]),
+                wish("last", &["web"]),
+            ];
+            [wishes[0].version, wishes[2].version] = [version; 2];
+            wishes[1].needs[0].1 = true;
+            wishes
         };
         let sim = world(5);
         up(&sim, &project(&dependent(1)), never()).await;
@@ -377,19 +368,27 @@ fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
         tagging image shop-db:g2
         creating container shop-last-1.g2
         tagging image shop-last:g2
-        stopping container shop-db-1
+        creating network shop.default.g2.old
+        creating network shop.default.g2.new
+        connecting container shop-last-1
+        connecting container shop-db-1
+        connecting container shop-last-1
+        connecting container shop-db-1
         starting container shop-db-1.g2
         db is ready
+        connecting container shop-db-1.g2
+        draining shop-db-1
+        stopping container shop-db-1
         stopping container shop-web-1
         starting container shop-web-1
         web is ready
-        stopping container shop-last-1
         starting container shop-last-1.g2
         last failed: not ready within 5 s
         back: `shop-last-1.g2` did not become ready: not ready within 5 s
         stopping container shop-last-1.g2
         stopping container shop-web-1
         removing container shop-last-1.g2
+        renaming container shop-last-1
         stopping container shop-db-1.g2
         starting container shop-db-1
         removing container shop-db-1.g2
@@ -397,9 +396,13 @@ fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
         removing image shop-last:g2
         db is ready
         starting container shop-web-1
+        renaming container shop-db-1
+        draining shop.default.g2.old
+        removing network shop.default.g2.old
+        removing network shop.default.g2.new
         web is ready
-        starting container shop-last-1
-        last is ready
+        renaming container shop-db-1.out
+        renaming container shop-last-1.out
         RolledBack
         ");
         assert_eq!(told.after, before);
@@ -630,20 +633,22 @@ fn only_what_failed_and_what_waits_for_it_goes_back() {
         back: `shop-queue-1.g2` did not become ready: not ready within 5 s
         stopping container shop-queue-1.g2
         removing container shop-worker-1.g2
-        starting container shop-queue-1
         removing container shop-queue-1.g2
+        removing network shop.default.g2.old
+        removing network shop.default.g2.new
         removing image shop-queue:g2
         removing image shop-worker:g2
-        queue is ready
         settling
         committed [`api`, `db`], not [`queue`, `worker`]
+        draining shop-api-1
         setting the restart policy of container shop-db-1.g2
         setting the restart policy of container shop-db-1
         setting the restart policy of container shop-api-1.g2
-        setting the restart policy of container shop-api-1
+        stopping container shop-api-1
         renaming container shop-db-1
-        renaming container shop-api-1
+        setting the restart policy of container shop-api-1
         renaming container shop-db-1.g2
+        renaming container shop-api-1
         renaming container shop-api-1.g2
         RolledBack
         ");
@@ -731,5 +736,48 @@ fn the_critical_path_accounts_for_the_whole_run() {
             told.outcome.took
         );
         assert!(path.iter().any(|segment| segment.verb == "settling"));
+    });
+}
+
+#[test]
+fn a_start_is_tried_again_while_a_port_is_being_given_up() {
+    in_virtual_time(async {
+        let sim = world(3);
+        let page = |version| {
+            [Wish {
+                port: Some(8080),
+                version,
+                ..wish("web", &[])
+            }]
+        };
+        let taken = |at| Fault {
+            at,
+            when: When::Before,
+            error: EngineError::PortTaken {
+                port: "8080".to_owned(),
+                holder: "another process".to_owned(),
+            },
+        };
+        up(&sim, &project(&page(1)), never()).await;
+        // Made, named, stopped, and then the new one's first start.
+        sim.fail(taken(Trigger::Call(sim.calls() + 3)));
+        let told = up(&sim, &project(&page(2)), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        assert!(
+            !told
+                .events
+                .iter()
+                .any(|it| matches!(it.event, Event::StepFailed { .. }))
+        );
+        sim.fail(taken(Trigger::Each {
+            verb: "starting container".to_owned(),
+            object: "shop-web-1.g3".to_owned(),
+        }));
+        let (before, calls) = (sim.snapshot(), sim.calls());
+        let told = up(&sim, &project(&page(3)), never()).await;
+        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.after, before);
+        assert!(sim.calls() > calls + 10, "it was tried more than once");
+        assert!(told.outcome.took < Duration::from_secs(4));
     });
 }

@@ -3,15 +3,27 @@
 use std::collections::HashMap;
 
 use bollard::{
-    models::{Ipam, IpamConfig, NetworkCreateRequest},
-    query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder},
+    errors::Error as Wire,
+    models::{
+        EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
+        NetworkDisconnectRequest,
+    },
+    query_parameters::{
+        InspectNetworkOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
+    },
 };
+use futures::future::join_all;
 
 use super::{
-    Docker,
+    Docker, container,
     error::{present, status},
 };
-use crate::{engine::EngineError, plan::CreateNetwork, project::Network, state::label};
+use crate::{
+    engine::EngineError,
+    plan::{ConnectNetwork, CreateNetwork},
+    project::Network,
+    state::label,
+};
 
 /// Makes a network; one of the same name and definition that is ours is left alone.
 ///
@@ -116,6 +128,32 @@ fn ipam(network: &Network) -> Option<Ipam> {
     })
 }
 
+/// Attaches a container to one more network; one that is attached already is left alone.
+pub(super) async fn connect(docker: &Docker, request: &ConnectNetwork) -> Result<(), EngineError> {
+    let verb = "connecting container";
+    container::own_or_gone(docker, verb, &request.container).await?;
+    let links = request.links.iter();
+    let links: Vec<String> = links.map(|(name, to)| format!("{to}:{name}")).collect();
+    let body = NetworkConnectRequest {
+        container: request.container.to_string(),
+        endpoint_config: Some(EndpointSettings {
+            links: (!links.is_empty()).then_some(links),
+            ..EndpointSettings::default()
+        }),
+    };
+    match docker.client.connect_network(&request.network, body).await {
+        Ok(()) => Ok(()),
+        Err(wire) if already_connected(&wire) => Ok(()),
+        Err(wire) => Err(docker.doing(verb, request.container.as_str()).failed(wire)),
+    }
+}
+
+/// Whether an engine refuses because there is nothing to do.
+pub(super) fn already_connected(wire: &Wire) -> bool {
+    matches!(wire, Wire::DockerResponseServerError { message, .. }
+        if message.contains("already exists in network") || message.contains("already attached"))
+}
+
 /// Removes a network that bears our label; one that is gone is fine.
 pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineError> {
     let doing = docker.doing("removing network", name);
@@ -126,17 +164,56 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
     let Some(network) = present(inspected).map_err(|wire| doing.failed(wire))? else {
         return Ok(());
     };
-    if !network
-        .labels
-        .is_some_and(|labels| labels.contains_key(label::PROJECT))
-    {
+    let labels = network.labels.unwrap_or_default();
+    let Some(project) = labels.get(label::PROJECT) else {
         return Err(EngineError::Foreign {
             name: name.to_owned(),
         });
-    }
+    };
     // By id: a name may also be the beginning of another network's id.
     let id = network.id.as_deref().unwrap_or(name);
+    if labels.get(label::DEFINITION).map(String::as_str) == Some(label::HANDOVER) {
+        detach(docker, id, project)
+            .await
+            .map_err(|wire| doing.failed(wire))?;
+    }
     present(docker.client.remove_network(id).await)
         .map(|_| ())
         .map_err(|wire| doing.failed(wire))
+}
+
+/// Detaches the project's containers from a network, also those that do not run, as they could not
+/// start without it.
+async fn detach(docker: &Docker, id: &str, project: &str) -> Result<(), Wire> {
+    let filters = HashMap::from([
+        ("network", vec![id.to_owned()]),
+        ("label", vec![format!("{}={project}", label::PROJECT)]),
+    ]);
+    let options = ListContainersOptionsBuilder::new()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let attached = docker.client.list_containers(Some(options)).await?;
+    let containers = attached.into_iter().filter_map(|it| it.id);
+    let detached = containers.map(|container| {
+        let body = NetworkDisconnectRequest {
+            container,
+            force: Some(true),
+        };
+        docker.client.disconnect_network(id, body)
+    });
+    for detached in join_all(detached).await {
+        // A container may go, or be detached, at the same time.
+        match present(detached) {
+            Ok(_) => {}
+            Err(wire) if not_connected(&wire) => {}
+            Err(wire) => return Err(wire),
+        }
+    }
+    Ok(())
+}
+
+fn not_connected(wire: &Wire) -> bool {
+    matches!(wire, Wire::DockerResponseServerError { message, .. }
+        if message.contains("is not connected to"))
 }

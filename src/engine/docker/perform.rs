@@ -30,6 +30,7 @@ pub(super) async fn perform(
         Action::PullImage(request) => Box::pin(pull::pull(docker, request, progress)).await,
         Action::CreateNetwork(request) => network::create(docker, request).await,
         Action::RemoveNetwork(name) => network::remove(docker, name).await,
+        Action::ConnectNetwork(request) => network::connect(docker, request).await,
         Action::CreateVolume(request) => volume::create(docker, request).await,
         Action::RemoveVolume(name) => volume::remove(docker, name).await,
         Action::SnapshotVolume(request) => Box::pin(snapshot::take(docker, request)).await,

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     name::{ContainerName, ImageRef, ServiceName},
-    plan::{Action, CreateContainer, Subject, VolumeSnapshot},
+    plan::{Action, ConnectNetwork, CreateContainer, CreateNetwork, Subject, VolumeSnapshot},
     project::Kind,
-    state::{State, Status},
+    state::{State, Status, label},
 };
 
 /// The deeds of a plan.
@@ -28,8 +28,14 @@ pub(super) struct Deeds<'a> {
     pub tags: Vec<(&'a ImageRef, &'a Subject)>,
     /// Copies of volumes that were begun.
     pub snapshots: Vec<(&'a VolumeSnapshot, &'a Subject)>,
+    /// Networks that are only there for a switch, by name on the engine.
+    pub ways: Vec<(&'a str, &'a Subject)>,
+    /// Who was attached to those.
+    pub connected: Vec<&'a ConnectNetwork>,
     /// Volumes that a first deploy made, by name on the engine.
     pub volumes: Vec<String>,
+    /// The run was cut off, maybe on its way back.
+    pub cut_off: bool,
     /// What cannot be undone, each in a fragment.
     pub lost: Vec<String>,
 }
@@ -51,12 +57,8 @@ impl<'a> Deeds<'a> {
             // An image in store does no harm and makes the next try faster; what a hook did is
             // inside a container that goes, or ended with it.
             Action::BuildImage(_) | Action::PullImage(_) | Action::RunHook(_) => {}
-            Action::CreateNetwork(create) => {
-                let name = &create.network.engine_name;
-                if !state.networks.contains_key(name) {
-                    self.networks.push((name, subject));
-                }
-            }
+            Action::CreateNetwork(create) => self.note_network(create, subject, state),
+            Action::ConnectNetwork(connect) => self.connected.push(connect),
             Action::CreateVolume(create) => {
                 let name = &create.volume.engine_name;
                 if state.containers.is_empty() && !state.volumes.contains_key(name) {
@@ -109,6 +111,15 @@ impl<'a> Deeds<'a> {
                     action.object()
                 ));
             }
+        }
+    }
+
+    fn note_network(&mut self, create: &'a CreateNetwork, subject: &'a Subject, state: &State) {
+        let name = &create.network.engine_name;
+        if create.definition == label::HANDOVER {
+            self.ways.push((name, subject));
+        } else if !state.networks.contains_key(name) {
+            self.networks.push((name, subject));
         }
     }
 }

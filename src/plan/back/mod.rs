@@ -6,6 +6,7 @@
 mod amend;
 mod data;
 mod deeds;
+mod handover;
 mod order;
 mod split;
 
@@ -59,6 +60,7 @@ impl WayBack {
                             | Action::StopContainer { .. }
                             | Action::SetAllowance { .. }
                             | Action::SetPaused { .. }
+                            | Action::RenameContainer { .. }
                     )
             )
         })
@@ -101,6 +103,7 @@ pub fn recovery(plan: &Plan, attempted: &BTreeSet<StepId>, state: &State) -> Way
         })
         .collect();
     let mut deeds = deeds(plan, attempted, state);
+    deeds.cut_off = true;
     for (name, subject) in &subjects {
         deeds.stopped.entry(name).or_insert(subject);
     }
@@ -172,11 +175,14 @@ fn walk<'a>(
         stops: BTreeMap::new(),
         removals: BTreeMap::new(),
         restores: BTreeMap::new(),
+        withdrawn: BTreeMap::new(),
     };
+    builder.withdraw();
     builder.stop();
     builder.put_back();
     builder.restore();
     builder.remove();
+    builder.give_up_ways();
     builder.back.irreversible_jobs = builder.deeds.irreversible_jobs();
     builder.back.kept_volumes = builder.deeds.volumes;
     builder.back.lost = builder.deeds.lost;
@@ -194,6 +200,9 @@ struct Builder<'a> {
     removals: BTreeMap<&'a ContainerName, StepId>,
     /// By the volume's name on the engine.
     restores: BTreeMap<&'a str, StepId>,
+    /// New containers that are not found any more: the name that each has now, and the step after
+    /// which nothing of what it was asked before is under way.
+    withdrawn: BTreeMap<&'a ContainerName, (ContainerName, StepId)>,
 }
 
 impl<'a> Builder<'a> {
@@ -224,10 +233,11 @@ impl<'a> Builder<'a> {
     fn stop(&mut self) {
         for (container, subject) in self.deeds.started.clone() {
             let action = Action::StopContainer {
-                container: container.clone(),
+                container: self.called(container),
                 grace: None,
             };
-            let id = self.act(action, subject, BTreeSet::new());
+            let drained = self.withdrawn.get(container).map(|(_, drained)| *drained);
+            let id = self.act(action, subject, drained.into_iter().collect());
             self.stops.insert(container, id);
         }
         let plan = self.plan;
@@ -366,14 +376,18 @@ impl<'a> Builder<'a> {
             let needs = self.stops.get(&create.name).copied().into_iter().collect();
             if self.kept.contains(&create.name) {
                 let to = failed_name(&create.name, create.generation);
-                let from = create.name.clone();
+                let from = self.called(&create.name);
                 self.back.kept_containers.push(to.clone());
                 // Under its own name it would stand for the service, or for a generation.
                 let id = self.act(Action::RenameContainer { from, to }, subject, needs);
                 self.back.plan.steps[id.0].optional = true;
                 continue;
             }
-            let id = self.act(Action::RemoveContainer(create.name.clone()), subject, needs);
+            let id = self.act(
+                Action::RemoveContainer(self.called(&create.name)),
+                subject,
+                needs,
+            );
             self.removals.insert(&create.name, id);
         }
         for (tag, subject) in std::mem::take(&mut self.deeds.tags) {
@@ -408,7 +422,7 @@ impl<'a> Builder<'a> {
 fn started_by(step: &Step) -> Option<&ContainerName> {
     match &step.work {
         Work::Act(Action::StartContainer(container)) => Some(container),
-        Work::Act(_) | Work::Gate { .. } | Work::Verify(_) => None,
+        Work::Act(_) | Work::Gate { .. } | Work::Drain { .. } | Work::Verify(_) => None,
     }
 }
 

@@ -270,7 +270,7 @@ fn an_image_name_that_means_another_image_is_followed() {
     by_hand(&world, &commit, None);
     retag(&format!("{project}:2"));
     let shown = world.run(&["plan"]).with_code(0).out;
-    assert!(shown.contains("replaced: image "), "{shown}");
+    assert!(shown.contains("(start first): image "), "{shown}");
     world.up().with(0, Verdict::Converged);
     assert_ne!(world.running("app"), first);
     world.run(&["down", "--timeout", "1"]).with_code(0);

@@ -21,6 +21,7 @@ fn stack(world: &World, text: &str, file: &str) {
     world.manifest(&format!(
         r#"
         deploy settle="0s"
+        defaults {{ update order="stop-first"; }}
         service "db" {{ use "doomed"; env TEXT="{text}"; ready {{ log "at work"; }}; }}
         service "app" {{
             use "doomed"

@@ -12,6 +12,7 @@ use bollard::{models::NetworkConnectRequest, query_parameters::CreateContainerOp
 use super::{
     Api, Docker, container,
     error::{Doing, status},
+    network::already_connected,
 };
 use crate::{engine::EngineError, plan::CreateContainer, project::NetworkMode, state::label};
 
@@ -139,9 +140,4 @@ async fn connect_others(docker: &Docker, order: Order<'_>) -> Result<(), EngineE
         }
     }
     Ok(())
-}
-
-fn already_connected(wire: &bollard::errors::Error) -> bool {
-    matches!(wire, bollard::errors::Error::DockerResponseServerError { message, .. }
-        if message.contains("already exists in network") || message.contains("already attached"))
 }

@@ -146,6 +146,7 @@ impl World {
             }
             Action::PullImage(pull) => self.pull(&pull.image),
             Action::CreateNetwork(create) => self.create_network(action, create),
+            Action::ConnectNetwork(connect) => self.connect(action, connect),
             Action::RemoveNetwork(name) => self.remove_network(action, name),
             Action::CreateVolume(create) => {
                 let resource = resource(&create.project, create.name.as_str(), &create.definition);
@@ -231,6 +232,7 @@ fn container_of(action: &Action) -> Option<&ContainerName> {
             container: name, ..
         } => Some(name),
         Action::RunHook(run) => Some(&run.container),
+        Action::ConnectNetwork(connect) => Some(&connect.container),
         Action::BuildImage(_)
         | Action::PullImage(_)
         | Action::CreateNetwork(_)

@@ -6,8 +6,8 @@ use super::{Done, Thing, World, refused};
 use crate::{
     engine::EngineError,
     name::{ImageRef, ProjectName},
-    plan::{Action, CreateNetwork},
-    state::Resource,
+    plan::{Action, ConnectNetwork, CreateNetwork},
+    state::{Resource, label},
 };
 
 impl World {
@@ -62,10 +62,26 @@ impl World {
                 name: name.to_owned(),
             });
         }
+        let found = self.networks.get(name);
+        if found.is_some_and(|it| it.definition.as_deref() == Some(label::HANDOVER)) {
+            for thing in self.containers.values_mut() {
+                thing.networks.remove(name);
+            }
+        }
         if self.network_is_in_use(name) {
             return Err(refused(action, 403, "network has active endpoints"));
         }
         self.networks.remove(name);
+        Ok(None)
+    }
+
+    pub fn connect(&mut self, action: &Action, connect: &ConnectNetwork) -> Done {
+        if !self.networks.contains_key(&connect.network) {
+            let message = format!("network {} not found", connect.network);
+            return Err(refused(action, 404, message));
+        }
+        let thing = self.ours(&connect.container)?;
+        thing.networks.entry(connect.network.clone()).or_default();
         Ok(None)
     }
 

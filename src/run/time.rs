@@ -1,0 +1,142 @@
+//! Steps that wait for nothing but time: what is left drains, and a start is tried again while the
+//! port that it needs is being given up.
+//!
+//! A part of the machine.
+
+use std::{collections::BTreeSet, mem, time::Duration};
+
+use super::{
+    machine::Run,
+    message::{Effect, TimerId},
+    phase::Phase,
+    retry,
+    schedule::{Part, Status, verb},
+};
+use crate::{
+    engine::EngineError,
+    event::Event,
+    name::ContainerName,
+    plan::{Action, StepId, Work},
+};
+
+/// How long the engine may take to give up a port after its container has stopped.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(2);
+
+/// A start that has failed for want of a port.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Again {
+    attempts: u32,
+    /// When it failed first, since the run's start.
+    since: Duration,
+    /// It is not being tried at the moment.
+    waiting: bool,
+}
+
+impl Run {
+    /// Waits until so long after the last thing that this step waited for.
+    pub(super) fn drain(&mut self, id: StepId, duration: Duration) {
+        let until = self.schedule.free_since(id) + duration;
+        let rest = until.saturating_sub(self.now);
+        self.draining.insert(id);
+        if rest.is_zero() {
+            self.drained(id);
+        } else {
+            self.effects.push(Effect::Sleep(TimerId::Drain(id), rest));
+        }
+    }
+
+    pub(super) fn drained(&mut self, id: StepId) {
+        if !self.draining.remove(&id) {
+            return;
+        }
+        let Some(step) = self.schedule.step(id) else {
+            return;
+        };
+        let (subject, verb) = (step.subject.clone(), verb(&step.work).to_owned());
+        let took = self.now.saturating_sub(self.schedule.started(id));
+        self.emit(Event::StepFinished {
+            step: id,
+            subject,
+            verb,
+            took,
+        });
+        self.end(id, Status::Done);
+    }
+
+    /// Whether a failed step is tried again instead of failing: a start, for want of a port that a
+    /// container stopped by this run had.
+    pub(super) fn tries_again(&mut self, id: StepId, error: &EngineError) -> bool {
+        let EngineError::PortTaken { port, .. } = error else {
+            return false;
+        };
+        let work = self.schedule.step(id).map(|step| &step.work);
+        let starts = matches!(work, Some(Work::Act(Action::StartContainer(_))));
+        let wanted = matches!(self.phase, Phase::Forward | Phase::Back);
+        if !starts || !wanted || !self.was_given_up(port) {
+            return false;
+        }
+        let now = self.now;
+        let again = self.again.entry(id).or_insert(Again {
+            attempts: 0,
+            since: now,
+            waiting: false,
+        });
+        if now >= again.since + GIVEN_UP_WITHIN {
+            self.again.remove(&id);
+            return false;
+        }
+        again.attempts += 1;
+        again.waiting = true;
+        let pause = retry::pause(again.attempts);
+        self.effects.push(Effect::Sleep(TimerId::Again(id), pause));
+        true
+    }
+
+    /// The pause before another try is over.
+    pub(super) fn try_again(&mut self, id: StepId) {
+        let waiting = |again: &mut Again| mem::replace(&mut again.waiting, false);
+        if !self.again.get_mut(&id).is_some_and(waiting) {
+            return;
+        }
+        if let Some(Work::Act(action)) = self.schedule.step(id).map(|step| step.work.clone()) {
+            self.acting.insert(id);
+            self.effects.push(Effect::Perform(id, action));
+        }
+    }
+
+    /// Whether a container that had this port of the host was stopped by this run.
+    fn was_given_up(&self, port: &str) -> bool {
+        let stopped = [Part::Forward, Part::Back]
+            .into_iter()
+            .flat_map(|part| self.schedule.those(part, &[Status::Done]))
+            .filter_map(|id| match &self.schedule.step(id)?.work {
+                Work::Act(Action::StopContainer { container, .. }) => Some(container),
+                _ => None,
+            });
+        let stopped: BTreeSet<&ContainerName> = stopped.collect();
+        let is = |published: u16| published.to_string() == port;
+        let origin = self.settings.origin.containers.iter();
+        let before = origin
+            .filter(|(name, _)| stopped.contains(name))
+            .any(|(_, it)| it.ports.iter().any(|held| is(held.published)));
+        before
+            || self.plan.steps.iter().any(|step| match &step.work {
+                Work::Act(Action::CreateContainer(create)) => {
+                    let mut ports = create.spec.ports.iter();
+                    stopped.contains(&create.name)
+                        && ports.any(|port| port.published.is_some_and(is))
+                }
+                _ => false,
+            })
+    }
+
+    /// Nothing is waited for any more that only takes time.
+    pub(super) fn cancel_times(&mut self) {
+        let waiting = mem::take(&mut self.again).into_iter();
+        let waiting = waiting.filter(|(_, it)| it.waiting).map(|(id, _)| id);
+        for id in waiting.chain(mem::take(&mut self.draining)) {
+            self.effects.push(Effect::Cancel(id));
+            self.end(id, Status::Cancelled);
+        }
+    }
+}
