@@ -90,10 +90,15 @@ fn an_update_copies_between_the_end_and_the_start_and_keeps_one_copy() {
         let told = up(&sim, &project(&shop(2)), never()).await;
         insta::assert_snapshot!(deeds(&told), @"
         stopping container shop-db-1
+        creating network shop.default.g2.old
+        creating network shop.default.g2.new
+        connecting container shop-db-1
+        connecting container shop-db-1
         copying volume shop_db
+        connecting container shop-web-1
         starting container shop-db-1.g2
-        stopping container shop-web-1
         starting container shop-web-1.g2
+        connecting container shop-web-1.g2
         ");
         assert_eq!(told.after.snapshots.len(), 1);
         let again = up(&sim, &project(&shop(3)), never()).await;
@@ -115,14 +120,24 @@ fn a_failed_update_gives_the_data_back_before_the_old_container() {
         assert_eq!(told.outcome.verdict, Verdict::RolledBack);
         insta::assert_snapshot!(deeds(&told), @"
         stopping container shop-db-1
+        creating network shop.default.g2.old
+        creating network shop.default.g2.new
+        connecting container shop-db-1
+        connecting container shop-db-1
         copying volume shop_db
+        connecting container shop-web-1
         starting container shop-db-1.g2
         back
         stopping container shop-db-1.g2
         removing container shop-web-1.g2
+        renaming container shop-web-1
+        draining shop.default.g2.old
         restoring volume shop_db
         removing container shop-db-1.g2
+        removing network shop.default.g2.old
+        removing network shop.default.g2.new
         starting container shop-db-1
+        renaming container shop-web-1.out
         ");
         assert_eq!((sim.snapshot(), sim.data()), before);
         assert_eq!(told.outcome.restored_volumes, ["shop_db"]);
@@ -139,13 +154,23 @@ fn a_copy_that_fails_goes_and_nothing_is_put_back() {
         assert_eq!(told.outcome.verdict, Verdict::RolledBack);
         insta::assert_snapshot!(deeds(&told), @"
         stopping container shop-db-1
+        creating network shop.default.g2.old
+        creating network shop.default.g2.new
+        connecting container shop-db-1
+        connecting container shop-db-1
         copying volume shop_db
+        connecting container shop-web-1
         failed: copying volume shop_db
         back
         removing snapshot shop_db.before-g2
         starting container shop-db-1
         removing container shop-db-1.g2
         removing container shop-web-1.g2
+        renaming container shop-web-1
+        draining shop.default.g2.old
+        removing network shop.default.g2.old
+        removing network shop.default.g2.new
+        renaming container shop-web-1.out
         ");
         assert_eq!((sim.snapshot(), sim.data()), before);
     });
@@ -253,11 +278,11 @@ fn a_plan_says_what_is_copied() {
         insta::assert_snapshot!(shown(&project(&shop(2)), &observe(&sim).await), @"
         shop: 2 to replace
           + snapshot shop_db.before-g2 of volume shop_db
-          ~ db   replaced: 1 field changed
+          ~ db   replaced (stop first, as both can write to `shop_db`): 1 field changed
               env.VERSION: 1 → 2
-          ~ web  replaced: 1 field changed
+          ~ web  replaced (start first): 1 field changed
               env.VERSION: 1 → 2
-        not answering while replaced: db, web; each comes back at its own turn
+        not answering while replaced: db; each comes back at its own turn
         ");
     });
 }
@@ -320,13 +345,13 @@ fn a_plan_says_from_where_there_is_no_way_back() {
         insta::assert_snapshot!(shown(&project(&migration(2)), &state), @"
         shop: 3 to replace
           + snapshot shop_db.before-g2 of volume shop_db
-          ~ db       replaced: 1 field changed
+          ~ db       replaced (stop first, as both can write to `shop_db`): 1 field changed
               env.VERSION: 1 → 2
           ~ migrate  replaced: 1 field changed
               env.VERSION: 1 → 2
-          ~ web      replaced: 1 field changed
+          ~ web      replaced (start first): 1 field changed
               env.VERSION: 1 → 2
-        not answering while replaced: db, web; each comes back at its own turn
+        not answering while replaced: db; each comes back at its own turn
         point of no return: what migrate does to data is not undone by a rollback
         ");
         let again = shown(&project(&migration(1)), &state);
