@@ -41,6 +41,13 @@ pub enum Action {
     CreateContainer(Box<CreateContainer>),
     /// Attaches a container, running or not, to one more network.
     ConnectNetwork(Box<ConnectNetwork>),
+    /// Detaches a container from a network that is only there for a switch, whether it runs or not.
+    DisconnectNetwork {
+        /// The network's name on the engine.
+        network: String,
+        /// Who is detached.
+        container: ContainerName,
+    },
     /// Starts a container that is not running.
     StartContainer(ContainerName),
     /// Stops a container: its stop signal, and after the grace period the end.
@@ -229,6 +236,7 @@ impl Action {
             Self::RemoveSnapshot(_) => "removing snapshot",
             Self::CreateContainer(_) => "creating container",
             Self::ConnectNetwork(_) => "connecting container",
+            Self::DisconnectNetwork { .. } => "disconnecting container",
             Self::StartContainer(_) => "starting container",
             Self::StopContainer { .. } => "stopping container",
             Self::RenameContainer { .. } => "renaming container",
@@ -266,7 +274,8 @@ impl Action {
             | Self::RemoveContainer(container)
             | Self::SetRestartPolicy { container, .. }
             | Self::SetAllowance { container, .. }
-            | Self::SetPaused { container, .. } => container.as_str(),
+            | Self::SetPaused { container, .. }
+            | Self::DisconnectNetwork { container, .. } => container.as_str(),
             Self::RemoveImage(image) | Self::TagImage { tag: image, .. } => image.as_str(),
         }
     }

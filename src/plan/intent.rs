@@ -82,6 +82,7 @@ fn touches(action: &Action, made: &BTreeMap<&ContainerName, bool>) -> bool {
         Action::RunHook(run) => !made.contains_key(&run.container),
         // Who was led to where has to be known exactly, also of a new container.
         Action::ConnectNetwork(_)
+        | Action::DisconnectNetwork { .. }
         | Action::RestoreVolume(_)
         | Action::RemoveSnapshot(_)
         | Action::RemoveNetwork(_)

@@ -48,6 +48,9 @@ fn remedy(work: &Work) -> Option<String> {
             let verb = if *paused { "pause" } else { "unpause" };
             format!("docker {verb} {container}")
         }
+        Action::DisconnectNetwork { network, container } => {
+            format!("docker network disconnect --force {network} {container}")
+        }
         Action::SetAllowance { .. }
         | Action::BuildImage(_)
         | Action::CreateNetwork(_)

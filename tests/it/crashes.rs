@@ -1,9 +1,10 @@
 //! The program is killed at a request to the engine, and `recover` clears up.
 //!
 //! The stack has the shape of CI-Mandat: two services that keep data in volumes, one that needs
-//! them, and one in front, both with a port of the host. `CIMANDAT_CRASH_POINTS=all` tries every
-//! changing request of its update, before it was sent and after it was answered; otherwise a few
-//! are tried. What came of each is told on standard error.
+//! them, and one in front, both with a port of the host; and one more without, which is switched
+//! without a gap. `CIMANDAT_CRASH_POINTS=all` tries every
+//! changing request of its update, before it was sent and after it was answered, a list like
+//! `before:3,after:37` those; otherwise a few are tried. What came of each is told on standard error.
 
 use std::{env, fmt::Write as _};
 
@@ -13,6 +14,9 @@ use crate::support::{Client, Ended, World, free_port};
 
 /// So many points are tried where not all are asked for.
 const SAMPLE: usize = 3;
+
+/// The services of the stack.
+const SERVICES: [&str; 5] = ["backend", "database", "frontend", "redis", "worker"];
 
 struct Stack {
     world: World,
@@ -80,6 +84,7 @@ impl Stack {
                 depends-on "backend"
                 port "127.0.0.1:{frontend}:8080"
             }}
+            service "worker" {{ use "page"; depends-on "redis"; }}
             "##
         ));
     }
@@ -114,13 +119,13 @@ impl Stack {
     /// data, and nothing else is there.
     fn whole(&self) -> Result<String, String> {
         let containers = self.world.containers();
-        let names = ["backend", "database", "frontend", "redis"].map(|it| self.world.name(it));
+        let names = SERVICES.map(|it| self.world.name(it));
         let runs = |name: &String| containers.get(name).is_some_and(|(_, runs)| *runs);
         let things = self.world.things();
         if !names.iter().all(runs) || things.len() != names.len() + 1 {
             return Err(format!("there is {things:?}: {containers:?}"));
         }
-        let texts = ["backend", "database", "frontend", "redis"].map(|service| {
+        let texts = SERVICES.map(|service| {
             let inspected = self.world.inspect(service);
             let env = inspected["Config"]["Env"].as_array().cloned();
             let policy = inspected["HostConfig"]["RestartPolicy"]["Name"].clone();
@@ -172,7 +177,8 @@ fn crash(story: &str, at: &str, during: Option<&str>) -> Result<Row, String> {
     }
     let recovered = stack.run(&["recover"], None);
     let _ = write!(told, "{:?}", recovered.code);
-    let text = stack.whole()?;
+    let story = || format!("{}{}{}", recovered.out, recovered.err, told);
+    let text = stack.whole().map_err(|why| format!("{why}\n{}", story()))?;
     // The exit code tells the truth: 5, that it is the old one again.
     let truthful = match recovered.code {
         Some(0) => true,
@@ -180,7 +186,7 @@ fn crash(story: &str, at: &str, during: Option<&str>) -> Result<Row, String> {
         _ => false,
     };
     if !truthful {
-        return Err(format!("{text}: {}{}", recovered.out, recovered.err));
+        return Err(format!("{text}: {}", story()));
     }
     // Nothing is in the way of the next deploy.
     stack.up(None).with_code(0);
@@ -200,8 +206,11 @@ fn points(requests: u64) -> Vec<String> {
     let all: Vec<String> = (1..=requests)
         .flat_map(|number| [format!("before:{number}"), format!("after:{number}")])
         .collect();
-    if env::var("CIMANDAT_CRASH_POINTS").is_ok_and(|points| points == "all") {
-        return all;
+    if let Ok(points) = env::var("CIMANDAT_CRASH_POINTS") {
+        return match points.as_str() {
+            "all" => all,
+            some => some.split(',').map(str::to_owned).collect(),
+        };
     }
     let step = all.len() / SAMPLE;
     all.into_iter().skip(step / 2).step_by(step).collect()

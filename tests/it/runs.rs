@@ -349,11 +349,8 @@ fn a_job_is_waited_for_and_its_code_counts() {
 fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
     in_virtual_time(async {
         let dependent = |version| {
-            let mut wishes = [
-                wish("db", &[]),
-                wish("web", &["db"]),
-                wish("last", &["web"]),
-            ];
+            let mut wishes = [("db", [].as_slice()), ("web", &["db"]), ("last", &["web"])]
+                .map(|(name, needs)| wish(name, needs));
             [wishes[0].version, wishes[2].version] = [version; 2];
             wishes[1].needs[0].1 = true;
             wishes
@@ -386,6 +383,8 @@ fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
         last failed: not ready within 5 s
         back: `shop-last-1.g2` did not become ready: not ready within 5 s
         stopping container shop-last-1.g2
+        disconnecting container shop-db-1
+        disconnecting container shop-db-1
         stopping container shop-web-1
         removing container shop-last-1.g2
         renaming container shop-last-1
@@ -400,9 +399,9 @@ fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
         draining shop.default.g2.old
         removing network shop.default.g2.old
         removing network shop.default.g2.new
-        web is ready
         renaming container shop-db-1.out
         renaming container shop-last-1.out
+        web is ready
         RolledBack
         ");
         assert_eq!(told.after, before);

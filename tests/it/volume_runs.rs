@@ -129,15 +129,17 @@ fn a_failed_update_gives_the_data_back_before_the_old_container() {
         starting container shop-db-1.g2
         back
         stopping container shop-db-1.g2
+        disconnecting container shop-db-1
+        disconnecting container shop-db-1
         removing container shop-web-1.g2
         renaming container shop-web-1
-        draining shop.default.g2.old
         restoring volume shop_db
         removing container shop-db-1.g2
+        draining shop.default.g2.old
         removing network shop.default.g2.old
         removing network shop.default.g2.new
-        starting container shop-db-1
         renaming container shop-web-1.out
+        starting container shop-db-1
         ");
         assert_eq!((sim.snapshot(), sim.data()), before);
         assert_eq!(told.outcome.restored_volumes, ["shop_db"]);
@@ -163,10 +165,12 @@ fn a_copy_that_fails_goes_and_nothing_is_put_back() {
         failed: copying volume shop_db
         back
         removing snapshot shop_db.before-g2
-        starting container shop-db-1
+        disconnecting container shop-db-1
+        disconnecting container shop-db-1
         removing container shop-db-1.g2
         removing container shop-web-1.g2
         renaming container shop-web-1
+        starting container shop-db-1
         draining shop.default.g2.old
         removing network shop.default.g2.old
         removing network shop.default.g2.new

@@ -47,7 +47,7 @@ pub(super) async fn inspect(
 }
 
 /// As [`inspect`], and an error for a container that is not ours.
-async fn own(
+pub(super) async fn own(
     docker: &Docker,
     verb: &str,
     name: &ContainerName,

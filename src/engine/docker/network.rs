@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     engine::EngineError,
+    name::ContainerName,
     plan::{ConnectNetwork, CreateNetwork},
     project::Network,
     state::label,
@@ -145,6 +146,28 @@ pub(super) async fn connect(docker: &Docker, request: &ConnectNetwork) -> Result
         Ok(()) => Ok(()),
         Err(wire) if already_connected(&wire) => Ok(()),
         Err(wire) => Err(docker.doing(verb, request.container.as_str()).failed(wire)),
+    }
+}
+
+/// Detaches a container from a network; one that is not attached, or gone, is fine, and so is a
+/// network that is gone: a container that does not run would still look for it at its start.
+pub(super) async fn disconnect(
+    docker: &Docker,
+    network: &str,
+    name: &ContainerName,
+) -> Result<(), EngineError> {
+    let verb = "disconnecting container";
+    if container::own(docker, verb, name).await?.is_none() {
+        return Ok(());
+    }
+    let body = NetworkDisconnectRequest {
+        container: name.to_string(),
+        force: Some(true),
+    };
+    match present(docker.client.disconnect_network(network, body).await) {
+        Ok(_) => Ok(()),
+        Err(wire) if not_connected(&wire) => Ok(()),
+        Err(wire) => Err(docker.doing(verb, name.as_str()).failed(wire)),
     }
 }
 

@@ -31,6 +31,10 @@ pub(super) async fn perform(
         Action::CreateNetwork(request) => network::create(docker, request).await,
         Action::RemoveNetwork(name) => network::remove(docker, name).await,
         Action::ConnectNetwork(request) => network::connect(docker, request).await,
+        Action::DisconnectNetwork {
+            network,
+            container: name,
+        } => network::disconnect(docker, network, name).await,
         Action::CreateVolume(request) => volume::create(docker, request).await,
         Action::RemoveVolume(name) => volume::remove(docker, name).await,
         Action::SnapshotVolume(request) => Box::pin(snapshot::take(docker, request)).await,

@@ -97,8 +97,9 @@ impl<'a> Deeds<'a> {
             }
             Action::TagImage { tag, .. } => self.tags.push((tag, subject)),
             Action::SnapshotVolume(snapshot) => self.snapshots.push((snapshot, subject)),
-            // Plans do these after the commit only, from where nothing goes back.
+            // Plans do these after the commit only, from where nothing goes back, or never.
             Action::RenameContainer { .. }
+            | Action::DisconnectNetwork { .. }
             | Action::RemoveContainer(_)
             | Action::RemoveNetwork(_)
             | Action::RemoveVolume(_)

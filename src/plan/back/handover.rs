@@ -57,6 +57,28 @@ impl<'a> Builder<'a> {
         withdrawn.map_or_else(|| container.clone(), |(name, _)| name.clone())
     }
 
+    /// Lets a container that is to start again out of the networks of the switch, which are about to
+    /// go: it would not start without one that it is in.
+    pub(super) fn let_out(&mut self, name: &ContainerName, subject: &Subject) -> Vec<StepId> {
+        let plan = self.plan;
+        let connected = plan.steps.iter().filter_map(|step| match &step.work {
+            Work::Act(Action::ConnectNetwork(connect)) if connect.container == *name => {
+                Some(&connect.network)
+            }
+            _ => None,
+        });
+        let let_out = connected.map(|network| {
+            let action = Action::DisconnectNetwork {
+                network: network.clone(),
+                container: name.clone(),
+            };
+            let id = self.act(action, subject, BTreeSet::new());
+            self.back.plan.steps[id.0].optional = true;
+            id
+        });
+        let_out.collect()
+    }
+
     /// The networks of the switch go, when nobody finds anything through them any more.
     pub(super) fn give_up_ways(&mut self) {
         let ways = std::mem::take(&mut self.deeds.ways);

@@ -286,6 +286,7 @@ impl<'a> Builder<'a> {
         for (name, subject, container) in &stopped {
             let mut needs = self.in_the_way(name, container);
             needs.extend(self.data_of(container));
+            needs.extend(self.let_out(name, subject));
             let start = self.act(Action::StartContainer((*name).clone()), subject, needs);
             let frozen = amend::was_frozen(container);
             let gate = self.gate_of(container).filter(|_| !frozen).map(|gate| {

@@ -147,6 +147,10 @@ impl World {
             Action::PullImage(pull) => self.pull(&pull.image),
             Action::CreateNetwork(create) => self.create_network(action, create),
             Action::ConnectNetwork(connect) => self.connect(action, connect),
+            Action::DisconnectNetwork { network, container } => {
+                self.disconnect(network, container);
+                Ok(None)
+            }
             Action::RemoveNetwork(name) => self.remove_network(action, name),
             Action::CreateVolume(create) => {
                 let resource = resource(&create.project, create.name.as_str(), &create.definition);
@@ -229,6 +233,9 @@ fn container_of(action: &Action) -> Option<&ContainerName> {
             container: name, ..
         }
         | Action::SetPaused {
+            container: name, ..
+        }
+        | Action::DisconnectNetwork {
             container: name, ..
         } => Some(name),
         Action::RunHook(run) => Some(&run.container),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Done, Thing, World, refused};
 use crate::{
     engine::EngineError,
-    name::{ImageRef, ProjectName},
+    name::{ContainerName, ImageRef, ProjectName},
     plan::{Action, ConnectNetwork, CreateNetwork},
     state::{Resource, label},
 };
@@ -83,6 +83,12 @@ impl World {
         let thing = self.ours(&connect.container)?;
         thing.networks.entry(connect.network.clone()).or_default();
         Ok(None)
+    }
+
+    pub fn disconnect(&mut self, network: &str, container: &ContainerName) {
+        if let Some(thing) = self.containers.get_mut(container) {
+            thing.networks.remove(network);
+        }
     }
 
     pub fn is_ours(&self, resource: &Resource) -> bool {
