@@ -633,10 +633,10 @@ fn only_what_failed_and_what_waits_for_it_goes_back() {
         stopping container shop-queue-1.g2
         removing container shop-worker-1.g2
         removing container shop-queue-1.g2
-        removing network shop.default.g2.old
-        removing network shop.default.g2.new
         removing image shop-queue:g2
         removing image shop-worker:g2
+        removing network shop.default.g2.old
+        removing network shop.default.g2.new
         settling
         committed [`api`, `db`], not [`queue`, `worker`]
         draining shop-api-1

@@ -138,8 +138,8 @@ fn a_failed_update_gives_the_data_back_before_the_old_container() {
         draining shop.default.g2.old
         removing network shop.default.g2.old
         removing network shop.default.g2.new
-        renaming container shop-web-1.out
         starting container shop-db-1
+        renaming container shop-web-1.out
         ");
         assert_eq!((sim.snapshot(), sim.data()), before);
         assert_eq!(told.outcome.restored_volumes, ["shop_db"]);

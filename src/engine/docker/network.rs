@@ -229,7 +229,7 @@ async fn detach(docker: &Docker, id: &str, project: &str) -> Result<(), Wire> {
         // A container may go, or be detached, at the same time.
         match present(detached) {
             Ok(_) => {}
-            Err(wire) if not_connected(&wire) => {}
+            Err(wire) if not_connected(&wire) || going(&wire) => {}
             Err(wire) => return Err(wire),
         }
     }
@@ -239,4 +239,10 @@ async fn detach(docker: &Docker, id: &str, project: &str) -> Result<(), Wire> {
 fn not_connected(wire: &Wire) -> bool {
     matches!(wire, Wire::DockerResponseServerError { message, .. }
         if message.contains("is not connected to"))
+}
+
+/// Whether an engine refuses because the container is just being removed.
+fn going(wire: &Wire) -> bool {
+    matches!(wire, Wire::DockerResponseServerError { message, .. }
+        if message.contains("is marked for removal"))
 }

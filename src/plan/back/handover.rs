@@ -120,12 +120,12 @@ impl<'a> Builder<'a> {
         for (renamed, ..) in &released {
             self.order_after(drained, Some(*renamed));
         }
-        let stops: Vec<StepId> = self.stops.values().copied().collect();
+        let ends = self.ends();
         let mut removed = Vec::new();
         for (network, subject) in ways {
             let action = Action::RemoveNetwork(network.to_owned());
             let id = self.act(action, subject, BTreeSet::new());
-            for step in stops.iter().copied().chain(drained) {
+            for step in ends.iter().copied().chain(drained) {
                 self.order_after(Some(id), Some(step));
             }
             removed.push(id);
@@ -147,7 +147,7 @@ impl<'a> Builder<'a> {
     fn clear_ways(&mut self, ways: &[(&'a str, &'a Subject)]) {
         let created: Vec<(&'a CreateContainer, &'a Subject)> =
             self.deeds.created.values().copied().collect();
-        let mut before: Vec<StepId> = self.stops.values().copied().collect();
+        let mut before = self.ends();
         for (create, subject) in created {
             let Some(out) = apart(&create.name) else {
                 continue;
@@ -185,6 +185,13 @@ impl<'a> Builder<'a> {
                 self.order_after(Some(id), Some(*step));
             }
         }
+    }
+
+    /// The ends and the removals of new containers: one that is just going can neither stay in a
+    /// network nor be let out of it.
+    fn ends(&self) -> Vec<StepId> {
+        let ends = self.stops.values().chain(self.removals.values());
+        ends.copied().collect()
     }
 
     /// Containers of before that ran and that links lead to.

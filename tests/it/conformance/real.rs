@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -33,18 +32,12 @@ use super::{
     scenario::{Deed, IMAGE, Scenario, Turn, word},
     seen::{Seen, Shown, mounted, query},
 };
-use crate::support::Api;
+use crate::support::{Api, Inner};
 
 /// The longest that anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The engine that scenarios have for themselves, as `scripts/old-engine` prints it.
-const INNER: &str = "CIMANDAT_TEST_INNER_ENGINE";
-
 type Notices = BoxStream<'static, Result<Notice, EngineError>>;
-
-/// Held by the scenario that has an engine for itself.
-static ALONE: Mutex<()> = Mutex::new(());
 
 /// A real engine on which a scenario is played.
 struct Stage<'s> {
@@ -60,9 +53,7 @@ struct Stage<'s> {
 /// Each turn brings what it brought in the simulated world. Where no engine answers it says so
 /// and passes; with `CIMANDAT_TEST_ENGINE=require` it fails instead.
 pub fn play(scenario: &Scenario, shown: &[Shown]) {
-    let _alone = scenario
-        .alone
-        .then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner));
+    let _alone = scenario.alone.then(Inner::alone);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -87,7 +78,7 @@ pub fn play(scenario: &Scenario, shown: &[Shown]) {
 impl<'s> Stage<'s> {
     async fn find(scenario: &'s Scenario) -> Option<Self> {
         let required = env::var("CIMANDAT_TEST_ENGINE").is_ok_and(|value| value == "require");
-        let inner = env::var(INNER).ok();
+        let inner = Inner::named().map(|it| it.host);
         if scenario.alone && inner.is_none() {
             skip(scenario, "it needs an engine of its own, and none is named");
             return None;
@@ -311,15 +302,9 @@ impl<'s> Stage<'s> {
                 self.at_work(&name).await;
             }
         }
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/old-engine");
-        let ended = tokio::process::Command::new(script)
-            .arg(how)
-            .env("ENGINE_SUITE", "forky")
-            .env_remove("DOCKER_HOST")
-            .output()
-            .await
-            .unwrap();
-        assert!(ended.status.success(), "{ended:?}");
+        let how = how.to_owned();
+        let ended = tokio::task::spawn_blocking(move || Inner::end(&how));
+        ended.await.unwrap();
     }
 
     async fn clear(&mut self) {

@@ -23,7 +23,12 @@ pub struct Client {
 impl Client {
     /// What a port of this host says now; `None`: nothing.
     pub fn ask(port: u16) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        Self::ask_at("127.0.0.1", port)
+    }
+
+    /// The same of another host.
+    pub fn ask_at(host: &str, port: u16) -> Option<String> {
+        let mut stream = TcpStream::connect((host, port)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();

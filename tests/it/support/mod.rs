@@ -2,16 +2,18 @@
 //!
 //! A [`World`] is a project of its own with a folder for its manifest; [`Running`] is the program
 //! at work, [`Ended`] what it left behind; [`Api`] asks the engine itself, so that no test has to
-//! believe the program about what it did.
+//! believe the program about what it did. An [`Inner`] engine may be killed.
 
 mod api;
 mod client;
+mod inner;
 mod program;
 mod world;
 
 pub use self::{
     api::Api,
     client::Client,
+    inner::Inner,
     program::{Ended, Running},
     world::{IMAGE, World, free_port},
 };

@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Api, Ended, Running};
+use super::{Api, Ended, Inner, Running};
 
 /// The one image that the tests start.
 pub const IMAGE: &str = "debian:trixie-slim";
@@ -75,6 +75,8 @@ pub struct World {
     pub project: String,
     /// The engine.
     pub api: Api,
+    /// Where that is, if not on this machine's own network.
+    inner: Option<Inner>,
     folder: TempDir,
     told: RefCell<String>,
 }
@@ -86,7 +88,13 @@ impl World {
     /// A new one; `None` where there is no engine, or it has no image to start. That is told, and
     /// is a failure where `CIMANDAT_TEST_ENGINE=require`.
     pub fn new(story: &str) -> Option<Self> {
-        let found = Api::of_this_machine().and_then(|api| {
+        Self::on(story, None)
+    }
+
+    /// The same on an engine inside a container, or where `None` on that of this machine.
+    pub fn on(story: &str, inner: Option<Inner>) -> Option<Self> {
+        let host = inner.as_ref().map(|it| it.host.clone());
+        let found = Api::find(host.or_else(|| env::var("DOCKER_HOST").ok())).and_then(|api| {
             match api
                 .ask("GET", &format!("/images/{IMAGE}/json"), None)
                 .status
@@ -99,6 +107,7 @@ impl World {
             Ok(api) => Some(Self {
                 project: format!("it-deploys-{story}-{:08x}", random()),
                 api,
+                inner,
                 folder: TempDir::new().unwrap(),
                 told: RefCell::default(),
             }),
@@ -123,9 +132,21 @@ impl World {
         self.folder.path().join(file)
     }
 
+    /// Where published ports are.
+    pub fn address(&self) -> String {
+        match self.inner {
+            None => "127.0.0.1".to_owned(),
+            Some(_) => Inner::address(),
+        }
+    }
+
     /// The program with these arguments in the manifest's folder, not begun.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cimandat"));
+        const PROGRAM: &str = env!("CARGO_BIN_EXE_cimandat");
+        let mut command = match &self.inner {
+            None => Command::new(PROGRAM),
+            Some(inner) => inner.command(PROGRAM),
+        };
         command
             .args(arguments)
             .current_dir(self.folder.path())

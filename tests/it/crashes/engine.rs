@@ -1,0 +1,74 @@
+//! The engine itself ends in the middle of an update, and comes back.
+
+use std::cell::Cell;
+
+use cimandat::event::{Event, Verdict};
+
+use super::{stack::Stack, tell};
+use crate::support::Inner;
+
+/// So many steps of the update are tried for each kind of end.
+const SAMPLE: usize = 3;
+
+/// The engine ends when this step, counted from 0, is begun.
+fn end_at(story: &str, inner: &Inner, how: &str, step: usize) -> Result<String, String> {
+    let stack = Stack::new(story, Some(inner.clone())).ok_or("no engine")?;
+    stack.manifest("one");
+    stack.up(None).with(0, Verdict::Converged);
+    stack.manifest("two");
+    let mut running = stack.world.begin_up();
+    let begun = Cell::new(0);
+    running.until("a step", |event| {
+        let is_step = matches!(event, Event::StepStarted { .. });
+        begun.set(begun.get() + usize::from(is_step));
+        is_step && begun.get() > step
+    });
+    Inner::end(how);
+    let ended = running.end();
+    let (text, code) = stack
+        .recovered()
+        .map_err(|why| format!("{why}\nbefore:\n{}{}", ended.out, ended.err))?;
+    let left = ended.code.map_or("killed".to_owned(), |it| it.to_string());
+    Ok(format!("{text:<6} up {left}, recover {code}"))
+}
+
+fn try_some(story: &str, how: &str) {
+    let Some(inner) = Inner::named() else {
+        tell(&format!("skipped `{story}`: it needs an engine of its own"));
+        return;
+    };
+    let _alone = Inner::alone();
+    let Some(stack) = Stack::new(story, Some(inner.clone())) else {
+        return;
+    };
+    stack.manifest("one");
+    stack.up(None).with(0, Verdict::Converged);
+    stack.manifest("two");
+    let steps = stack.up(None).with(0, Verdict::Converged).deeds().len();
+    drop(stack);
+    let all = std::env::var("CIMANDAT_CRASH_POINTS").is_ok_and(|points| points == "all");
+    let apart = if all { 1 } else { steps / SAMPLE };
+    let mut failed = Vec::new();
+    for step in (apart / 2..steps).step_by(apart) {
+        match end_at(story, &inner, how, step) {
+            Ok(row) => tell(&format!("{how:<12} at step {step:<3} {row}")),
+            Err(why) => failed.push(format!("{how} at step {step}: {why}")),
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn an_update_survives_that_the_engine_is_killed() {
+    try_some("engine-killed", "--kill");
+}
+
+#[test]
+fn an_update_survives_that_the_engine_is_restarted() {
+    try_some("engine-restarted", "--restart");
+}
+
+#[test]
+fn an_update_survives_a_power_cut() {
+    try_some("power-cut", "--power-cut");
+}
