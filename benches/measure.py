@@ -1,11 +1,13 @@
 """The measuring half of against.sh: runs the candidates in turns and prints tables.
 
 `measure.py RUNS` measures, `measure.py clean` removes what a broken-off measurement left. Everything else is taken from
-the environment that against.sh makes. Nothing is judged by hand: the targets are below.
+the environment that against.sh makes; BENCH_BEFORE there may name an earlier build of cimandat, which is measured too.
+Nothing is judged by hand: the targets are below.
 """
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-FLOOR, OURS, FAST, SLOW = "floor", "cimandat", "compose, 100 ms", "compose, 5 s"
+FLOOR, OURS, BEFORE, FAST, SLOW = "floor", "cimandat", "cimandat, before", "compose, 100 ms", "compose, 5 s"
 # With the faster looks at the start, compose's containers are in their start period for as long as the measurement takes.
 START_PERIOD = {FAST: "90s", SLOW: "0s"}
 OUR_PROJECT, FLOOR_PROJECT, THEIR_PROJECT = "cimandat-bench", "cimandat-bench-floor", "cimandat-bench-compose"
@@ -22,10 +24,14 @@ OUR_PROJECT, FLOOR_PROJECT, THEIR_PROJECT = "cimandat-bench", "cimandat-bench-fl
 LOOK = 0.005
 # In a round: the first one meets services that have answered next to nothing so far, which is slow with node.
 NO_OPS = 3
+# In a round: each changes all four services.
+UPDATES = 2
+# Between two questions of a visitor, and the longest that one may wait for an answer.
+ASKING, PATIENCE = 0.005, 1.0
 
 
-def ours(*arguments):
-    return [os.environ["BENCH_CIMANDAT"], "--file", "benches/stack.kdl", *arguments]
+def ours(*arguments, build="BENCH_CIMANDAT"):
+    return [os.environ[build], "--file", "benches/stack.kdl", *arguments]
 
 
 def theirs(*arguments):
@@ -48,9 +54,9 @@ def peaks(pid):
         yield from peaks(child)
 
 
-def run(command, pace=FAST):
+def run(command, pace=FAST, version=0):
     """Runs a command; gives its seconds, its peak memory in MiB and its standard output."""
-    environment = os.environ | {"BENCH_START_PERIOD": START_PERIOD[pace]}
+    environment = os.environ | {"BENCH_START_PERIOD": START_PERIOD[pace], "BENCH_VERSION": str(version)}
     highest = [0]
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
@@ -73,6 +79,33 @@ def run(command, pace=FAST):
         if code != 0:
             sys.exit(f"{command} ended with {code}:\n{told}\n{errors.read().decode()}")
     return seconds, highest[0] / 1024, told
+
+
+class Visitor:
+    """Asks a published port again and again, with a new connection each time."""
+
+    def __init__(self, port, path):
+        self.port, self.path = int(port), path
+        self.answered, self.ended = [], threading.Event()
+        self.thread = threading.Thread(target=self.ask_on)
+        self.thread.start()
+
+    def ask_on(self):
+        while not self.ended.wait(ASKING):
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as stream:
+                    stream.sendall(f"GET {self.path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+                    # A 429 is an answer of the service, too: the visitor asks more often than it allows.
+                    if stream.recv(12)[9:12] in (b"200", b"429"):
+                        self.answered.append(time.perf_counter())
+            except OSError:
+                pass
+
+    def gap(self):
+        """Ends, and gives the longest time in seconds between two answers."""
+        self.ended.set()
+        self.thread.join()
+        return max(later - earlier for earlier, later in zip(self.answered, self.answered[1:]))
 
 
 def quietly(*command):
@@ -120,7 +153,27 @@ def measure_ours(results):
             results.add(f"ready: {service_of(event['subject'])}", OURS, event["at"])
     for _ in range(NO_OPS):
         results.add("no-op up", OURS, run(ours("up"))[0])
+    measure_updates(results, OURS, ours("up"))
     results.add("down", OURS, run(ours("down"))[0])
+
+
+def measure_before(results):
+    def before(*arguments):
+        return ours(*arguments, build="BENCH_BEFORE")
+
+    results.add("first up", BEFORE, run(before("up"))[0])
+    measure_updates(results, BEFORE, before("up"))
+    run(before("down"))
+
+
+def measure_updates(results, who, up):
+    """All four services change; who asks for the two that have ports is without an answer for a time."""
+    for version in range(1, UPDATES + 1):
+        backend = Visitor(os.environ["BENCH_BACKEND_PORT"], "/api/v1/health")
+        frontend = Visitor(os.environ["BENCH_FRONTEND_PORT"], "/")
+        results.add("update", who, run(up, version=version)[0])
+        results.add("backend away", who, backend.gap())
+        results.add("frontend away", who, frontend.gap())
 
 
 def service_of(subject):
@@ -133,6 +186,8 @@ def measure_theirs(results, pace):
     results.add("memory", pace, memory)
     for _ in range(NO_OPS):
         results.add("no-op up", pace, run(theirs("up", "--detach", "--wait"), pace)[0])
+    if pace == FAST:
+        measure_updates(results, pace, theirs("up", "--detach", "--wait"))
     results.add("down", pace, run(theirs("down"), pace)[0])
 
 
@@ -144,6 +199,8 @@ def measure(rounds):
         lambda: measure_theirs(results, FAST),
         lambda: measure_theirs(results, SLOW),
     ]
+    if os.environ.get("BENCH_BEFORE"):
+        candidates.append(lambda: measure_before(results))
     clean()
     for turn in range(rounds):
         # Nobody always comes first, or always after the same other.
@@ -173,7 +230,7 @@ def show(results, what, unit, digits):
         middle = median(values)
         each = ", ".join(f"{value:.{digits}f}" for value in values)
         rows.append([who, f"{middle:.{digits}f} {unit}", f"{middle / base:.2f}", each])
-    order = [FLOOR, OURS, FAST, SLOW]
+    order = [FLOOR, OURS, BEFORE, FAST, SLOW]
     rows.sort(key=lambda row: order.index(row[0]))
     table([what, "median", "× cimandat", "all, in order"], rows)
 
@@ -200,6 +257,12 @@ def judge(results):
         ("peak memory, against compose", "< 1/3", f"{lighter:.2f}", lighter < 1 / 3),
         ("down, against compose", "faster", f"{faster_down:.1f} ×", faster_down > 1),
     ]
+    for away in ("backend away", "frontend away"):
+        shorter = middle(away, FAST) / middle(away, OURS)
+        rows.append((f"{away} in an update, against compose", "shorter", f"{shorter:.1f} ×", shorter > 1))
+    if BEFORE in results.values[first]:
+        more = middle(first, OURS) / middle(first, BEFORE)
+        rows.append(("first up, against before", "< 1.10 ×", f"{more:.2f} ×", more < 1.1))
     table(["target", "wanted", "measured", "met"], [[a, b, c, "yes" if d else "**no**"] for a, b, c, d in rows])
 
 
@@ -216,6 +279,9 @@ def main():
     show(results, "first up", "s", 2)
     show(results, "no-op up", "s", 3)
     show(results, "down", "s", 2)
+    show(results, "update", "s", 2)
+    show(results, "backend away", "s", 2)
+    show(results, "frontend away", "s", 2)
     show(results, "memory", "MiB", 1)
     services = ["postgres", "redis", "backend", "frontend"]
     rows = []

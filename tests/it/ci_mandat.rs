@@ -10,6 +10,7 @@
 )]
 
 mod browser;
+mod crashes;
 mod deployment;
 mod poll;
 
@@ -58,15 +59,23 @@ fn lack() -> Option<&'static str> {
     missing.map(|(_, what)| what)
 }
 
+/// Whether a test cannot be made here, which is told.
+fn is_skipped() -> bool {
+    let Some(lack) = lack() else {
+        return false;
+    };
+    let required = std::env::var("CIMANDAT_TEST_ENGINE").is_ok_and(|value| value == "require");
+    assert!(!required, "{lack} is required and not there");
+    eprintln!("skipped: needs {lack}");
+    true
+}
+
 #[test]
 fn what_people_entered_outlives_the_containers_and_a_bad_update_does_not() {
-    if let Some(lack) = lack() {
-        let required = std::env::var("CIMANDAT_TEST_ENGINE").is_ok_and(|value| value == "require");
-        assert!(!required, "{lack} is required and not there");
-        eprintln!("skipped: needs {lack}");
+    if is_skipped() {
         return;
     }
-    let deployment = Deployment::prepare();
+    let deployment = Deployment::prepare("whole");
     deployment.run(&["up"], 0);
     let mut browser = Browser::start();
 

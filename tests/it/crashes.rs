@@ -53,7 +53,7 @@ fn crash(story: &str, at: &str, during: Option<&str>) -> Result<Option<Row>, Str
 }
 
 /// All points, or a few of them evenly.
-fn points(requests: u64) -> Vec<String> {
+pub fn points(requests: u64) -> Vec<String> {
     let all: Vec<String> = (1..=requests)
         .flat_map(|number| [format!("before:{number}"), format!("after:{number}")])
         .collect();
@@ -87,7 +87,7 @@ fn try_all(story: &str, during: Option<&str>) {
 }
 
 #[expect(clippy::print_stderr, reason = "a table for the one who asked for it")]
-fn tell(line: &str) {
+pub fn tell(line: &str) {
     eprintln!("{line}");
 }
 

@@ -3,13 +3,14 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::symlink,
     path::Path,
     process::{Command, Output},
 };
 
 use tempfile::TempDir;
+
+use crate::support::{Client, free_port};
 
 const MANIFEST: &str = "manifests/ci-mandat.kdl";
 /// What the manifest takes from the environment; the user's own values are kept out.
@@ -33,7 +34,7 @@ pub struct Deployment {
 
 impl Deployment {
     /// Lays out the folder; nothing is deployed yet.
-    pub fn prepare() -> Self {
+    pub fn prepare(story: &str) -> Self {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("manifests")).unwrap();
@@ -41,12 +42,11 @@ impl Deployment {
         for sources in ["examples", "dockerfiles"] {
             symlink(repository.join(sources), folder.path().join(sources)).unwrap();
         }
-        let mut ports = free_ports();
         Self {
             folder,
-            project: format!("it-ci-mandat-{}", std::process::id()),
-            frontend_port: ports.next().unwrap(),
-            backend_port: ports.next().unwrap(),
+            project: format!("it-ci-mandat-{story}-{}", std::process::id()),
+            frontend_port: free_port(),
+            backend_port: free_port(),
         }
     }
 
@@ -62,21 +62,27 @@ impl Deployment {
 
     /// Runs `cimandat`; gives what it told, after it ended with this code.
     pub fn run(&self, arguments: &[&str], code: i32) -> String {
-        checked(&self.cimandat(&[], arguments), arguments, code)
-    }
-
-    /// The same with a second manifest laid over the first.
-    pub fn run_over(&self, manifest: &str, arguments: &[&str], code: i32) -> String {
-        let over = "manifests/over.kdl";
-        fs::write(self.folder.path().join(over), manifest).unwrap();
         checked(
-            &self.cimandat(&["--file", over], arguments),
+            &self.cimandat(&[], arguments).output().unwrap(),
             arguments,
             code,
         )
     }
 
-    fn cimandat(&self, files: &[&str], arguments: &[&str]) -> Output {
+    /// The same with a second manifest laid over the first.
+    pub fn run_over(&self, manifest: &str, arguments: &[&str], code: i32) -> String {
+        let output = self.over(manifest, arguments).output().unwrap();
+        checked(&output, arguments, code)
+    }
+
+    /// `cimandat` with a second manifest laid over the first, not begun.
+    pub fn over(&self, manifest: &str, arguments: &[&str]) -> Command {
+        let over = "manifests/over.kdl";
+        fs::write(self.folder.path().join(over), manifest).unwrap();
+        self.cimandat(&["--file", over], arguments)
+    }
+
+    fn cimandat(&self, files: &[&str], arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cimandat"));
         for name in VARIABLES {
             command.env_remove(name);
@@ -87,15 +93,27 @@ impl Deployment {
             .env("BACKEND_PORT", self.backend_port.to_string())
             .args(["--project-name", &self.project, "--file", MANIFEST])
             .args(files)
-            .args(arguments)
-            .output()
-            .unwrap()
+            .args(arguments);
+        command
     }
 
     /// The id of the container that runs for a service.
     pub fn container_of(&self, service: &str) -> String {
         let label = format!("label=com.docker.compose.service={service}");
         self.ask(&["ps", "--quiet", "--no-trunc", "--filter", &label])
+    }
+
+    /// The versions that the labels of what runs say, one for each container.
+    pub fn versions(&self) -> Vec<String> {
+        let listed = self.ask(&["ps", "--format", "{{.Label \"version\"}}"]);
+        listed.lines().map(str::to_owned).collect()
+    }
+
+    /// What a visitor gets first.
+    pub fn front_page(&self) -> Option<(u16, String)> {
+        let port = self.frontend_port;
+        let request = format!("GET / HTTP/1.0\r\nHost: localhost:{port}\r\n\r\n");
+        Client::exchange(("127.0.0.1", port), &request)
     }
 
     /// All of the project's containers, running or not.
@@ -129,7 +147,9 @@ impl Deployment {
 impl Drop for Deployment {
     fn drop(&mut self) {
         // Nothing is left when all went well; what went wrong has been told by then.
-        self.cimandat(&[], &["down", "--volumes", "--images"]);
+        let _ = self
+            .cimandat(&[], &["down", "--volumes", "--images"])
+            .output();
     }
 }
 
@@ -144,11 +164,4 @@ fn docker(arguments: &[&str]) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {error}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// Ports below those that the kernel gives to clients: one that asks while nothing listens could
-/// otherwise be given the very port, and keep the engine from publishing it again.
-fn free_ports() -> impl Iterator<Item = u16> {
-    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-    (first..32_000).filter(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
 }

@@ -28,13 +28,20 @@ impl Client {
 
     /// The same of another host.
     pub fn ask_at(host: &str, port: u16) -> Option<String> {
-        let mut stream = TcpStream::connect((host, port)).ok()?;
+        let (_, body) = Self::exchange((host, port), "GET / HTTP/1.0\r\n\r\n")?;
+        Some(body.trim().to_owned())
+    }
+
+    /// Sends a request in HTTP 1.0; gives the status and the body of the answer.
+    pub fn exchange(address: (&str, u16), request: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+        stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        Some(body.trim().to_owned())
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
     }
 
     /// Begins to ask.
