@@ -140,12 +140,28 @@ impl Sim {
         let inner = self.lock();
         if inner.away {
             return Err(EngineError::Unreachable {
-                address: "memory".to_owned(),
+                address: inner.world.engine.address.clone(),
                 cause: "connection refused".to_owned(),
                 help: "wait until it is back".to_owned(),
             });
         }
         Ok(inner.life)
+    }
+
+    /// A hand does something at this call, counted from 0, while it is carried out.
+    pub fn meddle_at(&self, call: u64, when: When, hand: Hand) {
+        self.plot(call, when, Event::Hand(hand));
+    }
+
+    /// What this gives is ready when this call, counted from 0, is carried out.
+    pub fn tell_at(&self, call: u64, when: When) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        self.plot(call, when, Event::Word(tell));
+        told
+    }
+
+    fn plot(&self, call: u64, when: When, event: Event) {
+        self.lock().plots.push(Plot { call, when, event });
     }
 
     /// Carries a call to the engine and its answer back, as far as both come there.
@@ -159,13 +175,13 @@ impl Sim {
         effect: impl FnOnce(&Self) -> T,
     ) -> Result<T, EngineError> {
         sleep(call.before).await;
-        self.survive(call.number, When::Before).await;
+        self.meet(call.number, When::Before).await;
         let life = self.reach()?;
         if let Some(fault) = call.fault.as_ref().filter(|it| it.when == When::Before) {
             return Err(fault.error.clone());
         }
         let result = effect(self);
-        self.survive(call.number, When::After).await;
+        self.meet(call.number, When::After).await;
         sleep(call.after).await;
         // An answer comes from the life of the engine that was asked, or not at all.
         if self.lock().life != life {
@@ -185,19 +201,35 @@ impl Sim {
     /// gives is then ready. Before the effect, or after it.
     pub fn crash_at(&self, call: u64, when: When) -> oneshot::Receiver<()> {
         let (tell, told) = oneshot::channel();
-        self.lock().crash = Some(Crash { call, when, tell });
+        let another = |it: &Plot| !matches!(it.event, Event::Death(_));
+        self.lock().plots.retain(another);
+        self.plot(call, when, Event::Death(tell));
         told
     }
 
-    /// Does not return if the one who asks is to die here.
-    async fn survive(&self, call: u64, when: When) {
-        let here = |it: &mut Crash| (it.call, it.when) == (call, when);
-        let Some(crash) = self.lock().crash.take_if(here) else {
-            return;
-        };
-        // Nobody waits for it any more: then it is over already.
-        let _ = crash.tell.send(());
-        std::future::pending::<()>().await;
+    /// What is to happen at a call happens. Does not return if the one who asks is to die here.
+    async fn meet(&self, call: u64, when: When) {
+        let here = |it: &mut Plot| (it.call, it.when) == (call, when);
+        let plots: Vec<Plot> = self.lock().plots.extract_if(.., here).collect();
+        let mut dies = false;
+        for plot in plots {
+            let told = match plot.event {
+                Event::Hand(hand) => {
+                    self.meddle(&hand);
+                    continue;
+                }
+                Event::Word(tell) => tell,
+                Event::Death(tell) => {
+                    dies = true;
+                    tell
+                }
+            };
+            // Nobody waits for a word any more: then it is over already.
+            let _ = told.send(());
+        }
+        if dies {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -208,11 +240,20 @@ fn paused(container: &ContainerName, paused: bool) -> Action {
     }
 }
 
-/// Where the one who asks is to die.
-pub(super) struct Crash {
+/// Something that is to happen at a call.
+pub(super) struct Plot {
     call: u64,
     when: When,
-    tell: oneshot::Sender<()>,
+    event: Event,
+}
+
+enum Event {
+    /// The one who asks dies, and somebody is told.
+    Death(oneshot::Sender<()>),
+    /// Somebody does something.
+    Hand(Hand),
+    /// Somebody is told.
+    Word(oneshot::Sender<()>),
 }
 
 impl Inner {

@@ -16,9 +16,12 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Held {
     pub id: LockId,
-    pub holder: Holder,
+    /// As far as it is known.
+    pub holder: Option<Holder>,
     /// The last sign of life, since the world's beginning.
     pub sign: Duration,
+    /// How long it had been silent before that.
+    pub silent_for: Duration,
 }
 
 impl Sim {
@@ -28,9 +31,13 @@ impl Sim {
     }
 
     /// One call that changes journal or lock: takes its time and may go wrong.
-    async fn change<T>(&self, effect: impl FnOnce(&Self) -> T) -> Result<T, EngineError> {
-        let call = self.lock().begin_call(None);
-        self.carry(call, ("writing", "journal"), effect).await
+    async fn change<T>(
+        &self,
+        doing: (&str, &str),
+        effect: impl FnOnce(&Self) -> T,
+    ) -> Result<T, EngineError> {
+        let call = self.lock().begin_call(None, doing);
+        self.carry(call, doing, effect).await
     }
 
     fn held(&self) -> Option<Lock> {
@@ -39,8 +46,8 @@ impl Sim {
         let held = inner.world.lock.as_ref()?;
         Some(Lock {
             id: held.id.clone(),
-            holder: Some(held.holder.clone()),
-            silent_for: now.saturating_sub(held.sign),
+            holder: held.holder.clone(),
+            silent_for: held.silent_for + now.saturating_sub(held.sign),
             orphaned: inner.world.orphaned,
         })
     }
@@ -62,7 +69,7 @@ impl Ledger for Sim {
 
     async fn write_pages(&self, _project: &ProjectName, pages: &[Page]) -> Result<(), EngineError> {
         let pages = pages.to_vec();
-        self.change(|sim| {
+        self.change(("writing", "journal"), |sim| {
             let mut inner = sim.lock();
             for page in pages {
                 let place = (page.shelf, page.name.clone());
@@ -73,16 +80,17 @@ impl Ledger for Sim {
     }
 
     async fn open_ledger(&self, _project: &ProjectName) -> Result<(), EngineError> {
-        self.change(|_| ()).await
+        self.change(("opening", "journal"), |_| ()).await
     }
 
     async fn remove_ledger(&self, _project: &ProjectName) -> Result<(), EngineError> {
-        self.change(|sim| sim.lock().world.pages.clear()).await
+        let effect = |sim: &Self| sim.lock().world.pages.clear();
+        self.change(("removing", "journal"), effect).await
     }
 
     async fn lock(&self, _project: &ProjectName, holder: &Holder) -> Result<Grant, EngineError> {
         let taken = self
-            .change(|sim| {
+            .change(("taking", "lock"), |sim| {
                 let sign = sim.now();
                 let mut inner = sim.lock();
                 if inner.world.lock.is_some() {
@@ -92,8 +100,9 @@ impl Ledger for Sim {
                 let id = LockId(inner.world.next_id());
                 inner.world.lock = Some(Held {
                     id: id.clone(),
-                    holder: holder.clone(),
+                    holder: Some(holder.clone()),
                     sign,
+                    silent_for: Duration::ZERO,
                 });
                 Some(id)
             })
@@ -118,6 +127,7 @@ impl Ledger for Sim {
         match &mut inner.world.lock {
             Some(held) if held.id == *lock => {
                 held.sign = sign;
+                held.silent_for = Duration::ZERO;
                 Ok(())
             }
             _ => Err(EngineError::Gone {
@@ -127,7 +137,7 @@ impl Ledger for Sim {
     }
 
     async fn unlock(&self, _project: &ProjectName, lock: &LockId) -> Result<(), EngineError> {
-        self.change(|sim| {
+        self.change(("giving back", "lock"), |sim| {
             let held = &mut sim.lock().world.lock;
             if held.as_ref().is_some_and(|held| held.id == *lock) {
                 *held = None;

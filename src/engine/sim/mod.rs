@@ -6,7 +6,11 @@
 
 mod hand;
 mod ledger;
+mod look;
+mod pace;
+mod record;
 mod script;
+mod seed;
 mod view;
 mod world;
 
@@ -22,11 +26,17 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use self::{hand::Crash, world::World};
 pub use self::{
     hand::Hand,
-    script::{End, Fault, Pace, Script, Trigger, When},
+    pace::Pace,
+    record::Deed,
+    script::{End, Fault, Script, Trigger, When},
+    seed::Seed,
     view::{Snapshot, Standing},
+};
+use self::{
+    hand::Plot,
+    world::{Thing, World},
 };
 use super::{Answer, Engine, EngineError, Evidence, LogLine, LogOptions, Notice, Query};
 use crate::{
@@ -34,7 +44,7 @@ use crate::{
     name::{ContainerName, ImageRef, ProjectName, ServiceName},
     plan::Action,
     project::{Check, Kind, Probe},
-    state::{Foreign, State, Status},
+    state::{Foreign, State},
 };
 
 /// Until the engine starts a container again that ended by itself.
@@ -52,15 +62,23 @@ struct Inner {
     scripts: BTreeMap<(ServiceName, Option<u64>), Script>,
     checks: BTreeMap<String, Answer>,
     faults: Vec<Fault>,
+    /// Those of them that took place, by their places.
+    met: BTreeSet<usize>,
+    /// Scripts by which a container was not ready when it was asked, or came to its end.
+    acted: BTreeSet<Role>,
     pace: Pace,
-    calls: u64,
-    crash: Option<Crash>,
+    /// The calls so far.
+    deeds: Vec<Deed>,
+    plots: Vec<Plot>,
     /// How often the engine was started again.
     life: u64,
     /// It is between two of them.
     away: bool,
     listeners: Vec<UnboundedSender<Result<Notice, EngineError>>>,
 }
+
+/// A service, and the generation that a script is about; `None`: all others.
+type Role = (ServiceName, Option<u64>);
 
 /// A call that changes something.
 struct Call {
@@ -76,16 +94,21 @@ struct Call {
 
 impl Inner {
     /// Counts a call that changes something.
-    fn begin_call(&mut self, action: Option<&Action>) -> Call {
-        let number = self.calls;
-        self.calls += 1;
+    fn begin_call(&mut self, action: Option<&Action>, (verb, object): (&str, &str)) -> Call {
+        let number = self.deeds.len() as u64;
+        self.deeds.push(Deed {
+            verb: verb.to_owned(),
+            object: object.to_owned(),
+        });
         let mut faults = self.faults.iter();
-        let fault = faults.find(|fault| fault.at.meets(number, action)).cloned();
+        let place = faults.position(|fault| fault.at.meets(number, action));
+        self.met.extend(place);
+        let (before, after) = self.pace.of_call(action);
         Call {
             number,
-            before: self.pace.draw(),
-            after: self.pace.draw(),
-            fault,
+            before,
+            after,
+            fault: place.map(|place| self.faults[place].clone()),
         }
     }
 
@@ -98,8 +121,8 @@ impl Inner {
         let Some(thing) = self.world.containers.get(container) else {
             return Script::default();
         };
-        let of = |generation| self.scripts.get(&(thing.service.clone(), generation));
-        let job = matches!(thing.record.kind, Kind::Job { .. });
+        let record = thing.record.as_ref();
+        let job = record.is_some_and(|it| matches!(it.kind, Kind::Job { .. }));
         let usual = || {
             if job {
                 Script::exits(Duration::from_millis(10), 0)
@@ -107,10 +130,16 @@ impl Inner {
                 Script::default()
             }
         };
-        of(Some(thing.generation))
-            .or_else(|| of(None))
-            .cloned()
-            .unwrap_or_else(usual)
+        let script = self.role(thing).and_then(|role| self.scripts.get(&role));
+        script.cloned().unwrap_or_else(usual)
+    }
+
+    /// Whose script a container goes by, if it has one.
+    fn role(&self, thing: &Thing) -> Option<Role> {
+        let role = |generation| (thing.service.clone(), generation);
+        [role(Some(thing.generation)), role(None)]
+            .into_iter()
+            .find(|role| self.scripts.contains_key(role))
     }
 }
 
@@ -118,14 +147,20 @@ impl Sim {
     /// An empty world for one project.
     #[must_use]
     pub fn new(project: ProjectName, pace: Pace) -> Self {
+        Self::in_world(World::new(project), pace)
+    }
+
+    fn in_world(world: World, pace: Pace) -> Self {
         let inner = Inner {
-            world: World::new(project),
+            world,
             scripts: BTreeMap::new(),
             checks: BTreeMap::new(),
             faults: Vec::new(),
+            met: BTreeSet::new(),
+            acted: BTreeSet::new(),
             pace,
-            calls: 0,
-            crash: None,
+            deeds: Vec::new(),
+            plots: Vec::new(),
             life: 0,
             away: false,
             listeners: Vec::new(),
@@ -173,16 +208,9 @@ impl Sim {
         self.lock().world.foreign.insert(name, foreign);
     }
 
-    /// How many calls changed, or were to change, something.
-    #[must_use]
-    pub fn calls(&self) -> u64 {
-        self.lock().calls
-    }
-
-    /// What happened that must never happen, each in a fragment.
-    #[must_use]
-    pub fn breaches(&self) -> Vec<String> {
-        self.lock().world.breaches.clone()
+    /// A process of the host that is no container takes this port as soon as it is free.
+    pub fn grab_port(&self, port: u16) {
+        self.lock().world.grabbed.insert(port, false);
     }
 
     /// Breaks off every subscription to what happens; it can be had anew.
@@ -216,18 +244,6 @@ impl Sim {
     /// Somebody takes a container out of a network, by its name on the engine.
     pub fn detach(&self, container: &ContainerName, network: &str) {
         self.lock().world.detach(container, network);
-    }
-
-    /// What each volume holds: a note of each generation of a service that wrote to it.
-    #[must_use]
-    pub fn data(&self) -> BTreeMap<String, BTreeSet<String>> {
-        self.lock().world.data.clone()
-    }
-
-    /// What can be seen of the world.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot::of(&self.lock().world)
     }
 
     fn now(&self) -> Duration {
@@ -282,6 +298,7 @@ impl Sim {
             if !self.ended(&id, starts, end.exit_code, end.out_of_memory) {
                 return;
             }
+            self.lock().note_end(&id);
             if !self.start_again(&id).await {
                 return;
             }
@@ -300,36 +317,6 @@ impl Sim {
         inner.tell(&notice);
         true
     }
-
-    /// What this probe brings now, and when another answer is to be expected.
-    fn look(&self, container: &ContainerName, probe: &Probe) -> (Answer, Option<Duration>) {
-        let inner = self.lock();
-        let Some(thing) = inner.world.containers.get(container) else {
-            return (Answer::Never("no such container".to_owned()), None);
-        };
-        let up = thing.condition.status.is_up();
-        let script = inner.script(container);
-        let not_yet = |text: &str| Answer::NotYet(text.to_owned());
-        match probe {
-            Probe::Exit => match (up, thing.condition.status, thing.condition.exit_code) {
-                (false, Status::Exited, Some(0)) => (Answer::Ready("exit code 0".into()), None),
-                (false, Status::Exited, Some(code)) => {
-                    (Answer::Never(format!("exited with code {code}")), None)
-                }
-                _ => (
-                    not_yet("it runs"),
-                    script.ends.map(|end| thing.started + end.after),
-                ),
-            },
-            _ if !up => (not_yet("it does not run"), None),
-            _ if thing.condition.status == Status::Paused => (not_yet("it is frozen"), None),
-            Probe::Started => (Answer::Ready("it runs".to_owned()), None),
-            _ => match script.ready_after.map(|after| thing.started + after) {
-                Some(ready) if ready <= self.now() => (Answer::Ready("it answers".into()), None),
-                ready => (not_yet("connection refused"), ready),
-            },
-        }
-    }
 }
 
 impl Engine for Sim {
@@ -346,15 +333,15 @@ impl Engine for Sim {
         action: &Action,
         _progress: &UnboundedSender<Progress>,
     ) -> Result<(), EngineError> {
+        let doing = (action.verb(), action.object());
         let call = {
             let mut inner = self.lock();
-            let mut call = inner.begin_call(Some(action));
+            let mut call = inner.begin_call(Some(action), doing);
             if let Action::StopContainer { container, .. } = action {
                 call.before += inner.script(container).stop_takes;
             }
             call
         };
-        let doing = (action.verb(), action.object());
         let fault = call.fault.as_ref();
         let midway = fault.is_some_and(|fault| fault.when == When::Midway);
         self.carry(call, doing, |sim| {

@@ -1,4 +1,4 @@
-//! What a simulated container does, what goes wrong, and how long things take. Data only.
+//! What a simulated container does, and what goes wrong. Data only.
 
 use std::time::Duration;
 
@@ -118,36 +118,4 @@ pub enum When {
     Midway,
     /// The world was changed; only the answer was lost.
     After,
-}
-
-/// How long things take: reproducible from a seed (the generator is `SplitMix64`).
-#[derive(Debug, Clone)]
-pub struct Pace {
-    seed: u64,
-    longest: Duration,
-}
-
-impl Pace {
-    /// Everything takes a time between nothing and `longest`.
-    #[must_use]
-    pub fn new(seed: u64, longest: Duration) -> Self {
-        Self { seed, longest }
-    }
-
-    /// Nothing takes any time.
-    #[must_use]
-    pub fn instant() -> Self {
-        Self::new(0, Duration::ZERO)
-    }
-
-    /// The next time.
-    pub fn draw(&mut self) -> Duration {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.seed;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let micros = u64::try_from(self.longest.as_micros()).unwrap_or(u64::MAX);
-        Duration::from_micros(mixed.checked_rem(micros).unwrap_or(0))
-    }
 }

@@ -10,7 +10,7 @@ use crate::{
     engine::Query,
     name::{ContainerName, ServiceName},
     project::RestartPolicy,
-    state::{Condition, Container, EngineInfo, Resource, State},
+    state::{Condition, Container, Resource, State},
 };
 
 /// A world as far as two of them can be compared: without ids and times.
@@ -97,14 +97,10 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
         .images
         .iter()
         .filter(|(name, _)| query.images.contains(*name));
+    let databases = world.databases.iter();
+    let databases = databases.filter(|(name, _)| query.databases.contains(*name));
     State {
-        engine: EngineInfo {
-            version: "simulated".to_owned(),
-            api: "1.51".to_owned(),
-            os: "linux".to_owned(),
-            arch: "amd64".to_owned(),
-            address: "memory".to_owned(),
-        },
+        engine: world.engine.clone(),
         containers: containers
             .map(|(name, it)| (name.clone(), container(it, now)))
             .collect(),
@@ -115,7 +111,9 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
             world.users_of_volume(name)
         }),
         snapshots: world.shown_snapshots(),
-        databases: BTreeMap::new(),
+        databases: databases
+            .map(|(name, it)| (name.clone(), it.clone()))
+            .collect(),
         images: images
             .map(|(name, facts)| (name.clone(), facts.clone()))
             .collect(),
@@ -142,7 +140,7 @@ fn those(
     });
     shown
         .map(|(name, resource)| {
-            let users = users(name);
+            let users = resource.users + users(name);
             (
                 name.clone(),
                 Resource {
@@ -161,21 +159,24 @@ fn container(thing: &Thing, now: Duration) -> Container {
         service: thing.service.clone(),
         replica: thing.replica,
         generation: thing.generation,
-        record: Some(thing.record.clone()),
+        record: thing.record.clone(),
         image: thing.image.clone(),
         condition: Condition {
-            running_for: up.then(|| now.saturating_sub(thing.started)),
+            running_for: up.then(|| thing.earlier + now.saturating_sub(thing.started)),
             ..thing.condition.clone()
         },
         restart: Some(thing.policy),
         networks: thing
             .networks
             .iter()
-            .map(|(name, fixed)| (name.clone(), if up { fixed.clone() } else { String::new() }))
+            .map(|(name, fixed)| {
+                let has = thing.addresses.get(name).unwrap_or(fixed);
+                (name.clone(), if up { has.clone() } else { String::new() })
+            })
             .collect(),
         ports: thing.holds.clone(),
         volumes: thing.volumes.clone(),
         setup: Some(thing.setup.clone()),
-        created: 0,
+        created: thing.created,
     }
 }

@@ -22,7 +22,7 @@ impl World {
         if let Some(there) = self.containers.get(&create.name) {
             let same = there.generation == create.generation
                 && (&there.service, there.replica) == (&create.service, create.replica)
-                && there.record == create.record;
+                && there.record.as_ref() == Some(&create.record);
             return if same {
                 Ok(None)
             } else {
@@ -55,9 +55,10 @@ impl World {
             service: create.service.clone(),
             replica: create.replica,
             generation: create.generation,
-            record: create.record.clone(),
+            record: Some(create.record.clone()),
             image: image.id,
             networks: networks(create),
+            addresses: BTreeMap::new(),
             ports: create.spec.ports.clone(),
             holds: Vec::new(),
             volumes,
@@ -65,6 +66,8 @@ impl World {
             condition: Condition::default(),
             stopped_by_hand: false,
             started: Duration::ZERO,
+            earlier: Duration::ZERO,
+            created: 0,
             starts: 0,
             log: Vec::new(),
             setup: self.setup(create),
@@ -144,6 +147,7 @@ impl World {
             _ => {}
         }
         if let Err(error) = self.can_start(action, name, thing) {
+            self.note_missed(&error);
             let thing = self.ours(name)?;
             thing.condition.error = Some(error.to_string());
             thing.condition.exit_code = thing.condition.exit_code.map(|_| NEVER_RAN);
@@ -187,9 +191,25 @@ impl World {
         if let Some(stale) = self.stale(thing) {
             return Err(refused(action, 404, format!("network {stale} not found")));
         }
-        match self.taken(name, thing) {
+        match self.taken(name, thing).or_else(|| self.grabbed(thing)) {
             Some((port, holder)) => Err(EngineError::PortTaken { port, holder }),
             None => Ok(()),
+        }
+    }
+
+    /// The first of a container's ports that somebody took who is no container.
+    fn grabbed(&self, thing: &Thing) -> Option<(String, String)> {
+        let mut wanted = thing.ports.iter().filter_map(|it| it.published);
+        let port = wanted.find(|port| self.grabbed.contains_key(port))?;
+        Some((port.to_string(), "a process of the host".to_owned()))
+    }
+
+    fn note_missed(&mut self, error: &EngineError) {
+        if let EngineError::PortTaken { port, .. } = error
+            && let Ok(port) = port.parse()
+            && let Some(missed) = self.grabbed.get_mut(&port)
+        {
+            *missed = true;
         }
     }
 

@@ -15,10 +15,12 @@ use crate::{
 /// A snapshot in the simulated world.
 #[derive(Debug, Clone)]
 pub(in crate::engine::sim) struct Kept {
-    of: String,
-    generation: u64,
+    pub of: String,
+    pub generation: u64,
     /// `None`: the copy was cut off.
-    held: Option<BTreeSet<String>>,
+    pub held: Option<BTreeSet<String>>,
+    /// Containers that such a copy left behind.
+    pub helpers: BTreeSet<ContainerName>,
 }
 
 impl World {
@@ -60,6 +62,7 @@ impl World {
             of: snapshot.source.clone(),
             generation: snapshot.generation,
             held: whole.then_some(held),
+            helpers: BTreeSet::new(),
         };
         self.snapshots.insert(snapshot.name.clone(), kept);
         Ok(None)
@@ -103,7 +106,7 @@ impl World {
         let shown = |kept: &Kept| Snapshot {
             of: kept.of.clone(),
             generation: kept.generation,
-            helpers: BTreeSet::new(),
+            helpers: kept.helpers.clone(),
         };
         let snapshots = self.snapshots.iter();
         snapshots

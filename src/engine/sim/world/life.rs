@@ -37,6 +37,7 @@ impl World {
         let mut free = given
             .map(|port| port.published.saturating_add(1))
             .fold(FIRST_FREE_PORT, u16::max);
+        let epoch = self.epoch;
         let Some(thing) = self.containers.get_mut(name) else {
             return;
         };
@@ -44,7 +45,8 @@ impl World {
         thing.condition.error = None;
         // The engine forgets the code of the last end, though not that there was one.
         thing.condition.exit_code = thing.condition.exit_code.map(|_| 0);
-        thing.begin(now);
+        thing.condition.health = None;
+        thing.begin(now, epoch);
         thing.starts += 1;
         thing.log = vec![format!(
             "{} of generation {} started",

@@ -14,10 +14,8 @@ use std::{
     time::Duration,
 };
 
-use self::{
-    data::Kept,
-    resources::{make, resource},
-};
+pub(super) use self::data::Kept;
+use self::resources::{make, resource};
 pub(super) use self::{life::EngineEnd, resources::is_anonymous};
 use super::ledger::Held;
 use crate::{
@@ -27,7 +25,8 @@ use crate::{
     plan::Action,
     project::{PortBinding, RestartPolicy},
     state::{
-        Condition, Foreign, HeldPort, ImageFacts, MountedVolume, Record, Resource, Setup, Status,
+        Condition, Database, EngineInfo, Foreign, HeldPort, ImageFacts, MountedVolume, Record,
+        Resource, Setup, Status,
     },
 };
 
@@ -52,7 +51,13 @@ pub(super) struct World {
     pub lock: Option<Held>,
     /// The process that holds the lock is not there any more.
     pub orphaned: bool,
-    ids: u64,
+    pub engine: EngineInfo,
+    pub databases: BTreeMap<ContainerName, Database>,
+    /// Ports of the host that somebody took who is no container, and whether they were missed.
+    pub grabbed: BTreeMap<u16, bool>,
+    /// The world's beginning, by the engine's clock in nanoseconds since the epoch.
+    pub epoch: i64,
+    pub ids: u64,
 }
 
 /// A container of the simulated world.
@@ -62,10 +67,12 @@ pub(super) struct Thing {
     pub service: ServiceName,
     pub replica: u32,
     pub generation: u64,
-    pub record: Record,
+    pub record: Option<Record>,
     pub image: String,
     /// By name on the engine, each with the address that it asked for; empty: any.
     pub networks: BTreeMap<String, String>,
+    /// The addresses that it has until its next start, where they are known.
+    pub addresses: BTreeMap<String, String>,
     pub ports: Vec<PortBinding>,
     /// Ports of the host that it holds now.
     pub holds: Vec<HeldPort>,
@@ -77,6 +84,10 @@ pub(super) struct Thing {
     pub stopped_by_hand: bool,
     /// Since the world's beginning; of the last start.
     pub started: Duration,
+    /// For how long it had run already when the world began.
+    pub earlier: Duration,
+    /// Seconds since the epoch.
+    pub created: i64,
     /// How often it was started: tells the ends of its starts apart.
     pub starts: u64,
     pub log: Vec<String>,
@@ -118,6 +129,16 @@ impl World {
             pages: BTreeMap::new(),
             lock: None,
             orphaned: false,
+            engine: EngineInfo {
+                version: "simulated".to_owned(),
+                api: "1.51".to_owned(),
+                os: "linux".to_owned(),
+                arch: "amd64".to_owned(),
+                address: "memory".to_owned(),
+            },
+            databases: BTreeMap::new(),
+            grabbed: BTreeMap::new(),
+            epoch: 0,
             ids: 0,
         }
     }
@@ -137,11 +158,7 @@ impl World {
         }
         match action {
             Action::BuildImage(build) => {
-                self.ids += 1;
-                for tag in &build.tags {
-                    self.built.insert(tag.clone());
-                    self.add_image(tag.clone(), format!("sha256:built{}", self.ids));
-                }
+                self.build(build);
                 Ok(None)
             }
             Action::PullImage(pull) => self.pull(&pull.image),

@@ -6,11 +6,23 @@ use super::{Done, Thing, World, refused};
 use crate::{
     engine::EngineError,
     name::{ContainerName, ImageRef, ProjectName},
-    plan::{Action, ConnectNetwork, CreateNetwork},
+    plan::{Action, BuildImage, ConnectNetwork, CreateNetwork},
     state::{Resource, label},
 };
 
 impl World {
+    /// Builds an image. One of this name is there: built from the same, it is the same.
+    pub fn build(&mut self, build: &BuildImage) {
+        let there = build.tags.first().and_then(|tag| self.images.get(tag));
+        let there = there.map(|facts| facts.id.clone());
+        self.ids += 1;
+        let id = there.unwrap_or_else(|| format!("sha256:built{}", self.ids));
+        for tag in &build.tags {
+            self.built.insert(tag.clone());
+            self.add_image(tag.clone(), id.clone());
+        }
+    }
+
     pub fn pull(&mut self, image: &ImageRef) -> Done {
         if self.registry.contains(image) {
             self.add_image(
@@ -103,7 +115,8 @@ impl World {
                 name: name.to_owned(),
             });
         }
-        if self.users_of_volume(name) > 0 {
+        let others = self.volumes.get(name).map_or(0, |it| it.users);
+        if others + self.users_of_volume(name) > 0 {
             return Err(refused(action, 409, "volume is in use"));
         }
         self.volumes.remove(name);
@@ -116,8 +129,11 @@ impl World {
         ["none", "host", "bridge"].contains(&name) || self.networks.contains_key(name)
     }
 
-    /// Only what runs holds on to a network.
+    /// Only what runs holds on to a network; of others' containers it is not known.
     fn network_is_in_use(&self, name: &str) -> bool {
+        if self.networks.get(name).is_some_and(|it| it.users > 0) {
+            return true;
+        }
         let used = |it: &Thing| it.condition.status.is_up() && it.networks.contains_key(name);
         self.containers.values().any(used)
     }

@@ -12,9 +12,12 @@ use crate::{
 
 impl Thing {
     /// It is started.
-    pub fn begin(&mut self, now: Duration) {
+    pub fn begin(&mut self, now: Duration, epoch: i64) {
         self.started = now;
-        self.setup.started = i64::try_from(now.as_nanos()).ok();
+        self.earlier = Duration::ZERO;
+        self.addresses.clear();
+        let since = i64::try_from(now.as_nanos()).ok();
+        self.setup.started = since.and_then(|since| epoch.checked_add(since));
     }
 }
 
