@@ -17,6 +17,15 @@ use crate::{
 /// Version of the event stream; raised when a field changes its meaning or goes away.
 pub const VERSION: u32 = 1;
 
+/// In front of the verb of a run that takes place on a simulated engine.
+pub const REHEARSED: &str = "rehearse ";
+
+/// The verb of a run, wherever that takes place.
+#[must_use]
+pub fn plain(verb: &str) -> &str {
+    verb.strip_prefix(REHEARSED).unwrap_or(verb)
+}
+
 /// An event with its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stamped {
@@ -25,6 +34,9 @@ pub struct Stamped {
     /// Since the start of the run.
     #[serde(with = "seconds")]
     pub at: Duration,
+    /// It happened on a simulated engine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsal: bool,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,

@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::{
-    command::{DataFormat, Picture},
+    command::{DataFormat, Fault, Picture},
     plan::DriftChoice,
     project::PullPolicy,
     unit,
@@ -194,6 +194,8 @@ pub(super) enum Verb {
         #[arg(long, value_enum, default_value_t, value_name = "FORM")]
         format: Format,
     },
+    /// Carry out on a simulated engine what `up` would do, with faults, and show what would happen
+    Rehearse(RehearseArguments),
     /// Read the manifest and tell every mistake in it; needs no engine
     Check {
         #[command(flatten)]
@@ -384,6 +386,34 @@ pub(super) struct UpArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = REHEARSAL)]
+pub(super) struct RehearseArguments {
+    #[command(flatten)]
+    pub files: Files,
+    #[command(flatten)]
+    pub choice: Choice,
+    /// The longest that any gate may take, instead of its own deadline (`90s`)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait_timeout: Option<Duration>,
+    /// Keep new containers that failed, as `up --keep-failed` does
+    #[arg(long)]
+    pub keep_failed: bool,
+    /// What goes wrong (see below); may be given several times
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub faults: Vec<Fault>,
+    /// Begin with an empty engine; the real one is not asked, and need not be there
+    #[arg(long)]
+    pub from_nothing: bool,
+    /// List the calls to the engine that change something, by the numbers that faults go by
+    #[arg(long)]
+    pub calls: bool,
+    /// Kill it at each call in turn, before its effect and after it, and recover; ends with 0 only if
+    /// each one ended whole
+    #[arg(long, conflicts_with = "calls")]
+    pub crash_everywhere: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct DownArguments {
     #[command(flatten)]
     pub files: Files,
@@ -446,6 +476,30 @@ pub(super) struct LogsArguments {
     pub format: Format,
 }
 
+/// What stands below the help of `rehearse`.
+const REHEARSAL: &str = "\
+faults, each with an example:
+  gate:web              the service never becomes ready
+  exit:web=3            it ends right after its start, with code 3 (1 if none is given)
+  relapse:web           it becomes ready, and ends while everything settles
+  job:migrate=2         the job fails, with code 2
+  create:web            the engine refuses to make its container
+  start:web             the engine refuses to start it
+  stop:web              the engine refuses to stop it: with `gate:web`, the way back gets stuck
+  build:web, pull:web   its image cannot be built, or pulled
+  port:8080             somebody takes this port of the host as soon as it is free
+  refuse:12             the engine refuses call 12
+  lost-answer:12        it does call 12, and the answer is lost
+  engine-killed:12      it is killed (`kill -9`) in call 12, and comes back
+  crash:12              `cimandat` itself is killed in call 12; the next command recovers
+  interrupt:12          Ctrl-C at call 12
+Calls are those that change something on the simulated engine; `--calls` lists them. A container of a
+service that is replaced is the new one; the old one is well.
+
+The real engine is looked at, and nothing on it is changed: no lock, no journal, no image, no secret.
+Whatever is there counts as well, what has to be built counts as built after about 30 s. The exit code
+is the one that `up` would have had; after `crash:N`, the one of the recovery.";
+
 fn duration(text: &str) -> Result<Duration, String> {
     unit::parse_duration(text).map_err(|error| error.to_string())
 }
@@ -455,6 +509,7 @@ impl Verb {
     pub fn take_files(&mut self) -> Vec<PathBuf> {
         let files = match self {
             Self::Up(up) => &mut up.files.file,
+            Self::Rehearse(rehearse) => &mut rehearse.files.file,
             Self::Down(down) => &mut down.files.file,
             Self::Build(build) => &mut build.files.file,
             Self::Logs(logs) => &mut logs.file,

@@ -11,7 +11,8 @@ use clap::{CommandFactory, Parser};
 use thiserror::Error;
 
 use self::arguments::{
-    Arguments, BuildArguments, DownArguments, LogsArguments, SecretVerb, UpArguments, Verb,
+    Arguments, BuildArguments, DownArguments, LogsArguments, ProgressChoice, RehearseArguments,
+    SecretVerb, UpArguments, Verb,
 };
 pub use self::surroundings::Surroundings;
 use crate::{
@@ -101,16 +102,20 @@ fn invocation(arguments: Arguments, surroundings: &Surroundings) -> Result<Invoc
         profiles: shared.profile.into_iter().collect(),
         environment: surroundings.environment.clone(),
     };
+    // A rehearsal is over at once: nobody could watch lines change.
+    let progress = match (&verb, shared.progress) {
+        (Verb::Rehearse(_), ProgressChoice::Auto) => ProgressChoice::Plain,
+        (_, progress) => progress,
+    };
     Ok(Invocation {
-        console: console(shared.progress, surroundings),
+        console: console(progress, surroundings),
         engine: surroundings.engine().map_err(Mistyped::Crash)?,
         command: command(verb)?,
         scope,
     })
 }
 
-fn console(progress: arguments::ProgressChoice, surroundings: &Surroundings) -> Console {
-    use arguments::ProgressChoice;
+fn console(progress: ProgressChoice, surroundings: &Surroundings) -> Console {
     let terminal = std::io::stderr().is_terminal() && !surroundings.dumb();
     let progress = match progress {
         ProgressChoice::Auto if terminal => Progress::Live,
@@ -127,6 +132,7 @@ fn console(progress: arguments::ProgressChoice, surroundings: &Surroundings) -> 
         terminal_out: std::io::stdout().is_terminal(),
         width: size.map_or(80, |(width, _)| width),
         height: size.map_or(24, |(_, height)| height),
+        stage: command::Stage::Engine,
     }
 }
 
@@ -151,6 +157,7 @@ fn command(verb: Verb) -> Result<Command, NameError> {
                 format,
             })
         }
+        Verb::Rehearse(rehearse) => Command::Rehearse(Box::new(self::rehearse(rehearse)?)),
         Verb::Build(build) => Command::Build(self::build(build)?),
         Verb::Logs(logs) => Command::Logs(self::logs(logs)?),
         Verb::Ps {
@@ -266,6 +273,18 @@ fn up(up: UpArguments) -> Result<command::Up, NameError> {
         attach: up.attach,
         keep_failed: up.keep_failed,
         rotate: BTreeSet::new(),
+    })
+}
+
+fn rehearse(rehearse: RehearseArguments) -> Result<command::Rehearse, NameError> {
+    Ok(command::Rehearse {
+        options: options(rehearse.choice)?,
+        wait_timeout: rehearse.wait_timeout,
+        keep_failed: rehearse.keep_failed,
+        faults: rehearse.faults,
+        from_nothing: rehearse.from_nothing,
+        calls: rehearse.calls,
+        crash_everywhere: rehearse.crash_everywhere,
     })
 }
 

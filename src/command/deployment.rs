@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{Stream, join};
 
-use super::{CommandError, Console, Done, Scope, author, history, relay::Relay, session::Session};
+use super::{CommandError, Console, Done, history, relay::Relay, session::Session};
 use crate::{
     engine::{Ledger, Query},
     event::{Change, Participant, Verdict},
     graph::Graph,
-    journal::{Planned, Writer},
+    journal::{Author, Planned, Writer},
     name::ServiceName,
     plan::{self, Deploy, Options, Plan},
     project::{ImageSource, Kind, Project, RollbackScope},
@@ -74,13 +74,13 @@ impl<E: Ledger> Deployment<E> {
     pub async fn change(
         &self,
         session: &mut Session<E>,
-        scope: &Scope,
+        author: impl Future<Output = Author>,
         relay: &mut Relay,
         mut interrupts: impl Stream<Item = ()> + Unpin,
     ) -> Result<Done, CommandError> {
         let (state, author) = join!(
             observe(self.engine.as_ref(), &self.project, &self.options),
-            author::author(scope, &self.project.directory),
+            author,
         );
         let mut wanted = self.plan(known(state?, session)).await?;
         if !wanted.images.steps.is_empty() {
@@ -122,7 +122,7 @@ impl<E: Ledger> Deployment<E> {
         run_settings(self.verb, &self.project, &wanted.deploy, state, on_failure)
     }
 
-    fn planned(&self, wanted: &Wanted, author: crate::journal::Author) -> Planned {
+    fn planned(&self, wanted: &Wanted, author: Author) -> Planned {
         let (project, deploy) = (&self.project, &wanted.deploy);
         let made = plan::made(project, &wanted.state, deploy, &self.options.tags);
         let tags = made.values().filter_map(|made| {

@@ -47,6 +47,7 @@ impl Down {
             verb: "down",
             patience: self.lock_wait,
             writes: false,
+            console,
         };
         let mut session = Session::begin(&engine, terms).await?;
         let done = self.remove((&engine, &project), &mut session, console, &mut interrupts);

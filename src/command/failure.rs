@@ -54,6 +54,9 @@ pub enum CommandError {
     /// Ctrl-C could not be listened to.
     #[error("listening to signals: {0}")]
     Signals(std::io::Error),
+    /// A rehearsal has no time of its own to pass.
+    #[error("starting the rehearsal: {0}")]
+    Runtime(std::io::Error),
     /// An argument makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -85,6 +88,7 @@ impl CommandError {
             | Self::Refused(_)
             | Self::Inputs { .. }
             | Self::Signals(_)
+            | Self::Runtime(_)
             | Self::Usage(_) => None,
         }
     }

@@ -1,6 +1,6 @@
 //! From the files to a project: what every command begins with.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use jiff::Timestamp;
 
@@ -74,6 +74,12 @@ pub(super) fn project_name(scope: &Scope) -> Result<ProjectName, CommandError> {
         Some(name) => Ok(name.clone()),
         None => Ok(manifest(scope)?.project),
     }
+}
+
+/// No gate may take longer than this, instead of its own deadline.
+pub(super) fn wait_at_most(project: &mut Project, within: Duration) {
+    let services = project.services.values_mut();
+    services.for_each(|service| service.ready.within = within);
 }
 
 /// Gives each image that is built here its name, which says what it is built from.

@@ -6,6 +6,7 @@
 mod author;
 mod build;
 mod check;
+mod code;
 mod config;
 mod deployment;
 mod down;
@@ -17,6 +18,7 @@ mod logs;
 mod plan;
 mod ps;
 mod recover;
+mod rehearse;
 mod relay;
 mod rollback;
 mod rotate;
@@ -35,6 +37,7 @@ use std::{
 pub use self::{
     build::Build,
     check::Check,
+    code::{Code, code},
     config::Config,
     down::Down,
     failure::CommandError,
@@ -44,6 +47,7 @@ pub use self::{
     plan::Plan,
     ps::Ps,
     recover::Recover,
+    rehearse::{Fault, Rehearse},
     rollback::Rollback,
     secrets::Secrets,
     unlock::Unlock,
@@ -103,6 +107,19 @@ pub struct Console {
     pub width: u16,
     /// Lines.
     pub height: u16,
+    /// What is told of.
+    pub stage: Stage,
+}
+
+/// What is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The engine.
+    Engine,
+    /// A simulated one, so that nobody takes it for the engine.
+    Rehearsal,
+    /// A simulated one, of which only the end counts: nothing is told.
+    Trial,
 }
 
 /// How a run is told.
@@ -144,6 +161,8 @@ pub enum Command {
     History(History),
     /// Show what `up` would do.
     Plan(Plan),
+    /// Carry out on a simulated engine what `up` would do.
+    Rehearse(Box<Rehearse>),
     /// Read the manifest only.
     Check(Check),
     /// Build images.
@@ -195,6 +214,7 @@ impl Invocation {
             Command::Unlock(unlock) => unlock.run(&scope, &engine).await,
             Command::History(history) => history.run(&scope, &engine, console).await,
             Command::Plan(plan) => plan.run(&scope, &engine).await,
+            Command::Rehearse(it) => Box::pin(it.run(&scope, &engine, console)).await,
             Command::Check(check) => check.run(&scope, &engine),
             Command::Build(build) => build.run(&scope, &engine, console).await,
             Command::Ps(ps) => ps.run(&scope, &engine, console).await,
@@ -210,6 +230,7 @@ impl Invocation {
 impl Console {
     fn style(self) -> Style {
         let form = match self.progress {
+            _ if self.stage == Stage::Trial => Form::Quiet,
             Progress::Live => Form::Live,
             Progress::Plain => Form::Plain,
             Progress::Json => Form::Json,
@@ -220,6 +241,15 @@ impl Console {
             colour: self.colour,
             width: self.width,
             height: self.height,
+        }
+    }
+
+    /// Tells a person something beside the data, as something that was rehearsed if it was.
+    fn warn(self, text: &str) {
+        match self.stage {
+            Stage::Engine => warn(text),
+            Stage::Rehearsal => warn(&format!("in the rehearsal: {text}")),
+            Stage::Trial => {}
         }
     }
 

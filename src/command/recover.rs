@@ -51,6 +51,7 @@ impl Recover {
             verb: "recover",
             patience: self.lock_wait,
             writes: false,
+            console,
         };
         if self.forget {
             let session = Session::begin_anew(&engine, terms).await?;
@@ -64,9 +65,10 @@ impl Recover {
     }
 }
 
-async fn recover(
-    session: &mut Session<Docker>,
-    (engine, project): (&Arc<Docker>, &ProjectName),
+/// Ends what was cut off, and starts what should run.
+pub(super) async fn recover<E: Ledger>(
+    session: &mut Session<E>,
+    (engine, project): (&Arc<E>, &ProjectName),
     console: Console,
     mut interrupts: impl Stream<Item = ()> + Unpin,
 ) -> Result<Done, CommandError> {
@@ -78,7 +80,7 @@ async fn recover(
     let revival = plan::revive(&state);
     if revival.steps.is_empty() {
         if ended.is_none() {
-            warn(&format!(
+            console.warn(&format!(
                 "`{project}` was not cut off, and everything that should run does\n"
             ));
         }

@@ -7,10 +7,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use futures::Stream;
 
-use super::Console;
+use super::{Console, Stage};
 use crate::{
     engine::Ledger,
-    event::{Event, Segment, Stamped, Verdict},
+    event::{self, Event, Segment, Stamped, Verdict},
     plan::Plan,
     report::Reporter,
     run::{self, Outcome, Run},
@@ -21,6 +21,7 @@ pub(super) struct Relay {
     reporter: Reporter<'static>,
     earlier: Option<Earlier>,
     remark: Remark,
+    rehearsal: bool,
 }
 
 /// What a person is to know of an end besides the verdict, if there is something.
@@ -35,9 +36,14 @@ struct Earlier {
 
 impl Relay {
     pub fn new(console: Console) -> Self {
-        let reporter = Reporter::new(console.style(), io::stdout(), io::stderr());
+        let style = console.style();
+        let reporter = match console.stage {
+            Stage::Trial => Reporter::new(style, io::sink(), io::sink()),
+            Stage::Engine | Stage::Rehearsal => Reporter::new(style, io::stdout(), io::stderr()),
+        };
         Self {
             reporter,
+            rehearsal: console.stage != Stage::Engine,
             earlier: None,
             remark: Box::new(|_| None),
         }
@@ -58,6 +64,7 @@ impl Relay {
         let steps = plan.steps.len();
         let run = Run::new(plan, settings);
         let (reporter, remark) = (&mut self.reporter, &self.remark);
+        let rehearsal = self.rehearsal;
         let tell = |stamped: Stamped| {
             let over = matches!(
                 stamped.event,
@@ -68,7 +75,7 @@ impl Relay {
                     }
             );
             if !over {
-                tell_with(reporter, remark, &stamped);
+                tell_with(reporter, remark, &marked(stamped, rehearsal));
             }
         };
         let outcome = run::drive(engine, run, tell, interrupts).await;
@@ -89,9 +96,10 @@ impl Relay {
     ) -> Outcome {
         let earlier = self.earlier.take();
         let (reporter, remark) = (&mut self.reporter, &self.remark);
+        let rehearsal = self.rehearsal;
         let tell = |stamped: Stamped| {
             if let Some(stamped) = after(stamped, earlier.as_ref()) {
-                tell_with(reporter, remark, &stamped);
+                tell_with(reporter, remark, &marked(stamped, rehearsal));
             }
         };
         run::drive(engine, run, tell, interrupts).await
@@ -103,6 +111,17 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.reporter.finish();
     }
+}
+
+/// What happened in a rehearsal says so.
+fn marked(mut stamped: Stamped, rehearsal: bool) -> Stamped {
+    if rehearsal {
+        stamped.rehearsal = true;
+        if let Event::RunStarted { verb, .. } = &mut stamped.event {
+            *verb = format!("{}{verb}", event::REHEARSED);
+        }
+    }
+    stamped
 }
 
 /// Tells an event; before the last one, what is to be remarked.

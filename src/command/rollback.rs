@@ -9,7 +9,7 @@ use futures::Stream;
 use jiff::Timestamp;
 
 use super::{
-    CommandError, Console, Done, Scope,
+    CommandError, Console, Done, Scope, author,
     deployment::Deployment,
     history, load,
     relay::Relay,
@@ -59,6 +59,7 @@ impl Rollback {
             verb: "rollback",
             patience: self.lock_wait,
             writes: true,
+            console,
         };
         let mut session = Session::begin(&engine, terms).await?;
         let done = self.deploy(&engine, &mut session, (scope, console), &mut interrupts);
@@ -88,8 +89,9 @@ impl Rollback {
             keep_failed: false,
         };
         let mut relay = Relay::new(console);
+        let author = author::author(scope, &deployment.project.directory);
         deployment
-            .change(session, scope, &mut relay, &mut interrupts)
+            .change(session, author, &mut relay, &mut interrupts)
             .await
     }
 

@@ -9,7 +9,7 @@ use futures::{
     join,
 };
 
-use super::{CommandError, Console, Done, Scope, author, relay::Relay, warn};
+use super::{CommandError, Console, Done, Scope, author, relay::Relay};
 use crate::{
     engine::{EngineError, Ledger, Lock, Query},
     event::Verdict,
@@ -36,6 +36,8 @@ pub(super) struct Terms<'a> {
     pub patience: Duration,
     /// The journal will be written.
     pub writes: bool,
+    /// Where it is told whose lock was taken away.
+    pub console: Console,
 }
 
 impl<E: Ledger> Session<E> {
@@ -54,7 +56,7 @@ impl<E: Ledger> Session<E> {
         let lock = match taken? {
             lock::Taken::Ours(lock, stale) => {
                 for lock in &stale {
-                    warn(&taken_away(lock));
+                    terms.console.warn(&taken_away(lock));
                 }
                 lock
             }

@@ -8,7 +8,7 @@ use futures::{
 };
 
 use super::{
-    CommandError, Console, Done, Logs, Scope,
+    CommandError, Console, Done, Logs, Scope, author,
     deployment::Deployment,
     load,
     relay::Relay,
@@ -97,6 +97,7 @@ impl Up {
             verb: self.verb(),
             patience: self.lock_wait,
             writes: true,
+            console,
         };
         let mut session = Session::begin(engine, terms).await?;
         let work = async {
@@ -107,7 +108,8 @@ impl Up {
             let mut relay = Relay::new(console);
             relay.before_the_end(turn.remark());
             let deployment = self.deployment(engine, project)?;
-            let work = deployment.change(&mut session, request.scope, &mut relay, interrupts);
+            let author = author::author(request.scope, &deployment.project.directory);
+            let work = deployment.change(&mut session, author, &mut relay, interrupts);
             let done = work.await?;
             if let Done::Run(verdict) = done {
                 turn.ended(verdict)?;
@@ -124,10 +126,7 @@ impl Up {
         mut project: Project,
     ) -> Result<Deployment<Docker>, CommandError> {
         if let Some(within) = self.wait_timeout {
-            project
-                .services
-                .values_mut()
-                .for_each(|service| service.ready.within = within);
+            load::wait_at_most(&mut project, within);
         }
         Ok(Deployment {
             engine: Arc::clone(engine),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     event::{
-        BuildStepState, Change, Event, Failure, GateReport, Participant, Progress, Segment,
+        self, BuildStepState, Change, Event, Failure, GateReport, Participant, Progress, Segment,
         Stamped, Verdict,
     },
     name::{ContainerName, ServiceName},
@@ -24,6 +24,8 @@ pub struct Board {
     pub project: String,
     /// `up`, `down`, …
     pub verb: String,
+    /// It takes place on a simulated engine.
+    pub rehearsal: bool,
     /// Time of the last event on the run's clock.
     pub at: Duration,
     /// Where the run goes.
@@ -97,7 +99,7 @@ pub struct Ending {
 impl Board {
     /// Takes one event in.
     pub fn apply(&mut self, stamped: &Stamped) {
-        self.at = stamped.at;
+        (self.at, self.rehearsal) = (stamped.at, stamped.rehearsal);
         match &stamped.event {
             Event::RunStarted {
                 project,
@@ -105,7 +107,7 @@ impl Board {
                 services,
             } => {
                 self.project = project.to_string();
-                self.verb.clone_from(verb);
+                event::plain(verb).clone_into(&mut self.verb);
                 self.services.clear();
                 self.index.clear();
                 for service in services {
@@ -470,6 +472,7 @@ mod tests {
             board.apply(&Stamped {
                 v: 1,
                 at: Duration::from_millis(milliseconds),
+                rehearsal: false,
                 event,
             });
         }

@@ -99,7 +99,14 @@ fn heading(board: &Board, now: Duration, view: View) -> String {
             ),
         ),
     };
-    timed(&text, tone, Some(now), view.width, view.paint)
+    let of = if board.rehearsal { "rehearsal: " } else { "" };
+    timed(
+        &format!("{of}{text}"),
+        tone,
+        Some(now),
+        view.width,
+        view.paint,
+    )
 }
 
 /// A text, cut where needed, with a time behind it that is always seen.
@@ -225,6 +232,7 @@ mod tests {
             board.apply(&Stamped {
                 v: 1,
                 at: Duration::from_millis(at),
+                rehearsal: false,
                 event,
             });
         }

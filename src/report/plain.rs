@@ -65,8 +65,11 @@ impl Plain {
         }
         let project = self.board.project.clone();
         let (who, told) = match &stamped.event {
-            Event::RunStarted { verb, services, .. } => {
-                (project, vec![format!("{verb}: {}", outlook(services))])
+            Event::RunStarted { services, .. } => {
+                let verb = self.board.verb.clone();
+                let of = if stamped.rehearsal { "rehearsal: " } else { "" };
+                let outlook = outlook(services);
+                (project, vec![format!("{of}{verb}: {outlook}")])
             }
             Event::StepStarted { subject, .. }
             | Event::StepFinished { subject, .. }
@@ -137,8 +140,10 @@ impl Plain {
 
     /// Time and name in front of the first line; the others stand below its text.
     fn columns(&self, stamped: &Stamped, who: &str, told: &[String]) -> Vec<String> {
+        // A time that nobody measured is marked.
+        let sign = if stamped.rehearsal { '~' } else { '+' };
         let clock = format!(
-            "+{}.{:03}s",
+            "{sign}{}.{:03}s",
             stamped.at.as_secs(),
             stamped.at.subsec_millis()
         );

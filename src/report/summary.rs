@@ -22,7 +22,10 @@ const WORTH_A_NAME: u32 = 100;
 #[must_use]
 pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
     let back = matches!(board.phase, Phase::Back(_));
-    let (tone, head) = headline(board, ending, back);
+    let (tone, mut head) = headline(board, ending, back);
+    if board.rehearsal {
+        head.insert_str(0, "in the rehearsal ");
+    }
     let mut lines = vec![paint.tone(tone, &head)];
     match ending.verdict {
         Verdict::Converged | Verdict::Unchanged => passed_over(board, &mut lines),
@@ -54,7 +57,8 @@ pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
 
 /// The verdict in a sentence.
 fn headline(board: &Board, ending: &Ending, back: bool) -> (Tone, String) {
-    let time = text::took(ending.took);
+    let about = if board.rehearsal { "about " } else { "" };
+    let time = format!("{about}{}", text::took(ending.took));
     let what = format!("`{}` of `{}`", board.verb, board.project);
     match ending.verdict {
         Verdict::Converged => (Tone::Good, converged(board, &what, &time)),
@@ -130,8 +134,9 @@ pub fn critical_path(board: &Board, ending: &Ending) -> Option<String> {
     } else {
         String::new()
     };
+    let about = if board.rehearsal { "about " } else { "" };
     Some(format!(
-        "critical path {}: {}{rest}",
+        "critical path {about}{}: {}{rest}",
         text::took(total),
         parts.join(" → ")
     ))

@@ -188,6 +188,7 @@ impl<E: Ledger, F: FnMut(Stamped)> Hands<E, F> {
         (self.events)(Stamped {
             v: event::VERSION,
             at,
+            rehearsal: false,
             event,
         });
     }

@@ -9,6 +9,7 @@ use super::{OnFailure, Run, Settings};
 use crate::{
     event::{Change, Participant},
     journal::{Open, Writer},
+    name::ServiceName,
     plan::{Plan, onward, recovery},
     project::Kind,
     state::State,
@@ -58,13 +59,19 @@ fn cause(open: &Open) -> String {
 }
 
 fn participants(open: &Open) -> Vec<Participant> {
+    let origin = &open.planned.origin.containers;
+    let before = |name: &ServiceName| origin.values().any(|it| it.service == *name);
     let services = open.planned.project.services.values();
     services
         .map(|service| Participant {
             service: service.name.clone(),
             job: matches!(service.kind, Kind::Job { .. }),
             replicas: service.replicas,
-            change: Change::Restart,
+            change: if before(&service.name) {
+                Change::Restart
+            } else {
+                Change::Create
+            },
             waits_for: service.depends_on.keys().cloned().collect(),
         })
         .collect()

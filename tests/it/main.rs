@@ -10,6 +10,7 @@ mod drift;
 mod manifests;
 mod mistakes;
 mod plans;
+mod rehearse;
 mod reporters;
 mod resolve;
 mod rollback;

@@ -54,6 +54,7 @@ impl Recording {
         self.events.push(Stamped {
             v: VERSION,
             at,
+            rehearsal: false,
             event,
         });
     }

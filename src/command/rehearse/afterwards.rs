@@ -1,0 +1,200 @@
+//! The world after a rehearsal: what runs, what somebody would have to do, and what of the faults
+//! did not take place.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use serde_json::{Value, json};
+
+use super::{
+    fault::{At, Fault, Kind},
+    perform::Told,
+    scene::Scene,
+};
+use crate::{
+    command::{Done, code},
+    event::{VERSION, Verdict},
+    name::ContainerName,
+    project::Kind as ServiceKind,
+    report::text,
+    state::{Container, State, Status},
+};
+
+/// How a service stands.
+#[derive(Debug, Default)]
+struct Standing {
+    job: bool,
+    /// Containers that run, or have done their work.
+    well: usize,
+    /// Those that should run and do not.
+    down: usize,
+    generation: u64,
+}
+
+/// The services by their names, without what is only kept.
+fn standings(state: &State) -> BTreeMap<String, Standing> {
+    let mut services: BTreeMap<String, Standing> = BTreeMap::new();
+    let kept = |name: &ContainerName| state.is_retired(name) || state.is_kept_failed(name);
+    let current = state.containers.iter().filter(|(name, _)| !kept(name));
+    for (_, container) in current {
+        let standing = services.entry(container.service.to_string()).or_default();
+        standing.generation = standing.generation.max(container.generation);
+        standing.job = is_job(container);
+        if is_well(container) {
+            standing.well += 1;
+        } else {
+            standing.down += 1;
+        }
+    }
+    services
+}
+
+fn is_job(container: &Container) -> bool {
+    let record = container.record.as_ref();
+    record.is_some_and(|it| matches!(it.kind, ServiceKind::Job { .. }))
+}
+
+fn is_well(container: &Container) -> bool {
+    let condition = &container.condition;
+    condition.status == Status::Running || (is_job(container) && condition.exit_code == Some(0))
+}
+
+/// As text for a person.
+pub(super) fn text(scene: &Scene, told: &Told, calls: bool) -> String {
+    let mut out = String::from("\nafterwards:\n");
+    let standings = standings(&told.state);
+    let mut generations: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    let mut down = Vec::new();
+    for (name, standing) in &standings {
+        if standing.well > 0 {
+            let names = generations.entry(standing.generation).or_default();
+            let job = if standing.job {
+                " (a job that is done)"
+            } else {
+                ""
+            };
+            names.push(format!("`{name}`{job}"));
+        }
+        if standing.down > 0 {
+            down.push(format!("`{name}`"));
+        }
+    }
+    for (generation, names) in &generations {
+        let _ = writeln!(out, "  generation {generation} runs: {}", names.join(", "));
+    }
+    if !down.is_empty() {
+        let _ = writeln!(out, "  does not run: {}", down.join(", "));
+    }
+    if generations.is_empty() && down.is_empty() {
+        let _ = writeln!(out, "  nothing of `{}` is there", scene.project.name);
+    }
+    let _ = writeln!(out, "  {}", to_do(scene, told, down.is_empty()));
+    for fault in missed(scene, told) {
+        let _ = writeln!(out, "  {fault}");
+    }
+    if calls {
+        for (place, deed) in told.deeds.iter().enumerate() {
+            let _ = writeln!(out, "  call {}: {} {}", place + 1, deed.verb, deed.object);
+        }
+    }
+    out.push_str(
+        "this was a rehearsal: nothing on the engine was changed, and its times are nominal\n",
+    );
+    out
+}
+
+/// As one more line after a run's events.
+pub(super) fn json(scene: &Scene, told: &Told, calls: bool) -> Value {
+    let standings = standings(&told.state);
+    let services: BTreeMap<&String, Value> = standings
+        .iter()
+        .map(|(name, it)| {
+            let standing = json!({
+                "generation": it.generation,
+                "well": it.well,
+                "down": it.down,
+            });
+            (name, standing)
+        })
+        .collect();
+    let faults = scene.faults.iter().zip(&told.met);
+    let faults: Vec<Value> = faults
+        .map(|(fault, met)| json!({ "fault": fault.to_string(), "took_place": met }))
+        .collect();
+    let mut line = json!({
+        "v": VERSION,
+        "event": "rehearsed",
+        "rehearsal": true,
+        "services": services,
+        "faults": faults,
+        "calls": told.deeds.len(),
+        "killed_at": told.killed,
+        "exit_code": code(&told.end) as u8,
+    });
+    if calls {
+        let deeds = told.deeds.iter();
+        line["deeds"] = deeds
+            .map(|deed| format!("{} {}", deed.verb, deed.object))
+            .collect();
+    }
+    line
+}
+
+/// What somebody would have to do.
+fn to_do(scene: &Scene, told: &Told, all_run: bool) -> String {
+    let name = &scene.project.name;
+    if !told.breaches.is_empty() {
+        return format!("this must not happen: {}", told.breaches.join("; "));
+    }
+    if told.open {
+        return format!("to do: `cimandat -p {name} recover`, when what stands above is remedied");
+    }
+    match &told.end {
+        Ok(Done::Run(Verdict::Stuck)) | Err(_) => "to do: what stands above".to_owned(),
+        Ok(_) if !all_run => format!("to do: see why with `cimandat -p {name} logs`, then `up`"),
+        Ok(Done::Run(Verdict::Converged | Verdict::Unchanged) | Done::Well | Done::Changes) => {
+            "nothing is left to do".to_owned()
+        }
+        Ok(_) => "nothing is left to do but to remedy the cause and to run `cimandat up` again"
+            .to_owned(),
+    }
+}
+
+/// The faults that did not take place, each with the reason.
+fn missed(scene: &Scene, told: &Told) -> Vec<String> {
+    let faults = scene.faults.iter().zip(&told.met);
+    let missed = faults.filter(|(_, met)| !**met);
+    missed.map(|(fault, _)| why(fault, told)).collect()
+}
+
+fn why(fault: &Fault, told: &Told) -> String {
+    let why = match (&fault.at, fault.kind) {
+        (At::Call(_), _) => {
+            let calls = text::count(told.deeds.len(), "call");
+            format!("{calls} changed something, which `--calls` lists")
+        }
+        (At::Port(port), _) => format!("no container was started that wants port {port}"),
+        (At::Service { name, .. }, Kind::Gate) => format!(
+            "no probe was asked of a container of `{name}`; where the gate asks only whether it \
+             runs, `exit:{name}` lets it fail"
+        ),
+        (At::Service { name, .. }, Kind::Job) => {
+            format!("`{name}` was not run; `--rerun {name}` runs it again")
+        }
+        (At::Service { name, .. }, Kind::Relapse) => format!(
+            "the deploy was over before `{name}` ended; a first deploy does not settle unless it \
+             is told to (`deploy settle=`)"
+        ),
+        (At::Service { name, .. }, Kind::Build | Kind::Pull) => {
+            format!("the image of `{name}` is there already")
+        }
+        (At::Service { name, .. }, kind) => {
+            let deed = match kind {
+                Kind::Stop => "stopped",
+                Kind::Create => "made",
+                _ => "started",
+            };
+            format!("no such container of `{name}` had to be {deed}")
+        }
+    };
+    format!("`{fault}` did not take place: {why}")
+}

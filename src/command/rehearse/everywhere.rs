@@ -1,0 +1,218 @@
+//! `cimandat` is killed at every call in turn, and each time recovers.
+
+use std::{fmt::Write as _, sync::Arc, thread};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    perform::{Told, perform},
+    scene::Scene,
+};
+use crate::{
+    command::{CommandError, Console, Done, Progress, Stage, code, say, say_json},
+    engine::sim::{Deed, Snapshot, When},
+    event::Verdict,
+    report::{table::table, text},
+};
+
+/// What came of being killed at a call.
+#[derive(Debug, Clone, Serialize)]
+struct Outcome {
+    world: World,
+    /// What the recovery says, as an exit code.
+    exit_code: u8,
+    /// Why that is not well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wrong: Option<String>,
+}
+
+/// Which of the two worlds it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum World {
+    Old,
+    New,
+    Neither,
+}
+
+/// A call with its two ends.
+#[derive(Debug, Clone, Serialize)]
+struct Row {
+    call: usize,
+    doing: String,
+    before: Outcome,
+    after: Outcome,
+}
+
+/// Rehearses once to the end, and then each of the ends in between.
+pub(super) async fn run(scene: Scene, console: Console) -> Result<Done, CommandError> {
+    let scene = Arc::new(scene);
+    let trial = Console {
+        stage: Stage::Trial,
+        ..console
+    };
+    let whole = {
+        let scene = Arc::clone(&scene);
+        apart(move || perform(&scene, trial, None)).await?
+    };
+    let done = whole.end?;
+    let (old, new) = (Arc::new(whole.before), Arc::new(whole.after));
+    let places = (1..).zip(&whole.deeds);
+    let deaths = places.flat_map(|(call, _)| [(call, When::Before), (call, When::After)]);
+    let trials = deaths.map(|death| {
+        let (scene, old, new) = (Arc::clone(&scene), Arc::clone(&old), Arc::clone(&new));
+        apart(move || {
+            let told = perform(&scene, trial, Some(death))?;
+            Ok(Outcome::of(&told, &old, &new))
+        })
+    });
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let outcomes: Vec<Outcome> = stream::iter(trials).buffered(cores).try_collect().await?;
+    let rows: Vec<Row> = rows(&whole.deeds, &outcomes);
+    let is_whole = outcomes.iter().all(|it| it.wrong.is_none());
+    if console.progress == Progress::Json {
+        say_json(&json!({
+            "version": 1,
+            "rehearsal": true,
+            "project": scene.project.name,
+            "calls": rows,
+            "whole": is_whole,
+            "undisturbed": code(&Ok(done)) as u8,
+        }));
+    } else {
+        say(&shown(&rows, console));
+        say(&summary(&rows, is_whole));
+    }
+    Ok(if is_whole {
+        Done::Well
+    } else {
+        Done::Run(Verdict::Stuck)
+    })
+}
+
+/// Carries work out on a thread of its own, which has its own clock.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
+) -> Result<T, CommandError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(CommandError::Runtime(error.into())))
+}
+
+fn rows(deeds: &[Deed], outcomes: &[Outcome]) -> Vec<Row> {
+    let pairs = outcomes.chunks_exact(2).zip(deeds).enumerate();
+    let row = |(place, (pair, deed)): (usize, (&[Outcome], &Deed))| {
+        let [before, after] = pair else { return None };
+        Some(Row {
+            call: place + 1,
+            doing: format!("{} {}", deed.verb, deed.object),
+            before: before.clone(),
+            after: after.clone(),
+        })
+    };
+    pairs.filter_map(row).collect()
+}
+
+impl Outcome {
+    fn of(told: &Told, old: &Snapshot, new: &Snapshot) -> Self {
+        let end = &told.end;
+        let is = |world: &Snapshot| alike(&told.after, world);
+        let says_old = matches!(end, Ok(Done::Run(Verdict::RolledBack)));
+        let says_new = matches!(end, Ok(Done::Run(Verdict::Converged)));
+        let world = match (is(old), is(new)) {
+            (true, true) if says_new => World::New,
+            (true, _) => World::Old,
+            (false, true) => World::New,
+            (false, false) => World::Neither,
+        };
+        let wrong = if let Err(error) = end {
+            Some(error.to_string())
+        } else if !told.breaches.is_empty() {
+            Some(told.breaches.join("; "))
+        } else if told.open || told.state.locked {
+            Some("the journal is open, or the lock is held".to_owned())
+        } else {
+            match world {
+                World::Neither => Some("it is neither of the two worlds".to_owned()),
+                World::Old if says_new => Some("it says that it is the new world".to_owned()),
+                World::New if says_old => Some("it says that it is the old world".to_owned()),
+                _ if matches!(end, Ok(Done::Run(Verdict::Stuck))) => Some("stuck".to_owned()),
+                _ => None,
+            }
+        };
+        Self {
+            world,
+            exit_code: code(end) as u8,
+            wrong,
+        }
+    }
+
+    fn cell(&self) -> String {
+        let world = match self.world {
+            World::Old => "old",
+            World::New => "new",
+            World::Neither => "neither",
+        };
+        let wrong = self.wrong.as_ref().map(|why| format!(": {why}"));
+        format!(
+            "{world}, exit code {}{}",
+            self.exit_code,
+            wrong.unwrap_or_default()
+        )
+    }
+}
+
+/// Whether two worlds are the same, past what is only kept: containers that were replaced, volumes
+/// with what somebody wrote, snapshots.
+fn alike(one: &Snapshot, other: &Snapshot) -> bool {
+    one.current() == other.current()
+        && one.networks == other.networks
+        && one.foreign == other.foreign
+}
+
+fn shown(rows: &[Row], console: Console) -> String {
+    let headers = ["CALL", "DOING", "KILLED BEFORE ITS EFFECT", "AND AFTER IT"];
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.call.to_string(),
+                row.doing.clone(),
+                row.before.cell(),
+                row.after.cell(),
+            ]
+        })
+        .collect();
+    let width = console.terminal_out.then(|| usize::from(console.width));
+    table(&headers, &cells, width)
+}
+
+fn summary(rows: &[Row], whole: bool) -> String {
+    let outcomes = || rows.iter().flat_map(|row| [&row.before, &row.after]);
+    let count = |world| outcomes().filter(|it| it.world == world).count();
+    let mut out = String::new();
+    if rows.is_empty() {
+        out.push_str("there is nothing to do, and so no call to be killed at\n");
+        return out;
+    }
+    let ends = text::count(outcomes().count(), "end");
+    let _ = writeln!(
+        out,
+        "in the rehearsal `cimandat up` was killed in {}, before and after: of {ends}, {} led back to \
+         the old world and {} on to the new one, each by `cimandat recover`",
+        text::count(rows.len(), "call"),
+        count(World::Old),
+        count(World::New),
+    );
+    if whole {
+        out.push_str("each one ended whole; nothing on the engine was changed\n");
+    } else {
+        let wrong = outcomes().filter(|it| it.wrong.is_some()).count();
+        let _ = writeln!(
+            out,
+            "{wrong} did not end whole; nothing on the engine was changed"
+        );
+    }
+    out
+}

@@ -1,0 +1,262 @@
+//! What is to go wrong in a rehearsal, as it is written: `KIND:WHAT` or `KIND:WHAT=CODE`.
+
+use std::{fmt, str::FromStr};
+
+use crate::{
+    diagnostic::did_you_mean,
+    name::ServiceName,
+    project::{ImageSource, Kind as ServiceKind, Project},
+};
+
+/// The exit code of what fails without saying how.
+const FAILED: i64 = 1;
+
+/// Something that is to go wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub(super) kind: Kind,
+    pub(super) at: At,
+}
+
+/// Where something goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum At {
+    /// With a service; the code is for what ends.
+    Service { name: ServiceName, code: i64 },
+    /// With a port of the host.
+    Port(u16),
+    /// With the call of this number, counted from 1.
+    Call(u64),
+}
+
+/// What can go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Gate,
+    Start,
+    Create,
+    Exit,
+    Relapse,
+    Job,
+    Build,
+    Pull,
+    Stop,
+    Port,
+    Refuse,
+    LostAnswer,
+    EngineKilled,
+    Crash,
+    Interrupt,
+}
+
+const KINDS: [(&str, Kind); 15] = [
+    ("gate", Kind::Gate),
+    ("start", Kind::Start),
+    ("create", Kind::Create),
+    ("exit", Kind::Exit),
+    ("relapse", Kind::Relapse),
+    ("job", Kind::Job),
+    ("build", Kind::Build),
+    ("pull", Kind::Pull),
+    ("stop", Kind::Stop),
+    ("port", Kind::Port),
+    ("refuse", Kind::Refuse),
+    ("lost-answer", Kind::LostAnswer),
+    ("engine-killed", Kind::EngineKilled),
+    ("crash", Kind::Crash),
+    ("interrupt", Kind::Interrupt),
+];
+
+impl Kind {
+    fn word(self) -> &'static str {
+        let known = KINDS.iter().find(|(_, kind)| *kind == self);
+        known.map_or("", |(word, _)| word)
+    }
+
+    /// Whether a code may follow.
+    fn ends(self) -> bool {
+        matches!(self, Self::Exit | Self::Relapse | Self::Job)
+    }
+
+    fn example(self) -> String {
+        let word = self.word();
+        match self {
+            Self::Port => format!("{word}:8080"),
+            Self::Refuse
+            | Self::LostAnswer
+            | Self::EngineKilled
+            | Self::Crash
+            | Self::Interrupt => format!("{word}:12"),
+            Self::Job => format!("{word}:migrate"),
+            _ => format!("{word}:web"),
+        }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (word, what) = text.split_once(':').unwrap_or((text, ""));
+        let Some((_, kind)) = KINDS.iter().find(|(known, _)| *known == word) else {
+            let words = KINDS.map(|(word, _)| word);
+            let help = did_you_mean(word, words)
+                .unwrap_or_else(|| format!("there are {}", words.join(", ")));
+            return Err(format!("there is no fault `{word}`: {help}"));
+        };
+        let kind = *kind;
+        let wrong = |why: &str| format!("{why}, as in `{}`", kind.example());
+        if what.is_empty() {
+            return Err(wrong(&format!("`{word}` needs to be told where")));
+        }
+        let number = || what.parse::<u64>().ok().filter(|number| *number > 0);
+        let at = match kind {
+            Kind::Port => {
+                let port = number().and_then(|number| u16::try_from(number).ok());
+                At::Port(port.ok_or_else(|| wrong(&format!("`{what}` is no port")))?)
+            }
+            Kind::Refuse
+            | Kind::LostAnswer
+            | Kind::EngineKilled
+            | Kind::Crash
+            | Kind::Interrupt => {
+                let call = number();
+                At::Call(call.ok_or_else(|| wrong(&format!("`{what}` is no call's number")))?)
+            }
+            _ => {
+                let (name, code) = match what.split_once('=') {
+                    Some(_) if !kind.ends() => {
+                        return Err(wrong(&format!("`{word}` takes no code")));
+                    }
+                    Some((name, code)) => {
+                        let code = code.parse().ok().filter(|code| (0..=255).contains(code));
+                        (
+                            name,
+                            code.ok_or_else(|| wrong("an exit code is between 0 and 255"))?,
+                        )
+                    }
+                    None => (what, FAILED),
+                };
+                let name = ServiceName::new(name).map_err(|error| error.to_string())?;
+                At::Service { name, code }
+            }
+        };
+        if let (Kind::Job, At::Service { code: 0, .. }) = (kind, &at) {
+            return Err(wrong("a job that ends with 0 has not failed"));
+        }
+        Ok(Self { kind, at })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = self.kind.word();
+        match &self.at {
+            At::Service { name, code } if self.kind.ends() && *code != FAILED => {
+                write!(f, "{word}:{name}={code}")
+            }
+            At::Service { name, .. } => write!(f, "{word}:{name}"),
+            At::Port(port) => write!(f, "{word}:{port}"),
+            At::Call(call) => write!(f, "{word}:{call}"),
+        }
+    }
+}
+
+impl Fault {
+    /// Whether it can be meant of this project.
+    ///
+    /// # Errors
+    /// With what cannot, and what may have been meant.
+    pub(super) fn suits(&self, project: &Project) -> Result<(), String> {
+        match &self.at {
+            At::Call(_) => Ok(()),
+            At::Port(port) => {
+                let mut ports = project.services.values().flat_map(|it| &it.container.ports);
+                if ports.any(|it| it.published == Some(*port)) {
+                    return Ok(());
+                }
+                Err(format!("`{self}`: no service publishes port {port}"))
+            }
+            At::Service { name, .. } => self.suits_service(project, name),
+        }
+    }
+
+    fn suits_service(&self, project: &Project, name: &ServiceName) -> Result<(), String> {
+        let Some(service) = project.services.get(name) else {
+            let known = project.services.keys().map(ServiceName::as_str);
+            let all = || {
+                let all: Vec<String> = known.clone().map(|it| format!("`{it}`")).collect();
+                format!("there are {}", all.join(", "))
+            };
+            let help = did_you_mean(name.as_str(), known.clone()).unwrap_or_else(all);
+            return Err(format!("`{self}`: there is no service `{name}`: {help}"));
+        };
+        let job = matches!(service.kind, ServiceKind::Job { .. });
+        let built = matches!(service.image, ImageSource::Build(_));
+        let named = matches!(service.image, ImageSource::Reference(_));
+        let instead = match self.kind {
+            Kind::Gate | Kind::Exit | Kind::Relapse if job => Some(("is a job", "job")),
+            Kind::Job if !job => Some(("is no job", "exit")),
+            Kind::Build if named => Some(("is not built here", "pull")),
+            Kind::Pull if built => Some(("is built here", "build")),
+            _ => None,
+        };
+        match instead {
+            None => Ok(()),
+            Some((why, word)) => Err(format!(
+                "`{self}`: `{name}` {why}; did you mean `{word}:{name}`?"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let shown = match text.parse::<Fault>() {
+            Ok(fault) => fault.to_string(),
+            Err(error) => format!("error: {error}"),
+        };
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for (word, kind) in KINDS {
+            assert_eq!(kind.word(), word);
+            check(&kind.example(), &kind.example());
+        }
+        check("exit:web=137", "exit:web=137");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told() {
+        check(
+            "gates:web",
+            "error: there is no fault `gates`: did you mean `gate`?",
+        );
+        check(
+            "gate",
+            "error: `gate` needs to be told where, as in `gate:web`",
+        );
+        check(
+            "crash:soon",
+            "error: `soon` is no call's number, as in `crash:12`",
+        );
+        check("port:70000", "error: `70000` is no port, as in `port:8080`");
+        check(
+            "gate:web=3",
+            "error: `gate` takes no code, as in `gate:web`",
+        );
+        check(
+            "exit:web=x",
+            "error: an exit code is between 0 and 255, as in `exit:web`",
+        );
+        check(
+            "job:migrate=0",
+            "error: a job that ends with 0 has not failed, as in `job:migrate`",
+        );
+    }
+}

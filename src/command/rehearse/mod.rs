@@ -1,0 +1,67 @@
+//! `cimandat rehearse`: carries out on a simulated engine what `up` would do, with what the user
+//! lets go wrong, and shows what would happen.
+//!
+//! The world is seeded from what the real engine shows, which is only looked at; deploy, session,
+//! journal and recovery are those of `up`.
+
+mod afterwards;
+mod cue;
+mod everywhere;
+mod fault;
+mod perform;
+mod scene;
+
+use std::time::Duration;
+
+pub use self::fault::Fault;
+use self::scene::Scene;
+use super::{CommandError, Console, Done, Progress, Scope, Stage, say_json, warn};
+use crate::{engine::docker::Settings, plan::Options};
+
+/// Carry out on a simulated engine what `up` would do.
+#[derive(Debug)]
+pub struct Rehearse {
+    /// What `up` would be told.
+    pub options: Options,
+    /// The longest that any gate may take, instead of its own deadline.
+    pub wait_timeout: Option<Duration>,
+    /// Keep new containers that failed.
+    pub keep_failed: bool,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// Begin with an empty engine; no other one is asked.
+    pub from_nothing: bool,
+    /// List the calls that change something.
+    pub calls: bool,
+    /// Kill it at each call in turn.
+    pub crash_everywhere: bool,
+}
+
+impl Rehearse {
+    pub(super) async fn run(
+        self,
+        scope: &Scope,
+        settings: &Settings,
+        console: Console,
+    ) -> Result<Done, CommandError> {
+        let scene = Box::pin(Scene::look(&self, scope, settings)).await?;
+        if self.crash_everywhere {
+            return everywhere::run(scene, console).await;
+        }
+        let stage = Stage::Rehearsal;
+        let console = Console { stage, ..console };
+        let calls = self.calls;
+        let told = everywhere::apart(move || {
+            let told = perform::perform(&scene, console, None)?;
+            if told.end.is_ok() {
+                if console.progress == Progress::Json {
+                    say_json(&afterwards::json(&scene, &told, calls));
+                } else {
+                    warn(&afterwards::text(&scene, &told, calls));
+                }
+            }
+            Ok(told)
+        });
+        told.await?.end
+    }
+}

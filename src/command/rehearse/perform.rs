@@ -1,0 +1,251 @@
+//! One rehearsal: `up` on a simulated engine, in time that passes only when everybody waits.
+
+use std::{cell::OnceCell, sync::Arc, time::Duration};
+
+use futures::{
+    Stream, StreamExt,
+    future::{self, Either, select},
+    stream,
+};
+use tokio::{sync::oneshot, time::sleep};
+
+use super::{
+    cue::{Cue, Wanted},
+    fault::{At, Kind},
+    scene::Scene,
+};
+use crate::{
+    command::{
+        CommandError, Console, Done,
+        deployment::{self, Deployment},
+        recover,
+        relay::Relay,
+        session::{Session, Terms},
+    },
+    engine::{
+        Engine, Ledger, Query,
+        sim::{Deed, Sim, Snapshot, When},
+    },
+    event::Verdict,
+    journal::{Shelf, Standing, replay},
+    plan,
+    state::State,
+};
+
+/// By then an engine that was killed is back.
+const A_WHILE: Duration = Duration::from_secs(1);
+
+/// What came of a rehearsal.
+pub(super) struct Told {
+    pub end: Result<Done, CommandError>,
+    pub before: Snapshot,
+    pub after: Snapshot,
+    pub state: State,
+    /// The calls that changed something, without those of a recovery.
+    pub deeds: Vec<Deed>,
+    /// The call in which `cimandat` was killed, counted from 1.
+    pub killed: Option<u64>,
+    /// Of each fault, whether it took place.
+    pub met: Vec<bool>,
+    /// The journal speaks of a deploy that has not come to its end.
+    pub open: bool,
+    /// What must never happen, and did.
+    pub breaches: Vec<String>,
+}
+
+/// Where `cimandat` is killed: at a call, counted from 1, before its effect or after it.
+pub(super) type Death = (u64, When);
+
+/// Rehearses.
+///
+/// # Errors
+/// Where there is no runtime, or the simulated engine does not show what became of its world.
+pub(super) fn perform(
+    scene: &Scene,
+    console: Console,
+    death: Option<Death>,
+) -> Result<Told, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .map_err(CommandError::Runtime)?;
+    runtime.block_on(play(scene, console, death))
+}
+
+async fn play(scene: &Scene, console: Console, death: Option<Death>) -> Result<Told, CommandError> {
+    let sim = scene.world();
+    let engine = Arc::new(sim.clone());
+    let before = sim.snapshot();
+    let cues = OnceCell::new();
+    let death = death.or_else(|| scene.death());
+    let told = death.map(|(call, when)| sim.crash_at(call - 1, when));
+    let up = Box::pin(scene.up(&engine, console, &cues));
+    let (end, killed) = match told {
+        None => (Some(up.await), None),
+        Some(told) => match select(up, told).await {
+            Either::Left((end, _)) => (Some(end), None),
+            Either::Right(_) => (None, death.map(|(call, _)| call)),
+        },
+    };
+    let deeds = sim.deeds();
+    let faults = scene.faults.iter().enumerate();
+    let end = if let Some(end) = end {
+        end
+    } else {
+        sim.orphan_lock();
+        tell_of_death(console, killed, &deeds);
+        scene.recover(&engine, console).await
+    };
+    let met = faults.map(|(place, fault)| match (fault.kind, cues.get()) {
+        (Kind::Crash, _) => killed.is_some(),
+        (_, Some(cues)) => cues.get(place).is_some_and(|cue: &Cue| cue.was_met(&sim)),
+        (_, None) => false,
+    });
+    let met = met.collect();
+    sleep(A_WHILE).await;
+    let name = &scene.project.name;
+    let pages = engine.read_pages(name, Shelf::Journal).await?;
+    Ok(Told {
+        end,
+        before,
+        after: sim.snapshot(),
+        state: engine.observe(&Query::of(name.clone())).await?,
+        deeds,
+        killed,
+        met,
+        open: matches!(replay(&pages), Ok(Standing::Open(_)) | Err(_)),
+        breaches: sim.breaches(),
+    })
+}
+
+impl Scene {
+    /// Where `cimandat` is killed: when the call has its effect, and before the answer.
+    fn death(&self) -> Option<Death> {
+        self.faults.iter().find_map(|fault| match fault.at {
+            At::Call(call) if fault.kind == Kind::Crash => Some((call, When::After)),
+            _ => None,
+        })
+    }
+
+    /// The interrupts that are to come.
+    fn interrupts(&self, sim: &Sim) -> impl Stream<Item = ()> + Unpin + use<> {
+        let calls = self.faults.iter().filter_map(|fault| match fault.at {
+            At::Call(call) if fault.kind == Kind::Interrupt => Some(call - 1),
+            _ => None,
+        });
+        let told: Vec<oneshot::Receiver<()>> =
+            calls.map(|call| sim.tell_at(call, When::Before)).collect();
+        let told = told.into_iter().map(stream::once);
+        stream::select_all(told.map(Box::pin))
+            .filter_map(|told| future::ready(told.ok()))
+            .chain(stream::pending())
+    }
+
+    fn terms(&self, verb: &'static str, console: Console) -> Terms<'_> {
+        Terms {
+            scope: &self.scope,
+            project: &self.project.name,
+            verb,
+            patience: Duration::ZERO,
+            writes: verb == "up",
+            console,
+        }
+    }
+
+    /// What `up` does.
+    async fn up(
+        &self,
+        engine: &Arc<Sim>,
+        console: Console,
+        cues: &OnceCell<Vec<Cue>>,
+    ) -> Result<Done, CommandError> {
+        let mut interrupts = self.interrupts(engine);
+        let deployment = Deployment {
+            engine: Arc::clone(engine),
+            project: self.project.clone(),
+            options: self.options.clone(),
+            verb: "up",
+            keep_failed: self.keep_failed,
+        };
+        // What was cut off is brought to its end first: only then is it known what is planned.
+        let cut_off = matches!(self.standing, Standing::Open(_));
+        if !cut_off {
+            self.instruct(engine, self.standing.generation(), cues)
+                .await?;
+        }
+        if let Some(done) = deployment.idle(console, &mut interrupts).await? {
+            return Ok(done);
+        }
+        let mut session = Session::begin(engine, self.terms("up", console)).await?;
+        let work = async {
+            if let Some(Verdict::Stuck) = session.recover(console, &mut interrupts).await? {
+                return Ok(Done::Run(Verdict::Stuck));
+            }
+            if cut_off {
+                self.instruct(engine, session.last_deploy(), cues).await?;
+            }
+            let mut relay = Relay::new(console);
+            let author = future::ready(self.author.clone());
+            let work = deployment.change(&mut session, author, &mut relay, interrupts);
+            work.await
+        };
+        let done = Box::pin(work).await;
+        session.end(done).await
+    }
+
+    /// Sees to it that faults take place.
+    async fn instruct(
+        &self,
+        sim: &Arc<Sim>,
+        last_deploy: u64,
+        cues: &OnceCell<Vec<Cue>>,
+    ) -> Result<(), CommandError> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        let (project, options) = (&self.project, &self.options);
+        let mut state = deployment::observe(sim.as_ref(), project, options).await?;
+        state.last_deploy = last_deploy;
+        state.locked = false;
+        let services = deployment::chosen(project, options);
+        let images = plan::images(project, &state, options, &services);
+        let images = images.map_err(CommandError::Refused)?;
+        let deploy = deployment::planned(sim.as_ref(), project, options, &mut state).await?;
+        let wanted = Wanted {
+            project,
+            options,
+            state: &state,
+            images: &images,
+            deploy: &deploy,
+        };
+        let faults = self.faults.iter();
+        let instructed = faults.map(|fault| fault.instruct(sim, &wanted)).collect();
+        // Nobody has instructed anybody before.
+        let _ = cues.set(instructed);
+        Ok(())
+    }
+
+    /// What the next command does.
+    async fn recover(&self, engine: &Arc<Sim>, console: Console) -> Result<Done, CommandError> {
+        let mut session = Session::begin(engine, self.terms("recover", console)).await?;
+        let project = (engine, &self.project.name);
+        let recovered = recover::recover(&mut session, project, console, stream::pending());
+        let done = Box::pin(recovered).await;
+        session.end(done).await
+    }
+}
+
+/// Tells of the end of `cimandat`.
+fn tell_of_death(console: Console, killed: Option<u64>, deeds: &[Deed]) {
+    let call = killed.unwrap_or_default();
+    let doing = usize::try_from(call)
+        .ok()
+        .and_then(|call| deeds.get(call - 1));
+    if let Some(deed) = doing {
+        console.warn(&format!(
+            "`cimandat up` was killed at call {call}, {} `{}`; `cimandat recover` goes on:\n",
+            deed.verb, deed.object
+        ));
+    }
+}
