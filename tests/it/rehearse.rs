@@ -1,12 +1,16 @@
 //! `cimandat rehearse`: what would happen, on a simulated engine; the real one is only looked at.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{collections::BTreeSet, fs, process::Command, time::Duration};
+use std::{collections::BTreeSet, env, fs, process::Command, time::Duration};
 
 use cimandat::{
-    engine::sim::{Hand, Pace, Seed, Sim},
+    engine::{
+        Engine, Query,
+        docker::{Docker, Settings},
+        sim::{Hand, Pace, Seed, Sim},
+    },
     event::{Event, Stamped, Verdict},
-    name::ContainerName,
+    name::{ContainerName, ImageRef, ProjectName},
     plan::{self, Options},
     project::Project,
 };
@@ -15,7 +19,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::{
-    support::World,
+    support::{IMAGE, World},
     worlds::{Wish, in_virtual_time, never, observe, project, up, wish, world},
 };
 
@@ -469,6 +473,38 @@ fn stack(world: &World, text: &str, wanted: &str) {
     ));
 }
 
+/// What the engine shows, a world seeded from it shows too.
+fn seeded_from_the_engine(world: &World) {
+    let project = ProjectName::new(world.project.as_str()).unwrap();
+    let query = Query {
+        images: BTreeSet::from([ImageRef::new(IMAGE).unwrap()]),
+        ..Query::of(project.clone())
+    };
+    let settings = Settings {
+        host: env::var("DOCKER_HOST").ok(),
+        ..Settings::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let state = runtime.block_on(async {
+        let docker = Docker::connect(&settings).await.unwrap();
+        docker.observe(&query).await.unwrap()
+    });
+    let seed = Seed {
+        project,
+        state: state.clone(),
+        pages: Vec::new(),
+        lock: None,
+    };
+    let shown = in_virtual_time(async {
+        let sim = Sim::of(seed, Pace::instant());
+        sim.observe(&query).await.unwrap()
+    });
+    assert_eq!(shown, state);
+}
+
 #[test]
 fn a_rehearsal_touches_nothing_and_foretells_what_then_happens() {
     let Some(world) = World::new("rehearse") else {
@@ -479,6 +515,7 @@ fn a_rehearsal_touches_nothing_and_foretells_what_then_happens() {
     assert_eq!(everything(&world), BTreeSet::new());
     assert!(!world.path(".cimandat").exists());
     world.up().with(0, Verdict::Converged);
+    seeded_from_the_engine(&world);
     // Seeded from what is there, there is nothing to do.
     let before = everything(&world);
     let rehearsed = world.run(&["rehearse", "--progress", "json"]).with_code(0);

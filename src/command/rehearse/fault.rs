@@ -163,6 +163,11 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
+    /// Whether `cimandat` itself is killed.
+    pub(super) fn is_a_crash(&self) -> bool {
+        self.kind == Kind::Crash
+    }
+
     /// Whether it can be meant of this project.
     ///
     /// # Errors

@@ -58,9 +58,7 @@ impl Scene {
         if let Some(within) = rehearse.wait_timeout {
             load::wait_at_most(&mut project, within);
         }
-        for fault in &rehearse.faults {
-            fault.suits(&project).map_err(CommandError::Usage)?;
-        }
+        fit(rehearse, &project).map_err(CommandError::Usage)?;
         let options = load::with_tags(&project, rehearse.options.clone())?;
         let seed = match &engine {
             Some(engine) => Box::pin(seen(engine, &project, &options)).await?,
@@ -90,6 +88,24 @@ impl Scene {
         }
         super::cue::dress(&sim, &self.project, &self.seed.state);
         sim
+    }
+}
+
+/// Whether the faults can be meant, each and together.
+fn fit(rehearse: &Rehearse, project: &Project) -> Result<(), String> {
+    for fault in &rehearse.faults {
+        fault.suits(project)?;
+    }
+    let most = usize::from(!rehearse.crash_everywhere);
+    let mut crashes = rehearse.faults.iter().filter(|it| it.is_a_crash());
+    match crashes.nth(most) {
+        None => Ok(()),
+        Some(fault) if most == 0 => Err(format!(
+            "`{fault}` and `--crash-everywhere`: it can be killed only once in a rehearsal"
+        )),
+        Some(fault) => Err(format!(
+            "`{fault}`: it can be killed only once in a rehearsal"
+        )),
     }
 }
 
