@@ -292,7 +292,12 @@ fn stuck(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
          `cimandat -p {project} ps` shows what runs and what does not"
     ));
     if ending.verdict == Verdict::Stuck && verb != "down" {
-        lines.push("  data: no named volume was removed or put back".to_owned());
+        let or_put_back = if ending.restored_volumes.is_empty() {
+            " or put back"
+        } else {
+            ""
+        };
+        lines.push(format!("  data: no named volume was removed{or_put_back}"));
     }
 }
 

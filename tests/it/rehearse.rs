@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::{
-    support::{IMAGE, World},
+    support::{Ended, IMAGE, Running, World},
     worlds::{Wish, in_virtual_time, never, observe, project, up, wish, world},
 };
 
@@ -139,7 +139,7 @@ fn a_first_deploy_is_rehearsed_without_an_engine() {
         rehearsed.last["calls"],
         rehearsed.last["deeds"].as_array().unwrap().len()
     );
-    assert_eq!(rehearsed.last["services"]["web"]["generation"], 1);
+    assert_eq!(rehearsed.last["services"]["web"][0]["generation"], 1);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn an_engine_that_is_killed_in_the_middle() {
     removing image shop-migrate:g1
     removing image shop-web:g1
     Stuck
-    6 [{"fault":"engine-killed:15","took_place":true}] {"migrate":{"down":0,"generation":1,"well":1},"web":{"down":1,"generation":1,"well":0}}
+    6 [{"fault":"engine-killed:15","took_place":true}] {"migrate":[{"down":0,"generation":1,"well":1}],"web":[{"down":1,"generation":1,"well":0}]}
     "#);
 }
 
@@ -544,4 +544,37 @@ fn a_rehearsal_touches_nothing_and_foretells_what_then_happens() {
         _ => None,
     };
     assert_eq!(rehearsed.told(failed), real.told(failed));
+}
+
+#[test]
+fn what_was_cut_off_comes_to_its_end_first_as_foretold() {
+    let Some(world) = World::new("rehearse-cut") else {
+        return;
+    };
+    stack(&world, "one", "one");
+    world.up().with(0, Verdict::Converged);
+    stack(&world, "two", "two");
+    let mut command = world.command(&["up"]);
+    command.env("CIMANDAT_CRASH", "after:12");
+    assert_eq!(Running::begin(&world, command).end().code, None);
+    let before = everything(&world);
+    let rehearsed = world.run(&["rehearse", "--progress", "json"]).with_code(0);
+    let everywhere = world.run(&["rehearse", "--crash-everywhere"]).with_code(0);
+    assert!(
+        everywhere.out.contains("each one ended whole"),
+        "{}",
+        everywhere.out
+    );
+    assert_eq!(everything(&world), before);
+    let real = world.run(&["recover", "--progress", "json"]);
+    assert!(matches!(real.code, Some(0 | 5)), "{real:?}");
+    let until_its_end = |ended: &Ended| {
+        let events = ended.events.iter().map(|it| &it.event);
+        let first = events.take_while(|it| !matches!(it, Event::RunFinished { .. }));
+        let mut deeds: Vec<String> = first.filter_map(told).collect();
+        deeds.sort();
+        deeds.retain(|it| !it.ends_with("recover"));
+        deeds
+    };
+    assert_eq!(until_its_end(&rehearsed), until_its_end(&real));
 }

@@ -19,7 +19,7 @@ use crate::{
     state::{Container, State, Status},
 };
 
-/// How a service stands.
+/// How the containers of one generation of a service stand.
 #[derive(Debug, Default)]
 struct Standing {
     job: bool,
@@ -27,17 +27,16 @@ struct Standing {
     well: usize,
     /// Those that should run and do not.
     down: usize,
-    generation: u64,
 }
 
-/// The services by their names, without what is only kept.
-fn standings(state: &State) -> BTreeMap<String, Standing> {
-    let mut services: BTreeMap<String, Standing> = BTreeMap::new();
+/// By service and generation, without what is only kept.
+fn standings(state: &State) -> BTreeMap<(String, u64), Standing> {
+    let mut standings: BTreeMap<_, Standing> = BTreeMap::new();
     let kept = |name: &ContainerName| state.is_retired(name) || state.is_kept_failed(name);
     let current = state.containers.iter().filter(|(name, _)| !kept(name));
     for (_, container) in current {
-        let standing = services.entry(container.service.to_string()).or_default();
-        standing.generation = standing.generation.max(container.generation);
+        let whose = (container.service.to_string(), container.generation);
+        let standing = standings.entry(whose).or_default();
         standing.job = is_job(container);
         if is_well(container) {
             standing.well += 1;
@@ -45,7 +44,7 @@ fn standings(state: &State) -> BTreeMap<String, Standing> {
             standing.down += 1;
         }
     }
-    services
+    standings
 }
 
 fn is_job(container: &Container) -> bool {
@@ -64,9 +63,9 @@ pub(super) fn text(scene: &Scene, told: &Told, calls: bool) -> String {
     let standings = standings(&told.state);
     let mut generations: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     let mut down = Vec::new();
-    for (name, standing) in &standings {
+    for ((name, generation), standing) in &standings {
         if standing.well > 0 {
-            let names = generations.entry(standing.generation).or_default();
+            let names = generations.entry(*generation).or_default();
             let job = if standing.job {
                 " (a job that is done)"
             } else {
@@ -75,7 +74,7 @@ pub(super) fn text(scene: &Scene, told: &Told, calls: bool) -> String {
             names.push(format!("`{name}`{job}"));
         }
         if standing.down > 0 {
-            down.push(format!("`{name}`"));
+            down.push(format!("`{name}` of generation {generation}"));
         }
     }
     for (generation, names) in &generations {
@@ -104,18 +103,11 @@ pub(super) fn text(scene: &Scene, told: &Told, calls: bool) -> String {
 
 /// As one more line after a run's events.
 pub(super) fn json(scene: &Scene, told: &Told, calls: bool) -> Value {
-    let standings = standings(&told.state);
-    let services: BTreeMap<&String, Value> = standings
-        .iter()
-        .map(|(name, it)| {
-            let standing = json!({
-                "generation": it.generation,
-                "well": it.well,
-                "down": it.down,
-            });
-            (name, standing)
-        })
-        .collect();
+    let mut services: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for ((name, generation), it) in standings(&told.state) {
+        let standing = json!({ "generation": generation, "well": it.well, "down": it.down });
+        services.entry(name).or_default().push(standing);
+    }
     let faults = scene.faults.iter().zip(&told.met);
     let faults: Vec<Value> = faults
         .map(|(fault, met)| json!({ "fault": fault.to_string(), "took_place": met }))
@@ -150,7 +142,9 @@ fn to_do(scene: &Scene, told: &Told, all_run: bool) -> String {
     }
     match &told.end {
         Ok(Done::Run(Verdict::Stuck)) | Err(_) => "to do: what stands above".to_owned(),
-        Ok(_) if !all_run => format!("to do: see why with `cimandat -p {name} logs`, then `up`"),
+        Ok(_) if !all_run => {
+            format!("to do: `cimandat -p {name} recover`, which starts what should run")
+        }
         Ok(Done::Run(Verdict::Converged | Verdict::Unchanged) | Done::Well | Done::Changes) => {
             "nothing is left to do".to_owned()
         }

@@ -7,13 +7,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    perform::{Told, perform},
+    perform::{Told, origin, perform},
     scene::Scene,
 };
 use crate::{
     command::{CommandError, Console, Done, Progress, Stage, code, say, say_json},
     engine::sim::{Deed, Snapshot, When},
     event::Verdict,
+    journal::Standing,
     report::{table::table, text},
 };
 
@@ -46,6 +47,30 @@ struct Row {
     after: Outcome,
 }
 
+/// What an end is compared with.
+struct Ends {
+    old: Snapshot,
+    new: Snapshot,
+    /// How it ends when nobody is killed: also in part, or back.
+    done: Done,
+    /// An earlier deploy was cut off, and comes to its own end first.
+    cut_off: bool,
+}
+
+impl Ends {
+    /// Whether a recovery says truly which world it is.
+    fn truly(&self, end: Done, world: World) -> bool {
+        let says_old = end == Done::Run(Verdict::RolledBack);
+        let says_new = end == Done::Run(Verdict::Converged);
+        match world {
+            _ if self.cut_off => true,
+            World::Old => !says_new,
+            World::New => !says_old || self.done == end,
+            World::Neither => false,
+        }
+    }
+}
+
 /// Rehearses once to the end, and then each of the ends in between.
 pub(super) async fn run(scene: Scene, console: Console) -> Result<Done, CommandError> {
     let scene = Arc::new(scene);
@@ -53,19 +78,25 @@ pub(super) async fn run(scene: Scene, console: Console) -> Result<Done, CommandE
         stage: Stage::Trial,
         ..console
     };
-    let whole = {
+    let (whole, old) = {
         let scene = Arc::clone(&scene);
-        apart(move || perform(&scene, trial, None)).await?
+        let both = move || Ok((perform(&scene, trial, None)?, origin(&scene, trial)?));
+        apart(both).await?
     };
     let done = whole.end?;
-    let (old, new) = (Arc::new(whole.before), Arc::new(whole.after));
+    let ends = Arc::new(Ends {
+        old,
+        new: whole.after,
+        done,
+        cut_off: matches!(scene.standing, Standing::Open(_)),
+    });
     let places = (1..).zip(&whole.deeds);
     let deaths = places.flat_map(|(call, _)| [(call, When::Before), (call, When::After)]);
     let trials = deaths.map(|death| {
-        let (scene, old, new) = (Arc::clone(&scene), Arc::clone(&old), Arc::clone(&new));
+        let (scene, ends) = (Arc::clone(&scene), Arc::clone(&ends));
         apart(move || {
             let told = perform(&scene, trial, Some(death))?;
-            Ok(Outcome::of(&told, &old, &new))
+            Ok(Outcome::of(&told, &ends))
         })
     });
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -115,31 +146,25 @@ fn rows(deeds: &[Deed], outcomes: &[Outcome]) -> Vec<Row> {
 }
 
 impl Outcome {
-    fn of(told: &Told, old: &Snapshot, new: &Snapshot) -> Self {
+    fn of(told: &Told, ends: &Ends) -> Self {
         let end = &told.end;
         let is = |world: &Snapshot| alike(&told.after, world);
-        let says_old = matches!(end, Ok(Done::Run(Verdict::RolledBack)));
         let says_new = matches!(end, Ok(Done::Run(Verdict::Converged)));
-        let world = match (is(old), is(new)) {
+        let world = match (is(&ends.old), is(&ends.new)) {
             (true, true) if says_new => World::New,
             (true, _) => World::Old,
             (false, true) => World::New,
             (false, false) => World::Neither,
         };
-        let wrong = if let Err(error) = end {
-            Some(error.to_string())
-        } else if !told.breaches.is_empty() {
-            Some(told.breaches.join("; "))
-        } else if told.open || told.state.locked {
-            Some("the journal is open, or the lock is held".to_owned())
-        } else {
-            match world {
-                World::Neither => Some("it is neither of the two worlds".to_owned()),
-                World::Old if says_new => Some("it says that it is the new world".to_owned()),
-                World::New if says_old => Some("it says that it is the old world".to_owned()),
-                _ if matches!(end, Ok(Done::Run(Verdict::Stuck))) => Some("stuck".to_owned()),
-                _ => None,
-            }
+        let wrong = match end {
+            Err(error) => Some(error.to_string()),
+            Ok(Done::Run(Verdict::Stuck)) => Some("stuck".to_owned()),
+            Ok(_) if !told.breaches.is_empty() => Some(told.breaches.join("; ")),
+            Ok(_) if told.open => Some("the journal is open".to_owned()),
+            Ok(_) if told.state.locked => Some("the lock is held".to_owned()),
+            Ok(_) if world == World::Neither => Some("it is neither of the two".to_owned()),
+            Ok(end) if !ends.truly(*end, world) => Some("it says the other one".to_owned()),
+            Ok(_) => None,
         };
         Self {
             world,

@@ -38,7 +38,6 @@ const A_WHILE: Duration = Duration::from_secs(1);
 /// What came of a rehearsal.
 pub(super) struct Told {
     pub end: Result<Done, CommandError>,
-    pub before: Snapshot,
     pub after: Snapshot,
     pub state: State,
     /// The calls that changed something, without those of a recovery.
@@ -65,18 +64,38 @@ pub(super) fn perform(
     console: Console,
     death: Option<Death>,
 ) -> Result<Told, CommandError> {
+    in_its_own_time(play(scene, console, death))
+}
+
+/// What the world is when what was cut off before has come to its end, if something was: that is
+/// what a later deploy goes back to.
+///
+/// # Errors
+/// As those of [`perform`], and where it does not come to its end.
+pub(super) fn origin(scene: &Scene, console: Console) -> Result<Snapshot, CommandError> {
+    in_its_own_time(async {
+        let sim = scene.world();
+        if matches!(scene.standing, Standing::Open(_)) {
+            scene.recover(&Arc::new(sim.clone()), console).await?;
+        }
+        Ok(sim.snapshot())
+    })
+}
+
+fn in_its_own_time<T>(
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .map_err(CommandError::Runtime)?;
-    runtime.block_on(play(scene, console, death))
+    runtime.block_on(work)
 }
 
 async fn play(scene: &Scene, console: Console, death: Option<Death>) -> Result<Told, CommandError> {
     let sim = scene.world();
     let engine = Arc::new(sim.clone());
-    let before = sim.snapshot();
     let cues = OnceCell::new();
     let death = death.or_else(|| scene.death());
     let told = death.map(|(call, when)| sim.crash_at(call - 1, when));
@@ -108,7 +127,6 @@ async fn play(scene: &Scene, console: Console, death: Option<Death>) -> Result<T
     let pages = engine.read_pages(name, Shelf::Journal).await?;
     Ok(Told {
         end,
-        before,
         after: sim.snapshot(),
         state: engine.observe(&Query::of(name.clone())).await?,
         deeds,

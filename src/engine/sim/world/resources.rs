@@ -77,7 +77,7 @@ impl World {
         let found = self.networks.get(name);
         if found.is_some_and(|it| it.definition.as_deref() == Some(label::HANDOVER)) {
             for thing in self.containers.values_mut() {
-                thing.networks.remove(name);
+                thing.leave(name);
             }
         }
         if self.network_is_in_use(name) {
@@ -99,7 +99,7 @@ impl World {
 
     pub fn disconnect(&mut self, network: &str, container: &ContainerName) {
         if let Some(thing) = self.containers.get_mut(container) {
-            thing.networks.remove(network);
+            thing.leave(network);
         }
     }
 

@@ -11,6 +11,13 @@ use crate::{
 };
 
 impl Thing {
+    /// It is taken out of a network.
+    pub fn leave(&mut self, network: &str) {
+        self.networks.remove(network);
+        self.addresses.remove(network);
+        self.setup.endpoints.remove(network);
+    }
+
     /// It is started.
     pub fn begin(&mut self, now: Duration, epoch: i64) {
         self.started = now;
@@ -107,8 +114,7 @@ impl World {
     /// Somebody takes a container out of a network.
     pub fn detach(&mut self, name: &ContainerName, network: &str) {
         if let Some(thing) = self.containers.get_mut(name) {
-            thing.networks.remove(network);
-            thing.setup.endpoints.remove(network);
+            thing.leave(network);
         }
     }
 }
