@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     net::TcpListener,
+    panic::{self, AssertUnwindSafe},
     path::PathBuf,
     process::Command,
     sync::Mutex,
@@ -277,10 +278,13 @@ impl Drop for World {
     fn drop(&mut self) {
         let down = ["down", "--volumes", "--timeout", "1", "-p", &self.project];
         let down = self.command(&down).output();
-        let left = self.remove_by_hand();
-        if !thread::panicking() {
-            assert_eq!(left, Vec::<String>::new(), "{down:?}");
+        if thread::panicking() {
+            // A second panic would keep the first one from being told.
+            let remove = AssertUnwindSafe(|| self.remove_by_hand());
+            let _ = panic::catch_unwind(remove);
+            return;
         }
+        assert_eq!(self.remove_by_hand(), Vec::<String>::new(), "{down:?}");
     }
 }
 
