@@ -493,12 +493,14 @@ faults, each with an example:
   engine-killed:12      it is killed (`kill -9`) in call 12, and comes back
   crash:12              `cimandat` itself is killed in call 12; the next command recovers
   interrupt:12          Ctrl-C at call 12
-Calls are those that change something on the simulated engine; `--calls` lists them. A container of a
-service that is replaced is the new one; the old one is well.
 
-The real engine is looked at, and nothing on it is changed: no lock, no journal, no image, no secret.
-Whatever is there counts as well, what has to be built counts as built after about 30 s. The exit code
-is the one that `up` would have had; after `crash:N`, the one of the recovery.";
+Calls are those that change something on the simulated engine; `--calls` lists them. Of a service \
+that is replaced, the new containers go wrong, and the old ones are well.
+
+The real engine is looked at, and nothing on it is changed: no lock, no journal, no image, no \
+secret. Whatever is there is taken for well, and what has to be built for built after 30 s. The exit \
+code is the one that `up` would have had; after `crash:N`, the one of the recovery; with \
+`--crash-everywhere`, 6 if one of the ends is not whole.";
 
 fn duration(text: &str) -> Result<Duration, String> {
     unit::parse_duration(text).map_err(|error| error.to_string())
