@@ -335,6 +335,13 @@ impl EngineError {
         })
     }
 
+    /// Whether the engine itself was not there, or left in the middle, so that the same may succeed
+    /// when it is back.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Transport { .. })
+    }
+
     /// The last lines of what was going on when it failed.
     #[must_use]
     pub fn output(&self) -> &[String] {

@@ -47,8 +47,10 @@ pub struct Run {
     pub(super) acting: BTreeSet<StepId>,
     /// Steps that wait for what is left to end by itself.
     pub(super) draining: BTreeSet<StepId>,
-    /// Starts that have failed for want of a port, and are tried again.
+    /// Steps that have failed for a reason that may pass, and are tried again.
     pub(super) again: BTreeMap<StepId, Again>,
+    /// The engine was gone for a while since the last plan was made.
+    pub(super) was_away: bool,
     /// Gates and checks that are open.
     pub(super) waits: BTreeMap<StepId, Wait>,
     /// Containers that are being looked at.
@@ -101,6 +103,7 @@ impl Run {
             acting: BTreeSet::new(),
             draining: BTreeSet::new(),
             again: BTreeMap::new(),
+            was_away: false,
             waits: BTreeMap::new(),
             inquiries: BTreeMap::new(),
             guarded: BTreeMap::new(),
@@ -247,6 +250,7 @@ impl Run {
         match self.phase {
             Phase::Forward if self.cause.is_some() => self.go_back_in_part(),
             Phase::Forward => self.settle(),
+            Phase::Cleanup if self.was_away => self.leave_to_recovery(),
             Phase::Cleanup if self.split.is_some() => self.finish(Verdict::RolledBack),
             Phase::Cleanup => {
                 let changed = self.course == Course::Onward || !self.plan.changes_nothing();

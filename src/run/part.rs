@@ -54,7 +54,8 @@ impl Run {
         let unmet = self.schedule.those(Part::Forward, &unmet);
         let unmet = unmet.into_iter().collect();
         let split = split(&self.plan, &unmet, &self.lost, &self.settings.origin);
-        if split.new.is_empty() {
+        // What the engine stopped meanwhile would be nobody's.
+        if split.new.is_empty() || self.was_away {
             self.cancel_waits();
             self.go_back();
             return;

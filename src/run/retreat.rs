@@ -8,14 +8,14 @@ use super::{
     machine::Run,
     message::Effect,
     outcome::{Cause, Outcome},
-    phase::Phase,
+    phase::{Course, Phase},
     remedy::with_remedy,
     schedule::{Part, Status, object, verb},
     settings::OnFailure,
 };
 use crate::{
     event::{Event, Segment, Verdict},
-    plan::{Action, Step, StepId, Subject, WayBack, Work, way_back, way_back_keeping},
+    plan::{Action, Step, StepId, Subject, WayBack, Work, recovery, way_back, way_back_keeping},
 };
 
 impl Run {
@@ -53,6 +53,7 @@ impl Run {
     pub(super) fn go_back(&mut self) {
         self.split = None;
         let back = self.way_back(&self.attempted);
+        self.was_away = false;
         self.touched |= back.touches_running();
         self.left.extend(back.lost.iter().cloned());
         if self.settings.on_failure == OnFailure::Stay {
@@ -73,6 +74,9 @@ impl Run {
 
     /// What undoes these steps; keeps what failed, if that is wished for.
     pub(super) fn way_back(&self, steps: &BTreeSet<StepId>) -> WayBack {
+        if self.was_away {
+            return recovery(&self.plan, steps, &self.settings.origin);
+        }
         let kept = if self.settings.keep_failed {
             &self.failed
         } else {
@@ -103,6 +107,10 @@ impl Run {
 
     /// The way back is at its end: where did it lead?
     pub(super) fn is_back(&mut self) {
+        if self.was_away && self.left.is_empty() && self.course == Course::Forward {
+            self.go_back_again();
+            return;
+        }
         if self.split.is_some() && self.left.is_empty() {
             self.part_is_back();
             return;
@@ -117,6 +125,25 @@ impl Run {
             Verdict::Untouched
         };
         self.finish(verdict);
+    }
+
+    /// The engine was gone in the meantime, and may have stopped what had been started, or was never
+    /// touched: all of it is looked after once more.
+    fn go_back_again(&mut self) {
+        self.split = None;
+        let back = self.way_back(&self.attempted);
+        self.was_away = false;
+        self.schedule.append(back.plan, Some(&back.after));
+        self.schedule.turn(Part::Back);
+    }
+
+    /// The engine was gone after the commit, and may have stopped what the run cannot start by the
+    /// names that it knows: another run goes on from here, with all that is there before its eyes.
+    pub(super) fn leave_to_recovery(&mut self) {
+        self.resumable = true;
+        let text = "the engine was away after the commit, and what it stopped may not run";
+        self.left.push(text.to_owned());
+        self.finish(Verdict::Stuck);
     }
 
     /// Stops at once, and says what remains to be done.

@@ -1,11 +1,12 @@
-//! Steps that wait for nothing but time: what is left drains, and a start is tried again while the
-//! port that it needs is being given up.
+//! Steps that wait for nothing but time: what is left drains, a start is tried again while the port
+//! that it needs is being given up, and what has to be done is tried again while the engine is away.
 //!
 //! A part of the machine.
 
 use std::{collections::BTreeSet, mem, time::Duration};
 
 use super::{
+    gate::shown,
     machine::Run,
     message::{Effect, TimerId},
     phase::Phase,
@@ -22,7 +23,11 @@ use crate::{
 /// How long the engine may take to give up a port after its container has stopped.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(2);
 
-/// A start that has failed for want of a port.
+/// How long an engine may be away, on the way back and after the commit: as long as one takes that is
+/// restarted, gives its containers ten seconds to end, and reads them all again.
+const BACK_WITHIN: Duration = Duration::from_mins(1);
+
+/// A step that has failed for a reason that may pass.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Again {
     attempts: u32,
@@ -63,25 +68,19 @@ impl Run {
         self.end(id, Status::Done);
     }
 
-    /// Whether a failed step is tried again instead of failing: a start, for want of a port that a
-    /// container stopped by this run had.
+    /// Whether a failed step is tried again instead of failing.
     pub(super) fn tries_again(&mut self, id: StepId, error: &EngineError) -> bool {
-        let EngineError::PortTaken { port, .. } = error else {
+        self.note_absence(id, error);
+        let Some(patience) = self.patience(id, error) else {
             return false;
         };
-        let work = self.schedule.step(id).map(|step| &step.work);
-        let starts = matches!(work, Some(Work::Act(Action::StartContainer(_))));
-        let wanted = matches!(self.phase, Phase::Forward | Phase::Back);
-        if !starts || !wanted || !self.was_given_up(port) {
-            return false;
-        }
         let now = self.now;
         let again = self.again.entry(id).or_insert(Again {
             attempts: 0,
             since: now,
             waiting: false,
         });
-        if now >= again.since + GIVEN_UP_WITHIN {
+        if now >= again.since + patience {
             self.again.remove(&id);
             return false;
         }
@@ -90,6 +89,35 @@ impl Run {
         let pause = retry::pause(again.attempts);
         self.effects.push(Effect::Sleep(TimerId::Again(id), pause));
         true
+    }
+
+    /// How long a step is tried that failed like this; `None`: not again.
+    ///
+    /// A start waits for a port that a container had which this run has stopped. What undoes and what
+    /// concludes waits for the engine: there is nothing better to do.
+    fn patience(&self, id: StepId, error: &EngineError) -> Option<Duration> {
+        if let EngineError::PortTaken { port, .. } = error {
+            let work = self.schedule.step(id).map(|step| &step.work);
+            let starts = matches!(work, Some(Work::Act(Action::StartContainer(_))));
+            let wanted = matches!(self.phase, Phase::Forward | Phase::Back);
+            return (starts && wanted && self.was_given_up(port)).then_some(GIVEN_UP_WITHIN);
+        }
+        let undoes = matches!(self.phase, Phase::Back | Phase::Cleanup);
+        (undoes && error.is_away()).then_some(BACK_WITHIN)
+    }
+
+    /// Remembers that the engine was gone: it may have stopped what nobody else did.
+    fn note_absence(&mut self, id: StepId, error: &EngineError) {
+        let optional = self.schedule.step(id).is_some_and(|step| step.optional);
+        let counts = self.phase != Phase::Forward || !optional;
+        if !matches!(error, EngineError::Unreachable { .. }) || !counts || self.was_away {
+            return;
+        }
+        self.was_away = true;
+        if matches!(self.phase, Phase::Back | Phase::Cleanup) {
+            let text = format!("{error}; waiting for it, {} at most", shown(BACK_WITHIN));
+            self.emit(Event::Warning { text });
+        }
     }
 
     /// The pause before another try is over.

@@ -178,16 +178,30 @@ fn an_engine_that_is_killed_in_the_middle() {
     back
     stopping container shop-migrate-1
     removing container shop-web-1
-    failed shop-web-1: no container engine answers at the simulated engine: connection refused
-    failed shop-migrate-1: no container engine answers at the simulated engine: connection refused
     stopping container shop-postgres-1
+    removing container shop-migrate-1
     removing container shop-postgres-1
     removing image shop-postgres:g1
     removing image shop-migrate:g1
     removing image shop-web:g1
-    Stuck
-    6 [{"fault":"engine-killed:15","took_place":true}] {"migrate":[{"down":0,"generation":1,"well":1}],"web":[{"down":1,"generation":1,"well":0}]}
+    removing network shop_default
+    stopping container shop-migrate-1
+    removing container shop-web-1
+    stopping container shop-postgres-1
+    removing container shop-migrate-1
+    removing container shop-postgres-1
+    removing image shop-postgres:g1
+    removing image shop-migrate:g1
+    removing image shop-web:g1
+    removing network shop_default
+    RolledBack
+    5 [{"fault":"engine-killed:15","took_place":true}] {}
     "#);
+}
+
+#[test]
+fn an_engine_that_is_killed_after_the_commit() {
+    insta::assert_snapshot!(story("engine-killed:18"), @r#"6 [{"fault":"engine-killed:18","took_place":true}] {"migrate":[{"down":0,"generation":1,"well":1}],"postgres":[{"down":1,"generation":1,"well":0}],"web":[{"down":1,"generation":1,"well":0}]}"#);
 }
 
 /// What failed first, the verdict, the exit code, and whether the fault took place.
