@@ -56,6 +56,9 @@ fn host(scope: &Scope) -> String {
 
 /// The revision that is checked out, with `+` behind it when files were changed since.
 async fn revision(folder: &Path) -> Option<String> {
+    if !folder.is_dir() {
+        return None;
+    }
     let asked = Command::new("git")
         .args([
             "describe",

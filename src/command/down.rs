@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::{
-        Engine, Ledger, Query,
+        Ledger, Query,
         docker::{Docker, Settings},
     },
     event::{Change, Participant, Verdict},
@@ -40,25 +40,36 @@ impl Down {
     ) -> Result<Done, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Arc::new(Docker::connect(settings).await?);
-        let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
+        let interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
+        self.on((&engine, &project), (scope, console), interrupts)
+            .await
+    }
+
+    /// The same on any engine, whether it is at hand or simulated.
+    pub async fn on<E: Ledger>(
+        &self,
+        (engine, project): (&Arc<E>, &ProjectName),
+        (scope, console): (&Scope, Console),
+        mut interrupts: impl Stream<Item = ()> + Unpin,
+    ) -> Result<Done, CommandError> {
         let terms = Terms {
             scope,
-            project: &project,
+            project,
             verb: "down",
             patience: self.lock_wait,
             writes: false,
             console,
         };
-        let mut session = Session::begin(&engine, terms).await?;
-        let done = self.remove((&engine, &project), &mut session, console, &mut interrupts);
+        let mut session = Session::begin(engine, terms).await?;
+        let done = self.remove((engine, project), &mut session, console, &mut interrupts);
         let done = Box::pin(done).await;
         session.end(done).await
     }
 
-    async fn remove(
+    async fn remove<E: Ledger>(
         &self,
-        (engine, project): (&Arc<Docker>, &ProjectName),
-        session: &mut Session<Docker>,
+        (engine, project): (&Arc<E>, &ProjectName),
+        session: &mut Session<E>,
         console: Console,
         mut interrupts: impl Stream<Item = ()> + Unpin,
     ) -> Result<Done, CommandError> {

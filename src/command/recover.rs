@@ -7,7 +7,6 @@ use futures::Stream;
 use super::{
     CommandError, Console, Done, Scope, load, say,
     session::{Session, Terms},
-    warn,
 };
 use crate::{
     engine::{
@@ -45,22 +44,33 @@ impl Recover {
         if self.plan {
             return show(engine.as_ref(), &project).await;
         }
+        let interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
+        self.on((&engine, &project), (scope, console), interrupts)
+            .await
+    }
+
+    /// The same on any engine, whether it is at hand or simulated.
+    pub async fn on<E: Ledger>(
+        &self,
+        (engine, project): (&Arc<E>, &ProjectName),
+        (scope, console): (&Scope, Console),
+        mut interrupts: impl Stream<Item = ()> + Unpin,
+    ) -> Result<Done, CommandError> {
         let terms = Terms {
             scope,
-            project: &project,
+            project,
             verb: "recover",
             patience: self.lock_wait,
             writes: false,
             console,
         };
         if self.forget {
-            let session = Session::begin_anew(&engine, terms).await?;
-            warn("the journal was given up; the next deploy goes by what is there\n");
+            let session = Session::begin_anew(engine, terms).await?;
+            console.warn("the journal was given up; the next deploy goes by what is there\n");
             return session.end(Ok(Done::Well)).await;
         }
-        let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
-        let mut session = Session::begin(&engine, terms).await?;
-        let done = recover(&mut session, (&engine, &project), console, &mut interrupts).await;
+        let mut session = Session::begin(engine, terms).await?;
+        let done = recover(&mut session, (engine, project), console, &mut interrupts).await;
         session.end(done).await
     }
 }

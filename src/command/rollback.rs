@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     engine::{
-        Engine,
+        Ledger,
         docker::{Docker, Settings},
     },
     event::Verdict,
@@ -52,25 +52,36 @@ impl Rollback {
     ) -> Result<Done, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Arc::new(Docker::connect(settings).await?);
-        let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
+        let interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
+        self.on((&engine, &project), (scope, console), interrupts)
+            .await
+    }
+
+    /// The same on any engine, whether it is at hand or simulated.
+    pub async fn on<E: Ledger>(
+        &self,
+        (engine, project): (&Arc<E>, &ProjectName),
+        (scope, console): (&Scope, Console),
+        mut interrupts: impl Stream<Item = ()> + Unpin,
+    ) -> Result<Done, CommandError> {
         let terms = Terms {
             scope,
-            project: &project,
+            project,
             verb: "rollback",
             patience: self.lock_wait,
             writes: true,
             console,
         };
-        let mut session = Session::begin(&engine, terms).await?;
-        let done = self.deploy(&engine, &mut session, (scope, console), &mut interrupts);
+        let mut session = Session::begin(engine, terms).await?;
+        let done = self.deploy(engine, &mut session, (scope, console), &mut interrupts);
         let done = Box::pin(done).await;
         session.end(done).await
     }
 
-    async fn deploy(
+    async fn deploy<E: Ledger>(
         &self,
-        engine: &Arc<Docker>,
-        session: &mut Session<Docker>,
+        engine: &Arc<E>,
+        session: &mut Session<E>,
         (scope, console): (&Scope, Console),
         mut interrupts: impl Stream<Item = ()> + Unpin,
     ) -> Result<Done, CommandError> {
@@ -79,7 +90,7 @@ impl Rollback {
             return Ok(Done::Run(Verdict::Stuck));
         }
         let deployment = Deployment {
-            project: self.target(engine, session.project()).await?,
+            project: self.target(engine.as_ref(), session.project()).await?,
             engine: Arc::clone(engine),
             options: Options {
                 revive: true,
@@ -98,7 +109,7 @@ impl Rollback {
     /// The project as it was in the generation that is meant.
     async fn target(
         &self,
-        engine: &Docker,
+        engine: &impl Ledger,
         project: &ProjectName,
     ) -> Result<Project, CommandError> {
         let entries = history::entries(engine, project).await?;

@@ -22,6 +22,7 @@ use crate::{
 pub(super) struct Session<E> {
     engine: Arc<E>,
     project: ProjectName,
+    console: Console,
     lock: lock::Held<E>,
     standing: Standing,
 }
@@ -71,6 +72,7 @@ impl<E: Ledger> Session<E> {
             Ok(standing) => Ok(Self {
                 engine: Arc::clone(engine),
                 project: terms.project.clone(),
+                console: terms.console,
                 lock,
                 standing,
             }),
@@ -96,6 +98,7 @@ impl<E: Ledger> Session<E> {
         Ok(Self {
             engine: Arc::clone(engine),
             project: terms.project.clone(),
+            console: terms.console,
             lock,
             standing: Standing::Empty,
         })
@@ -178,10 +181,14 @@ impl<E: Ledger> Session<E> {
         if matches!(done, Err(CommandError::LockLost)) {
             return done;
         }
-        let released = self.lock.release().await;
-        let done = done?;
-        released?;
-        Ok(done)
+        let console = self.console;
+        if let Err(error) = self.lock.release().await {
+            // The work is done, or not, all the same; and what is silent is taken away.
+            console.warn(&format!(
+                "warning: the lock could not be given back ({error}); the next command takes it\n"
+            ));
+        }
+        done
     }
 }
 

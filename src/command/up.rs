@@ -16,7 +16,10 @@ use super::{
     session::{Session, Terms},
 };
 use crate::{
-    engine::docker::{Docker, Settings},
+    engine::{
+        Ledger,
+        docker::{Docker, Settings},
+    },
     event::Verdict,
     name::ProjectName,
     plan::Options,
@@ -67,7 +70,7 @@ impl Up {
         let done = if let Some(done) = idle {
             done
         } else {
-            let work = self.locked(&engine, request, &name, (console, &mut interrupts));
+            let work = self.renewing((&engine, &name), request, console, &mut interrupts);
             Box::pin(work).await?
         };
         if matches!(done, Done::Run(Verdict::Converged | Verdict::Unchanged)) && self.attach {
@@ -84,47 +87,93 @@ impl Up {
 
     /// Deploys what the manifest says then, under the lock: who had it before may have changed the
     /// values of secrets, and a deploy that was cut off says only at its end which are in force.
-    async fn locked(
+    async fn renewing<E: Ledger>(
         &self,
-        engine: &Arc<Docker>,
+        (engine, project): (&Arc<E>, &ProjectName),
         request: rotate::Request<'_>,
-        name: &ProjectName,
-        (console, mut interrupts): (Console, impl Stream<Item = ()> + Unpin),
+        console: Console,
+        interrupts: impl Stream<Item = ()> + Unpin,
     ) -> Result<Done, CommandError> {
-        let terms = Terms {
-            scope: request.scope,
-            project: name,
-            verb: self.verb(),
-            patience: self.lock_wait,
-            writes: true,
-            console,
-        };
-        let mut session = Session::begin(engine, terms).await?;
-        let work = async {
-            if let Some(Verdict::Stuck) = session.recover(console, &mut interrupts).await? {
-                return Ok(Done::Run(Verdict::Stuck));
-            }
+        let work = async |session: &mut Session<E>, interrupts: &mut _| {
             let (project, turn) = request.begin(engine.as_ref(), &self.rotate).await?;
             let mut relay = Relay::new(console);
             relay.before_the_end(turn.remark());
             let deployment = self.deployment(engine, project)?;
             let author = author::author(request.scope, &deployment.project.directory);
-            let work = deployment.change(&mut session, author, &mut relay, interrupts);
+            let work = deployment.change(session, author, &mut relay, interrupts);
             let done = work.await?;
             if let Done::Run(verdict) = done {
                 turn.ended(verdict)?;
             }
             Ok(done)
         };
-        let done = Box::pin(work).await;
+        let terms = self.terms(project, (request.scope, console));
+        self.locked(engine, terms, interrupts, work).await
+    }
+
+    /// Deploys a project that is at hand, on any engine; nothing is rotated.
+    pub async fn on<E: Ledger>(
+        &self,
+        (engine, project): (&Arc<E>, Project),
+        (scope, console): (&Scope, Console),
+        mut interrupts: impl Stream<Item = ()> + Unpin,
+    ) -> Result<Done, CommandError> {
+        let name = project.name.clone();
+        let deployment = self.deployment(engine, project)?;
+        if let Some(done) = deployment.idle(console, &mut interrupts).await? {
+            return Ok(done);
+        }
+        let work = async |session: &mut Session<E>, interrupts: &mut _| {
+            let mut relay = Relay::new(console);
+            let author = author::author(scope, &deployment.project.directory);
+            deployment
+                .change(session, author, &mut relay, interrupts)
+                .await
+        };
+        let terms = self.terms(&name, (scope, console));
+        self.locked(engine, terms, interrupts, work).await
+    }
+
+    /// Does this work under the lock, when what was cut off before has come to its end.
+    async fn locked<E: Ledger, I: Stream<Item = ()> + Unpin>(
+        &self,
+        engine: &Arc<E>,
+        terms: Terms<'_>,
+        mut interrupts: I,
+        work: impl AsyncFnOnce(&mut Session<E>, &mut I) -> Result<Done, CommandError>,
+    ) -> Result<Done, CommandError> {
+        let console = terms.console;
+        let mut session = Session::begin(engine, terms).await?;
+        let done = Box::pin(async {
+            match session.recover(console, &mut interrupts).await? {
+                Some(Verdict::Stuck) => Ok(Done::Run(Verdict::Stuck)),
+                _ => work(&mut session, &mut interrupts).await,
+            }
+        })
+        .await;
         session.end(done).await
     }
 
-    fn deployment(
+    fn terms<'a>(
         &self,
-        engine: &Arc<Docker>,
+        project: &'a ProjectName,
+        (scope, console): (&'a Scope, Console),
+    ) -> Terms<'a> {
+        Terms {
+            scope,
+            project,
+            verb: self.verb(),
+            patience: self.lock_wait,
+            writes: true,
+            console,
+        }
+    }
+
+    fn deployment<E>(
+        &self,
+        engine: &Arc<E>,
         mut project: Project,
-    ) -> Result<Deployment<Docker>, CommandError> {
+    ) -> Result<Deployment<E>, CommandError> {
         if let Some(within) = self.wait_timeout {
             load::wait_at_most(&mut project, within);
         }

@@ -313,6 +313,7 @@ mod tests {
         let opening = writer.opening().unwrap();
         for record in [opening].iter().chain(records) {
             let pages = writer.pages(record);
+            writer.written(record);
             let pages = pages.into_iter().filter(|it| it.shelf == Shelf::Journal);
             shelf.extend(pages.map(|page| (page.name.clone(), page)));
         }
@@ -369,6 +370,35 @@ mod tests {
         shelf.get_mut("000003").unwrap().content.truncate(90);
         let pages: Vec<Page> = shelf.into_values().collect();
         assert!(matches!(replay(&pages), Ok(Standing::Open(open)) if !open.committed));
+    }
+
+    #[test]
+    fn what_was_not_written_leaves_no_gap_and_does_not_count() {
+        let mut writer = Writer::new(Planned::sample(7));
+        let mut shelf = BTreeMap::new();
+        let records = [
+            (writer.opening().unwrap(), true, true),
+            (begun(0), false, false),
+            // The answer was lost: it is there, and whoever wrote it went back.
+            (Record::Committed { split: None }, true, false),
+            (returning(), true, true),
+        ];
+        for (record, there, heard) in &records {
+            for page in writer.pages(record) {
+                if *there {
+                    shelf.insert(page.name.clone(), page);
+                }
+            }
+            if *heard {
+                writer.written(record);
+            }
+        }
+        let pages: Vec<Page> = shelf.into_values().collect();
+        let Ok(Standing::Open(open)) = replay(&pages) else {
+            panic!("{:?}", replay(&pages));
+        };
+        assert_eq!((open.committed, open.records), (false, 2));
+        assert_eq!(open.returning.as_deref(), Some("a gate"));
     }
 
     #[test]

@@ -45,23 +45,18 @@ impl Writer {
 
     /// The pages of the next record. The last record of a deploy comes with its place in the
     /// history.
-    pub fn pages(&mut self, record: &Record) -> Vec<Page> {
-        let number = self.next;
-        self.next += 1;
+    #[must_use]
+    pub fn pages(&self, record: &Record) -> Vec<Page> {
         let page = Page::write(
             Shelf::Journal,
-            place(number),
+            place(self.next),
             &Numbered {
                 generation: self.planned.generation,
-                number,
+                number: self.next,
                 record,
             },
         );
         match record {
-            Record::Committed { split } => {
-                self.split.clone_from(split);
-                vec![page]
-            }
             Record::Closed {
                 verdict,
                 took,
@@ -73,6 +68,15 @@ impl Writer {
                 vec![entry.page(), page]
             }
             _ => vec![page],
+        }
+    }
+
+    /// The next record was written. Without this the one after it takes its place: what could not
+    /// be written, or was and nobody heard of it, is not to count.
+    pub fn written(&mut self, record: &Record) {
+        self.next += 1;
+        if let Record::Committed { split } = record {
+            self.split.clone_from(split);
         }
     }
 }

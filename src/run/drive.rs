@@ -169,7 +169,11 @@ impl<E: Ledger, F: FnMut(Stamped)> Hands<E, F> {
         let pages = journal.pages(record);
         let written = self.engine.write_pages(&self.project, &pages);
         let result = match timeout(RECORD_WITHIN, written).await {
-            Ok(result) => result,
+            Ok(Ok(())) => {
+                journal.written(record);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(EngineError::Transport {
                 verb: "writing the journal of".to_owned(),
                 object: self.project.to_string(),

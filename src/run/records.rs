@@ -15,7 +15,7 @@ use crate::{
     engine::EngineError,
     event::{Event, Verdict},
     journal::{Record, Writer},
-    plan::{Action, StepId},
+    plan::{Action, StepId, Work},
 };
 
 impl Run {
@@ -151,7 +151,7 @@ impl Run {
             return true;
         }
         let unfinished = verdict == Verdict::Stuck && self.settings.on_failure != OnFailure::Stay;
-        if unfinished || self.resumable {
+        if unfinished || self.resumable || self.is_unsettled() {
             return false;
         }
         let record = Record::Closed {
@@ -161,6 +161,26 @@ impl Run {
         };
         self.record(record, Awaited::Nothing);
         true
+    }
+
+    /// Whether something failed after the commit by which the next deploy goes: the names tell who
+    /// is current. Whoever comes next tries again.
+    fn is_unsettled(&self) -> bool {
+        let failed = self
+            .schedule
+            .those(Part::Cleanup, &[Status::Failed, Status::Skipped]);
+        self.phase == Phase::Cleanup
+            && failed.into_iter().any(|id| {
+                let step = self.schedule.step(id);
+                matches!(
+                    step.map(|it| &it.work),
+                    Some(Work::Act(
+                        Action::RenameContainer { .. }
+                            | Action::SetRestartPolicy { .. }
+                            | Action::StopContainer { .. }
+                    ))
+                )
+            })
     }
 }
 
@@ -177,7 +197,7 @@ mod tests {
     use super::*;
     use crate::{
         journal::Planned,
-        plan::{Plan, Step, Work},
+        plan::{Plan, Step},
         project::{Gate, Probe},
         run::{Input, Settings},
     };
@@ -198,6 +218,12 @@ mod tests {
             ..steps[0].clone()
         };
         steps.push(asked);
+        let plan = Plan { steps };
+        run_of(Planned { plan, ..planned })
+    }
+
+    fn run_of(planned: Planned) -> Run {
+        let plan = planned.plan.clone();
         let settings = Settings {
             project: planned.project.name.clone(),
             verb: "up".to_owned(),
@@ -210,7 +236,7 @@ mod tests {
             journal: Some(Writer::new(planned)),
             images_at_a_time: None,
         };
-        Run::new(Plan { steps }, settings)
+        Run::new(plan, settings)
     }
 
     /// What is written down and performed, in short.
@@ -280,6 +306,31 @@ mod tests {
         assert!(told(&mut run, Input::Interrupted).is_empty());
         let end = told(&mut run, Input::Recorded(Ok(())));
         assert_eq!(end, ["closed Interrupted", "finish Interrupted"]);
+    }
+
+    #[test]
+    fn a_deploy_that_could_not_give_a_name_stays_open() {
+        for (left_open, failing) in [(true, true), (false, false)] {
+            let mut planned = Planned::sample(7);
+            let name = |text: &str| crate::name::ContainerName::new(text).unwrap();
+            let (from, to) = (name("shop-web-1.g2"), name("shop-web-1"));
+            planned.plan.steps = vec![Step {
+                after_commit: true,
+                ..Step {
+                    work: Work::Act(Action::RenameContainer { from, to }),
+                    ..planned.plan.steps[0].clone()
+                }
+            }];
+            let mut run = run_of(planned);
+            told(&mut run, Input::Begin);
+            told(&mut run, Input::Recorded(Ok(())));
+            told(&mut run, Input::Recorded(Ok(())));
+            let result = if failing { Err(full()) } else { Ok(()) };
+            let end = told(&mut run, Input::Finished(StepId(0), result));
+            let closed = end.contains(&"closed Converged".to_owned());
+            assert_eq!(closed, !left_open, "{end:?}");
+            assert!(end.contains(&"finish Converged".to_owned()), "{end:?}");
+        }
     }
 
     #[test]

@@ -17,5 +17,6 @@ mod rollback;
 mod runs;
 mod support;
 mod tidy;
+mod transaction;
 mod volume_runs;
 mod worlds;

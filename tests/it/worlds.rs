@@ -29,7 +29,7 @@ use futures::{Stream, StreamExt, stream};
 use proptest::test_runner::{Config as ProptestConfig, FailurePersistence, FileFailurePersistence};
 
 /// How many properties are tried, here and in other files.
-const PROPERTIES: u32 = 6;
+const PROPERTIES: u32 = 12;
 /// How many cases each is tried with, unless `CIMANDAT_CASES` says how many there are in all.
 const CASES: u32 = 192;
 
@@ -95,7 +95,7 @@ pub fn service_name(name: &str) -> ServiceName {
     ServiceName::new(name).unwrap()
 }
 
-fn project_name() -> ProjectName {
+pub fn project_name() -> ProjectName {
     ProjectName::new("shop").unwrap()
 }
 

@@ -12,6 +12,7 @@ mod record;
 mod script;
 mod seed;
 mod view;
+mod watch;
 mod world;
 
 use std::{
@@ -33,6 +34,7 @@ pub use self::{
     script::{End, Fault, Script, Trigger, When},
     seed::Seed,
     view::{Snapshot, Standing},
+    watch::Meeting,
 };
 use self::{
     hand::Plot,
@@ -348,6 +350,8 @@ impl Engine for Sim {
             if midway {
                 sim.lock().world.snapshot(action, false).map(|_| ())
             } else {
+                let now = sim.now();
+                sim.lock().note_order(action, now);
                 sim.effect(action)
             }
         })

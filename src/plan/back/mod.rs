@@ -20,7 +20,7 @@ use self::{deeds::Deeds, order::Order};
 use super::{Action, CreateContainer, Plan, Reason, Step, StepId, Subject, Work, preflight};
 use crate::{
     name::{ContainerName, ServiceName},
-    project::{Gate, Kind, Probe, Until},
+    project::{ContainerSpec, Gate, Kind, Probe, Until},
     state::{Container, State, Status, failed_name},
 };
 
@@ -127,6 +127,7 @@ pub fn revive(state: &State) -> Plan {
                 && !it.condition.status.is_up()
                 && !state.is_retired(name)
                 && !state.is_kept_failed(name)
+                && !is_stood_for(state, it)
         })
         .map(|(name, _)| name)
         .collect();
@@ -333,7 +334,11 @@ impl<'a> Builder<'a> {
         stops
             .filter(|(new, _)| {
                 let created = self.deeds.created.get(*new);
-                **new == name || created.is_some_and(|(create, _)| contends(create, old))
+                // One that was kept, and started again, is not made by the plan.
+                let revived = self.state.containers.get::<ContainerName>(new);
+                **new == name
+                    || created.is_some_and(|(create, _)| contends(create, old))
+                    || revived.is_some_and(|revived| rivals(revived, old))
             })
             .map(|(_, id)| *id)
             .collect()
@@ -444,6 +449,26 @@ fn plan_needs(plan: &Plan, step: StepId) -> BTreeSet<StepId> {
         }
     }
     found
+}
+
+/// Whether another container runs in this one's place, whatever their names are: a deploy may not
+/// have come to the end of its renames.
+fn is_stood_for(state: &State, container: &Container) -> bool {
+    state.containers.values().any(|it| {
+        (&it.service, it.replica) == (&container.service, container.replica)
+            && it.id != container.id
+            && it.condition.status.is_up()
+    })
+}
+
+/// Whether a container that was kept from an earlier generation and an old one cannot run at the
+/// same time.
+fn rivals(revived: &Container, old: &Container) -> bool {
+    let same = revived.service == old.service && revived.replica == old.replica;
+    let spec = revived.record.as_ref().map(|record| record.spec.clone());
+    let spec = spec.and_then(|spec| serde_json::from_value::<ContainerSpec>(spec).ok());
+    // What cannot be read may want anything.
+    same || spec.is_none_or(|spec| preflight::contends(&spec, old))
 }
 
 /// Whether a new container and an old one cannot run at the same time: they stand for the same

@@ -153,7 +153,6 @@ impl World {
             thing.condition.exit_code = thing.condition.exit_code.map(|_| NEVER_RAN);
             return Err(error);
         }
-        self.note_rivals(name);
         self.begin(name, now);
         let thing = self.ours(name)?;
         thing.condition.restarts = 0;
@@ -211,28 +210,6 @@ impl World {
         {
             *missed = true;
         }
-    }
-
-    /// Two generations of one container that write to one volume: what must never happen.
-    fn note_rivals(&mut self, name: &ContainerName) {
-        let Some(thing) = self.containers.get(name) else {
-            return;
-        };
-        let writes_with = |it: &Thing| {
-            it.volumes.values().any(|theirs| {
-                let mut mine = thing.volumes.values();
-                mine.any(|mine| mine.name == theirs.name && (mine.writable || theirs.writable))
-            })
-        };
-        let rival = self.containers.iter().find(|(other, it)| {
-            *other != name
-                && it.condition.status.is_up()
-                && (&it.service, it.replica) == (&thing.service, thing.replica)
-                && it.generation != thing.generation
-                && writes_with(it)
-        });
-        let rival = rival.map(|(other, _)| format!("`{name}` and `{other}` write to one volume"));
-        self.breaches.extend(rival);
     }
 
     /// The first of a container's ports that somebody else holds, and who.

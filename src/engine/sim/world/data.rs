@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Done, World, refused};
+use super::{Done, Thing, World, refused};
 use crate::{
+    engine::sim::watch::Meeting,
     name::ContainerName,
     plan::{Action, VolumeSnapshot},
     state::Snapshot,
@@ -24,6 +25,40 @@ pub(in crate::engine::sim) struct Kept {
 }
 
 impl World {
+    /// Takes note of who runs over the files of a container that begins to run, and is of another
+    /// generation. Two containers in one place must never do that; of others that they share is
+    /// for the manifest to say.
+    pub fn note_rivals(&mut self, name: &ContainerName) {
+        let Some(thing) = self.containers.get(name) else {
+            return;
+        };
+        let place = |it: &Thing| (it.service.clone(), it.replica);
+        let mut rivals = Vec::new();
+        for (other, it) in &self.containers {
+            let runs = it.condition.status.is_up() && it.generation != thing.generation;
+            if !runs || other == name {
+                continue;
+            }
+            for mine in thing.volumes.values() {
+                let mut theirs = it.volumes.values().filter(|its| its.name == mine.name);
+                if !theirs.any(|its| its.writable || mine.writable) {
+                    continue;
+                }
+                if place(it) == place(thing) {
+                    let text = format!("`{name}` and `{other}` write to one volume");
+                    self.breaches.push(text);
+                } else {
+                    rivals.push(Meeting {
+                        volume: mine.name.clone(),
+                        one: (thing.service.clone(), thing.generation),
+                        other: (it.service.clone(), it.generation),
+                    });
+                }
+            }
+        }
+        self.meetings.extend(rivals);
+    }
+
     /// A container that was started writes.
     pub fn write(&mut self, name: &ContainerName) {
         let Some(thing) = self.containers.get(name).cloned() else {

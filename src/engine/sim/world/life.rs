@@ -33,6 +33,7 @@ pub(in crate::engine::sim) enum EngineEnd {
 impl World {
     /// A container runs from now on.
     pub fn begin(&mut self, name: &ContainerName, now: Duration) {
+        self.note_rivals(name);
         let given = self.containers.values().flat_map(|it| &it.holds);
         let mut free = given
             .map(|port| port.published.saturating_add(1))

@@ -17,7 +17,7 @@ use std::{
 pub(super) use self::data::Kept;
 use self::resources::{make, resource};
 pub(super) use self::{life::EngineEnd, resources::is_anonymous};
-use super::ledger::Held;
+use super::{ledger::Held, watch::Meeting};
 use crate::{
     engine::{EngineError, Notice},
     journal::{Page, Shelf},
@@ -47,6 +47,7 @@ pub(super) struct World {
     pub registry: BTreeSet<ImageRef>,
     pub foreign: BTreeMap<ContainerName, Foreign>,
     pub breaches: Vec<String>,
+    pub meetings: BTreeSet<Meeting>,
     pub pages: BTreeMap<(Shelf, String), Page>,
     pub lock: Option<Held>,
     /// The process that holds the lock is not there any more.
@@ -126,6 +127,7 @@ impl World {
             registry: BTreeSet::new(),
             foreign: BTreeMap::new(),
             breaches: Vec::new(),
+            meetings: BTreeSet::new(),
             pages: BTreeMap::new(),
             lock: None,
             orphaned: false,

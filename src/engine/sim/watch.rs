@@ -1,0 +1,126 @@
+//! What is noted of a simulated world while it changes, and a second world that goes its own way.
+//!
+//! Some things must hold at every moment and cannot be seen in the world at the end: who started
+//! before what it builds on, and who ran beside whom over the same files.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio::time::sleep;
+
+use super::{Inner, Pace, Sim, world::Thing};
+use crate::{
+    name::ServiceName,
+    plan::Action,
+    project::{Dependency, Kind, Probe, Until},
+};
+
+/// Two containers of different services and generations that ran at the same time over a volume
+/// which at least one of them can write to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Meeting {
+    /// By its name on the engine.
+    pub volume: String,
+    /// A service, and the generation of its container.
+    pub one: (ServiceName, u64),
+    /// The other service, and the generation of its container.
+    pub other: (ServiceName, u64),
+}
+
+impl Sim {
+    /// Another engine with a world like this one's is now. Calls under way are this one's only,
+    /// and so is what goes wrong with calls. Needs a running runtime.
+    #[must_use]
+    pub fn fork(&self, pace: Pace) -> Self {
+        let inner = self.lock();
+        let twin = Self {
+            birth: self.birth,
+            ..Self::in_world(inner.world.clone(), pace)
+        };
+        twin.learn(&inner);
+        for (name, thing) in &inner.world.containers {
+            let Some(end) = inner.script(name).ends else {
+                continue;
+            };
+            if thing.condition.status.is_up() {
+                let rest = (thing.started + end.after).saturating_sub(self.now());
+                let (twin, id, starts) = (twin.clone(), thing.id.clone(), thing.starts);
+                tokio::spawn(async move {
+                    sleep(rest).await;
+                    if twin.ended(&id, starts, end.exit_code, end.out_of_memory) {
+                        twin.start_again(&id).await;
+                    }
+                });
+            }
+        }
+        twin
+    }
+
+    fn learn(&self, other: &Inner) {
+        let mut inner = self.lock();
+        inner.scripts.clone_from(&other.scripts);
+        inner.checks.clone_from(&other.checks);
+        (inner.life, inner.away) = (other.life, other.away);
+    }
+
+    /// Who ran beside whom. Of one service, that would be a breach.
+    #[must_use]
+    pub fn meetings(&self) -> BTreeSet<Meeting> {
+        self.lock().world.meetings.clone()
+    }
+}
+
+impl Inner {
+    /// Takes note of a first start that comes before what it builds on has become ready.
+    pub(super) fn note_order(&mut self, action: &Action, now: Duration) {
+        let Action::StartContainer(name) = action else {
+            return;
+        };
+        let world = &self.world;
+        let Some(thing) = world.containers.get(name) else {
+            return;
+        };
+        // What ran before is started again as well as may be, also when what it built on is lost.
+        if thing.starts > 0 {
+            return;
+        }
+        let mut early = Vec::new();
+        let needs = thing.record.iter().flat_map(|it| &it.depends_on);
+        for (need, dependency) in needs {
+            let all = || {
+                let those = world.containers.iter();
+                those.filter(move |(_, it)| it.service == *need)
+            };
+            let became = |(name, it): (_, &Thing)| {
+                it.starts > 0 && (dependency.until == Until::Started || self.became(name, it, now))
+            };
+            let mut own = all().filter(|(_, it)| it.generation == thing.generation);
+            let stands = all().any(|(name, it)| became((name, it)) && stands(it, dependency));
+            if dependency.required && all().count() > 0 && !(own.all(became) && stands) {
+                early.push(format!("`{name}` was started before `{need}` was ready"));
+            }
+        }
+        self.world.breaches.extend(early);
+    }
+
+    /// Whether a container has passed, or would have passed, its gate since its last start.
+    fn became(&self, name: &crate::name::ContainerName, thing: &Thing, now: Duration) -> bool {
+        let Some(record) = &thing.record else {
+            return true;
+        };
+        if let Kind::Job { .. } = record.kind {
+            return thing.condition.exit_code == Some(0) && !thing.condition.status.is_up();
+        }
+        let asked = record
+            .ready
+            .probes
+            .iter()
+            .any(|it| !matches!(it, Probe::Started));
+        let ready = self.script(name).ready_after;
+        !asked || ready.is_some_and(|after| thing.started + after <= now)
+    }
+}
+
+/// Whether a container can be built on. One that ended by itself just now is not to blame.
+fn stands(thing: &Thing, dependency: &Dependency) -> bool {
+    dependency.until == Until::Completed || thing.condition.status.is_up() || !thing.stopped_by_hand
+}

@@ -1,0 +1,426 @@
+//! Plays a case: commands in a simulated world, cut off at one of their calls, and what follows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use cimandat::{
+    command::{CommandError, Console, Done, Down, Progress, Recover, Rollback, Scope, Stage, Up},
+    engine::{
+        EngineError, Ledger,
+        sim::{Fault, Hand, Pace, Script, Sim, Trigger, When},
+    },
+    event::Verdict,
+    journal::{Shelf, Standing, replay},
+    plan::{Options, Removal},
+    project::{Kind, Project, Service},
+};
+use futures::future::{Either, select};
+use proptest::prelude::*;
+
+use super::{
+    promise::{self, Data, Side},
+    stage::{Case, Cut, Cuts, Gate, Trouble, pulled},
+};
+use crate::worlds::{in_virtual_time, never, project_name, world};
+
+/// Longer than any lock can stay after its holder.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// What takes longer than this, in the time of the world, has come to a standstill.
+const STANDSTILL: Duration = Duration::from_hours(1);
+/// How often a recovery may be stuck while faults are left.
+const TRIES: usize = 4;
+
+/// How a command ended.
+pub type End = Result<Done, CommandError>;
+
+/// The command that is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    Up,
+    Rollback,
+}
+
+enum Command {
+    Up(Box<Project>),
+    Rollback,
+    Recover,
+    Down { volumes: bool },
+}
+
+/// Carries a command out as the program does, but for the terminal and the manifest.
+async fn carry_out(sim: &Sim, command: &Command) -> End {
+    let scope = Scope {
+        files: Vec::new(),
+        directory: PathBuf::from("/shop"),
+        project: None,
+        env_files: Vec::new(),
+        profiles: BTreeSet::new(),
+        environment: BTreeMap::new(),
+    };
+    let (engine, project) = (Arc::new(sim.clone()), project_name());
+    let console = Console {
+        progress: Progress::Quiet,
+        stage: Stage::Trial,
+        colour: false,
+        colour_out: false,
+        terminal_out: false,
+        width: 80,
+        height: 24,
+    };
+    let (place, who) = ((&engine, &project), (&scope, console));
+    let lock_wait = PATIENCE;
+    let work = async {
+        match command {
+            Command::Up(wanted) => {
+                let up = Up {
+                    options: Options::default(),
+                    wait_timeout: None,
+                    lock_wait,
+                    attach: false,
+                    keep_failed: false,
+                    rotate: BTreeSet::new(),
+                };
+                up.on((&engine, (**wanted).clone()), who, never()).await
+            }
+            Command::Rollback => {
+                let rollback = Rollback {
+                    generation: None,
+                    lock_wait,
+                };
+                rollback.on(place, who, never()).await
+            }
+            Command::Recover => {
+                let recover = Recover {
+                    plan: false,
+                    forget: false,
+                    lock_wait,
+                };
+                recover.on(place, who, never()).await
+            }
+            Command::Down { volumes } => {
+                let removal = Removal {
+                    volumes: *volumes,
+                    ..Removal::default()
+                };
+                Down { removal, lock_wait }.on(place, who, never()).await
+            }
+        }
+    };
+    let end = tokio::time::timeout(STANDSTILL, Box::pin(work)).await;
+    end.expect("the command has come to a standstill")
+}
+
+/// Carries a command out and cuts it off at a call, counted from now; `None`: it was cut off.
+async fn cut(sim: &Sim, command: &Command, at: u64, when: When) -> Option<End> {
+    let told = sim.crash_at(sim.calls() + at, when);
+    let end = match select(pin!(carry_out(sim, command)), told).await {
+        Either::Left((end, _)) => Some(end),
+        Either::Right(_) => None,
+    };
+    // One that was not met is not to be met later.
+    drop(sim.crash_at(u64::MAX, When::Before));
+    end
+}
+
+pub async fn standing(sim: &Sim) -> Standing {
+    let pages = sim.read_pages(&project_name(), Shelf::Journal).await;
+    replay(&pages.unwrap()).expect("a journal that can be believed")
+}
+
+/// What was there before the command that matters.
+pub struct Before {
+    pub sim: Sim,
+    pub snapshot: cimandat::engine::sim::Snapshot,
+    pub data: Data,
+}
+
+async fn before(case: &Case) -> Result<Before, TestCaseError> {
+    let sim = world(case.seed);
+    sim.offer_image(pulled());
+    for project in case.earlier() {
+        let end = carry_out(&sim, &Command::Up(Box::new(project))).await;
+        let well = matches!(end, Ok(Done::Run(Verdict::Converged | Verdict::Unchanged)));
+        let refused = matches!(end, Err(CommandError::Refused(_)));
+        prop_assert!(well || refused, "an earlier deploy: {:?}", end);
+    }
+    let (snapshot, data) = (sim.snapshot(), sim.data());
+    Ok(Before {
+        sim,
+        snapshot,
+        data,
+    })
+}
+
+/// A world in which the command that matters did what it was to; `None`: it is refused there.
+async fn ideal(
+    case: &Case,
+    before: &Before,
+    command: &Command,
+) -> Result<Option<Sim>, TestCaseError> {
+    let sim = before.sim.fork(pace(case, 1));
+    match carry_out(&sim, command).await {
+        Ok(Done::Run(Verdict::Converged | Verdict::Unchanged)) => Ok(Some(sim)),
+        Err(CommandError::Refused(_) | CommandError::Usage(_)) => {
+            prop_assert_eq!(&before.snapshot, &sim.snapshot());
+            Ok(None)
+        }
+        end => Err(TestCaseError::fail(format!("without any trouble: {end:?}"))),
+    }
+}
+
+fn pace(case: &Case, which: u64) -> Pace {
+    let seed = case.seed.rotate_left(17) ^ which;
+    Pace::new(seed, Duration::from_millis(20))
+}
+
+fn lost_answer() -> EngineError {
+    EngineError::Transport {
+        verb: "asking".to_owned(),
+        object: "engine".to_owned(),
+        cause: "the connection broke".to_owned(),
+    }
+}
+
+/// The world before, with what goes wrong from then on.
+fn troubled(
+    before: &Before,
+    case: &Case,
+    trouble: &Trouble,
+    (generation, calls): (u64, u64),
+) -> Sim {
+    let sim = before.sim.fork(pace(case, 2));
+    if let Some((service, gate)) = failing(case, trouble) {
+        sim.script(&service.name, Some(generation), gate.script());
+    }
+    for (part, when) in &trouble.faults {
+        sim.fail(Fault {
+            at: Trigger::Call(part.of(calls)),
+            when: *when,
+            error: lost_answer(),
+        });
+    }
+    sim
+}
+
+/// The service that does not pass its gate.
+fn failing(case: &Case, trouble: &Trouble) -> Option<(Service, Gate)> {
+    let services: Vec<Service> = case.wanted().services.into_values().collect();
+    let gate = trouble.gate.clone().filter(|_| !services.is_empty())?;
+    Some((gate.which.get(&services).clone(), gate))
+}
+
+/// The same world, in which nothing goes wrong any more: neither with calls, nor with another
+/// generation that gets this number.
+fn calm(sim: &Sim, case: &Case, trouble: &Trouble, generation: u64) -> Sim {
+    let sim = sim.fork(pace(case, 4));
+    if let Some((service, _)) = failing(case, trouble) {
+        let script = match service.kind {
+            Kind::Service => Script::default(),
+            Kind::Job { .. } => Script::exits(Duration::from_millis(10), 0),
+        };
+        sim.script(&service.name, Some(generation), script);
+    }
+    sim
+}
+
+fn command(case: &Case, deed: Deed) -> Command {
+    match deed {
+        Deed::Up => Command::Up(Box::new(case.wanted())),
+        Deed::Rollback => Command::Rollback,
+    }
+}
+
+/// A command that is cut off, and recoveries that are cut off, too, but for the last.
+pub fn cut_off(
+    case: &Case,
+    deed: Deed,
+    trouble: &Trouble,
+    cuts: &Cuts,
+    blow: Option<&Hand>,
+) -> Result<(), TestCaseError> {
+    in_virtual_time(async {
+        let before = before(case).await?;
+        let command = command(case, deed);
+        let Some(ideal) = ideal(case, &before, &command).await? else {
+            return Ok(());
+        };
+        let place = (standing(&ideal).await.generation(), ideal.calls());
+        if place.0 == standing(&before.sim).await.generation() {
+            return Ok(());
+        }
+        let mut calls = ideal.calls();
+        if trouble.gate.is_some() || !trouble.faults.is_empty() {
+            let dry = troubled(&before, case, trouble, place);
+            // How it ends is another property's.
+            let _ = carry_out(&dry, &command).await;
+            calls = dry.calls();
+        }
+        let sim = troubled(&before, case, trouble, place);
+        let end = cut(&sim, &command, cuts.first.at.of(calls), cuts.first.when).await;
+        let side = Side::of(&sim, place.0).await;
+        if let Some(hand) = blow {
+            sim.meddle(hand);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        if let Some(end) = &end {
+            promise::told(end, &side)?;
+        } else if cuts.seen {
+            sim.orphan_lock();
+        }
+        // The same world, recovered without being cut off, with other orders of completion.
+        let twin = sim.fork(pace(case, 3));
+        let faulty = !trouble.faults.is_empty();
+        recovered(&twin, (&[], 0), cuts.seen, false, &side).await?;
+        let calls = (cuts.then.as_slice(), twin.calls());
+        recovered(&sim, calls, cuts.seen, faulty, &side).await?;
+        promise::order(&twin).await?;
+        promise::order(&sim).await?;
+        if faulty {
+            promise::kept_with_faults(&before, &ideal, &side, &twin)?;
+            promise::kept_with_faults(&before, &ideal, &side, &sim)?;
+            let sim = calm(&sim, case, trouble, place.0);
+            return converges(case, deed, &ideal, &sim).await;
+        }
+        promise::kept(&before, &ideal, &side, &twin)?;
+        prop_assert_eq!(&twin.snapshot(), &sim.snapshot(), "two recoveries differ");
+        promise::unlocked(&sim).await?;
+        let again = carry_out(&sim, &Command::Recover).await;
+        prop_assert!(
+            matches!(again, Ok(Done::Well)),
+            "recovered again: {:?}",
+            again
+        );
+        prop_assert_eq!(&twin.snapshot(), &sim.snapshot(), "recovered again");
+        let sim = calm(&sim, case, trouble, place.0);
+        converges(case, deed, &ideal, &sim).await
+    })
+}
+
+/// Recovers, which takes so many calls, and cuts that off, but for the last time.
+async fn recovered(
+    sim: &Sim,
+    (cuts, calls): (&[Cut], u64),
+    seen: bool,
+    faulty: bool,
+    side: &Side,
+) -> Result<(), TestCaseError> {
+    for Cut { at, when } in cuts {
+        let end = cut(sim, &Command::Recover, at.of(calls), *when).await;
+        if end.is_none() && seen {
+            sim.orphan_lock();
+        }
+    }
+    for _ in 0..TRIES {
+        let open = matches!(standing(sim).await, Standing::Open(_));
+        match carry_out(sim, &Command::Recover).await {
+            Ok(Done::Well) if !open => return Ok(()),
+            Ok(Done::Run(Verdict::Stuck)) | Err(CommandError::Engine(_)) if faulty => {}
+            Ok(Done::Run(verdict)) if open && side.is_told_by(verdict) => {
+                let still = matches!(standing(sim).await, Standing::Open(_));
+                prop_assert!(faulty || !still, "recovered, and not at its end");
+                if !still {
+                    return Ok(());
+                }
+            }
+            end => {
+                let text = format!("a recovery ended with {end:?}, {side:?}, open: {open}");
+                return Err(TestCaseError::fail(text));
+            }
+        }
+    }
+    Err(TestCaseError::fail("no recovery came to an end"))
+}
+
+/// The next deploy does what it always does.
+async fn converges(case: &Case, deed: Deed, ideal: &Sim, sim: &Sim) -> Result<(), TestCaseError> {
+    let end = carry_out(sim, &Command::Up(Box::new(case.wanted()))).await;
+    let refused = matches!(end, Err(CommandError::Refused(_)));
+    let well = matches!(end, Ok(Done::Run(Verdict::Converged | Verdict::Unchanged)));
+    prop_assert!(
+        well || deed == Deed::Rollback && refused,
+        "the next deploy: {:?}",
+        end
+    );
+    if deed == Deed::Up {
+        prop_assert_eq!(
+            promise::standing(ideal),
+            promise::standing(sim),
+            "the next deploy"
+        );
+    }
+    promise::unlocked(sim).await?;
+    promise::order(sim).await
+}
+
+/// A deploy with trouble that nobody cuts off: it says where it led to, and if it says that it
+/// did not get there, a recovery does.
+pub fn uncut(case: &Case, trouble: &Trouble) -> Result<(), TestCaseError> {
+    in_virtual_time(async {
+        let before = before(case).await?;
+        let command = command(case, Deed::Up);
+        let Some(ideal) = ideal(case, &before, &command).await? else {
+            return Ok(());
+        };
+        let place = (standing(&ideal).await.generation(), ideal.calls());
+        if place.0 == standing(&before.sim).await.generation() {
+            return Ok(());
+        }
+        let sim = troubled(&before, case, trouble, place);
+        let end = carry_out(&sim, &command).await;
+        let side = Side::of(&sim, place.0).await;
+        promise::told(&end, &side)?;
+        recovered(&sim, (&[], 0), true, true, &side).await?;
+        promise::kept_with_faults(&before, &ideal, &side, &sim)?;
+        promise::order(&sim).await?;
+        let sim = calm(&sim, case, trouble, place.0);
+        converges(case, Deed::Up, &ideal, &sim).await
+    })
+}
+
+/// A removal that is cut off, again and again, and comes to its end.
+pub fn removed(case: &Case, cuts: &Cuts, volumes: bool) -> Result<(), TestCaseError> {
+    in_virtual_time(async {
+        let before = before(case).await?;
+        let down = Command::Down { volumes };
+        let dry = before.sim.fork(pace(case, 1));
+        let end = carry_out(&dry, &down).await;
+        prop_assert!(
+            matches!(end, Ok(Done::Run(_))),
+            "without trouble: {:?}",
+            end
+        );
+        promise::nothing_left(&before, &dry, volumes).await?;
+        let sim = before.sim.fork(pace(case, 2));
+        for Cut { at, when } in [&cuts.first].into_iter().chain(&cuts.then) {
+            let end = cut(&sim, &down, at.of(dry.calls()), *when).await;
+            if end.is_none() && cuts.seen {
+                sim.orphan_lock();
+            }
+        }
+        // Whoever wants the project back instead gets it, with its data.
+        let other = sim.fork(pace(case, 3));
+        let end = carry_out(&sim, &down).await;
+        prop_assert!(matches!(end, Ok(Done::Run(_))), "at last: {:?}", end);
+        promise::nothing_left(&before, &sim, volumes).await?;
+        let end = carry_out(&other, &Command::Recover).await;
+        prop_assert!(matches!(end, Ok(Done::Well)), "recovered: {:?}", end);
+        promise::unlocked(&other).await?;
+        let Some(last) = case.earlier().pop() else {
+            return Ok(());
+        };
+        let end = carry_out(&other, &Command::Up(Box::new(last))).await;
+        let well = matches!(end, Ok(Done::Run(Verdict::Converged | Verdict::Unchanged)));
+        let refused = matches!(end, Err(CommandError::Refused(_)));
+        prop_assert!(well || refused, "deployed again: {:?}", end);
+        if !volumes {
+            promise::data_is_there(&before.data, &other)?;
+        }
+        prop_assert_eq!(other.breaches(), Vec::<String>::new());
+        Ok(())
+    })
+}
