@@ -32,6 +32,16 @@ use crate::worlds::{in_virtual_time, never, project_name, world};
 const PATIENCE: Duration = Duration::from_mins(2);
 /// What takes longer than this, in the time of the world, has come to a standstill.
 const STANDSTILL: Duration = Duration::from_hours(1);
+/// Nobody is told of a command by itself: its end is looked at.
+const SILENT: Console = Console {
+    progress: Progress::Quiet,
+    stage: Stage::Trial,
+    colour: false,
+    colour_out: false,
+    terminal_out: false,
+    width: 80,
+    height: 24,
+};
 /// How often a recovery may be stuck while faults are left.
 const TRIES: usize = 4;
 
@@ -63,16 +73,7 @@ async fn carry_out(sim: &Sim, command: &Command) -> End {
         environment: BTreeMap::new(),
     };
     let (engine, project) = (Arc::new(sim.clone()), project_name());
-    let console = Console {
-        progress: Progress::Quiet,
-        stage: Stage::Trial,
-        colour: false,
-        colour_out: false,
-        terminal_out: false,
-        width: 80,
-        height: 24,
-    };
-    let (place, who) = ((&engine, &project), (&scope, console));
+    let (place, who) = ((&engine, &project), (&scope, SILENT));
     let lock_wait = PATIENCE;
     let work = async {
         match command {

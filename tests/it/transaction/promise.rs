@@ -80,7 +80,7 @@ pub fn told(end: &End, side: &Side) -> Result<(), TestCaseError> {
 }
 
 fn is_handover(network: &str) -> bool {
-    network.ends_with(".old") || network.ends_with(".new")
+    matches!(network.rsplit('.').next(), Some("old" | "new"))
 }
 
 /// I4 to I6: the world is whole, and the one that it has to be.

@@ -212,7 +212,7 @@ pub struct Part(u32);
 
 impl Part {
     pub fn of(self, calls: u64) -> u64 {
-        u64::from(self.0) * calls.max(1) >> 32
+        (u64::from(self.0) * calls.max(1)) >> 32
     }
 }
 
