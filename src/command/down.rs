@@ -58,6 +58,7 @@ impl Down {
             verb: "down",
             patience: self.lock_wait,
             writes: false,
+            all_goes: self.removal.services.is_empty(),
             console,
         };
         let mut session = Session::begin(engine, terms).await?;

@@ -62,6 +62,7 @@ impl Recover {
             verb: "recover",
             patience: self.lock_wait,
             writes: false,
+            all_goes: false,
             console,
         };
         if self.forget {

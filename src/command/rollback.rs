@@ -70,6 +70,7 @@ impl Rollback {
             verb: "rollback",
             patience: self.lock_wait,
             writes: true,
+            all_goes: false,
             console,
         };
         let mut session = Session::begin(engine, terms).await?;

@@ -37,6 +37,8 @@ pub(super) struct Terms<'a> {
     pub patience: Duration,
     /// The journal will be written.
     pub writes: bool,
+    /// Everything of the project goes, so that it does not matter what the journal says.
+    pub all_goes: bool,
     /// Where it is told whose lock was taken away.
     pub console: Console,
 }
@@ -66,7 +68,11 @@ impl<E: Ledger> Session<E> {
         let standing = async {
             opened?;
             let pages = engine.read_pages(terms.project, Shelf::Journal).await?;
-            replay(&pages).map_err(CommandError::Journal)
+            match replay(&pages) {
+                Ok(standing) => Ok(standing),
+                Err(_) if terms.all_goes => Ok(Standing::Empty),
+                Err(error) => Err(CommandError::Journal(error)),
+            }
         };
         match standing.await {
             Ok(standing) => Ok(Self {

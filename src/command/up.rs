@@ -165,6 +165,7 @@ impl Up {
             verb: self.verb(),
             patience: self.lock_wait,
             writes: true,
+            all_goes: false,
             console,
         }
     }

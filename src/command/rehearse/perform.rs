@@ -167,6 +167,7 @@ impl Scene {
             verb,
             patience: Duration::ZERO,
             writes: verb == "up",
+            all_goes: false,
             console,
         }
     }

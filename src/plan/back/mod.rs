@@ -20,7 +20,7 @@ use self::{deeds::Deeds, order::Order};
 use super::{Action, CreateContainer, Plan, Reason, Step, StepId, Subject, Work, preflight};
 use crate::{
     name::{ContainerName, ServiceName},
-    project::{ContainerSpec, Gate, Kind, Probe, Until},
+    project::{ContainerSpec, Gate, Kind, PortBinding, Probe, Until},
     state::{Container, State, Status, failed_name},
 };
 
@@ -128,6 +128,7 @@ pub fn revive(state: &State) -> Plan {
                 && !state.is_retired(name)
                 && !state.is_kept_failed(name)
                 && !is_stood_for(state, it)
+                && !is_kept_out(state, it)
         })
         .map(|(name, _)| name)
         .collect();
@@ -149,6 +150,24 @@ pub fn revive(state: &State) -> Plan {
         step.reason = Reason::Stopped;
     }
     plan
+}
+
+/// Whether another container has taken over a port that this one would need. After the commit of a
+/// part that is so for what left the manifest: it stays, stopped, until a whole deploy removes it.
+fn is_kept_out(state: &State, container: &Container) -> bool {
+    let ports = container
+        .record
+        .as_ref()
+        .and_then(|record| record.spec.get("ports").cloned());
+    let ports: Vec<PortBinding> = ports
+        .and_then(|ports| serde_json::from_value(ports).ok())
+        .unwrap_or_default();
+    let mut running = state.containers.values();
+    running.any(|other| {
+        let mut held = other.ports.iter();
+        other.condition.status.is_up()
+            && held.any(|held| ports.iter().any(|port| preflight::clash(port, held)))
+    })
 }
 
 fn deeds<'a>(plan: &'a Plan, attempted: &BTreeSet<StepId>, state: &State) -> Deeds<'a> {
