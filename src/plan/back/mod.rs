@@ -152,22 +152,34 @@ pub fn revive(state: &State) -> Plan {
     plan
 }
 
-/// Whether another container has taken over a port that this one would need. After the commit of a
+/// Whether a later container has taken over a port that this one would need. After the commit of a
 /// part that is so for what left the manifest: it stays, stopped, until a whole deploy removes it.
 fn is_kept_out(state: &State, container: &Container) -> bool {
-    let ports = container
-        .record
-        .as_ref()
-        .and_then(|record| record.spec.get("ports").cloned());
-    let ports: Vec<PortBinding> = ports
-        .and_then(|ports| serde_json::from_value(ports).ok())
-        .unwrap_or_default();
-    let mut running = state.containers.values();
-    running.any(|other| {
-        let mut held = other.ports.iter();
-        other.condition.status.is_up()
-            && held.any(|held| ports.iter().any(|port| preflight::clash(port, held)))
+    let ports = ports(container);
+    let mut later = state.containers.iter().filter(|(name, other)| {
+        other.generation > container.generation
+            && other.service != container.service
+            && !state.is_kept_failed(name)
+    });
+    later.any(|(_, other)| {
+        let theirs = self::ports(other);
+        let mut both = ports
+            .iter()
+            .flat_map(|one| theirs.iter().map(move |other| (one, other)));
+        both.any(|(one, other)| {
+            one.published.is_some()
+                && (one.published, one.protocol) == (other.published, other.protocol)
+        })
     })
+}
+
+/// The ports that a container was made with.
+fn ports(container: &Container) -> Vec<PortBinding> {
+    let record = container.record.as_ref();
+    let ports = record.and_then(|record| record.spec.get("ports").cloned());
+    ports
+        .and_then(|ports| serde_json::from_value(ports).ok())
+        .unwrap_or_default()
 }
 
 fn deeds<'a>(plan: &'a Plan, attempted: &BTreeSet<StepId>, state: &State) -> Deeds<'a> {
