@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::Stream;
 
 use super::{
-    CommandError, Console, Done, Scope, load, say,
+    CommandError, Console, Done, Scope, history, load, say,
     session::{Session, Terms},
 };
 use crate::{
@@ -88,7 +88,7 @@ pub(super) async fn recover<E: Ledger>(
         return Ok(Done::Run(Verdict::Stuck));
     }
     let state = engine.observe(&Query::of(project.clone())).await?;
-    let revival = plan::revive(&state);
+    let revival = revival(engine.as_ref(), project, &state).await?;
     if revival.steps.is_empty() {
         if ended.is_none() {
             console.warn(&format!(
@@ -139,6 +139,19 @@ fn participants(plan: &Plan) -> Vec<Participant> {
         .collect()
 }
 
+/// What should run and does not, by what was deployed last.
+async fn revival(
+    engine: &impl Ledger,
+    project: &ProjectName,
+    state: &State,
+) -> Result<Plan, CommandError> {
+    let entries = history::entries(engine, project).await?;
+    let mut entries = entries.iter().rev();
+    let last = entries.find(|entry| entry.left_its_mark());
+    let wanted = last.map(|entry| entry.project.services.keys().cloned().collect());
+    Ok(plan::revive(state, wanted.as_ref()))
+}
+
 /// Shows what a recovery would do; changes nothing and needs no lock.
 async fn show(engine: &Docker, project: &ProjectName) -> Result<Done, CommandError> {
     let pages = engine.read_pages(project, Shelf::Journal).await?;
@@ -147,7 +160,7 @@ async fn show(engine: &Docker, project: &ProjectName) -> Result<Done, CommandErr
     let text = match &standing {
         Standing::Open(open) => told(open, &state),
         Standing::Empty | Standing::Closed { .. } => {
-            let revival = plan::revive(&state);
+            let revival = revival(engine, project, &state).await?;
             if revival.steps.is_empty() {
                 format!("`{project}` was not cut off, and everything that should run does\n")
             } else {

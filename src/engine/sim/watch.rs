@@ -116,7 +116,8 @@ impl Inner {
             .iter()
             .any(|it| !matches!(it, Probe::Started));
         let ready = self.script(name).ready_after;
-        !asked || ready.is_some_and(|after| thing.started + after <= now)
+        // What ran when the world began has passed its gate long before.
+        !asked || thing.started.is_zero() || ready.is_some_and(|after| thing.started + after <= now)
     }
 }
 

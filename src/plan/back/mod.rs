@@ -8,6 +8,7 @@ mod data;
 mod deeds;
 mod handover;
 mod order;
+mod revive;
 mod split;
 
 use std::{
@@ -15,13 +16,16 @@ use std::{
     time::Duration,
 };
 
-pub use self::split::{Split, split};
 use self::{deeds::Deeds, order::Order};
+pub use self::{
+    revive::revive,
+    split::{Split, split},
+};
 use super::{Action, CreateContainer, Plan, Reason, Step, StepId, Subject, Work, preflight};
 use crate::{
     name::{ContainerName, ServiceName},
-    project::{ContainerSpec, Gate, Kind, PortBinding, Probe, Until},
-    state::{Container, State, Status, failed_name},
+    project::{ContainerSpec, Gate, Kind, Probe, Until},
+    state::{Container, State, failed_name},
 };
 
 /// How long a container without a record may take until it runs.
@@ -108,78 +112,6 @@ pub fn recovery(plan: &Plan, attempted: &BTreeSet<StepId>, state: &State) -> Way
         deeds.stopped.entry(name).or_insert(subject);
     }
     walk(plan, state, deeds, &BTreeSet::new())
-}
-
-/// What is left to start of what should run, for whatever reason it does not (a restart policy
-/// that the engine's own end undid, a container stopped by hand), in the order of dependencies.
-#[must_use]
-pub fn revive(state: &State) -> Plan {
-    let mut wished = state.clone();
-    let down: BTreeSet<&ContainerName> = state
-        .containers
-        .iter()
-        .filter(|(name, it)| {
-            let service = it
-                .record
-                .as_ref()
-                .is_some_and(|it| it.kind == Kind::Service);
-            service
-                && !it.condition.status.is_up()
-                && !state.is_retired(name)
-                && !state.is_kept_failed(name)
-                && !is_stood_for(state, it)
-                && !is_kept_out(state, it)
-        })
-        .map(|(name, _)| name)
-        .collect();
-    for (name, container) in &mut wished.containers {
-        container.condition.status = if down.contains(name) {
-            Status::Running
-        } else {
-            Status::Exited
-        };
-    }
-    let back = recovery(&Plan::default(), &BTreeSet::new(), &wished);
-    let mut plan = back.plan;
-    for (step, earlier) in back.after {
-        if let Some(step) = plan.steps.get_mut(step.0) {
-            step.needs.extend(earlier);
-        }
-    }
-    for step in &mut plan.steps {
-        step.reason = Reason::Stopped;
-    }
-    plan
-}
-
-/// Whether a later container has taken over a port that this one would need. After the commit of a
-/// part that is so for what left the manifest: it stays, stopped, until a whole deploy removes it.
-fn is_kept_out(state: &State, container: &Container) -> bool {
-    let ports = ports(container);
-    let mut later = state.containers.iter().filter(|(name, other)| {
-        other.generation > container.generation
-            && other.service != container.service
-            && !state.is_kept_failed(name)
-    });
-    later.any(|(_, other)| {
-        let theirs = self::ports(other);
-        let mut both = ports
-            .iter()
-            .flat_map(|one| theirs.iter().map(move |other| (one, other)));
-        both.any(|(one, other)| {
-            one.published.is_some()
-                && (one.published, one.protocol) == (other.published, other.protocol)
-        })
-    })
-}
-
-/// The ports that a container was made with.
-fn ports(container: &Container) -> Vec<PortBinding> {
-    let record = container.record.as_ref();
-    let ports = record.and_then(|record| record.spec.get("ports").cloned());
-    ports
-        .and_then(|ports| serde_json::from_value(ports).ok())
-        .unwrap_or_default()
 }
 
 fn deeds<'a>(plan: &'a Plan, attempted: &BTreeSet<StepId>, state: &State) -> Deeds<'a> {
@@ -480,16 +412,6 @@ fn plan_needs(plan: &Plan, step: StepId) -> BTreeSet<StepId> {
         }
     }
     found
-}
-
-/// Whether another container runs in this one's place, whatever their names are: a deploy may not
-/// have come to the end of its renames.
-fn is_stood_for(state: &State, container: &Container) -> bool {
-    state.containers.values().any(|it| {
-        (&it.service, it.replica) == (&container.service, container.replica)
-            && it.id != container.id
-            && it.condition.status.is_up()
-    })
 }
 
 /// Whether a container that was kept from an earlier generation and an old one cannot run at the
