@@ -216,7 +216,7 @@ impl Invocation {
             Command::Plan(plan) => plan.run(&scope, &engine).await,
             Command::Rehearse(it) => Box::pin(it.run(&scope, &engine, console)).await,
             Command::Check(check) => check.run(&scope, &engine),
-            Command::Build(build) => build.run(&scope, &engine, console).await,
+            Command::Build(build) => Box::pin(build.run(&scope, &engine, console)).await,
             Command::Ps(ps) => ps.run(&scope, &engine, console).await,
             Command::Logs(logs) => logs.run(&scope, &engine, console).await,
             Command::Graph(graph) => graph.run(&scope, &engine),

@@ -57,6 +57,8 @@ pub struct Run {
     pub(super) inquiries: BTreeMap<StepId, Inquiry>,
     /// Containers whose gate has passed and that are to stay well, with the gate's step.
     pub(super) guarded: BTreeMap<ContainerName, StepId>,
+    /// Of those the ones that have another name for a while, by that.
+    pub(super) aside: BTreeMap<ContainerName, StepId>,
     /// Containers that the run has started.
     pub(super) begun: BTreeSet<ContainerName>,
     /// What was noticed of containers since their start, before their gate was opened.
@@ -107,6 +109,7 @@ impl Run {
             waits: BTreeMap::new(),
             inquiries: BTreeMap::new(),
             guarded: BTreeMap::new(),
+            aside: BTreeMap::new(),
             begun: BTreeSet::new(),
             heard: BTreeMap::new(),
             attempted: BTreeSet::new(),

@@ -111,6 +111,29 @@ impl Run {
         }
     }
 
+    /// A container is not found under its own name for a while, which is no end of it.
+    pub(super) fn set_aside(&mut self, name: &ContainerName, other: &ContainerName) {
+        if let Some(gate) = self.guarded.get(name).copied() {
+            self.unguard(name);
+            self.aside.insert(other.clone(), gate);
+        }
+    }
+
+    /// It has its own name again, and is looked at: nobody has watched it meanwhile.
+    pub(super) fn take_back(&mut self, other: &ContainerName, name: ContainerName) {
+        let Some(gate) = self.aside.remove(other) else {
+            return;
+        };
+        self.guarded.insert(name, gate);
+        self.inquire(
+            gate,
+            Inquiry::Relapse {
+                why: None,
+                renewed: false,
+            },
+        );
+    }
+
     /// A container did not stay well, and it is too late to go back.
     fn warn_of(&mut self, container: &ContainerName) {
         self.guarded.remove(container);
