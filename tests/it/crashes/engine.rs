@@ -10,6 +10,9 @@ use crate::support::Inner;
 /// So many steps of the update are tried for each kind of end.
 const SAMPLE: usize = 3;
 
+/// The engine's machine goes down, with all that runs on it.
+const POWER_CUT: &str = "--power-cut";
+
 /// The engine ends when this step, counted from 0, is begun.
 fn end_at(story: &str, inner: &Inner, how: &str, step: usize) -> Result<String, String> {
     let stack = Stack::new(story, Some(inner.clone())).ok_or("no engine")?;
@@ -23,6 +26,10 @@ fn end_at(story: &str, inner: &Inner, how: &str, step: usize) -> Result<String, 
         begun.set(begun.get() + usize::from(is_step));
         is_step && begun.get() > step
     });
+    if how == POWER_CUT {
+        // It ends with the machine that it runs on.
+        running.signal("KILL");
+    }
     Inner::end(how);
     let ended = running.end();
     let (text, code) = stack
@@ -70,5 +77,5 @@ fn an_update_survives_that_the_engine_is_restarted() {
 
 #[test]
 fn an_update_survives_a_power_cut() {
-    try_some("power-cut", "--power-cut");
+    try_some("power-cut", POWER_CUT);
 }
