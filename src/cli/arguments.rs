@@ -5,12 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::{
-    command::{DataFormat, Fault, Picture},
-    plan::DriftChoice,
-    project::PullPolicy,
-    unit,
+use super::{
+    choices::{DriftWish, Format, GraphFormat, PullChoice},
+    rehearse::RehearseArguments,
 };
+use crate::unit;
 
 /// Deploys containers from a KDL manifest: health-gated, and rolled back when a gate fails.
 #[derive(Debug, Parser)]
@@ -73,68 +72,6 @@ pub(super) enum ProgressChoice {
     Json,
     /// Failures and the verdict
     Quiet,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(super) enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
-}
-
-impl From<Format> for DataFormat {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Text => Self::Text,
-            Format::Json => Self::Json,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(super) enum GraphFormat {
-    /// For a terminal
-    #[default]
-    Text,
-    /// The language of `GraphViz`
-    Dot,
-    /// The language of Mermaid
-    Mermaid,
-    /// For programs
-    Json,
-}
-
-impl From<GraphFormat> for Picture {
-    fn from(format: GraphFormat) -> Self {
-        match format {
-            GraphFormat::Text => Self::Text,
-            GraphFormat::Dot => Self::Dot,
-            GraphFormat::Mermaid => Self::Mermaid,
-            GraphFormat::Json => Self::Json,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum PullChoice {
-    /// Each time
-    Always,
-    /// What is not there
-    Missing,
-    /// Not at all
-    Never,
-}
-
-impl From<PullChoice> for PullPolicy {
-    fn from(choice: PullChoice) -> Self {
-        match choice {
-            PullChoice::Always => Self::Always,
-            PullChoice::Missing => Self::Missing,
-            PullChoice::Never => Self::Never,
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -341,24 +278,6 @@ pub(super) struct Choice {
     pub drift: DriftWish,
 }
 
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(super) enum DriftWish {
-    /// They are put right, by the gentlest means
-    #[default]
-    Repair,
-    /// Nothing is touched, and each difference is told
-    Refuse,
-}
-
-impl From<DriftWish> for DriftChoice {
-    fn from(wish: DriftWish) -> Self {
-        match wish {
-            DriftWish::Repair => Self::Repair,
-            DriftWish::Refuse => Self::Refuse,
-        }
-    }
-}
-
 #[derive(Debug, Args)]
 pub(super) struct UpArguments {
     #[command(flatten)]
@@ -383,34 +302,6 @@ pub(super) struct UpArguments {
     /// Taken for granted: `up` always waits
     #[arg(long, hide = true)]
     pub wait: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = REHEARSAL)]
-pub(super) struct RehearseArguments {
-    #[command(flatten)]
-    pub files: Files,
-    #[command(flatten)]
-    pub choice: Choice,
-    /// The longest that any gate may take, instead of its own deadline (`90s`)
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub wait_timeout: Option<Duration>,
-    /// Keep new containers that failed, as `up --keep-failed` does
-    #[arg(long)]
-    pub keep_failed: bool,
-    /// What goes wrong (see below); may be given several times
-    #[arg(long = "fault", value_name = "FAULT")]
-    pub faults: Vec<Fault>,
-    /// Begin with an empty engine; the real one is not asked, and need not be there
-    #[arg(long)]
-    pub from_nothing: bool,
-    /// List the calls to the engine that change something, by the numbers that faults go by
-    #[arg(long)]
-    pub calls: bool,
-    /// Kill it at each call in turn, before its effect and after it, and recover; ends with 0 only if
-    /// each one ended whole
-    #[arg(long, conflicts_with = "calls")]
-    pub crash_everywhere: bool,
 }
 
 #[derive(Debug, Args)]
@@ -476,33 +367,7 @@ pub(super) struct LogsArguments {
     pub format: Format,
 }
 
-/// What stands below the help of `rehearse`.
-const REHEARSAL: &str = "\
-faults, each with an example:
-  gate:web              the service never becomes ready
-  exit:web=3            it ends right after its start, with code 3 (1 if none is given)
-  relapse:web           it becomes ready, and ends while everything settles
-  job:migrate=2         the job fails, with code 2
-  create:web            the engine refuses to make its container
-  start:web             the engine refuses to start it
-  stop:web              the engine refuses to stop it: with `gate:web`, the way back gets stuck
-  build:web, pull:web   its image cannot be built, or pulled
-  port:8080             somebody takes this port of the host as soon as it is free
-  refuse:12             the engine refuses call 12
-  lost-answer:12        it does call 12, and the answer is lost
-  engine-killed:12      it is killed (`kill -9`) in call 12, and comes back
-  crash:12              `cimandat` itself is killed in call 12; the next command recovers
-  interrupt:12          Ctrl-C at call 12
-
-Calls are those that change something on the simulated engine; `--calls` lists them. Of a service \
-that is replaced, the new containers go wrong, and the old ones are well.
-
-The real engine is looked at, and nothing on it is changed: no lock, no journal, no image, no \
-secret. Whatever is there is taken for well, and what has to be built for built after 30 s. The exit \
-code is the one that `up` would have had; after `crash:N`, the one of the recovery; with \
-`--crash-everywhere`, 6 if one of the ends is not whole.";
-
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     unit::parse_duration(text).map_err(|error| error.to_string())
 }
 

@@ -3,6 +3,8 @@
 //! The only reader of all four. Everything leaves as values: an [`Invocation`] says what is meant.
 
 mod arguments;
+mod choices;
+mod rehearse;
 mod surroundings;
 
 use std::{collections::BTreeSet, io::IsTerminal};
@@ -11,9 +13,10 @@ use clap::{CommandFactory, Parser};
 use thiserror::Error;
 
 use self::arguments::{
-    Arguments, BuildArguments, DownArguments, LogsArguments, ProgressChoice, RehearseArguments,
-    SecretVerb, UpArguments, Verb,
+    Arguments, BuildArguments, DownArguments, LogsArguments, ProgressChoice, SecretVerb,
+    UpArguments, Verb,
 };
+use self::rehearse::RehearseArguments;
 pub use self::surroundings::Surroundings;
 use crate::{
     command::{self, Command, Console, DataFormat, Invocation, Progress, Scope},

@@ -143,6 +143,30 @@ pub(super) fn contends(spec: &ContainerSpec, old: &Container) -> bool {
     port || same_address(spec, old).is_some() || same_volume(spec, old).is_some()
 }
 
+/// Whether a service cannot start while this container of another one runs.
+pub(super) fn in_the_way(
+    project: &Project,
+    service: &Service,
+    decision: &Decision,
+    held: &Container,
+) -> bool {
+    let up = held.condition.status.is_up();
+    if decision.change == Change::Remove && decision.service == service.name {
+        // Left by an interrupted run: it would answer in this one's place.
+        return up;
+    }
+    let shared = decision.change != Change::Remove
+        && project
+            .services
+            .get(&decision.service)
+            .is_some_and(|other| share_a_volume(service, other));
+    let mut spec = service.container.clone();
+    if shared {
+        spec.mounts.clear();
+    }
+    up && contends(&spec, held)
+}
+
 /// A fixed address that a running container has.
 pub(super) fn same_address(spec: &ContainerSpec, old: &Container) -> Option<String> {
     let NetworkMode::Networks(networks) = &spec.network else {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Change, Decision, Refusal, diff,
-    preflight::{clash, same_address, same_volume},
-    switch::{in_the_way, stays},
+    preflight::{clash, in_the_way, same_address, same_volume},
+    switch::stays,
 };
 use crate::{
     name::ServiceName,

@@ -13,7 +13,8 @@ use super::{
     drift,
     handover::Passage,
     networks::Networks,
-    preflight, start_first,
+    preflight::in_the_way,
+    start_first,
 };
 use crate::{
     name::{ContainerName, ServiceName},
@@ -412,30 +413,6 @@ pub(super) fn gate(draft: &mut Draft, turn: &Turn<'_>) {
         );
         before = key;
     }
-}
-
-/// Whether a service cannot start while this container of another one runs.
-pub(super) fn in_the_way(
-    project: &Project,
-    service: &Service,
-    decision: &Decision,
-    held: &Container,
-) -> bool {
-    let up = held.condition.status.is_up();
-    if decision.change == Change::Remove && decision.service == service.name {
-        // Left by an interrupted run: it would answer in this one's place.
-        return up;
-    }
-    let shared = decision.change != Change::Remove
-        && project
-            .services
-            .get(&decision.service)
-            .is_some_and(|other| preflight::share_a_volume(service, other));
-    let mut spec = service.container.clone();
-    if shared {
-        spec.mounts.clear();
-    }
-    up && preflight::contends(&spec, held)
 }
 
 /// Whether a container is made.
