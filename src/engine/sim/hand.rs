@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::{sync::oneshot, time::sleep};
 
-use super::{Call, Inner, Sim, When, world::EngineEnd};
+use super::{Inner, Sim, When, call::Call, world::EngineEnd};
 use crate::{
     engine::EngineError,
     name::{ContainerName, ImageRef},

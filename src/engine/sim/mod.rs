@@ -4,6 +4,7 @@
 //! what their [`Script`] says. [`Fault`]s are part of it, before and after an effect, and so is
 //! time, if it passes: a [`Pace`] is drawn for each call.
 
+mod call;
 mod hand;
 mod ledger;
 mod look;
@@ -82,38 +83,7 @@ struct Inner {
 /// A service, and the generation that a script is about; `None`: all others.
 type Role = (ServiceName, Option<u64>);
 
-/// A call that changes something.
-struct Call {
-    /// Counted from 0.
-    number: u64,
-    /// How long it takes until its effect.
-    before: Duration,
-    /// And from there until its answer.
-    after: Duration,
-    /// What goes wrong with it.
-    fault: Option<Fault>,
-}
-
 impl Inner {
-    /// Counts a call that changes something.
-    fn begin_call(&mut self, action: Option<&Action>, (verb, object): (&str, &str)) -> Call {
-        let number = self.deeds.len() as u64;
-        self.deeds.push(Deed {
-            verb: verb.to_owned(),
-            object: object.to_owned(),
-        });
-        let mut faults = self.faults.iter();
-        let place = faults.position(|fault| fault.at.meets(number, action));
-        self.met.extend(place);
-        let (before, after) = self.pace.of_call(action);
-        Call {
-            number,
-            before,
-            after,
-            fault: place.map(|place| self.faults[place].clone()),
-        }
-    }
-
     fn tell(&mut self, notice: &Notice) {
         self.listeners
             .retain(|listener| listener.send(Ok(notice.clone())).is_ok());
