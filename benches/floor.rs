@@ -39,7 +39,7 @@ struct Service {
 fn main() {
     let start = Instant::now();
     let [postgres, redis, backend, frontend] = &services();
-    let networks = &Latch::new(2);
+    let networks = &Latch::new(4);
     let (begin, stores, api, end) = (
         &Latch::new(0),
         &Latch::new(2),
@@ -64,7 +64,9 @@ fn main() {
         println!("{at:.3} {}", service.name);
     };
     thread::scope(|scope| {
-        scope.spawn(|| connect("edge", false));
+        scope.spawn(|| connect("frontend", false));
+        scope.spawn(|| connect("backend", false));
+        scope.spawn(|| connect("app", true));
         scope.spawn(|| connect("data", true));
         scope.spawn(|| deploy(postgres, begin, stores));
         scope.spawn(|| deploy(redis, begin, stores));
@@ -233,7 +235,7 @@ fn services() -> [Service; 4] {
     volume(&mut redis_body, "redis_data", "/data");
     tmpfs(&mut redis_body, "/run/redis", "size=1m,mode=1777");
 
-    let mut backend_body = body("backend", &["edge", "data"], (1.0, 512, 200));
+    let mut backend_body = body("backend", &["backend", "app", "data"], (1.0, 512, 200));
     backend_body["Env"] = json!([
         "DB_HOST=postgres",
         "DB_NAME=bench",
@@ -247,7 +249,7 @@ fn services() -> [Service; 4] {
     volume(&mut backend_body, "pdf_storage", "/app/storage/pdfs");
     publish(&mut backend_body, 3001, &variable("BACKEND_PORT"));
 
-    let mut frontend_body = body("frontend", &["edge"], (1.0, 384, 128));
+    let mut frontend_body = body("frontend", &["frontend", "app"], (1.0, 384, 128));
     frontend_body["Env"] = json!(["BACKEND_URL=http://backend:3001"]);
     publish(&mut frontend_body, 3000, &variable("FRONTEND_PORT"));
 

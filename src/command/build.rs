@@ -1,6 +1,6 @@
 //! `cimandat build`: the images whose inputs changed, and nothing else.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{CommandError, Console, Done, Scope, deployment, load, relay::Relay};
 use crate::project::vault::StoreMode;
@@ -70,7 +70,7 @@ impl Build {
             services: participants(&plan),
             origin: state,
             on_failure: OnFailure::Stay,
-            settle: Duration::ZERO,
+            settle: run::Settle::NONE,
             deadline: None,
             journal: None,
             keep_failed: false,

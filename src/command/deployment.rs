@@ -1,7 +1,7 @@
 //! One deploy of a project, wherever the project comes from: looked at, planned, and carried out
 //! under the lock with its journal. What changes nothing needs neither.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{Stream, join};
 
@@ -14,13 +14,9 @@ use crate::{
     name::ServiceName,
     plan::{self, Deploy, Options, Plan},
     project::{ImageSource, Kind, Project, RollbackScope},
-    run::{self, OnFailure, Run},
+    run::{self, OnFailure, Run, Settle},
     state::State,
 };
-
-/// How long an update of something that runs has to stay well before it counts; a first deploy has
-/// nothing to go back to, and its services' own gates decide.
-const SETTLE_UPDATE: Duration = Duration::from_secs(5);
 
 /// A deploy of a project.
 pub(super) struct Deployment<E> {
@@ -266,10 +262,11 @@ fn run_settings(
         .iter()
         .any(|decision| decision.change == Change::Replace);
     let settle = match project.deploy.settle {
-        _ if deploy.plan.changes_nothing() => Duration::ZERO,
-        Some(settle) => settle,
-        None if update => SETTLE_UPDATE,
-        None => Duration::ZERO,
+        _ if deploy.plan.changes_nothing() => Settle::NONE,
+        Some(settle) => Settle::For(settle),
+        None if update => Settle::ByEvidence,
+        // A first deploy has nothing to go back to, and the gates of its services decide.
+        None => Settle::NONE,
     };
     run::Settings {
         project: project.name.clone(),

@@ -99,7 +99,7 @@ impl Down {
             services: participants(&state, &self.removal),
             on_failure: OnFailure::Stay,
             origin: state,
-            settle: Duration::ZERO,
+            settle: run::Settle::NONE,
             deadline: None,
             journal: None,
             keep_failed: false,

@@ -103,7 +103,7 @@ pub(super) async fn recover<E: Ledger>(
         services: participants(&revival),
         origin: state,
         on_failure: OnFailure::Stay,
-        settle: Duration::ZERO,
+        settle: run::Settle::NONE,
         deadline: None,
         journal: None,
         keep_failed: false,

@@ -356,6 +356,7 @@ fn update(node: &Node, scope: &Scope<'_>) -> Update {
     let update = Update {
         order: reader.word("order", ORDERS),
         drain: reader.property("drain"),
+        keeps_address: reader.word("address", &[("keep", true), ("new", false)]),
         parallelism: reader.number("parallelism", 1..=10_000),
     };
     reader.end();

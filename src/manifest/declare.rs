@@ -33,6 +33,8 @@ pub struct Network {
     pub attachable: Option<bool>,
     /// IPv6 addresses are given too.
     pub ipv6: Option<bool>,
+    /// Services are found by their names, besides their aliases (`service-names=`).
+    pub service_names: Option<bool>,
     /// Options of the driver.
     pub options: BTreeMap<String, String>,
     /// Address pools.
@@ -71,6 +73,8 @@ pub struct Volume {
     pub labels: BTreeMap<String, String>,
     /// Copied before a switch, put back by a rollback (`snapshot="before-switch"`).
     pub snapshot: bool,
+    /// Several containers may write to it at a time (`shared=#true`).
+    pub shared: bool,
 }
 
 /// A declared secret.
@@ -146,6 +150,7 @@ pub(super) fn network(node: &Node, scope: &Scope<'_>) -> Option<Network> {
         driver: reader.placed("driver"),
         internal: reader.property("internal"),
         attachable: reader.property("attachable"),
+        service_names: reader.property("service-names"),
         ipv6: reader.property("ipv6"),
         options: BTreeMap::new(),
         subnets: Vec::new(),
@@ -226,6 +231,7 @@ pub(super) fn volume(node: &Node, scope: &Scope<'_>) -> Option<Volume> {
         snapshot: reader
             .word("snapshot", &[("before-switch", true), ("never", false)])
             .unwrap_or(false),
+        shared: reader.flag("shared"),
     };
     for child in reader.children() {
         match child.name.value.as_str() {

@@ -253,6 +253,8 @@ pub struct Update {
     pub order: Option<UpdateOrder>,
     /// How long an old container goes on after the new one took over.
     pub drain: Option<Duration>,
+    /// The new container takes over the address of the old one (`address="keep"`).
+    pub keeps_address: Option<bool>,
     /// How many replicas are replaced at a time; at least 1.
     pub parallelism: Option<u32>,
 }

@@ -22,8 +22,7 @@ pub enum Action {
     PullImage(PullImage),
     /// Makes a network.
     CreateNetwork(Box<CreateNetwork>),
-    /// Removes a network, by its name on the engine. From one that is there for a switch only,
-    /// containers of the project are detached first.
+    /// Removes a network, by its name on the engine.
     RemoveNetwork(String),
     /// Makes a volume.
     CreateVolume(Box<CreateVolume>),
@@ -39,15 +38,9 @@ pub enum Action {
     RemoveSnapshot(String),
     /// Makes a container, with its files in place, and does not start it.
     CreateContainer(Box<CreateContainer>),
-    /// Attaches a container, running or not, to one more network.
-    ConnectNetwork(Box<ConnectNetwork>),
-    /// Detaches a container from a network that is only there for a switch, whether it runs or not.
-    DisconnectNetwork {
-        /// The network's name on the engine.
-        network: String,
-        /// Who is detached.
-        container: ContainerName,
-    },
+    /// Gives a container its names, addresses and published ports in its networks, and takes them
+    /// from the one that had them. Connections over networks that both stay in live on.
+    Cutover(Box<Cutover>),
     /// Starts a container that is not running.
     StartContainer(ContainerName),
     /// Stops a container: its stop signal, and after the grace period the end.
@@ -189,6 +182,9 @@ pub struct CreateContainer {
     pub spec: ContainerSpec,
     /// The names of the spec's networks on the engine.
     pub networks: BTreeMap<NetworkName, String>,
+    /// The endpoints that it is made with, by the network's name on the engine: those of all its
+    /// networks, or of some where a [`Cutover`] attaches it to the others.
+    pub endpoints: BTreeMap<String, EndpointSpec>,
     /// For `service:NAME` in namespaces and `volumes-from`: the container that is meant.
     pub peers: BTreeMap<ServiceName, ContainerName>,
     /// Anonymous volumes carried over from the container that this one replaces, target to name.
@@ -199,16 +195,58 @@ pub struct CreateContainer {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A network that a container is attached to besides its own.
+/// How traffic moves from one container to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectNetwork {
-    /// The network's name on the engine.
-    pub network: String,
-    /// Who is attached.
+pub struct Cutover {
+    /// The container that is found afterwards.
+    pub to: Attached,
+    /// The container that was found before; `None`: there is none to take anything from.
+    pub from: Option<Attached>,
+}
+
+/// All networks that a container is attached to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// The container.
     pub container: ContainerName,
-    /// Names that this container alone finds others by, before it asks any other network: name to
-    /// the container that is meant, as long as one of that name is attached too.
-    pub links: BTreeMap<String, ContainerName>,
+    /// Its endpoints, by the network's name on the engine; it is in no other network.
+    pub endpoints: BTreeMap<String, EndpointSpec>,
+}
+
+/// How a container is attached to a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointSpec {
+    /// The names by which it is found in this network, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// Its IPv4 address; `None`: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv4: Option<Address>,
+    /// Its IPv6 address; `None`: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<String>,
+    /// Its hardware address; `None`: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// The network with the highest gives the default route.
+    pub priority: i64,
+    /// Names for other containers, for this container alone: `CONTAINER:NAME`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
+    /// Options of the driver.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+}
+
+/// An IPv4 address in a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Address {
+    /// This one.
+    Given(String),
+    /// The one with this number among those that the engine does not give by itself.
+    Reserved(u32),
 }
 
 /// A command to run inside a container.
@@ -235,8 +273,8 @@ impl Action {
             Self::RestoreVolume(_) => "restoring volume",
             Self::RemoveSnapshot(_) => "removing snapshot",
             Self::CreateContainer(_) => "creating container",
-            Self::ConnectNetwork(_) => "connecting container",
-            Self::DisconnectNetwork { .. } => "disconnecting container",
+            Self::Cutover(cutover) if cutover.from.is_some() => "switching traffic to container",
+            Self::Cutover(_) => "attaching container",
             Self::StartContainer(_) => "starting container",
             Self::StopContainer { .. } => "stopping container",
             Self::RenameContainer { .. } => "renaming container",
@@ -264,7 +302,7 @@ impl Action {
             }
             Self::SnapshotVolume(snapshot) | Self::RestoreVolume(snapshot) => &snapshot.source,
             Self::CreateContainer(create) => create.name.as_str(),
-            Self::ConnectNetwork(connect) => connect.container.as_str(),
+            Self::Cutover(cutover) => cutover.to.container.as_str(),
             Self::RunHook(run) => run.container.as_str(),
             Self::StartContainer(container)
             | Self::StopContainer { container, .. }
@@ -274,8 +312,7 @@ impl Action {
             | Self::RemoveContainer(container)
             | Self::SetRestartPolicy { container, .. }
             | Self::SetAllowance { container, .. }
-            | Self::SetPaused { container, .. }
-            | Self::DisconnectNetwork { container, .. } => container.as_str(),
+            | Self::SetPaused { container, .. } => container.as_str(),
             Self::RemoveImage(image) | Self::TagImage { tag: image, .. } => image.as_str(),
         }
     }

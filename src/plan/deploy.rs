@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, Decision, DriftChoice, Options, Plan, Refusal, diff, drift, generation, major,
-    networks, preflight, snapshot, strategy,
+    Change, Decision, DriftChoice, Options, Plan, Refusal, addresses, diff, drift, generation,
+    major, networks, preflight, snapshot, strategy,
     switch::{Assembly, Place},
 };
 use crate::{
@@ -45,7 +45,7 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
     let order = chosen(project, &graph, options)?;
     let networks = networks::place(project, state);
     let mut decisions = diff::decide(project, state, &networks, options, &order);
-    let unable = strategy::settle(project, state, &mut decisions);
+    let unable = strategy::settle(project, state, &networks, &mut decisions);
     let generation = generation::next(state);
     let assembly = Assembly {
         project,
@@ -55,6 +55,7 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
         decisions: &decisions,
         generation,
         names: names(project, state, &decisions, generation),
+        addresses: addresses::assign(project, state, &networks, &decisions),
     };
     let mut refusals = preflight::refusals(project, state, &networks, &decisions);
     // Of a deploy that somebody is at, or was cut off in, nobody can say what hands did.

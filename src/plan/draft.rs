@@ -21,12 +21,12 @@ pub(super) enum Key {
     PreStop(ContainerName, usize),
     Stop(ContainerName),
     Repair(ContainerName, usize),
-    /// A container, and a network besides its own.
-    Connect(String, ContainerName),
-    /// What is left: a container or a network.
+    /// A kept container gets its networks back.
+    Attach(ContainerName),
+    /// Traffic is switched to a new container.
+    Cutover(ContainerName),
+    /// An old container goes on for a while.
     Drain(String),
-    /// A network that is only there for a switch.
-    Leave(String),
     Start(ContainerName),
     Gate(ContainerName),
     PostStart(ContainerName, usize),

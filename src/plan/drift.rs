@@ -175,6 +175,24 @@ pub(super) fn amendments(state: &State, name: &ContainerName, service: &Service)
     actions
 }
 
+/// Whether a container's endpoints are not as recorded, and can be put right without a new container.
+pub(super) fn is_attached_otherwise(state: &State, name: &ContainerName) -> bool {
+    let differences = |container: &Container| {
+        let record = container.record.as_ref()?;
+        let recorded = Recorded::deserialize(&record.spec).ok()?;
+        let setup = container.setup.as_ref()?;
+        Some(network::endpoints(
+            state,
+            container,
+            setup,
+            &recorded.network,
+        ))
+    };
+    let found = state.containers.get(name).and_then(differences);
+    let mut found = found.into_iter().flatten();
+    found.any(|it| it.remedy == Remedy::Amend)
+}
+
 /// All containers that bear the project's label but were not made by us.
 pub(super) fn unknown(project: &Project, state: &State) -> Vec<ContainerName> {
     let likenesses = state.containers.keys();

@@ -80,9 +80,7 @@ fn touches(action: &Action, made: &BTreeMap<&ContainerName, bool>) -> bool {
         | Action::SetAllowance { container, .. }
         | Action::SetPaused { container, .. } => !made.contains_key(container),
         Action::RunHook(run) => !made.contains_key(&run.container),
-        // Who was led to where has to be known exactly, also of a new container.
-        Action::ConnectNetwork(_)
-        | Action::DisconnectNetwork { .. }
+        Action::Cutover(_)
         | Action::RestoreVolume(_)
         | Action::RemoveSnapshot(_)
         | Action::RemoveNetwork(_)

@@ -3,6 +3,7 @@
 //! Pure. A [`Plan`] is data: steps with their order, each with the reason for it and the way back.
 
 mod action;
+mod addresses;
 mod back;
 mod change;
 mod deploy;
@@ -10,8 +11,8 @@ mod diff;
 mod down;
 mod draft;
 mod drift;
+mod endpoints;
 mod generation;
-mod handover;
 mod images;
 mod intent;
 mod major;
@@ -37,9 +38,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     action::{
-        Action, BuildImage, ConnectNetwork, CreateContainer, CreateNetwork, CreateVolume,
-        PullImage, RunHook, VolumeSnapshot,
+        Action, Address, Attached, BuildImage, CreateContainer, CreateNetwork, CreateVolume,
+        Cutover, EndpointSpec, PullImage, RunHook, VolumeSnapshot,
     },
+    addresses::{halved, reserved},
     back::{Split, WayBack, recovery, revive, split, way_back, way_back_keeping},
     change::field_changes,
     deploy::{Deploy, deploy},
@@ -326,8 +328,6 @@ pub enum Reason {
     Orphan,
     /// Somebody asked for it.
     Forced,
-    /// Services are switched, and whoever asks for them is led from the old to the new.
-    Handover,
     /// Another step replaced it.
     Replaced,
     /// This service is about to be replaced, and what it writes to can then be put back.
@@ -402,7 +402,6 @@ impl fmt::Display for Reason {
             Self::NetworkReplaced { network } => write!(f, "network `{network}` is made anew"),
             Self::Orphan => f.write_str("not part of the project any more"),
             Self::Forced => f.write_str("asked for"),
-            Self::Handover => f.write_str("services are switched"),
             Self::Replaced => f.write_str("replaced by a new one"),
             Self::BeforeSwitch { service } => write!(f, "`{service}` is replaced"),
             Self::RolledBack => f.write_str("the deploy failed"),

@@ -25,9 +25,6 @@ use crate::{
 /// The option by which a bridge gets its name on the host, which only one can have.
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 
-/// What stands on the label of the definition of a network that is only there for a switch.
-const HANDOVER: &str = "handover";
-
 /// The networks of a project, by the manifest's names.
 pub(super) type Networks = BTreeMap<NetworkName, Placed>;
 
@@ -75,7 +72,7 @@ fn placed(project: &Project, state: &State, name: &NetworkName, network: &Networ
     let its: Vec<(&String, &Resource)> = state
         .networks
         .iter()
-        .filter(|(_, it)| ours(it) && !is_auxiliary(it))
+        .filter(|(_, it)| ours(it))
         .filter(|(at, it)| it.name.as_deref() == Some(name.as_str()) || **at == network.engine_name)
         .collect();
     let same = |it: &Resource| {
@@ -216,13 +213,8 @@ pub(super) fn left_over<'a>(
     state.networks.iter().filter(move |(name, it)| {
         let ours = it.project.as_deref() == Some(project.name.as_str());
         let wanted = networks.values().any(|placed| placed.engine_name == **name);
-        ours && !wanted && !is_auxiliary(it)
+        ours && !wanted
     })
-}
-
-/// Whether a run made a network for the time of a switch only; it removes it itself.
-pub(super) fn is_auxiliary(network: &Resource) -> bool {
-    network.definition.as_deref() == Some(HANDOVER)
 }
 
 #[cfg(test)]

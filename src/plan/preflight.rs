@@ -140,7 +140,7 @@ pub(super) fn contends(spec: &ContainerSpec, old: &Container) -> bool {
         .ports
         .iter()
         .any(|wished| old.ports.iter().any(|held| clash(wished, held)));
-    port || same_address(spec, old).is_some() || same_volume(spec, old).is_some()
+    port || same_address(spec, old).is_some() || same_volume(spec, old, &BTreeSet::new()).is_some()
 }
 
 /// Whether a service cannot start while this container of another one runs.
@@ -178,9 +178,15 @@ pub(super) fn same_address(spec: &ContainerSpec, old: &Container) -> Option<Stri
         .cloned()
 }
 
-/// A named volume that both have mounted and at least one can write to.
-pub(super) fn same_volume<'a>(spec: &'a ContainerSpec, old: &Container) -> Option<&'a str> {
+/// A named volume that both have mounted and at least one can write to, but for those that are
+/// `shared`.
+pub(super) fn same_volume<'a>(
+    spec: &'a ContainerSpec,
+    old: &Container,
+    shared: &BTreeSet<&str>,
+) -> Option<&'a str> {
     spec.mounts.iter().find_map(|mount| match &mount.kind {
+        MountKind::Volume { engine_name, .. } if shared.contains(engine_name.as_str()) => None,
         MountKind::Volume { engine_name, .. } => old
             .volumes
             .values()

@@ -82,7 +82,15 @@ impl Assembly<'_> {
                 changes: old.changes.clone(),
             });
         let step = Step::act(Action::CreateNetwork(Box::new(create)), subject, reason);
-        draft.add(Key::Network(placed.engine_name.clone()), step, []);
+        // A given range is taken first, or the engine might choose it for another network.
+        let given = self.project.networks.iter();
+        let given = given.filter(|(_, it)| !it.external && !it.subnets.is_empty());
+        let given = given.filter_map(|(name, _)| self.networks.get(name));
+        let needs: Vec<Key> = given
+            .filter(|_| network.subnets.is_empty())
+            .map(|placed| Key::Network(placed.engine_name.clone()))
+            .collect();
+        draft.add(Key::Network(placed.engine_name.clone()), step, needs);
     }
 
     /// After the commit, networks go that nobody uses any more: those whose definition changed, and
@@ -164,11 +172,13 @@ impl Assembly<'_> {
             platform: turn.service.platform.clone(),
             spec: turn.service.container.clone(),
             networks: networks.clone().collect(),
+            endpoints: self.endpoints_at_creation(turn),
             peers: peers.clone(),
             carried: self.carried(turn),
             record: Record {
                 name: Some(final_name(project, turn.service, turn.decision.replica)),
                 networks: networks.clone().collect(),
+                addresses: self.numbers(turn),
                 ..record(turn.service, image.as_str())
             },
             labels: labels(project),
@@ -234,10 +244,12 @@ pub(super) fn definition(thing: &impl serde::Serialize) -> String {
     digest(serde_json::to_string(thing).unwrap_or_default().as_bytes())
 }
 
-/// As [`definition`]. When a volume is copied does not make it another one.
+/// As [`definition`]. When a volume is copied, and who may write to it, does not make it another
+/// one.
 pub(super) fn volume_definition(volume: &Volume) -> String {
     definition(&Volume {
         snapshot: false,
+        shared: false,
         ..volume.clone()
     })
 }
@@ -251,6 +263,7 @@ fn record(service: &Service, image: &str) -> Record {
         ready: service.ready.clone(),
         name: None,
         networks: BTreeMap::new(),
+        addresses: BTreeMap::new(),
     }
 }
 

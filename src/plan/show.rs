@@ -10,7 +10,6 @@ use super::{Action, Change, Deploy, FieldChange, Plan, Reason, Strategy, Work};
 use crate::{
     name::{ContainerName, NetworkName, ProjectName, ServiceName},
     project::{Kind, Project},
-    state::label,
 };
 
 /// A plan for people and programs.
@@ -85,6 +84,12 @@ pub struct ShownContainer {
     pub drift: Vec<FieldChange>,
     /// Which of the two runs first; absent unless a running one is replaced.
     pub strategy: Option<Strategy>,
+    /// What clients notice of that, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<String>,
+    /// What has to change in the manifest for a shorter interruption.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub improvement: Option<String>,
 }
 
 /// One action.
@@ -124,7 +129,6 @@ impl Shown {
         let resources = act(&deploy.plan)
             .into_iter()
             .filter_map(|(action, _)| match &action {
-                Action::CreateNetwork(it) if it.definition == label::HANDOVER => None,
                 Action::CreateNetwork(it) => Some(format!("network {}", it.network.engine_name)),
                 Action::CreateVolume(it) => Some(format!("volume {}", it.volume.engine_name)),
                 Action::SnapshotVolume(it) => {
@@ -142,6 +146,8 @@ impl Shown {
                 change: decision.change,
                 reason: decision.reason.clone(),
                 drift: decision.drift.clone(),
+                effect: decision.strategy.as_ref().map(Strategy::effect),
+                improvement: decision.strategy.as_ref().and_then(Strategy::improvement),
                 strategy: decision.strategy.clone(),
             })
             .collect();
@@ -202,14 +208,12 @@ impl Shown {
             for change in &container.drift {
                 let _ = writeln!(text, "      drifted {change}");
             }
-        }
-        if !self.interrupted.is_empty() {
-            let names: Vec<&str> = self.interrupted.iter().map(ServiceName::as_str).collect();
-            let _ = writeln!(
-                text,
-                "not answering while replaced: {}; each comes back at its own turn",
-                names.join(", ")
-            );
+            if let Some(effect) = &container.effect {
+                let _ = writeln!(text, "      {effect}");
+            }
+            if let Some(improvement) = &container.improvement {
+                let _ = writeln!(text, "      to shorten it: {improvement}");
+            }
         }
         if !self.irreversible.is_empty() {
             let names: Vec<&str> = self.irreversible.iter().map(ServiceName::as_str).collect();
@@ -326,9 +330,7 @@ fn moved(plan: &Plan) -> Vec<ShownNetwork> {
 }
 
 fn removed(plan: &Plan) -> Vec<String> {
-    // What is there only for the time of a switch is nobody's loss.
-    let lasting = plan.steps.iter().filter(|it| it.reason != Reason::Handover);
-    let removed = lasting.filter_map(|step| match &step.work {
+    let removed = plan.steps.iter().filter_map(|step| match &step.work {
         Work::Act(Action::RemoveNetwork(name)) => Some(name.clone()),
         _ => None,
     });

@@ -1,65 +1,237 @@
-//! The turn of a service whose new container starts while the old one runs, and how many of a
-//! service's containers are switched at a time.
+//! The turn of a service whose new container starts while the old one runs: how traffic moves from
+//! the one to the other, and how many of a service's containers are switched at a time.
+//!
+//! The new container starts on the service's networks without its names, and without the networks on
+//! which ports of the host are published. When it has passed its gate, one step gives it names and
+//! ports and takes them from the old one, which keeps its addresses: open connections live on. Then
+//! the old one drains and stops, so that everything after it is proven without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, Change, Decision, Reason, Step, Work,
+    Action, Attached, Cutover, EndpointSpec, Reason, Step, Strategy, Work,
+    addresses::Numbers,
     draft::{Draft, Key},
-    handover::Passage,
-    switch::{Assembly, Turn, gate, stays},
+    endpoints::{found, nameless, wanted},
+    switch::{Assembly, Turn, gate},
 };
 use crate::{
-    name::{ContainerName, ServiceName},
-    project::Service,
+    name::{ContainerName, NetworkName, ServiceName},
+    project::Update,
+    state::Container,
 };
 
 impl Assembly<'_> {
-    /// Starts the new container, asks it, lets it be found, and then stops the old one: after the
-    /// commit, unless something new depends on the service and must not find the old one.
-    pub fn start_first(&self, draft: &mut Draft, turn: &Turn<'_>, passages: &[Passage<'_>]) {
+    /// Starts the new container, waits for its gate, switches traffic to it, and stops the old one.
+    pub fn start_first(&self, draft: &mut Draft, turn: &Turn<'_>) {
         let mut ready = self.dependencies(turn.service);
         ready.insert(Key::Create(turn.name.clone()));
+        ready.extend(self.attach_revived(draft, turn));
         let start = Action::StartContainer(turn.name.clone());
         draft.add(Key::Start(turn.name.clone()), turn.act(start), ready);
         gate(draft, turn);
-        let early = self.stops_early(turn.service);
-        let mut needs: Vec<Key> = self.publish(draft, turn, passages, &turn.proven());
-        if let (false, Some(old)) = (needs.is_empty(), &turn.decision.current) {
-            let key = Key::Drain(old.to_string());
-            let work = Work::Drain {
-                object: old.to_string(),
-                duration: turn.service.update.drain,
-            };
-            let mut step = Step::new(work, turn.subject.clone(), Reason::Handover);
-            step.after_commit = !early;
-            draft.add(key.clone(), step, needs);
+        // Nothing old is touched before everything new has been made.
+        let mut needs: Vec<Key> = self.created().chain([turn.proven()]).collect();
+        let finishes = matches!(
+            turn.decision.strategy,
+            Some(Strategy::StartFirst { finishes: true, .. })
+        );
+        if finishes {
+            self.stop(draft, turn, needs.clone());
+            needs.extend(turn.decision.current.clone().map(Key::Stop));
+        }
+        if let Some(cutover) = self.cutover(turn) {
+            let action = Action::Cutover(Box::new(cutover));
+            let key = Key::Cutover(turn.name.clone());
+            draft.add(key.clone(), turn.act(action), needs);
             needs = vec![key];
+            if !finishes {
+                needs.extend(self.drain(draft, turn));
+            }
         }
-        needs.push(turn.proven());
-        if early {
-            needs.extend(self.created());
-        }
-        self.stop(draft, turn, needs, !early);
+        self.stop(draft, turn, needs);
     }
 
-    /// Whether the old container of a service that starts first stops before the commit.
-    fn stops_early(&self, service: &Service) -> bool {
-        let changing = |it: &&Decision| it.change != Change::Remove && !stays(it.change);
-        let mut others = self.decisions.iter().filter(changing);
-        others.any(|it| {
-            let other = self.project.services.get(&it.service);
-            other.is_some_and(|other| other.depends_on.contains_key(&service.name))
+    /// The old container goes on for a while after nobody finds it by name any longer.
+    fn drain(&self, draft: &mut Draft, turn: &Turn<'_>) -> Option<Key> {
+        let old = turn.decision.current.as_ref()?;
+        let duration = turn.service.update.drain.unwrap_or(Update::DRAIN);
+        if duration.is_zero() {
+            return None;
+        }
+        let work = Work::Drain {
+            object: old.to_string(),
+            duration,
+        };
+        let step = Step::new(work, turn.subject.clone(), Reason::Replaced);
+        let key = Key::Drain(old.to_string());
+        draft.add(key.clone(), step, [Key::Cutover(turn.name.clone())]);
+        Some(key)
+    }
+
+    /// How traffic moves to the new container; `None`: nothing finds either of the two.
+    fn cutover(&self, turn: &Turn<'_>) -> Option<Cutover> {
+        let old = self.current(turn)?;
+        let wanted = self.wanted(turn, &self.numbers(turn));
+        let withheld = withheld(turn);
+        let inner: BTreeSet<&String> = wanted
+            .iter()
+            .filter(|(name, _)| !withheld.contains(*name))
+            .map(|(_, (engine_name, _))| engine_name)
+            .collect();
+        let outer = withheld.iter().filter_map(|name| self.networks.get(name));
+        let outer: BTreeSet<&String> = outer
+            .flat_map(|placed| {
+                let old = placed.predecessor.as_ref().map(|it| &it.engine_name);
+                old.into_iter().chain([&placed.engine_name])
+            })
+            .collect();
+        let mut to: BTreeMap<String, EndpointSpec> = wanted.values().cloned().collect();
+        let mut from = found(self.state, old);
+        // Where its definition has changed, the old network goes on with all its names: those that
+        // are still on it find nobody else.
+        from.retain(|name, _| !outer.contains(name));
+        for (name, endpoint) in &mut from {
+            if !inner.contains(name) {
+                continue;
+            }
+            let address = endpoint.ipv4.clone();
+            *endpoint = nameless(endpoint);
+            if turn.service.update.keeps_address
+                && let Some(new) = to.get_mut(name)
+            {
+                let interim = self.interim(turn);
+                let network = wanted.iter().find(|(_, (its, _))| its == name);
+                let number = network.and_then(|(network, _)| interim.get(network));
+                endpoint.ipv4 = number.map(|it| super::Address::Reserved(*it));
+                new.ipv4 = address;
+            }
+        }
+        let named = to.values().any(|endpoint| !endpoint.aliases.is_empty());
+        let from = Attached {
+            container: turn.decision.current.clone()?,
+            endpoints: from,
+        };
+        (named || !withheld.is_empty()).then(|| Cutover {
+            to: Attached {
+                container: turn.name.clone(),
+                endpoints: to,
+            },
+            from: Some(from),
         })
     }
 
-    /// The old container of a service that starts first and is stopped before the commit.
-    pub fn stopped_early(&self, service: &Service, replica: u32) -> Option<ContainerName> {
-        let is = |it: &&Decision| it.service == service.name && it.replica == replica;
-        let decision = self.decisions.iter().find(is)?;
-        let first = decision.strategy.as_ref()?.is_start_first();
-        let early = first && self.stops_early(service);
-        decision.current.clone().filter(|_| early)
+    /// The endpoints that a container is made, or started again, with.
+    pub fn endpoints_at_creation(&self, turn: &Turn<'_>) -> BTreeMap<String, EndpointSpec> {
+        let first = turn.starts_first();
+        let numbers = if first {
+            self.interim(turn)
+        } else {
+            self.numbers(turn)
+        };
+        let withheld = withheld(turn);
+        let wanted = self.wanted(turn, &numbers).into_iter();
+        wanted
+            .filter(|(name, _)| !withheld.contains(name))
+            .map(|(_, (engine_name, endpoint))| {
+                let endpoint = if first { nameless(&endpoint) } else { endpoint };
+                (engine_name, endpoint)
+            })
+            .collect()
+    }
+
+    /// A kept container that is to run again gets its names and networks back first.
+    pub fn attach_revived(&self, draft: &mut Draft, turn: &Turn<'_>) -> Option<Key> {
+        let revived = turn.decision.revived.as_ref()?;
+        let endpoints = self.endpoints_at_creation(turn);
+        let container = self.state.containers.get(revived)?;
+        if endpoints.is_empty() || self.is_done(turn) || endpoints == found(self.state, container) {
+            return None;
+        }
+        let to = Attached {
+            container: revived.clone(),
+            endpoints,
+        };
+        let key = Key::Attach(revived.clone());
+        let action = Action::Cutover(Box::new(Cutover { to, from: None }));
+        draft.add(key.clone(), turn.act(action), self.created());
+        Some(key)
+    }
+
+    /// Attaches a container that goes on running as the manifest says.
+    pub fn attach_as_wanted(&self, turn: &Turn<'_>, container: &ContainerName) -> Action {
+        let wanted = self.wanted(turn, &self.numbers(turn));
+        let to = Attached {
+            container: container.clone(),
+            endpoints: wanted.into_values().collect(),
+        };
+        Action::Cutover(Box::new(Cutover { to, from: None }))
+    }
+
+    fn wanted(
+        &self,
+        turn: &Turn<'_>,
+        numbers: &Numbers,
+    ) -> BTreeMap<NetworkName, (String, EndpointSpec)> {
+        wanted(self.project, self.networks, turn.service, numbers)
+    }
+
+    /// The numbers of the addresses that a container has once it is committed.
+    pub fn numbers(&self, turn: &Turn<'_>) -> Numbers {
+        let revived = turn.decision.revived.as_ref();
+        if let Some(revived) = revived.and_then(|name| self.state.containers.get(name)) {
+            return recorded(revived);
+        }
+        let place = (turn.decision.service.clone(), turn.decision.replica);
+        if let Some(assigned) = self.addresses.get(&place) {
+            return assigned.last.clone();
+        }
+        self.current(turn).map(recorded).unwrap_or_default()
+    }
+
+    /// Those that it has until it takes over.
+    fn interim(&self, turn: &Turn<'_>) -> Numbers {
+        let place = (turn.decision.service.clone(), turn.decision.replica);
+        let assigned = self.addresses.get(&place);
+        let interim = assigned.map(|it| it.interim.clone());
+        interim.unwrap_or_else(|| self.numbers(turn))
+    }
+
+    /// Where a network gets a successor, an old container stops only after those that depend on it:
+    /// until then they find it on the old network.
+    pub fn stop_dependents_first(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
+        let moves = |turn: &&Turn<'_>| {
+            let mut networks = super::prepare::networks_of(turn.service);
+            turn.starts_first()
+                && networks.any(|name| {
+                    let placed = self.networks.get(name);
+                    placed.is_some_and(|it| it.predecessor.is_some())
+                })
+        };
+        for turn in turns.iter().filter(moves) {
+            let dependents = turns
+                .iter()
+                .filter(|it| it.service.depends_on.contains_key(&turn.service.name));
+            let Some(old) = &turn.decision.current else {
+                continue;
+            };
+            for dependent in dependents.filter_map(|it| it.decision.current.as_ref()) {
+                draft.needs(&Key::Stop(old.clone()), Key::Stop(dependent.clone()));
+            }
+        }
+    }
+}
+
+fn recorded(container: &Container) -> Numbers {
+    let record = container.record.as_ref();
+    record.map(|it| it.addresses.clone()).unwrap_or_default()
+}
+
+/// The networks that a new container joins only when it takes over.
+fn withheld(turn: &Turn<'_>) -> BTreeSet<NetworkName> {
+    match &turn.decision.strategy {
+        Some(Strategy::StartFirst { withheld, .. }) => withheld.clone(),
+        Some(Strategy::StopFirst { .. }) | None => BTreeSet::new(),
     }
 }
 

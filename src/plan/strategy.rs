@@ -2,19 +2,25 @@
 //!
 //! Pure. Decided from what the old container is observed to have, and not from the manifest alone.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Change, Decision, Refusal, diff,
+    endpoints::has_names,
+    networks::Networks,
     preflight::{clash, in_the_way, same_address, same_volume},
+    prepare::networks_of,
     switch::stays,
 };
 use crate::{
-    name::ServiceName,
+    name::{NetworkName, ServiceName},
     project::{ContainerSpec, Kind, Mount, MountKind, NetworkMode, Project, Service, UpdateOrder},
-    state::{Container, State},
+    state::{Container, State, Status},
 };
 
 /// How a running container is replaced.
@@ -22,7 +28,18 @@ use crate::{
 #[serde(tag = "order", rename_all = "kebab-case")]
 pub enum Strategy {
     /// The new one starts, proves itself and takes over while the old one still runs.
-    StartFirst,
+    StartFirst {
+        /// Networks with a way out, which the new container joins only when it takes over: the ports
+        /// of the host are published there.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        withheld: BTreeSet<NetworkName>,
+        /// Ports of the host that move from the old to the new container.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ports: Vec<u16>,
+        /// The old container stops before the ports move, so that requests in progress are finished.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        finishes: bool,
+    },
     /// The old one stops before the new one starts.
     StopFirst {
         /// Why.
@@ -36,20 +53,33 @@ pub enum Strategy {
 pub enum Obstacle {
     /// The manifest says so.
     Asked,
-    /// Both publish the same port of the host.
+    /// Both publish the same port of the host, and the new one cannot be proven without it.
     Port {
         /// Which.
         port: u16,
+        /// What it depends on and cannot reach over an internal network; empty: it has no
+        /// internal network at all.
+        unreached: Vec<ServiceName>,
     },
     /// Both have the same address in a network.
     Address {
         /// Which; a hardware address too.
         address: String,
     },
+    /// A container cannot be given its address again in a network in which it is found by name.
+    Network {
+        /// By the manifest's name.
+        network: NetworkName,
+        /// It is not made by us.
+        external: bool,
+    },
     /// Both can write to the same files.
     Mount {
         /// The volume, the folder of the host, or the place of a nameless volume.
         name: String,
+        /// The manifest's name of the volume, where it is a declared one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        volume: Option<String>,
     },
     /// It is in the network of the host.
     HostNetwork,
@@ -74,7 +104,92 @@ impl Strategy {
     /// Whether the new container starts while the old one runs.
     #[must_use]
     pub fn is_start_first(&self) -> bool {
-        matches!(self, Self::StartFirst)
+        matches!(self, Self::StartFirst { .. })
+    }
+
+    /// What a client notices, in a sentence.
+    #[must_use]
+    pub fn effect(&self) -> String {
+        match self {
+            Self::StartFirst { ports, .. } if ports.is_empty() => {
+                "no interruption; open connections stay open until the old container stops"
+                    .to_owned()
+            }
+            Self::StartFirst {
+                ports, finishes, ..
+            } => {
+                let ports = listed(ports);
+                if *finishes {
+                    format!(
+                        "{ports} does not answer while the old container finishes its requests and \
+                         stops"
+                    )
+                } else {
+                    format!(
+                        "{ports} does not answer for about 0.2 s; requests in progress through it \
+                         are cut"
+                    )
+                }
+            }
+            Self::StopFirst { .. } => "does not answer from the stop of the old container until \
+                                       the new one is ready; requests in progress end with the \
+                                       old container"
+                .to_owned(),
+        }
+    }
+
+    /// What has to change in the manifest for a shorter interruption, where something can.
+    #[must_use]
+    pub fn improvement(&self) -> Option<String> {
+        match self {
+            Self::StartFirst { .. } => None,
+            Self::StopFirst { because } => because.improvement(),
+        }
+    }
+}
+
+fn listed(ports: &[u16]) -> String {
+    let plural = if ports.len() == 1 { "" } else { "s" };
+    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    format!("port{plural} {}", ports.join(", "))
+}
+
+impl Obstacle {
+    /// What has to change in the manifest so that the new container can start first.
+    #[must_use]
+    pub fn improvement(&self) -> Option<String> {
+        match self {
+            Self::Port { unreached, .. } if unreached.is_empty() => Some(
+                "attach it to an internal network, on which the new container is probed before it \
+                 takes the port"
+                    .to_owned(),
+            ),
+            Self::Port { unreached, .. } => {
+                let names: Vec<String> = unreached.iter().map(|it| format!("`{it}`")).collect();
+                let names = names.join(", ");
+                Some(format!("share an internal network with {names}"))
+            }
+            Self::Network { external: true, .. } => {
+                Some("write no `alias` for it on the external network".to_owned())
+            }
+            Self::Network { network, .. } => Some(format!(
+                "`cimandat down` and `cimandat up` once, so that network `{network}` gets an \
+                 address range"
+            )),
+            Self::Mount {
+                volume: Some(name), ..
+            } => Some(format!(
+                "declare `volume \"{name}\" shared=#true` if two containers may write to it at a \
+                 time"
+            )),
+            Self::Address { .. } => Some("leave out the fixed address".to_owned()),
+            Self::Name { .. } => Some("leave out `container-name`".to_owned()),
+            Self::Asked
+            | Self::Mount { .. }
+            | Self::HostNetwork
+            | Self::Shares { .. }
+            | Self::HandsOver { .. } => None,
+        }
     }
 }
 
@@ -82,7 +197,7 @@ impl fmt::Display for Strategy {
     /// A fragment: `stop first, as both publish port 80`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::StartFirst => f.write_str("start first"),
+            Self::StartFirst { .. } => f.write_str("start first"),
             Self::StopFirst { because } => write!(f, "stop first, as {because}"),
         }
     }
@@ -93,9 +208,12 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asked => f.write_str("the manifest asks for it"),
-            Self::Port { port } => write!(f, "both publish port {port}"),
+            Self::Port { port, .. } => write!(f, "both publish port {port}"),
             Self::Address { address } => write!(f, "both have the address `{address}`"),
-            Self::Mount { name } => write!(f, "both can write to `{name}`"),
+            Self::Network { network, .. } => {
+                write!(f, "addresses in network `{network}` cannot be kept")
+            }
+            Self::Mount { name, .. } => write!(f, "both can write to `{name}`"),
             Self::HostNetwork => f.write_str("it is in the host's network"),
             Self::Shares { with } => write!(f, "it shares with `{with}`"),
             Self::Name { name } => write!(f, "its container is always called `{name}`"),
@@ -111,6 +229,7 @@ impl fmt::Display for Obstacle {
 pub(super) fn settle(
     project: &Project,
     state: &State,
+    networks: &Networks,
     decisions: &mut [Decision],
 ) -> Result<(), Vec<Refusal>> {
     let mut refusals = Vec::new();
@@ -118,14 +237,25 @@ pub(super) fn settle(
         .iter()
         .map(|decision| {
             let (service, old) = replaced(project, state, decision)?;
-            let found = obstacle(project, service, old)
-                .or_else(|| taken_over(project, decisions, decision, old));
+            let revived = decision.revived.as_ref();
+            let replacement = Replacement {
+                project,
+                state,
+                networks,
+                service,
+                old,
+                revived: revived.and_then(|name| state.containers.get(name)),
+            };
+            let found = match taken_over(project, decisions, decision, old) {
+                Some(obstacle) => Err(obstacle),
+                None => replacement.start_first(),
+            };
             let stop = |because| Strategy::StopFirst { because };
             Some(match (service.update.order, found) {
-                (UpdateOrder::StopFirst, found) => stop(found.unwrap_or(Obstacle::Asked)),
-                (_, None) => Strategy::StartFirst,
-                (UpdateOrder::Auto, Some(because)) => stop(because),
-                (UpdateOrder::StartFirst, Some(because)) => {
+                (UpdateOrder::StopFirst, found) => stop(found.err().unwrap_or(Obstacle::Asked)),
+                (_, Ok(start_first)) => start_first,
+                (UpdateOrder::Auto, Err(because)) => stop(because),
+                (UpdateOrder::StartFirst, Err(because)) => {
                     refusals.push(Refusal::CannotStartFirst {
                         service: service.name.clone(),
                         because: because.clone(),
@@ -154,31 +284,130 @@ fn replaced<'a>(
 ) -> Option<(&'a Service, &'a Container)> {
     let service = project.services.get(&decision.service)?;
     let old = state.containers.get(decision.current.as_ref()?)?;
+    // One that is frozen, or between two starts, serves nobody.
     let both = decision.change == Change::Replace
         && service.kind == Kind::Service
-        && old.condition.status.is_up();
+        && old.condition.status == Status::Running;
     both.then_some((service, old))
 }
 
-/// The first thing that the old and the new container of a service cannot both have.
-fn obstacle(project: &Project, service: &Service, old: &Container) -> Option<Obstacle> {
-    let spec = &service.container;
-    shared_stack(project, service)
-        .or_else(|| {
-            let name = service.container_name.clone()?;
-            Some(Obstacle::Name { name })
+/// A container that runs, and the service whose new one takes its place.
+struct Replacement<'a> {
+    project: &'a Project,
+    state: &'a State,
+    networks: &'a Networks,
+    service: &'a Service,
+    old: &'a Container,
+    /// The kept container that takes its place, where no new one is made.
+    revived: Option<&'a Container>,
+}
+
+impl Replacement<'_> {
+    /// How the new container starts first; else the first thing that both cannot have.
+    fn start_first(&self) -> Result<Strategy, Obstacle> {
+        let spec = &self.service.container;
+        let obstacle = shared_stack(self.project, self.service)
+            .or_else(|| {
+                let name = self.service.container_name.clone()?;
+                Some(Obstacle::Name { name })
+            })
+            .or_else(|| self.same_number())
+            .or_else(|| fixed_address(spec, self.old))
+            .or_else(|| written_by_both(self.project, spec, self.old));
+        if let Some(obstacle) = obstacle {
+            return Err(obstacle);
+        }
+        let ports = self.ports();
+        let withheld = match ports.first() {
+            Some(port) => self.withheld(*port)?,
+            None => BTreeSet::new(),
+        };
+        if let Some(obstacle) = self.unkept(&withheld) {
+            return Err(obstacle);
+        }
+        let finishes = !ports.is_empty() && self.service.update.drain.is_some();
+        Ok(Strategy::StartFirst {
+            withheld,
+            ports,
+            finishes,
         })
-        .or_else(|| {
-            let wanted = |held| spec.ports.iter().any(|port| clash(port, held));
-            let held = old.ports.iter().find(|held| wanted(held))?;
-            let port = held.published;
-            Some(Obstacle::Port { port })
+    }
+
+    /// The ports of the host that both publish.
+    fn ports(&self) -> Vec<u16> {
+        let wanted = |held| {
+            let mut ports = self.service.container.ports.iter();
+            ports.any(|port| clash(port, held))
+        };
+        let held = self.old.ports.iter().filter(|held| wanted(held));
+        let ports: BTreeSet<u16> = held.map(|held| held.published).collect();
+        ports.into_iter().collect()
+    }
+
+    /// The networks that the new container must not be in before it takes over its ports: all that
+    /// have a way out. It has to reach what it depends on without them.
+    fn withheld(&self, port: u16) -> Result<BTreeSet<NetworkName>, Obstacle> {
+        let (inner, outer): (BTreeSet<&NetworkName>, BTreeSet<&NetworkName>) =
+            networks_of(self.service).partition(|name| self.is_internal(name));
+        let dependencies = self.service.depends_on.keys();
+        let unreached: Vec<ServiceName> = dependencies
+            .filter_map(|name| self.project.services.get(name))
+            .filter(|other| other.kind == Kind::Service)
+            .filter(|other| !networks_of(other).any(|name| inner.contains(name)))
+            .map(|other| other.name.clone())
+            .collect();
+        // A kept container starts with the networks that it has; and what is only in internal networks
+        // publishes nothing.
+        let bound = inner.is_empty() || outer.is_empty() || self.revived.is_some();
+        if bound || !unreached.is_empty() {
+            return Err(Obstacle::Port { port, unreached });
+        }
+        Ok(outer.into_iter().cloned().collect())
+    }
+
+    fn is_internal(&self, name: &NetworkName) -> bool {
+        let network = self.project.networks.get(name);
+        network.is_some_and(|it| !it.external && it.internal)
+    }
+
+    /// A network in which the old container gives up names and would lose its address.
+    fn unkept(&self, withheld: &BTreeSet<NetworkName>) -> Option<Obstacle> {
+        let mut names = networks_of(self.service).filter(|name| !withheld.contains(*name));
+        let name = names.find(|name| {
+            let network = self.project.networks.get(*name);
+            let placed = self.networks.get(*name);
+            let Some((network, placed)) = network.zip(placed) else {
+                return false;
+            };
+            // Nobody finds it there by a name that it would have to give up.
+            let setup = self.old.setup.as_ref();
+            let endpoint = setup.and_then(|it| it.endpoints.get(&placed.engine_name));
+            let named = endpoint.is_some_and(|it| !it.aliases.is_empty());
+            let resource = self.state.networks.get(&placed.engine_name);
+            let kept = resource.is_some_and(|it| !network.external && it.takes_addresses());
+            has_names(network) && named && !kept
+        })?;
+        let network = self.project.networks.get(name);
+        Some(Obstacle::Network {
+            network: name.clone(),
+            external: network.is_some_and(|it| it.external),
         })
-        .or_else(|| fixed_address(spec, old))
-        .or_else(|| {
-            let name = written_by_both(spec, old)?;
-            Some(Obstacle::Mount { name })
+    }
+
+    /// An address that a kept container which is to run again has in common with the one that runs.
+    fn same_number(&self) -> Option<Obstacle> {
+        let numbers = |container: &Container| -> BTreeMap<NetworkName, u32> {
+            let record = container.record.as_ref();
+            record.map(|it| it.addresses.clone()).unwrap_or_default()
+        };
+        let (its, old) = (numbers(self.revived?), numbers(self.old));
+        let (network, _) = its.iter().find(|(name, it)| old.get(*name) == Some(it))?;
+        let record = self.old.record.as_ref()?;
+        let address = self.old.networks.get(record.networks.get(network)?)?;
+        Some(Obstacle::Address {
+            address: address.clone(),
         })
+    }
 }
 
 /// Namespaces or mounts that are shared with others, in either direction.
@@ -213,16 +442,33 @@ fn fixed_address(spec: &ContainerSpec, old: &Container) -> Option<Obstacle> {
     Some(Obstacle::Address { address })
 }
 
-/// What both containers have mounted and at least one can write to.
-fn written_by_both(spec: &ContainerSpec, old: &Container) -> Option<String> {
+/// What both containers have mounted and at least one can write to, unless it is declared to be
+/// shared.
+fn written_by_both(project: &Project, spec: &ContainerSpec, old: &Container) -> Option<Obstacle> {
+    let shared: BTreeSet<&str> = project
+        .volumes
+        .values()
+        .filter(|it| it.shared)
+        .map(|it| it.engine_name.as_str())
+        .collect();
+    let declared = |name: &str| {
+        let mut volumes = project.volumes.iter();
+        let found = volumes.find(|(_, it)| it.engine_name == name);
+        found.map(|(volume, _)| volume.to_string())
+    };
+    if let Some(name) = same_volume(spec, old, &shared) {
+        return Some(Obstacle::Mount {
+            name: name.to_owned(),
+            volume: declared(name),
+        });
+    }
     let folders: BTreeSet<&str> = spec.files.iter().map(|set| set.folder.as_str()).collect();
     let mut carried = old.volumes.iter().filter(|(target, volume)| {
         volume.anonymous && volume.writable && !folders.contains(target.as_str())
     });
-    same_volume(spec, old)
-        .map(str::to_owned)
-        .or_else(|| carried.next().map(|(target, _)| target.clone()))
-        .or_else(|| same_folder(spec, old).map(str::to_owned))
+    let carried = carried.next().map(|(target, _)| target.clone());
+    let name = carried.or_else(|| same_folder(spec, old).map(str::to_owned))?;
+    Some(Obstacle::Mount { name, volume: None })
 }
 
 /// A folder of the host that both have. A socket is no file that two could spoil.

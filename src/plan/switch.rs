@@ -7,11 +7,11 @@ use std::{
 
 use super::{
     Action, Change, Decision, Options, Plan, Reason, RunHook, Step, Strategy, Subject, Work,
+    addresses::Assigned,
     deploy::final_name,
     diff,
     draft::{Draft, Key},
     drift,
-    handover::Passage,
     networks::Networks,
     preflight::in_the_way,
     start_first,
@@ -34,6 +34,7 @@ pub(super) struct Assembly<'a> {
     pub decisions: &'a [Decision],
     pub generation: u64,
     pub names: BTreeMap<Place, ContainerName>,
+    pub addresses: BTreeMap<Place, Assigned>,
 }
 
 /// One container of a service, with all that the steps for it need.
@@ -75,28 +76,26 @@ impl Assembly<'_> {
             self.create(&mut draft, turn);
             self.keep_image(&mut draft, turn);
         }
-        let passages = self.passages(&turns);
         for turn in &turns {
             if turn.starts_first() {
-                self.start_first(&mut draft, turn, &passages);
+                self.start_first(&mut draft, turn);
             } else {
                 self.switch(&mut draft, turn);
             }
         }
-        self.lay(&mut draft, &passages);
         start_first::in_turn(&mut draft, &turns);
+        self.stop_dependents_first(&mut draft, &turns);
         self.hand_over(&mut draft, &turns);
         self.snapshots(&mut draft, &turns);
         if !draft.is_empty_of_actions() {
             self.order_kept(&mut draft, &turns);
-            self.verify(&mut draft, &passages);
+            self.verify(&mut draft, &turns);
         }
         for turn in &turns {
             self.settle_in(&mut draft, turn);
         }
         self.clean_up(&mut draft);
         self.remove_networks(&mut draft);
-        self.give_up(&mut draft, &passages);
         draft.finish()
     }
 
@@ -127,7 +126,7 @@ impl Assembly<'_> {
             // Nothing old is touched before everything new has been made.
             let mut needs: Vec<Key> = self.created().collect();
             needs.extend(ready.iter().cloned());
-            self.stop(draft, turn, needs, false);
+            self.stop(draft, turn, needs);
         }
         if self.is_done(turn) {
             return;
@@ -137,6 +136,7 @@ impl Assembly<'_> {
             ready.extend(repairs);
             ready.insert(Key::Create(turn.name.clone()));
             ready.extend(turn.decision.current.clone().map(Key::Stop));
+            ready.extend(self.attach_revived(draft, turn));
             ready.extend(
                 diff::shared(turn.service)
                     .into_iter()
@@ -158,7 +158,10 @@ impl Assembly<'_> {
         let Some(current) = turn.decision.current.as_ref().filter(|_| stays) else {
             return Vec::new();
         };
-        let actions = drift::amendments(self.state, current, turn.service);
+        let mut actions = drift::amendments(self.state, current, turn.service);
+        if drift::is_attached_otherwise(self.state, current) {
+            actions.push(self.attach_as_wanted(turn, current));
+        }
         let mut keys: Vec<Key> = Vec::new();
         for (index, action) in actions.into_iter().enumerate() {
             let key = Key::Repair(current.clone(), index);
@@ -171,22 +174,12 @@ impl Assembly<'_> {
     }
 
     /// Stops the old container, with all that belongs to it.
-    pub fn stop(
-        &self,
-        draft: &mut Draft,
-        turn: &Turn<'_>,
-        mut needs: Vec<Key>,
-        after_commit: bool,
-    ) {
+    pub fn stop(&self, draft: &mut Draft, turn: &Turn<'_>, mut needs: Vec<Key>) {
         let running = self
             .current(turn)
             .is_some_and(|now| now.condition.status.is_up());
         let Some(current) = turn.decision.current.as_ref().filter(|_| running) else {
             return;
-        };
-        let at_its_time = |step: Step| Step {
-            after_commit,
-            ..step
         };
         for (index, hook) in turn.service.pre_stop.iter().enumerate() {
             let run = RunHook {
@@ -195,16 +188,15 @@ impl Assembly<'_> {
             };
             let key = Key::PreStop(current.clone(), index);
             let step = turn.act(Action::RunHook(Box::new(run))).optional();
-            draft.add(key.clone(), at_its_time(step), needs.clone());
+            draft.add(key.clone(), step, needs.clone());
             needs.push(key);
         }
-        let rest = self.rest(turn, current).map(at_its_time);
-        if let Some(step) = rest {
+        if let Some(step) = self.rest(turn, current) {
             let key = Key::Policy(current.clone());
             draft.add(key.clone(), step, needs.clone());
             needs.push(key);
         }
-        let step = at_its_time(turn.act(stop(current, self.options)));
+        let step = turn.act(stop(current, self.options));
         draft.add(Key::Stop(current.clone()), step, needs);
     }
 
@@ -242,8 +234,8 @@ impl Assembly<'_> {
                         needs.extend(hooks.map(|index| Key::PostStart(container.clone(), index)));
                     }
                 }
-                // Who is new must not find the old one.
-                needs.extend(self.stopped_early(other, replica).map(Key::Stop));
+                // A new container must not find the old one.
+                needs.insert(Key::Cutover(container.clone()));
             }
         }
         needs
@@ -299,10 +291,14 @@ impl Assembly<'_> {
         }
     }
 
-    fn verify(&self, draft: &mut Draft, passages: &[Passage<'_>]) {
-        let gates = self.names.values().cloned().map(Key::Gate);
-        let found = passages.iter().flat_map(|it| it.published(self.generation));
-        let gates: Vec<Key> = gates.chain(found).collect();
+    /// Checks the whole when everything new has taken over and everything that it replaces has
+    /// stopped: what passes with the help of an old container says nothing.
+    fn verify(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
+        let names = self.names.values();
+        let mut gates: Vec<Key> = names.clone().cloned().map(Key::Gate).collect();
+        gates.extend(names.cloned().map(Key::Cutover));
+        let replaced = turns.iter().filter(|it| !stays(it.decision.change));
+        gates.extend(replaced.filter_map(|it| it.decision.current.clone().map(Key::Stop)));
         for (index, check) in self.project.verify.iter().enumerate() {
             let key = Key::Verify(index);
             let work = Work::Verify(check.clone());
@@ -395,6 +391,7 @@ pub(super) fn gate(draft: &mut Draft, turn: &Turn<'_>) {
         Key::Start(turn.name.clone()),
         Key::Repair(turn.name.clone(), 0),
         Key::Repair(turn.name.clone(), 1),
+        Key::Repair(turn.name.clone(), 2),
     ];
     draft.add(before.clone(), step, needs);
     if kept {

@@ -76,6 +76,18 @@ pub struct Network {
     pub subnets: Vec<Subnet>,
     /// The user's own labels.
     pub labels: BTreeMap<String, String>,
+    /// Whether services are found by their names in it; `None`: only where it is not external.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_names: Option<bool>,
+}
+
+impl Network {
+    /// Whether services are found by their names in it, besides their aliases. In an external
+    /// network another project may have a service of the same name.
+    #[must_use]
+    pub fn has_service_names(&self) -> bool {
+        self.service_names.unwrap_or(!self.external)
+    }
 }
 
 /// One address pool of a network.
@@ -104,6 +116,9 @@ pub struct Volume {
     pub labels: BTreeMap<String, String>,
     /// Copied before a switch, put back by a rollback.
     pub snapshot: bool,
+    /// Several containers may write to it at a time.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// How a deploy goes.

@@ -167,11 +167,21 @@ pub enum Until {
 pub struct Update {
     /// Which of the two runs first.
     pub order: UpdateOrder,
-    /// How long an old container that nobody finds any more goes on, so that what is under way ends
-    /// by itself; only where the new one starts first.
-    pub drain: Duration,
+    /// How long an old container that is not found by name any longer goes on, so that requests in
+    /// progress end by themselves; only where the new one starts first. `None`: [`Update::DRAIN`].
+    pub drain: Option<Duration>,
+    /// The new container takes over the address of the old one.
+    #[serde(default)]
+    pub keeps_address: bool,
     /// How many replicas are replaced at a time; at least 1.
     pub parallelism: u32,
+}
+
+impl Update {
+    /// How long an old container goes on after the switch, unless the manifest says otherwise. Its
+    /// clients have resolved the name again by then, or have a connection that stays open until it
+    /// stops: 1 s is two round trips of a slow resolver.
+    pub const DRAIN: Duration = Duration::from_secs(1);
 }
 
 /// Which of the two containers runs first in an update.

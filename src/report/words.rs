@@ -83,7 +83,6 @@ pub fn reason(reason: &Reason) -> String {
         Reason::NetworkReplaced { network } => format!("network `{network}` is made anew"),
         Reason::Orphan => "not part of the project any more".to_owned(),
         Reason::Forced => "asked for".to_owned(),
-        Reason::Handover => "services are switched".to_owned(),
         Reason::Replaced => "replaced".to_owned(),
         Reason::BeforeSwitch { service } => format!("`{service}` is replaced"),
         Reason::RolledBack => "rollback".to_owned(),

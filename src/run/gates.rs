@@ -9,7 +9,7 @@ use super::{
     machine::Run,
     message::{Effect, TimerId},
     outcome::Cause,
-    phase::{FailedWait, Inquiry},
+    phase::{FailedWait, Inquiry, Phase},
     schedule::{Status, object, verb},
 };
 use crate::{
@@ -130,6 +130,9 @@ impl Run {
     }
 
     fn tell(&mut self, id: StepId, question: usize) {
+        if self.phase == Phase::Confirming {
+            return;
+        }
         let Some(step) = self.schedule.step(id) else {
             return;
         };
@@ -157,6 +160,9 @@ impl Run {
         let Some(step) = self.schedule.step(id).cloned() else {
             return;
         };
+        if self.phase == Phase::Confirming {
+            return;
+        }
         self.effects.push(Effect::Cancel(id));
         let took = self.now.saturating_sub(wait.opened());
         let subject = step.subject;
@@ -193,6 +199,10 @@ impl Run {
         let Some(step) = self.schedule.step(id).cloned() else {
             return;
         };
+        if self.phase == Phase::Confirming {
+            self.unconfirmed(id, &wait, &why);
+            return;
+        }
         self.inquiries.remove(&id);
         self.effects.push(Effect::Cancel(id));
         let after = self.now.saturating_sub(wait.opened());

@@ -57,8 +57,6 @@ pub struct Run {
     pub(super) inquiries: BTreeMap<StepId, Inquiry>,
     /// Containers whose gate has passed and that are to stay well, with the gate's step.
     pub(super) guarded: BTreeMap<ContainerName, StepId>,
-    /// Of those the ones that have another name for a while, by that.
-    pub(super) aside: BTreeMap<ContainerName, StepId>,
     /// Containers that the run has started.
     pub(super) begun: BTreeSet<ContainerName>,
     /// What was noticed of containers since their start, before their gate was opened.
@@ -74,8 +72,8 @@ pub struct Run {
     pub(super) failed: BTreeSet<ContainerName>,
     pub(super) interrupts: u32,
     pub(super) settled_for: Duration,
-    /// Since when all has to stay well.
-    pub(super) settling_since: Duration,
+    /// When everything has stayed ready for long enough.
+    pub(super) settled_at: Duration,
     /// Some container was started or stopped.
     pub(super) touched: bool,
     pub(super) left: Vec<String>,
@@ -109,7 +107,6 @@ impl Run {
             waits: BTreeMap::new(),
             inquiries: BTreeMap::new(),
             guarded: BTreeMap::new(),
-            aside: BTreeMap::new(),
             begun: BTreeSet::new(),
             heard: BTreeMap::new(),
             attempted: BTreeSet::new(),
@@ -119,7 +116,7 @@ impl Run {
             failed: BTreeSet::new(),
             interrupts: 0,
             settled_for: Duration::ZERO,
-            settling_since: Duration::ZERO,
+            settled_at: Duration::ZERO,
             touched: false,
             left: Vec::new(),
             kept_volumes: Vec::new(),
@@ -235,13 +232,17 @@ impl Run {
                     }
                     self.start_all(ready);
                 }
-                Phase::Settling { over: true } if self.inquiries.is_empty() => self.commit(),
+                Phase::Settling { over: true } if self.inquiries.is_empty() => self.confirm(),
+                Phase::Confirming if self.waits.is_empty() && self.inquiries.is_empty() => {
+                    self.commit();
+                }
                 Phase::Draining if self.acting.is_empty() && self.inquiries.is_empty() => {
                     self.go_back();
                 }
                 Phase::Idle
                 | Phase::Opening
                 | Phase::Settling { .. }
+                | Phase::Confirming
                 | Phase::Committing
                 | Phase::Draining
                 | Phase::Over => return,
@@ -267,29 +268,14 @@ impl Run {
             Phase::Idle
             | Phase::Opening
             | Phase::Settling { .. }
+            | Phase::Confirming
             | Phase::Committing
             | Phase::Draining
             | Phase::Over => {}
         }
     }
 
-    /// Waits whether all stays well.
-    pub(super) fn settle(&mut self) {
-        if self.settings.settle.is_zero() || self.guarded.is_empty() {
-            self.commit();
-            return;
-        }
-        let duration = self.settings.settle;
-        self.phase = Phase::Settling { over: false };
-        self.settling_since = self.now;
-        self.emit(Event::Settling { duration });
-        self.effects.push(Effect::Sleep(TimerId::Settle, duration));
-    }
-
     fn commit(&mut self) {
-        if matches!(self.phase, Phase::Settling { .. }) {
-            self.settled_for = self.settings.settle;
-        }
         self.phase = Phase::Committing;
         let split = self.split.clone();
         self.record(Record::Committed { split }, Awaited::Commit);
@@ -312,8 +298,8 @@ impl Run {
             TimerId::Drain(step) => self.drained(step),
             TimerId::Again(step) => self.try_again(step),
             TimerId::Settle => {
-                // A part that went back in between begins to settle anew.
-                let enough = self.now >= self.settling_since + self.settings.settle;
+                // A part that was rolled back in between begins to settle again.
+                let enough = self.now >= self.settled_at;
                 if let Phase::Settling { over } = &mut self.phase {
                     *over = enough;
                 }
@@ -334,7 +320,7 @@ mod tests {
         engine::{Answer, EngineError, Evidence, Notice},
         plan::{Action, Reason, Step, Subject},
         project::{Gate, Probe},
-        run::gate::Pause,
+        run::{Settle, gate::Pause},
         state::{Condition, State, Status},
     };
 
@@ -376,7 +362,7 @@ mod tests {
             origin: State::default(),
             on_failure: OnFailure::GoBack,
             keep_failed: false,
-            settle,
+            settle: Settle::For(settle),
             deadline: None,
             journal: None,
             images_at_a_time: None,
@@ -467,7 +453,54 @@ mod tests {
             ["1: cancel", "sleep Settle 500ms"]
         );
         let settled = Input::Elapsed(TimerId::Settle);
-        assert_eq!(told(&mut run, 520, settled), ["finish Converged"]);
+        assert_eq!(
+            told(&mut run, 520, settled),
+            ["1: sleep Deadline 1s", "1: ask 1s", "1: examine web"]
+        );
+        assert!(told(&mut run, 521, ready(1)).is_empty());
+        let alive = looked(1, Status::Running);
+        assert_eq!(told(&mut run, 522, alive), ["finish Converged"]);
+    }
+
+    /// A run at the point at which it asks its only gate once more.
+    fn confirming() -> Run {
+        let mut run = run(vec![started("web"), asked("web", 0)], Duration::ZERO);
+        told(&mut run, 0, Input::Begin);
+        told(&mut run, 10, done(0));
+        told(&mut run, 20, ready(1));
+        run
+    }
+
+    #[test]
+    fn container_that_exits_after_its_gate_fails_the_run() {
+        let mut run = confirming();
+        assert!(told(&mut run, 25, ready(1)).is_empty());
+        let end = told(&mut run, 26, looked(1, Status::Exited));
+        assert_eq!(end, ["2: stopping container web"]);
+    }
+
+    #[test]
+    fn gate_that_does_not_pass_again_fails_the_run() {
+        let mut run = confirming();
+        told(&mut run, 25, looked(1, Status::Running));
+        let refused = Input::Answered {
+            step: StepId(1),
+            question: 0,
+            answer: Answer::NotYet("refused".to_owned()),
+        };
+        let again = Input::Elapsed(TimerId::Step(StepId(1), Pause::Retry(0)));
+        assert!(told(&mut run, 26, refused)[0].starts_with("1: sleep Retry"));
+        assert_eq!(told(&mut run, 31, again), ["1: ask 989ms"]);
+        let late = Input::Elapsed(TimerId::Step(StepId(1), Pause::Deadline));
+        let end = told(&mut run, 1025, late);
+        assert_eq!(end, ["1: cancel", "2: stopping container web"]);
+    }
+
+    #[test]
+    fn interruption_during_the_confirmation_rolls_back() {
+        let mut run = confirming();
+        let end = told(&mut run, 21, Input::Interrupted);
+        assert_eq!(end, ["1: cancel", "2: stopping container web"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! [`Run`] decides and does nothing: it is told [`Input`]s and answers with [`Effect`]s. [`drive()`]
 //! does and decides nothing. [`gate`] is the small machine of one gate inside of a run.
 
+mod confirm;
 pub mod drive;
 pub mod gate;
 mod gates;
@@ -30,5 +31,5 @@ pub use self::{
     message::{Effect, Input, TimerId},
     outcome::{Cause, Outcome},
     recover::{recover, remaining},
-    settings::{OnFailure, Settings},
+    settings::{OnFailure, Settings, Settle},
 };

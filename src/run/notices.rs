@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     engine::{Evidence, Happening, Notice},
-    event::{Event, GateReport},
+    event::{Event, GateReport, LastAnswer},
     name::ContainerName,
     plan::{Action, StepId, Work},
     state::Health,
@@ -51,13 +51,6 @@ impl Run {
         }
     }
 
-    fn open_gate_of(&self, container: &ContainerName) -> Option<StepId> {
-        self.waits.keys().copied().find(|id| {
-            let work = self.schedule.step(*id).map(|step| &step.work);
-            matches!(work, Some(Work::Gate { container: its, .. }) if its == container)
-        })
-    }
-
     /// Notices may have been missed: looks at every container that one could have been about.
     pub(super) fn look_again(&mut self) {
         let open: Vec<StepId> = self.waits.keys().copied().collect();
@@ -91,7 +84,7 @@ impl Run {
         let over = evidence.as_ref().is_none_or(|known| ended(known, fresh));
         if why.is_some() || over {
             let why = why.unwrap_or_else(|| end_cause(evidence.as_ref()));
-            self.relapsed(id, why, evidence);
+            self.relapsed(id, why, evidence, Vec::new());
         } else if renewed {
             self.inquire(
                 id,
@@ -111,29 +104,6 @@ impl Run {
         }
     }
 
-    /// A container is not found under its own name for a while, which is no end of it.
-    pub(super) fn set_aside(&mut self, name: &ContainerName, other: &ContainerName) {
-        if let Some(gate) = self.guarded.get(name).copied() {
-            self.unguard(name);
-            self.aside.insert(other.clone(), gate);
-        }
-    }
-
-    /// It has its own name again, and is looked at: nobody has watched it meanwhile.
-    pub(super) fn take_back(&mut self, other: &ContainerName, name: ContainerName) {
-        let Some(gate) = self.aside.remove(other) else {
-            return;
-        };
-        self.guarded.insert(name, gate);
-        self.inquire(
-            gate,
-            Inquiry::Relapse {
-                why: None,
-                renewed: false,
-            },
-        );
-    }
-
     /// A container did not stay well, and it is too late to go back.
     fn warn_of(&mut self, container: &ContainerName) {
         self.guarded.remove(container);
@@ -141,7 +111,14 @@ impl Run {
         self.emit(Event::Warning { text });
     }
 
-    fn relapsed(&mut self, id: StepId, why: String, evidence: Option<Evidence>) {
+    /// A container whose gate had passed is not ready any longer.
+    pub(super) fn relapsed(
+        &mut self,
+        id: StepId,
+        why: String,
+        evidence: Option<Evidence>,
+        answers: Vec<LastAnswer>,
+    ) {
         let Some(step) = self.schedule.step(id).cloned() else {
             return;
         };
@@ -161,7 +138,7 @@ impl Run {
             container: container.clone(),
             cause: why.clone(),
             after: self.now.saturating_sub(self.schedule.started(id)),
-            answers: Vec::new(),
+            answers,
             condition,
             log,
         });

@@ -19,13 +19,17 @@ use crate::{
 impl Run {
     /// Something failed that was done for this subject.
     pub(super) fn fail_for(&mut self, subject: &Subject, cause: Cause) {
-        let forward = matches!(self.phase, Phase::Forward | Phase::Settling { .. });
+        let forward = matches!(
+            self.phase,
+            Phase::Forward | Phase::Settling { .. } | Phase::Confirming
+        );
         let in_part = self.settings.on_failure == OnFailure::GoBackInPart;
         // A check of the whole says nothing about who is to blame.
         if !forward || !in_part || *subject == Subject::Project {
             self.fail(cause);
             return;
         }
+        self.end_confirmation();
         self.cause.get_or_insert(cause);
         // From settling, too: there is nothing left to do, and then the part goes back.
         self.phase = Phase::Forward;

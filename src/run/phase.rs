@@ -16,6 +16,8 @@ pub(super) enum Phase {
     Forward,
     /// Every step is done; waiting whether all stays well. `over`: for long enough.
     Settling { over: bool },
+    /// Everything is asked and looked at once more, all at the same time.
+    Confirming,
     /// All is proven; the commit is being written down.
     Committing,
     /// Committed; what is not needed any more goes.

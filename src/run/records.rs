@@ -199,7 +199,7 @@ mod tests {
         journal::Planned,
         plan::{Plan, Step},
         project::{Gate, Probe},
-        run::{Input, Settings},
+        run::{Input, Settings, Settle},
     };
 
     /// A run that stops one container, starts another and asks it, with its journal.
@@ -231,7 +231,7 @@ mod tests {
             origin: planned.origin.clone(),
             on_failure: OnFailure::GoBack,
             keep_failed: false,
-            settle: Duration::ZERO,
+            settle: Settle::NONE,
             deadline: None,
             journal: Some(Writer::new(planned)),
             images_at_a_time: None,
@@ -257,6 +257,17 @@ mod tests {
         effects.into_iter().filter_map(short).collect()
     }
 
+    fn running() -> crate::engine::Evidence {
+        let condition = crate::state::Condition {
+            status: crate::state::Status::Running,
+            ..crate::state::Condition::default()
+        };
+        crate::engine::Evidence {
+            condition,
+            log: Vec::new(),
+        }
+    }
+
     fn full() -> EngineError {
         EngineError::DiskFull {
             cause: "no space".to_owned(),
@@ -279,7 +290,10 @@ mod tests {
             question: 0,
             answer: crate::engine::Answer::Ready("it runs".to_owned()),
         };
-        assert_eq!(told(&mut run, answer), ["committed"]);
+        told(&mut run, answer.clone());
+        told(&mut run, answer);
+        let looked = Input::Examined(StepId(2), Some(running()));
+        assert_eq!(told(&mut run, looked), ["committed"]);
         let end = told(&mut run, Input::Recorded(Ok(())));
         assert_eq!(end, ["closed Converged", "finish Converged"]);
     }

@@ -3,9 +3,7 @@
 //! Pure: which of the two it is, and what is left to do, follows from the journal and the world.
 //! Done again it comes to the same, so that a recovery that is cut off is recovered, too.
 
-use std::time::Duration;
-
-use super::{OnFailure, Run, Settings};
+use super::{OnFailure, Run, Settings, Settle};
 use crate::{
     event::{Change, Participant},
     journal::{Open, Writer},
@@ -25,7 +23,7 @@ pub fn recover(open: &Open, now: &State) -> Run {
         services: participants(open),
         origin: planned.origin.clone(),
         on_failure: OnFailure::GoBack,
-        settle: Duration::ZERO,
+        settle: Settle::NONE,
         deadline: None,
         journal: Some(Writer::resume(open)),
         keep_failed: false,

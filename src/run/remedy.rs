@@ -3,7 +3,7 @@
 //! Words only. The commands are those of the engine's own program, which is where people look.
 
 use crate::{
-    plan::{Action, Work},
+    plan::{Action, Address, Attached, Work},
     project::RestartPolicy,
 };
 
@@ -48,19 +48,36 @@ fn remedy(work: &Work) -> Option<String> {
             let verb = if *paused { "pause" } else { "unpause" };
             format!("docker {verb} {container}")
         }
-        Action::DisconnectNetwork { network, container } => {
-            format!("docker network disconnect --force {network} {container}")
-        }
+        Action::Cutover(cutover) => return Some(attach(&cutover.to)),
         Action::SetAllowance { .. }
         | Action::BuildImage(_)
         | Action::CreateNetwork(_)
-        | Action::ConnectNetwork(_)
         | Action::CreateVolume(_)
         | Action::SnapshotVolume(_)
         | Action::RestoreVolume(_)
         | Action::CreateContainer(_) => return None,
     };
     Some(format!("`{command}`"))
+}
+
+/// The commands that attach a container to its networks under its names.
+fn attach(attached: &Attached) -> String {
+    let container = &attached.container;
+    let endpoints = attached.endpoints.iter();
+    let commands: Vec<String> = endpoints
+        .map(|(network, endpoint)| {
+            let aliases = endpoint.aliases.iter();
+            let mut options: String = aliases.map(|it| format!("--alias {it} ")).collect();
+            if let Some(Address::Given(address)) = &endpoint.ipv4 {
+                options.push_str(&format!("--ip {address} "));
+            }
+            format!(
+                "`docker network disconnect --force {network} {container}`, then `docker network \
+                 connect {options}{network} {container}`"
+            )
+        })
+        .collect();
+    commands.join("; ")
 }
 
 fn word(policy: RestartPolicy) -> String {

@@ -21,9 +21,14 @@ use crate::{
 impl Run {
     /// The run does not get to where it was to: nothing new begins, what can be is called off.
     pub(super) fn fail(&mut self, cause: Cause) {
-        if !matches!(self.phase, Phase::Forward | Phase::Settling { .. }) {
+        let forward = matches!(
+            self.phase,
+            Phase::Forward | Phase::Settling { .. } | Phase::Confirming
+        );
+        if !forward {
             return;
         }
+        self.end_confirmation();
         self.phase = Phase::Draining;
         self.cause = Some(cause);
         self.cancel_waits();
@@ -42,7 +47,9 @@ impl Run {
             // What is being written down is answered first: then nothing was done.
             Phase::Opening => self.cause = Some(Cause::Interrupted),
             _ if self.interrupts > 1 => self.abandon(),
-            Phase::Forward | Phase::Settling { .. } => self.fail(Cause::Interrupted),
+            Phase::Forward | Phase::Settling { .. } | Phase::Confirming => {
+                self.fail(Cause::Interrupted);
+            }
             // Past the commit a run finishes, and a way back is not turned. Where only a part goes
             // back, the rest follows.
             Phase::Committing | Phase::Cleanup | Phase::Draining | Phase::Back | Phase::Over => {}

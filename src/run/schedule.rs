@@ -244,6 +244,13 @@ impl Schedule {
             .map_or(Duration::ZERO, |node| node.started)
     }
 
+    /// When a step ended; zero: it has not.
+    pub(super) fn ended(&self, id: StepId) -> Duration {
+        self.nodes
+            .get(id.0)
+            .map_or(Duration::ZERO, |node| node.ended)
+    }
+
     /// When the last step ended that this one waited for.
     pub(super) fn free_since(&self, id: StepId) -> Duration {
         let Some(node) = self.nodes.get(id.0) else {

@@ -19,14 +19,34 @@ pub struct Settings {
     pub on_failure: OnFailure,
     /// New containers that failed are kept, stopped, for somebody to look at.
     pub keep_failed: bool,
-    /// How long every container has to stay well after the last gate passed; may be zero.
-    pub settle: Duration,
+    /// How long containers have to stay ready before the commit.
+    pub settle: Settle,
     /// The longest that the way forward may take.
     pub deadline: Option<Duration>,
     /// Writes down what the run does; `None`: nothing has to be found again should it be cut off.
     pub journal: Option<Writer>,
     /// The most builds and pulls at a time; `None`: no limit.
     pub images_at_a_time: Option<usize>,
+}
+
+/// How long containers have to stay ready before the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settle {
+    /// All of them, for so long after the last gate has passed; may be zero.
+    For(Duration),
+    /// Each that the run has started, since its own gate passed: shorter where a probe has asked it
+    /// than where it merely runs.
+    ByEvidence,
+}
+
+impl Settle {
+    /// Not at all.
+    pub const NONE: Self = Self::For(Duration::ZERO);
+    /// For a container that has answered a probe.
+    pub const PROBED: Duration = Duration::from_secs(1);
+    /// For a container of which is only known that it runs: programs that fail at their start mostly
+    /// do so within 5 s.
+    pub const STARTED: Duration = Duration::from_secs(5);
 }
 
 /// What happens when a step fails.

@@ -77,9 +77,6 @@ impl Run {
             Action::StopContainer { container, .. } | Action::RemoveContainer(container) => {
                 self.unguard(container);
             }
-            Action::RenameContainer { from, to } if self.phase == Phase::Back => {
-                self.set_aside(from, to);
-            }
             _ => {}
         }
     }
@@ -95,9 +92,6 @@ impl Run {
         let optional = step.optional || self.phase == Phase::Cleanup;
         let verb = verb.to_owned();
         let Err(error) = result else {
-            if let Work::Act(Action::RenameContainer { from, to }) = step.work.clone() {
-                self.take_back(&from, to);
-            }
             let took = self.now.saturating_sub(self.schedule.started(id));
             self.emit(Event::StepFinished {
                 step: id,

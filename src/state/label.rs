@@ -17,8 +17,6 @@ pub const RECORD: &str = "io.cimandat.record";
 pub const NAME: &str = "io.cimandat.name";
 /// Digest of the definition of a network or volume.
 pub const DEFINITION: &str = "io.cimandat.definition";
-/// What stands there on a network that is only for a switch.
-pub const HANDOVER: &str = "handover";
 /// On a snapshot: the name on the engine of the volume that it is of.
 pub const SNAPSHOT_OF: &str = "io.cimandat.snapshot-of";
 /// On a container that only copies: the snapshot's name on the engine.

@@ -17,7 +17,7 @@ pub use self::{
 };
 use crate::{
     name::{ContainerName, ImageRef, NetworkName, ServiceName},
-    project::{Dependency, Gate, Kind, RestartPolicy},
+    project::{Dependency, Gate, Kind, RestartPolicy, Subnet},
     unit::Protocol,
 };
 
@@ -178,6 +178,9 @@ pub struct Record {
     /// The names of its networks on the engine.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<NetworkName, String>,
+    /// The numbers of its addresses among those that each network reserves.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<NetworkName, u32>,
 }
 
 /// How a container does.
@@ -256,7 +259,7 @@ pub struct HeldPort {
 }
 
 /// A network or a volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
     /// The project whose label it bears.
     pub project: Option<String>,
@@ -270,6 +273,25 @@ pub struct Resource {
     pub id: Option<String>,
     /// The definition that it was made from, from its label.
     pub record: Option<serde_json::Value>,
+    /// The address ranges of a network.
+    #[serde(default)]
+    pub subnets: Vec<Subnet>,
+}
+
+impl Resource {
+    /// Whether containers can be given an address of our choice in this network: an engine refuses
+    /// that where it has chosen the range by itself. A range whose dynamic part is bounded was given.
+    #[must_use]
+    pub fn takes_addresses(&self) -> bool {
+        let record = self.record.as_ref();
+        let declared = record
+            .and_then(|it| it.get("subnets")?.as_array())
+            .is_some_and(|it| !it.is_empty());
+        let record = record.and_then(|it| it.get("ipv6")?.as_bool());
+        // An IPv6 address that the engine gave cannot be asked for again.
+        let v4_only = !record.unwrap_or(false);
+        declared || v4_only && self.subnets.iter().any(|it| it.range.is_some())
+    }
 }
 
 /// A snapshot of a volume.

@@ -45,4 +45,5 @@ tests![
     a_power_cut_brings_back_all_that_may,
     an_image_in_use_stays,
     a_fixed_address_has_one_holder,
+    cutover_moves_names_and_ports,
 ];

@@ -31,6 +31,8 @@ use cimandat::{
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc::unbounded_channel;
 
+use crate::support::endpoints;
+
 const IMAGES: [&str; 2] = ["debian:trixie-slim", "debian:bookworm-slim"];
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -180,7 +182,9 @@ impl World {
                 },
                 name: None,
                 networks: BTreeMap::new(),
+                addresses: BTreeMap::new(),
             },
+            endpoints: endpoints(service, &spec, &networks),
             spec,
             networks,
             peers: BTreeMap::new(),
@@ -229,6 +233,7 @@ impl World {
                 options: BTreeMap::new(),
                 subnets: Vec::new(),
                 labels: BTreeMap::new(),
+                service_names: None,
             },
             name: name.clone(),
             definition: "d1".into(),
@@ -249,6 +254,7 @@ impl World {
                 options: BTreeMap::new(),
                 labels: BTreeMap::new(),
                 snapshot: false,
+                shared: false,
             },
             name: name.clone(),
             definition: "d1".into(),

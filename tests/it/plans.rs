@@ -22,8 +22,8 @@ use cimandat::{
     },
     secret::{Text, digest},
     state::{
-        Condition, Container, Database, EngineInfo, Foreign, HeldPort, ImageFacts, MountedVolume,
-        Record, Resource, State, Status,
+        Condition, Container, Database, Endpoint, EngineInfo, Foreign, HeldPort, ImageFacts,
+        MountedVolume, Record, Resource, Setup, State, Status,
     },
     unit::Protocol,
 };
@@ -64,7 +64,8 @@ fn service(text: &str, waits_for: &[&str]) -> Service {
         },
         update: Update {
             order: UpdateOrder::Auto,
-            drain: Duration::ZERO,
+            drain: Some(Duration::ZERO),
+            keeps_address: false,
             parallelism: 1,
         },
         post_start: vec![],
@@ -84,6 +85,7 @@ fn project(services: impl IntoIterator<Item = Service>) -> Project {
         options: BTreeMap::new(),
         subnets: vec![],
         labels: BTreeMap::new(),
+        service_names: None,
     };
     let volume = Volume {
         engine_name: "shop_data".to_owned(),
@@ -92,6 +94,7 @@ fn project(services: impl IntoIterator<Item = Service>) -> Project {
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         snapshot: false,
+        shared: false,
     };
     Project {
         name: ProjectName::new("shop").unwrap(),
@@ -192,6 +195,7 @@ fn record(service: &Service, image: &ImageRef) -> Record {
         ready: service.ready.clone(),
         name: None,
         networks: BTreeMap::new(),
+        addresses: BTreeMap::new(),
     }
 }
 
@@ -205,6 +209,7 @@ fn deployed(project: &Project) -> State {
         users: 0,
         id: None,
         record: None,
+        subnets: Vec::new(),
     };
     for (own, network) in &project.networks {
         let definition = digest(serde_json::to_string(network).unwrap().as_bytes());
@@ -356,28 +361,32 @@ fn an_update_makes_all_new_containers_before_it_stops_an_old_one() {
     4 gate shop-postgres-1 <>
     5 starting container shop-redis-1.g2 <0>
     6 gate shop-redis-1.g2 <5>
-    7 stopping container shop-redis-1 <0,2,6>
-    8 starting container shop-backend-1.g2 <2,4,6,7>
-    9 gate shop-backend-1.g2 <8>
-    10 stopping container shop-backend-1 <9> (after commit)
-    11 gate shop-frontend-1 <9>
-    12 setting the restart policy of container shop-redis-1.g2 <> (after commit)
-    13 setting the restart policy of container shop-redis-1 <7> (after commit)
-    14 renaming container shop-redis-1 <7,13> (after commit)
-    15 renaming container shop-redis-1.g2 <12,14> (after commit)
-    16 setting the restart policy of container shop-backend-1.g2 <> (after commit)
-    17 setting the restart policy of container shop-backend-1 <10> (after commit)
-    18 renaming container shop-backend-1 <10,17> (after commit)
-    19 renaming container shop-backend-1.g2 <16,18> (after commit)
+    7 switching traffic to container shop-redis-1.g2 <0,2,6>
+    8 stopping container shop-redis-1 <7>
+    9 starting container shop-backend-1.g2 <2,4,6,7>
+    10 gate shop-backend-1.g2 <9>
+    11 switching traffic to container shop-backend-1.g2 <0,2,10>
+    12 stopping container shop-backend-1 <11>
+    13 gate shop-frontend-1 <10,11>
+    14 setting the restart policy of container shop-redis-1.g2 <> (after commit)
+    15 setting the restart policy of container shop-redis-1 <8> (after commit)
+    16 renaming container shop-redis-1 <8,15> (after commit)
+    17 renaming container shop-redis-1.g2 <14,16> (after commit)
+    18 setting the restart policy of container shop-backend-1.g2 <> (after commit)
+    19 setting the restart policy of container shop-backend-1 <12> (after commit)
+    20 renaming container shop-backend-1 <12,19> (after commit)
+    21 renaming container shop-backend-1.g2 <18,20> (after commit)
     ");
     insta::assert_snapshot!(shown(&project, &state), @"
     shop: 2 to replace, 3 unchanged
       = postgres  unchanged
       ~ redis     replaced (start first): 1 field changed
           env.MODE: new (new)
+          no interruption; open connections stay open until the old container stops
       = migrate   unchanged
       ~ backend   replaced (start first): 1 field changed
           env.MODE: new (new)
+          no interruption; open connections stay open until the old container stops
       = frontend  unchanged
     ");
 }
@@ -392,6 +401,7 @@ fn an_image_name_that_means_another_image_replaces_the_container() {
     shop: 1 to replace, 4 unchanged
       = postgres  unchanged
       ~ redis     replaced (start first): image ca9528ca8b01 → 0123456789ab
+          no interruption; open connections stay open until the old container stops
       = migrate   unchanged
       = backend   unchanged
       = frontend  unchanged
@@ -412,15 +422,16 @@ fn a_dependent_is_restarted_when_it_asks_for_it() {
     2 gate shop-postgres-1 <>
     3 starting container shop-redis-1.g2 <0>
     4 gate shop-redis-1.g2 <3>
-    5 stopping container shop-redis-1 <0,4>
-    6 stopping container shop-backend-1 <0,2,4,5>
-    7 starting container shop-backend-1 <2,4,5,6>
-    8 gate shop-backend-1 <7>
-    9 gate shop-frontend-1 <8>
-    10 setting the restart policy of container shop-redis-1.g2 <> (after commit)
-    11 setting the restart policy of container shop-redis-1 <5> (after commit)
-    12 renaming container shop-redis-1 <5,11> (after commit)
-    13 renaming container shop-redis-1.g2 <10,12> (after commit)
+    5 switching traffic to container shop-redis-1.g2 <0,4>
+    6 stopping container shop-redis-1 <5>
+    7 stopping container shop-backend-1 <0,2,4,5>
+    8 starting container shop-backend-1 <2,4,5,7>
+    9 gate shop-backend-1 <8>
+    10 gate shop-frontend-1 <9>
+    11 setting the restart policy of container shop-redis-1.g2 <> (after commit)
+    12 setting the restart policy of container shop-redis-1 <6> (after commit)
+    13 renaming container shop-redis-1 <6,12> (after commit)
+    14 renaming container shop-redis-1.g2 <11,13> (after commit)
     ");
 }
 
@@ -437,10 +448,11 @@ fn who_shares_a_network_stack_goes_with_its_owner() {
       = postgres  unchanged
       ~ redis     replaced (stop first, as it shares with `frontend`): 1 field changed
           user: 999 (new)
+          does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
       = migrate   unchanged
       = backend   unchanged
       ~ frontend  replaced (stop first, as it shares with `redis`): `redis` is replaced
-    not answering while replaced: redis, frontend; each comes back at its own turn
+          does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
     ");
 }
 
@@ -461,15 +473,16 @@ fn a_port_is_given_up_before_another_service_takes_it() {
     6 gate shop-a-1.g2 <5>
     7 starting container shop-b-1.g2 <2,4>
     8 gate shop-b-1.g2 <7>
-    9 stopping container shop-b-1 <8> (after commit)
-    10 setting the restart policy of container shop-a-1.g2 <> (after commit)
-    11 setting the restart policy of container shop-a-1 <4> (after commit)
-    12 renaming container shop-a-1 <4,11> (after commit)
-    13 renaming container shop-a-1.g2 <10,12> (after commit)
-    14 setting the restart policy of container shop-b-1.g2 <> (after commit)
-    15 setting the restart policy of container shop-b-1 <9> (after commit)
-    16 renaming container shop-b-1 <9,15> (after commit)
-    17 renaming container shop-b-1.g2 <14,16> (after commit)
+    9 switching traffic to container shop-b-1.g2 <0,2,8>
+    10 stopping container shop-b-1 <9>
+    11 setting the restart policy of container shop-a-1.g2 <> (after commit)
+    12 setting the restart policy of container shop-a-1 <4> (after commit)
+    13 renaming container shop-a-1 <4,12> (after commit)
+    14 renaming container shop-a-1.g2 <11,13> (after commit)
+    15 setting the restart policy of container shop-b-1.g2 <> (after commit)
+    16 setting the restart policy of container shop-b-1 <10> (after commit)
+    17 renaming container shop-b-1 <10,16> (after commit)
+    18 renaming container shop-b-1.g2 <15,17> (after commit)
     ");
 }
 
@@ -535,11 +548,12 @@ fn naming_services_leaves_all_others_alone() {
     1 tagging image shop-redis:g2 <>
     2 starting container shop-redis-1.g2 <0>
     3 gate shop-redis-1.g2 <2>
-    4 stopping container shop-redis-1 <3> (after commit)
-    5 setting the restart policy of container shop-redis-1.g2 <> (after commit)
-    6 setting the restart policy of container shop-redis-1 <4> (after commit)
-    7 renaming container shop-redis-1 <4,6> (after commit)
-    8 renaming container shop-redis-1.g2 <5,7> (after commit)
+    4 switching traffic to container shop-redis-1.g2 <0,3>
+    5 stopping container shop-redis-1 <4>
+    6 setting the restart policy of container shop-redis-1.g2 <> (after commit)
+    7 setting the restart policy of container shop-redis-1 <5> (after commit)
+    8 renaming container shop-redis-1 <5,7> (after commit)
+    9 renaming container shop-redis-1.g2 <6,8> (after commit)
     ");
     let options = Options {
         services: BTreeSet::from([name("reddis")]),
@@ -720,6 +734,7 @@ fn everything_in_the_way_is_told_at_once_before_anything_is_touched() {
         users: 0,
         id: None,
         record: None,
+        subnets: Vec::new(),
     };
     state
         .networks
@@ -764,11 +779,14 @@ fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
           internal: false → true
       - network shop_edge
       ~ postgres  replaced (start first): network `edge` is made anew
+          no interruption; open connections stay open until the old container stops
       ~ redis     replaced (start first): network `edge` is made anew
+          no interruption; open connections stay open until the old container stops
       = migrate   unchanged
       ~ backend   replaced (start first): network `edge` is made anew
-      ~ frontend  replaced (stop first, as both publish port 3000): network `edge` is made anew
-    not answering while replaced: frontend; each comes back at its own turn
+          no interruption; open connections stay open until the old container stops
+      ~ frontend  replaced (start first): network `edge` is made anew
+          port 3000 does not answer while the old container finishes its requests and stops
     ");
     let plan = deploy(&project, &state).plan;
     let removal = plan.steps.iter().position(|step| {
@@ -1099,14 +1117,34 @@ fn only_the_data_of_a_database_whose_image_changes_is_in_question() {
     assert_eq!(asked(&project, &state), BTreeSet::new());
 }
 
-/// The world after a deploy, with everybody in the network.
+/// The world after a deploy, with everything in a network that takes given addresses.
 fn connected(project: &Project) -> State {
     let mut state = deployed(project);
-    for container in state.containers.values_mut() {
-        let endpoint = ("shop_edge".to_owned(), "172.20.0.2".to_owned());
-        container.networks = BTreeMap::from([endpoint]);
+    let network = state.networks.get_mut("shop_edge").unwrap();
+    network.subnets = vec![plan::halved("172.20.0.0/16").unwrap()];
+    for (number, container) in (0..).zip(state.containers.values_mut()) {
+        connect(container, number);
     }
     state
+}
+
+fn connect(container: &mut Container, number: u32) {
+    let edge = || NetworkName::new("edge").unwrap();
+    let address = format!("172.20.0.{}", number + 2);
+    let record = container.record.as_mut().unwrap();
+    record.networks = BTreeMap::from([(edge(), "shop_edge".to_owned())]);
+    record.addresses = BTreeMap::from([(edge(), number)]);
+    let endpoint = Endpoint {
+        aliases: vec![container.service.to_string()],
+        ipv4: Some(address.clone()),
+        priority: Some(0),
+        ..Endpoint::default()
+    };
+    container.setup = Some(Setup {
+        endpoints: BTreeMap::from([("shop_edge".to_owned(), endpoint)]),
+        ..Setup::default()
+    });
+    container.networks = BTreeMap::from([("shop_edge".to_owned(), address)]);
 }
 
 /// The steps after the new containers are made, in words.
@@ -1114,10 +1152,39 @@ fn switch(project: &Project, state: &State) -> String {
     lines(&deploy(project, state).plan)
 }
 
+/// The cutovers of a plan: each container with the names and the address that it then has.
+fn cutovers(project: &Project, state: &State) -> String {
+    let plan = deploy(project, state).plan;
+    let side = |side: &plan::Attached| {
+        let endpoints = side.endpoints.iter();
+        let endpoints: Vec<String> = endpoints
+            .map(|(network, it)| {
+                let address = match &it.ipv4 {
+                    None => "any".to_owned(),
+                    Some(plan::Address::Given(address)) => address.clone(),
+                    Some(plan::Address::Reserved(number)) => format!("#{number}"),
+                };
+                format!("{network} {:?} {address}", it.aliases)
+            })
+            .collect();
+        format!("{}: {}", side.container, endpoints.join(", "))
+    };
+    let cutovers = plan.steps.iter().filter_map(|step| match &step.work {
+        plan::Work::Act(plan::Action::Cutover(it)) => Some(it),
+        _ => None,
+    });
+    let lines = cutovers.flat_map(|it| {
+        let from = it.from.as_ref().map(|from| format!("from {}", side(from)));
+        [format!("to {}", side(&it.to))].into_iter().chain(from)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[test]
-fn who_asks_is_led_to_the_old_one_and_then_to_the_new_one() {
+fn start_first_update_switches_traffic_in_one_step() {
     let mut web = service("web", &[]);
     web.container.restart = RestartPolicy::Always;
+    web.update.drain = None;
     let mut project = project([web, service("client", &["web"])]);
     let state = connected(&project);
     let web = project.services.get_mut("web").unwrap();
@@ -1125,51 +1192,181 @@ fn who_asks_is_led_to_the_old_one_and_then_to_the_new_one() {
     insta::assert_snapshot!(switch(&project, &state), @"
     0 creating container shop-web-1.g2 <>
     1 tagging image shop-web:g2 <>
-    2 creating network shop.edge.g2.old <0>
-    3 creating network shop.edge.g2.new <0>
-    4 connecting container shop-client-1 <2>
-    5 connecting container shop-web-1 <2,4>
-    6 starting container shop-web-1.g2 <0,4,5>
-    7 gate shop-web-1.g2 <6>
-    8 gate shop-client-1 <7>
-    9 connecting container shop-client-1 <3>
-    10 connecting container shop-web-1.g2 <3,7,9>
-    11 drain shop-web-1 <10> (after commit)
-    12 setting the restart policy of container shop-web-1 <7,11> (after commit)
-    13 stopping container shop-web-1 <7,11,12> (after commit)
-    14 setting the restart policy of container shop-web-1.g2 <> (after commit)
-    15 renaming container shop-web-1 <12,13> (after commit)
-    16 renaming container shop-web-1.g2 <14,15> (after commit)
-    17 drain shop.edge.g2.new <16> (after commit)
-    18 removing network shop.edge.g2.old <13,17> (after commit)
-    19 removing network shop.edge.g2.new <13,17> (after commit)
+    2 starting container shop-web-1.g2 <0>
+    3 gate shop-web-1.g2 <2>
+    4 switching traffic to container shop-web-1.g2 <0,3>
+    5 drain shop-web-1 <4>
+    6 setting the restart policy of container shop-web-1 <4,5>
+    7 stopping container shop-web-1 <4,5,6>
+    8 gate shop-client-1 <3,4>
+    9 setting the restart policy of container shop-web-1.g2 <> (after commit)
+    10 renaming container shop-web-1 <6,7> (after commit)
+    11 renaming container shop-web-1.g2 <9,10> (after commit)
     ");
-    let links: Vec<String> = deploy(&project, &state)
-        .plan
-        .steps
-        .iter()
-        .filter_map(|step| match &step.work {
-            plan::Work::Act(plan::Action::ConnectNetwork(connect)) => Some(connect),
-            _ => None,
-        })
-        .map(|it| format!("{} {} {:?}", it.container, it.network, it.links))
-        .collect();
-    insta::assert_snapshot!(links.join("\n"), @r#"
-    shop-client-1 shop.edge.g2.old {"web": `shop-web-1`}
-    shop-web-1 shop.edge.g2.old {}
-    shop-client-1 shop.edge.g2.new {"web": `shop-web-1.g2`}
-    shop-web-1.g2 shop.edge.g2.new {}
+    insta::assert_snapshot!(cutovers(&project, &state), @r#"
+    to shop-web-1.g2: shop_edge ["web"] #2
+    from shop-web-1: shop_edge [] 172.20.0.3
     "#);
     insta::assert_snapshot!(shown(&project, &state), @"
     shop: 1 to replace, 1 unchanged
       ~ web     replaced (start first): 1 field changed
           user: 999 (new)
+          no interruption; open connections stay open until the old container stops
       = client  unchanged
     ");
 }
 
 #[test]
-fn an_old_one_stops_before_its_new_dependents_start() {
+fn kept_address_moves_to_the_new_container() {
+    let mut project = project([service("web", &[])]);
+    let state = connected(&project);
+    let web = project.services.get_mut("web").unwrap();
+    web.container.user = Some("999".to_owned());
+    web.update.keeps_address = true;
+    insta::assert_snapshot!(cutovers(&project, &state), @r#"
+    to shop-web-1.g2: shop_edge ["web"] 172.20.0.2
+    from shop-web-1: shop_edge [] #1
+    "#);
+}
+
+#[test]
+fn stop_first_replacement_keeps_its_address() {
+    let mut project = project([service("db", &[]), service("web", &[])]);
+    let state = connected(&project);
+    let web = project.services.get_mut("web").unwrap();
+    web.container.user = Some("999".to_owned());
+    web.update.order = UpdateOrder::StopFirst;
+    let plan = deploy(&project, &state).plan;
+    let create = plan.steps.iter().find_map(|step| match &step.work {
+        plan::Work::Act(plan::Action::CreateContainer(it)) => Some(it),
+        _ => None,
+    });
+    let endpoint = &create.unwrap().endpoints["shop_edge"];
+    assert_eq!(endpoint.ipv4, Some(plan::Address::Reserved(1)));
+    assert_eq!(endpoint.aliases, ["web"]);
+    assert_eq!(cutovers(&project, &state), "");
+}
+
+/// A service that publishes a port on `edge`, with an internal network on which it meets `db`.
+fn published() -> (Project, State) {
+    let mut web = service("web", &["db"]);
+    web.container.ports = vec![publish(80)];
+    let mut project = project([service("db", &[]), web]);
+    let app = NetworkName::new("app").unwrap();
+    let network = Network {
+        engine_name: "shop_app".to_owned(),
+        internal: true,
+        ..project.networks.values().next().unwrap().clone()
+    };
+    project.networks.insert(app.clone(), network);
+    for service in project.services.values_mut() {
+        let NetworkMode::Networks(attached) = &mut service.container.network else {
+            continue;
+        };
+        attached.insert(app.clone(), Attachment::default());
+    }
+    let mut state = connected(&project);
+    let subnets = vec![plan::halved("172.21.0.0/16").unwrap()];
+    state.networks.get_mut("shop_app").unwrap().subnets = subnets;
+    for container in state.containers.values_mut() {
+        let record = container.record.as_mut().unwrap();
+        record.networks.insert(app.clone(), "shop_app".to_owned());
+        let number = record.addresses.values().next().copied().unwrap();
+        record.addresses.insert(app.clone(), number);
+        let setup = container.setup.as_mut().unwrap();
+        let mut endpoint = setup.endpoints["shop_edge"].clone();
+        endpoint.ipv4 = Some(format!("172.21.0.{}", number + 2));
+        setup.endpoints.insert("shop_app".to_owned(), endpoint);
+    }
+    (project, state)
+}
+
+#[test]
+fn published_port_moves_to_a_proven_container() {
+    let (mut project, state) = published();
+    let web = project.services.get_mut("web").unwrap();
+    web.container.user = Some("999".to_owned());
+    web.update.drain = None;
+    insta::assert_snapshot!(switch(&project, &state), @"
+    0 creating container shop-web-1.g2 <>
+    1 tagging image shop-web:g2 <>
+    2 gate shop-db-1 <>
+    3 starting container shop-web-1.g2 <0,2>
+    4 gate shop-web-1.g2 <3>
+    5 switching traffic to container shop-web-1.g2 <0,4>
+    6 drain shop-web-1 <5>
+    7 stopping container shop-web-1 <5,6>
+    8 setting the restart policy of container shop-web-1.g2 <> (after commit)
+    9 setting the restart policy of container shop-web-1 <7> (after commit)
+    10 renaming container shop-web-1 <7,9> (after commit)
+    11 renaming container shop-web-1.g2 <8,10> (after commit)
+    ");
+    insta::assert_snapshot!(cutovers(&project, &state), @r#"
+    to shop-web-1.g2: shop_app ["web"] #2, shop_edge ["web"] #1
+    from shop-web-1: shop_app [] 172.21.0.3
+    "#);
+    insta::assert_snapshot!(shown(&project, &state), @"
+    shop: 1 to replace, 1 unchanged
+      = db   unchanged
+      ~ web  replaced (start first): 1 field changed
+          user: 999 (new)
+          port 80 does not answer for about 0.2 s; requests in progress through it are cut
+    ");
+}
+
+#[test]
+fn drained_service_stops_before_its_port_moves() {
+    let (mut project, state) = published();
+    let web = project.services.get_mut("web").unwrap();
+    web.container.user = Some("999".to_owned());
+    web.update.drain = Some(Duration::from_secs(5));
+    insta::assert_snapshot!(switch(&project, &state), @"
+    0 creating container shop-web-1.g2 <>
+    1 tagging image shop-web:g2 <>
+    2 gate shop-db-1 <>
+    3 starting container shop-web-1.g2 <0,2>
+    4 gate shop-web-1.g2 <3>
+    5 stopping container shop-web-1 <0,4>
+    6 switching traffic to container shop-web-1.g2 <0,4,5>
+    7 drain shop-web-1 <6>
+    8 setting the restart policy of container shop-web-1.g2 <> (after commit)
+    9 setting the restart policy of container shop-web-1 <5> (after commit)
+    10 renaming container shop-web-1 <5,9> (after commit)
+    11 renaming container shop-web-1.g2 <8,10> (after commit)
+    ");
+    insta::assert_snapshot!(shown(&project, &state), @"
+    shop: 1 to replace, 1 unchanged
+      = db   unchanged
+      ~ web  replaced (start first): 1 field changed
+          user: 999 (new)
+          port 80 does not answer while the old container finishes its requests and stops
+    ");
+}
+
+#[test]
+fn port_needs_an_internal_network_to_its_dependencies() {
+    let (mut project, state) = published();
+    let web = project.services.get_mut("web").unwrap();
+    web.container.user = Some("999".to_owned());
+    let app = NetworkName::new("app").unwrap();
+    let db = project.services.get_mut("db").unwrap();
+    if let NetworkMode::Networks(attached) = &mut db.container.network {
+        attached.remove(&app);
+    }
+    insta::assert_snapshot!(shown(&project, &state), @"
+    shop: 2 to replace
+      ~ db   replaced (start first): 1 field changed
+          network.networks.app.priority: 0 (gone)
+          no interruption; open connections stay open until the old container stops
+      ~ web  replaced (stop first, as both publish port 80): 1 field changed
+          user: 999 (new)
+          does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
+          to shorten it: share an internal network with `db`
+    ");
+}
+
+#[test]
+fn old_container_loses_its_names_before_new_dependents_start() {
     let mut project = project([service("web", &[]), service("client", &["web"])]);
     let state = connected(&project);
     for service in project.services.values_mut() {
@@ -1184,9 +1381,10 @@ fn an_old_one_stops_before_its_new_dependents_start() {
             .unwrap();
         (at, lines.lines().nth(at).unwrap().contains("after commit"))
     };
-    let stopped = at("stopping container shop-web-1");
-    assert!(!stopped.1 && stopped < at("starting container shop-client-1.g2"));
-    assert!(at("stopping container shop-client-1").1);
+    let switched = at("switching traffic to container shop-web-1.g2");
+    assert!(!switched.1 && switched < at("starting container shop-client-1.g2"));
+    assert!(!at("stopping container shop-web-1").1);
+    assert!(!at("stopping container shop-client-1").1);
 }
 
 #[test]
@@ -1197,6 +1395,7 @@ fn replicas_are_switched_one_after_the_other() {
     let mut state = connected(&project);
     let mut second = state.containers.values().next().unwrap().clone();
     second.replica = 2;
+    connect(&mut second, 1);
     let name = ContainerName::new("shop-web-2").unwrap();
     state.containers.insert(name, second);
     project.services.get_mut("web").unwrap().container.user = Some("999".to_owned());
@@ -1206,18 +1405,20 @@ fn replicas_are_switched_one_after_the_other() {
     2 creating container shop-web-2.g2 <>
     3 starting container shop-web-1.g2 <0>
     4 gate shop-web-1.g2 <3>
-    5 stopping container shop-web-1 <4> (after commit)
-    6 starting container shop-web-2.g2 <2,4>
-    7 gate shop-web-2.g2 <6>
-    8 stopping container shop-web-2 <7> (after commit)
-    9 setting the restart policy of container shop-web-1.g2 <> (after commit)
-    10 setting the restart policy of container shop-web-1 <5> (after commit)
-    11 renaming container shop-web-1 <5,10> (after commit)
-    12 renaming container shop-web-1.g2 <9,11> (after commit)
-    13 setting the restart policy of container shop-web-2.g2 <> (after commit)
-    14 setting the restart policy of container shop-web-2 <8> (after commit)
-    15 renaming container shop-web-2 <8,14> (after commit)
-    16 renaming container shop-web-2.g2 <13,15> (after commit)
+    5 switching traffic to container shop-web-1.g2 <0,2,4>
+    6 stopping container shop-web-1 <5>
+    7 starting container shop-web-2.g2 <2,4>
+    8 gate shop-web-2.g2 <7>
+    9 switching traffic to container shop-web-2.g2 <0,2,8>
+    10 stopping container shop-web-2 <9>
+    11 setting the restart policy of container shop-web-1.g2 <> (after commit)
+    12 setting the restart policy of container shop-web-1 <6> (after commit)
+    13 renaming container shop-web-1 <6,12> (after commit)
+    14 renaming container shop-web-1.g2 <11,13> (after commit)
+    15 setting the restart policy of container shop-web-2.g2 <> (after commit)
+    16 setting the restart policy of container shop-web-2 <10> (after commit)
+    17 renaming container shop-web-2 <10,16> (after commit)
+    18 renaming container shop-web-2.g2 <15,17> (after commit)
     ");
     let update = &mut project.services.get_mut("web").unwrap().update;
     update.order = UpdateOrder::StopFirst;

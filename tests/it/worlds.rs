@@ -191,7 +191,8 @@ fn service(wish: &Wish, jobs: &BTreeSet<&str>) -> Service {
         },
         update: Update {
             order: UpdateOrder::Auto,
-            drain: Duration::ZERO,
+            drain: Some(Duration::ZERO),
+            keeps_address: false,
             parallelism: 1,
         },
         post_start: Vec::new(),
@@ -215,6 +216,7 @@ pub fn project(wishes: &[Wish]) -> Project {
             options: BTreeMap::new(),
             labels: BTreeMap::new(),
             snapshot,
+            shared: false,
         };
         (VolumeName::new(name).unwrap(), volume)
     };
@@ -228,6 +230,7 @@ pub fn project(wishes: &[Wish]) -> Project {
         options: BTreeMap::new(),
         subnets: Vec::new(),
         labels: BTreeMap::new(),
+        service_names: None,
     };
     let services = wishes
         .iter()
@@ -296,7 +299,7 @@ pub fn settings(origin: State) -> Settings {
         services: Vec::new(),
         origin,
         on_failure: OnFailure::GoBack,
-        settle: Duration::from_millis(100),
+        settle: cimandat::run::Settle::For(Duration::from_millis(100)),
         deadline: None,
         journal: None,
         keep_failed: false,

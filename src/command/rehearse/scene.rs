@@ -162,6 +162,7 @@ fn nothing(project: &Project) -> Seed {
             users: 0,
             id: Some(name.clone()),
             record: None,
+            subnets: Vec::new(),
         };
         (name.clone(), resource)
     };

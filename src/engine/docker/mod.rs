@@ -12,6 +12,7 @@ mod context;
 mod crash;
 mod create;
 mod credentials;
+mod cutover;
 mod database;
 mod error;
 mod exec;
@@ -27,6 +28,7 @@ mod pull;
 mod reach;
 mod setup;
 mod snapshot;
+mod subnet;
 mod verify;
 mod volume;
 mod watch;
@@ -66,6 +68,8 @@ pub struct Docker {
     /// Commands of probes that did not end in time, by container and command: none is run again
     /// before its last run has ended, so that they do not pile up.
     unfinished: Mutex<BTreeMap<(String, Vec<String>), String>>,
+    /// Held while an address range is chosen and taken.
+    ranges: tokio::sync::Mutex<()>,
 }
 
 impl Docker {
@@ -78,6 +82,7 @@ impl Docker {
             greeting,
             info: OnceCell::new(),
             unfinished: Mutex::new(BTreeMap::new()),
+            ranges: tokio::sync::Mutex::new(()),
         }
     }
 

@@ -4,27 +4,27 @@ use std::collections::HashMap;
 
 use bollard::{
     errors::Error as Wire,
-    models::{
-        EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
-        NetworkDisconnectRequest,
-    },
-    query_parameters::{
-        InspectNetworkOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-    },
+    models::{EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkCreateRequest},
+    query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder},
 };
-use futures::future::join_all;
 
 use super::{
-    Docker, container,
+    Api, Docker,
     error::{present, status},
+    subnet,
 };
 use crate::{
     engine::EngineError,
-    name::ContainerName,
-    plan::{ConnectNetwork, CreateNetwork},
-    project::Network,
-    state::label,
+    plan::{Address, CreateNetwork, EndpointSpec, reserved},
+    project::Subnet,
+    state::{Resource, label},
 };
+
+/// The engine's own network has no name server, and an alias in it is refused.
+const DEFAULT_BRIDGE: &str = "bridge";
+
+/// How many ranges are tried for a network when others take them first.
+const RANGE_ATTEMPTS: u32 = 20;
 
 /// Makes a network; one of the same name and definition that is ours is left alone.
 ///
@@ -35,6 +35,9 @@ pub(super) async fn create(docker: &Docker, request: &CreateNetwork) -> Result<(
     if let Some(labels) = labels_of(docker, verb, name).await? {
         return check(docker, request, &labels);
     }
+    if subnet::is_chosen(&request.network) {
+        return create_in_free_range(docker, request).await;
+    }
     match docker.client.create_network(body(request)).await {
         Ok(_) => Ok(()),
         // Somebody was faster: the same question as before.
@@ -44,6 +47,37 @@ pub(super) async fn create(docker: &Docker, request: &CreateNetwork) -> Result<(
         },
         Err(wire) => Err(docker.doing(verb, name).failed(wire)),
     }
+}
+
+/// Makes a network in a range that is free. Another client may take the range first: then the next
+/// one is tried.
+async fn create_in_free_range(docker: &Docker, request: &CreateNetwork) -> Result<(), EngineError> {
+    let verb = "creating network";
+    let name = request.network.engine_name.as_str();
+    // Networks of one run are made at the same time.
+    let _one_at_a_time = docker.ranges.lock().await;
+    let mut body = body(request);
+    for attempt in 1.. {
+        let subnet = if docker.place.is_local() {
+            subnet::choose(docker, verb).await?
+        } else {
+            subnet::engine_choice(docker, verb, &body).await?
+        };
+        body.ipam = ipam(subnet.as_slice());
+        match docker.client.create_network(body.clone()).await {
+            Err(wire) if overlaps(&wire) && subnet.is_some() && attempt < RANGE_ATTEMPTS => {
+                body.ipam = None;
+            }
+            Ok(_) => break,
+            Err(wire) => return Err(docker.doing(verb, name).failed(wire)),
+        }
+    }
+    Ok(())
+}
+
+/// Whether an engine refuses a range because another network has part of it.
+fn overlaps(wire: &Wire) -> bool {
+    matches!(wire, Wire::DockerResponseServerError { message, .. } if message.contains("verlap"))
 }
 
 fn check(
@@ -107,17 +141,17 @@ fn body(request: &CreateNetwork) -> NetworkCreateRequest {
         attachable: Some(network.attachable),
         enable_ipv6: Some(network.ipv6),
         options: Some(network.options.clone().into_iter().collect()),
-        ipam: ipam(network),
+        ipam: ipam(&network.subnets),
         labels: Some(labels),
         ..NetworkCreateRequest::default()
     }
 }
 
-fn ipam(network: &Network) -> Option<Ipam> {
-    if network.subnets.is_empty() {
+fn ipam(subnets: &[Subnet]) -> Option<Ipam> {
+    if subnets.is_empty() {
         return None;
     }
-    let pools = network.subnets.iter().map(|subnet| IpamConfig {
+    let pools = subnets.iter().map(|subnet| IpamConfig {
         subnet: Some(subnet.subnet.clone()),
         ip_range: subnet.range.clone(),
         gateway: subnet.gateway.clone(),
@@ -129,45 +163,86 @@ fn ipam(network: &Network) -> Option<Ipam> {
     })
 }
 
-/// Attaches a container to one more network; one that is attached already is left alone.
-pub(super) async fn connect(docker: &Docker, request: &ConnectNetwork) -> Result<(), EngineError> {
-    let verb = "connecting container";
-    container::own_or_gone(docker, verb, &request.container).await?;
-    let links = request.links.iter();
-    let links: Vec<String> = links.map(|(name, to)| format!("{to}:{name}")).collect();
-    let body = NetworkConnectRequest {
-        container: request.container.to_string(),
-        endpoint_config: Some(EndpointSettings {
-            links: (!links.is_empty()).then_some(links),
-            ..EndpointSettings::default()
-        }),
-    };
-    match docker.client.connect_network(&request.network, body).await {
-        Ok(()) => Ok(()),
-        Err(wire) if already_connected(&wire) => Ok(()),
-        Err(wire) => Err(docker.doing(verb, request.container.as_str()).failed(wire)),
+/// The request for an endpoint. A numbered address lies in the part of the network's range that the
+/// engine does not give addresses from; where the engine has chosen the range, any will do.
+pub(super) async fn settings(
+    docker: &Docker,
+    verb: &str,
+    network: &str,
+    spec: &EndpointSpec,
+) -> Result<EndpointSettings, EngineError> {
+    let doing = docker.doing(verb, network);
+    if spec.mac.is_some() && docker.api() < Api::SEVERAL_NETWORKS {
+        let message = format!(
+            "a fixed hardware address needs engine API 1.44, and this engine speaks {}",
+            docker.greeting.api
+        );
+        return Err(doing.refused(0, message));
     }
+    let ipv4 = match &spec.ipv4 {
+        None => None,
+        Some(Address::Given(address)) => Some(address.clone()),
+        Some(Address::Reserved(number)) => numbered(docker, verb, network, *number).await?,
+    };
+    let fixed = ipv4.is_some() || spec.ipv6.is_some();
+    Ok(EndpointSettings {
+        aliases: (network != DEFAULT_BRIDGE).then(|| spec.aliases.clone()),
+        links: (!spec.links.is_empty()).then(|| spec.links.clone()),
+        ipam_config: fixed.then(|| EndpointIpamConfig {
+            ipv4_address: ipv4,
+            ipv6_address: spec.ipv6.clone(),
+            ..EndpointIpamConfig::default()
+        }),
+        mac_address: spec.mac.clone(),
+        driver_opts: (!spec.options.is_empty()).then(|| spec.options.clone().into_iter().collect()),
+        gw_priority: (docker.api() >= Api::GATEWAY_PRIORITY).then_some(spec.priority),
+        ..EndpointSettings::default()
+    })
 }
 
-/// Detaches a container from a network; one that is not attached, or gone, is fine, and so is a
-/// network that is gone: a container that does not run would still look for it at its start.
-pub(super) async fn disconnect(
+async fn numbered(
     docker: &Docker,
+    verb: &str,
     network: &str,
-    name: &ContainerName,
-) -> Result<(), EngineError> {
-    let verb = "disconnecting container";
-    if container::own(docker, verb, name).await?.is_none() {
-        return Ok(());
-    }
-    let body = NetworkDisconnectRequest {
-        container: name.to_string(),
-        force: Some(true),
+    number: u32,
+) -> Result<Option<String>, EngineError> {
+    let found = docker
+        .client
+        .inspect_network(network, None::<InspectNetworkOptions>)
+        .await
+        .map_err(|wire| docker.doing(verb, network).failed(wire))?;
+    let labels = found.labels.unwrap_or_default();
+    let given = resource(&labels, found.ipam.as_ref(), 0);
+    let mut subnets = given.subnets.iter().filter(|_| given.takes_addresses());
+    Ok(subnets
+        .find_map(|subnet| reserved(subnet, number))
+        .map(|address| address.to_string()))
+}
+
+/// What a network is, by its labels and its address ranges.
+pub(super) fn resource(
+    labels: &HashMap<String, String>,
+    ipam: Option<&Ipam>,
+    users: usize,
+) -> Resource {
+    let label = |key: &str| labels.get(key).cloned();
+    let ipam = ipam.and_then(|it| it.config.as_ref());
+    let subnet = |config: &IpamConfig| {
+        let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        Some(Subnet {
+            subnet: text(&config.subnet)?,
+            range: text(&config.ip_range),
+            gateway: text(&config.gateway),
+        })
     };
-    match present(docker.client.disconnect_network(network, body).await) {
-        Ok(_) => Ok(()),
-        Err(wire) if not_connected(&wire) => Ok(()),
-        Err(wire) => Err(docker.doing(verb, name.as_str()).failed(wire)),
+    Resource {
+        project: label(label::PROJECT),
+        name: label(label::NAME),
+        definition: label(label::DEFINITION),
+        users,
+        id: None,
+        record: label(label::RECORD).and_then(|record| serde_json::from_str(&record).ok()),
+        subnets: ipam.into_iter().flatten().filter_map(subnet).collect(),
     }
 }
 
@@ -188,61 +263,20 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
         return Ok(());
     };
     let labels = network.labels.unwrap_or_default();
-    let Some(project) = labels.get(label::PROJECT) else {
+    if !labels.contains_key(label::PROJECT) {
         return Err(EngineError::Foreign {
             name: name.to_owned(),
         });
-    };
+    }
     // By id: a name may also be the beginning of another network's id.
     let id = network.id.as_deref().unwrap_or(name);
-    if labels.get(label::DEFINITION).map(String::as_str) == Some(label::HANDOVER) {
-        detach(docker, id, project)
-            .await
-            .map_err(|wire| doing.failed(wire))?;
-    }
     present(docker.client.remove_network(id).await)
         .map(|_| ())
         .map_err(|wire| doing.failed(wire))
 }
 
-/// Detaches the project's containers from a network, also those that do not run, as they could not
-/// start without it.
-async fn detach(docker: &Docker, id: &str, project: &str) -> Result<(), Wire> {
-    let filters = HashMap::from([
-        ("network", vec![id.to_owned()]),
-        ("label", vec![format!("{}={project}", label::PROJECT)]),
-    ]);
-    let options = ListContainersOptionsBuilder::new()
-        .all(true)
-        .filters(&filters)
-        .build();
-    let attached = docker.client.list_containers(Some(options)).await?;
-    let containers = attached.into_iter().filter_map(|it| it.id);
-    let detached = containers.map(|container| {
-        let body = NetworkDisconnectRequest {
-            container,
-            force: Some(true),
-        };
-        docker.client.disconnect_network(id, body)
-    });
-    for detached in join_all(detached).await {
-        // A container may go, or be detached, at the same time.
-        match present(detached) {
-            Ok(_) => {}
-            Err(wire) if not_connected(&wire) || going(&wire) => {}
-            Err(wire) => return Err(wire),
-        }
-    }
-    Ok(())
-}
-
-fn not_connected(wire: &Wire) -> bool {
+/// Whether an engine refuses because the container is not in the network.
+pub(super) fn not_connected(wire: &Wire) -> bool {
     matches!(wire, Wire::DockerResponseServerError { message, .. }
         if message.contains("is not connected to"))
-}
-
-/// Whether an engine refuses because the container is just being removed.
-fn going(wire: &Wire) -> bool {
-    matches!(wire, Wire::DockerResponseServerError { message, .. }
-        if message.contains("is marked for removal"))
 }

@@ -19,7 +19,7 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use tokio::try_join;
 
-use super::{Docker, condition, database, error::present, greet, setup::setup};
+use super::{Docker, condition, database, error::present, greet, network, setup::setup};
 use crate::{
     engine::{EngineError, Query},
     name::{ContainerName, ImageRef, ServiceName},
@@ -105,7 +105,7 @@ fn wanted(
             || labels.get(label::PROJECT).map(String::as_str) == project;
         let resource = Resource {
             id: network.id.clone(),
-            ..resource(labels, users.count())
+            ..network::resource(labels, network.ipam.as_ref(), users.count())
         };
         wanted.then_some((name, resource))
     });
@@ -401,6 +401,7 @@ fn resource(labels: &HashMap<String, String>, users: usize) -> Resource {
         record: labels
             .get(label::RECORD)
             .and_then(|record| serde_json::from_str(record).ok()),
+        subnets: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{
     Docker, amend,
     build::{Builder, Wire},
-    container, create, credentials,
+    container, create, credentials, cutover,
     error::present,
     exec, network, pull, snapshot, volume,
 };
@@ -30,11 +30,7 @@ pub(super) async fn perform(
         Action::PullImage(request) => Box::pin(pull::pull(docker, request, progress)).await,
         Action::CreateNetwork(request) => network::create(docker, request).await,
         Action::RemoveNetwork(name) => network::remove(docker, name).await,
-        Action::ConnectNetwork(request) => network::connect(docker, request).await,
-        Action::DisconnectNetwork {
-            network,
-            container: name,
-        } => network::disconnect(docker, network, name).await,
+        Action::Cutover(request) => Box::pin(cutover::cutover(docker, verb, request)).await,
         Action::CreateVolume(request) => volume::create(docker, request).await,
         Action::RemoveVolume(name) => volume::remove(docker, name).await,
         Action::SnapshotVolume(request) => Box::pin(snapshot::take(docker, request)).await,

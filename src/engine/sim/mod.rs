@@ -180,6 +180,11 @@ impl Sim {
         self.lock().world.foreign.insert(name, foreign);
     }
 
+    /// Several containers may write to this volume at a time, by its name on the engine.
+    pub fn share_volume(&self, name: String) {
+        self.lock().world.shared.insert(name);
+    }
+
     /// A process of the host that is no container takes this port as soon as it is free.
     pub fn grab_port(&self, port: u16) {
         self.lock().world.grabbed.insert(port, false);

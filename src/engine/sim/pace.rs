@@ -89,10 +89,7 @@ fn nominal(action: &Action) -> Duration {
     match action {
         Action::BuildImage(_) => BUILD,
         Action::PullImage(_) => PULL,
-        Action::CreateNetwork(_)
-        | Action::RemoveNetwork(_)
-        | Action::ConnectNetwork(_)
-        | Action::DisconnectNetwork { .. } => NETWORK,
+        Action::CreateNetwork(_) | Action::RemoveNetwork(_) | Action::Cutover(_) => NETWORK,
         Action::SnapshotVolume(_) | Action::RestoreVolume(_) => COPY,
         Action::CreateContainer(_) => CREATE,
         Action::StartContainer(_) => START,

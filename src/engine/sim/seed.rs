@@ -97,6 +97,7 @@ impl World {
                 users: 0,
                 id: None,
                 record: None,
+                subnets: Vec::new(),
             });
         }
         for name in self.volumes.keys() {

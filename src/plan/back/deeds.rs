@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     name::{ContainerName, ImageRef, ServiceName},
-    plan::{Action, ConnectNetwork, CreateContainer, CreateNetwork, Subject, VolumeSnapshot},
+    plan::{Action, CreateContainer, Cutover, Subject, VolumeSnapshot},
     project::Kind,
-    state::{State, Status, label},
+    state::{State, Status},
 };
 
 /// The deeds of a plan.
@@ -28,10 +28,8 @@ pub(super) struct Deeds<'a> {
     pub tags: Vec<(&'a ImageRef, &'a Subject)>,
     /// Copies of volumes that were begun.
     pub snapshots: Vec<(&'a VolumeSnapshot, &'a Subject)>,
-    /// Networks that are only there for a switch, by name on the engine.
-    pub ways: Vec<(&'a str, &'a Subject)>,
-    /// Who was attached to those.
-    pub connected: Vec<&'a ConnectNetwork>,
+    /// Containers that were attached otherwise, and traffic that was switched.
+    pub cutovers: Vec<(&'a Cutover, &'a Subject)>,
     /// Volumes that a first deploy made, by name on the engine.
     pub volumes: Vec<String>,
     /// The run was cut off, maybe on its way back.
@@ -57,8 +55,13 @@ impl<'a> Deeds<'a> {
             // An image in store does no harm and makes the next try faster; what a hook did is
             // inside a container that goes, or ended with it.
             Action::BuildImage(_) | Action::PullImage(_) | Action::RunHook(_) => {}
-            Action::CreateNetwork(create) => self.note_network(create, subject, state),
-            Action::ConnectNetwork(connect) => self.connected.push(connect),
+            Action::CreateNetwork(create) => {
+                let name = &create.network.engine_name;
+                if !state.networks.contains_key(name) {
+                    self.networks.push((name, subject));
+                }
+            }
+            Action::Cutover(cutover) => self.cutovers.push((cutover, subject)),
             Action::CreateVolume(create) => {
                 let name = &create.volume.engine_name;
                 if state.containers.is_empty() && !state.volumes.contains_key(name) {
@@ -99,7 +102,6 @@ impl<'a> Deeds<'a> {
             Action::SnapshotVolume(snapshot) => self.snapshots.push((snapshot, subject)),
             // Plans do these after the commit only, from where nothing goes back, or never.
             Action::RenameContainer { .. }
-            | Action::DisconnectNetwork { .. }
             | Action::RemoveContainer(_)
             | Action::RemoveNetwork(_)
             | Action::RemoveVolume(_)
@@ -112,15 +114,6 @@ impl<'a> Deeds<'a> {
                     action.object()
                 ));
             }
-        }
-    }
-
-    fn note_network(&mut self, create: &'a CreateNetwork, subject: &'a Subject, state: &State) {
-        let name = &create.network.engine_name;
-        if create.definition == label::HANDOVER {
-            self.ways.push((name, subject));
-        } else if !state.networks.contains_key(name) {
-            self.networks.push((name, subject));
         }
     }
 }

@@ -4,9 +4,9 @@
 //! order and asked its own gate; what was made is removed. Volumes are kept.
 
 mod amend;
+mod cutover;
 mod data;
 mod deeds;
-mod handover;
 mod order;
 mod revive;
 mod split;
@@ -64,6 +64,7 @@ impl WayBack {
                             | Action::StopContainer { .. }
                             | Action::SetAllowance { .. }
                             | Action::SetPaused { .. }
+                            | Action::Cutover(_)
                             | Action::RenameContainer { .. }
                     )
             )
@@ -139,14 +140,16 @@ fn walk<'a>(
         stops: BTreeMap::new(),
         removals: BTreeMap::new(),
         restores: BTreeMap::new(),
-        withdrawn: BTreeMap::new(),
+        attached: BTreeMap::new(),
+        detached: BTreeMap::new(),
+        released: BTreeMap::new(),
     };
-    builder.withdraw();
+    builder.switch_back();
     builder.stop();
     builder.put_back();
     builder.restore();
+    builder.attach_rest();
     builder.remove();
-    builder.give_up_ways();
     builder.back.irreversible_jobs = builder.deeds.irreversible_jobs();
     builder.back.kept_volumes = builder.deeds.volumes;
     builder.back.lost = builder.deeds.lost;
@@ -164,9 +167,12 @@ struct Builder<'a> {
     removals: BTreeMap<&'a ContainerName, StepId>,
     /// By the volume's name on the engine.
     restores: BTreeMap<&'a str, StepId>,
-    /// New containers that are not found any more: the name that each has now, and the step after
-    /// which nothing of what it was asked before is under way.
-    withdrawn: BTreeMap<&'a ContainerName, (ContainerName, StepId)>,
+    /// Containers of before, and the steps that attach them as they were found.
+    attached: BTreeMap<&'a ContainerName, StepId>,
+    /// Those that are still to be attached so.
+    detached: BTreeMap<&'a ContainerName, &'a Subject>,
+    /// New containers, and the steps after which they have no traffic left.
+    released: BTreeMap<&'a ContainerName, StepId>,
 }
 
 impl<'a> Builder<'a> {
@@ -197,11 +203,12 @@ impl<'a> Builder<'a> {
     fn stop(&mut self) {
         for (container, subject) in self.deeds.started.clone() {
             let action = Action::StopContainer {
-                container: self.called(container),
+                container: container.clone(),
                 grace: None,
             };
-            let drained = self.withdrawn.get(container).map(|(_, drained)| *drained);
-            let id = self.act(action, subject, drained.into_iter().collect());
+            let released = self.released.get(container).copied();
+            let id = self.act(action, subject, BTreeSet::new());
+            self.order_after(Some(id), released);
             self.stops.insert(container, id);
         }
         let plan = self.plan;
@@ -246,11 +253,15 @@ impl<'a> Builder<'a> {
             .iter()
             .filter_map(|(name, subject)| Some((*name, *subject, self.ran(name)?)))
             .collect();
+        let first = self.returning_first(&stopped, &order);
         let mut restored: BTreeMap<&ServiceName, Vec<(StepId, StepId)>> = BTreeMap::new();
         for (name, subject, container) in &stopped {
-            let mut needs = self.in_the_way(name, container);
-            needs.extend(self.data_of(container));
-            needs.extend(self.let_out(name, subject));
+            let mut needs = BTreeSet::new();
+            if !first.contains(name) {
+                needs = self.ends_before(name, container);
+                self.attach(name, needs.clone());
+                needs.extend(self.attached.get(name).copied());
+            }
             let start = self.act(Action::StartContainer((*name).clone()), subject, needs);
             let frozen = amend::was_frozen(container);
             let gate = self.gate_of(container).filter(|_| !frozen).map(|gate| {
@@ -264,10 +275,14 @@ impl<'a> Builder<'a> {
                 // As it was found: nobody could ask it anything.
                 self.freeze(name, subject, BTreeSet::from([start]));
             }
+            let mut ready = gate.unwrap_or(start);
+            if first.contains(name) {
+                ready = self.return_traffic(name, ready).unwrap_or(ready);
+            }
             restored
                 .entry(&container.service)
                 .or_default()
-                .push((start, gate.unwrap_or(start)));
+                .push((start, ready));
         }
         for (_, _, container) in &stopped {
             let starts = restored
@@ -291,10 +306,22 @@ impl<'a> Builder<'a> {
         self.restore_settings();
     }
 
-    /// The stops without which an old container must not, or cannot, run.
+    /// What must have ended before an old container may start: whatever is in its way, the new
+    /// container in its place, and the restoring of its data.
+    fn ends_before(&self, name: &ContainerName, old: &Container) -> BTreeSet<StepId> {
+        let mut needs = self.in_the_way(name, old);
+        let replacement = self.stops.iter().filter(|(new, _)| self.are_switched(new, name));
+        needs.extend(replacement.map(|(_, id)| *id));
+        needs.extend(self.data_of(old));
+        needs
+    }
+
+    /// The stops without which an old container must not, or cannot, run; but for that of the new
+    /// one that traffic was switched to, as both can run.
     fn in_the_way(&self, name: &ContainerName, old: &Container) -> BTreeSet<StepId> {
         let stops = self.stops.iter();
         stops
+            .filter(|(new, _)| !self.are_switched(new, name))
             .filter(|(new, _)| {
                 let created = self.deeds.created.get(*new);
                 // One that was kept, and started again, is not made by the plan.
@@ -345,18 +372,14 @@ impl<'a> Builder<'a> {
             let needs = self.stops.get(&create.name).copied().into_iter().collect();
             if self.kept.contains(&create.name) {
                 let to = failed_name(&create.name, create.generation);
-                let from = self.called(&create.name);
+                let from = create.name.clone();
                 self.back.kept_containers.push(to.clone());
                 // Under its own name it would stand for the service, or for a generation.
                 let id = self.act(Action::RenameContainer { from, to }, subject, needs);
                 self.back.plan.steps[id.0].optional = true;
                 continue;
             }
-            let id = self.act(
-                Action::RemoveContainer(self.called(&create.name)),
-                subject,
-                needs,
-            );
+            let id = self.act(Action::RemoveContainer(create.name.clone()), subject, needs);
             self.removals.insert(&create.name, id);
         }
         for (tag, subject) in std::mem::take(&mut self.deeds.tags) {

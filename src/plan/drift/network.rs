@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{Difference, Remedy};
 use crate::{
-    name::ServiceName,
-    plan::networks,
+    name::NetworkName,
+    plan::{addresses, endpoints},
     project::{Attachment, NetworkMode},
-    state::{Container, Endpoint, Setup, State},
+    state::{Container, Endpoint, Record, Setup, State},
 };
-
-/// The engine's own network.
-const DEFAULT_BRIDGE: &str = "bridge";
 
 /// What of a container's endpoints is not as recorded.
 pub(super) fn endpoints(
@@ -42,21 +39,24 @@ pub(super) fn endpoints(
                 ));
             }
             Some(endpoint) => {
-                let at = (field.as_str(), engine_name.as_str());
-                found.extend(settings(at, &container.service, attachment, endpoint));
+                let wanted = Wanted {
+                    names: names(state, container, attachment, engine_name),
+                    ipv4: address(state, record, (network, engine_name), attachment),
+                };
+                found.extend(settings(&field, &wanted, attachment, endpoint));
             }
         }
     }
     let extra = setup.endpoints.keys().filter(|name| {
         let ours = |it: &&String| record.networks.values().any(|own| own == *it);
-        !ours(name) && !record.networks.is_empty() && !is_auxiliary(state, name)
+        !ours(name) && !record.networks.is_empty()
     });
     found.extend(extra.map(|name| {
         Difference::new(
             format!("network.{name}"),
             None::<String>,
             Some("attached"),
-            Remedy::Replace,
+            Remedy::Amend,
         )
     }));
     found
@@ -64,7 +64,7 @@ pub(super) fn endpoints(
 
 fn detached(field: String, engine_name: &str) -> Difference {
     let recorded = format!("attached to {engine_name}");
-    Difference::new(field, Some(recorded), Some("detached"), Remedy::Replace)
+    Difference::new(field, Some(recorded), Some("detached"), Remedy::Amend)
 }
 
 /// The endpoint belongs to a network that was removed since; another one may have its name.
@@ -76,14 +76,55 @@ pub(super) fn is_stale(state: &State, engine_name: &str, endpoint: &Endpoint) ->
     id.is_some_and(|id| id != endpoint.network)
 }
 
-fn is_auxiliary(state: &State, name: &str) -> bool {
-    let found = state.networks.get(name);
-    found.is_some_and(networks::is_auxiliary)
+/// What an endpoint has that the manifest does not say in so many words.
+struct Wanted {
+    names: Vec<String>,
+    ipv4: Option<String>,
+}
+
+/// The names of a container in a network. In one of somebody else's it has its service's name only
+/// where the manifest said so, which is not recorded: then both are fine.
+fn names(
+    state: &State,
+    container: &Container,
+    attachment: &Attachment,
+    engine_name: &str,
+) -> Vec<String> {
+    let names =
+        |with_service| endpoints::names(&container.service, attachment, engine_name, with_service);
+    let network = state.networks.get(engine_name);
+    let ours = network.is_some_and(|it| it.name.is_some());
+    let setup = container.setup.as_ref();
+    let found = setup.and_then(|it| it.endpoints.get(engine_name));
+    let without = names(false);
+    let found_without = found.is_some_and(|it| it.aliases == without);
+    if !ours && found_without {
+        without
+    } else {
+        names(true)
+    }
+}
+
+/// The address that a container is to have: as the manifest says, or the one that was reserved for it.
+fn address(
+    state: &State,
+    record: &Record,
+    (network, engine_name): (&NetworkName, &str),
+    attachment: &Attachment,
+) -> Option<String> {
+    let reserved = || {
+        let number = record.addresses.get(network)?;
+        let found = state.networks.get(engine_name)?;
+        let mut subnets = found.subnets.iter().filter(|_| found.takes_addresses());
+        let address = subnets.find_map(|subnet| addresses::reserved(subnet, *number))?;
+        Some(address.to_string())
+    };
+    attachment.ipv4.clone().or_else(reserved)
 }
 
 fn settings(
-    (field, engine_name): (&str, &str),
-    service: &ServiceName,
+    field: &str,
+    wanted: &Wanted,
     recorded: &Attachment,
     found: &Endpoint,
 ) -> Vec<Difference> {
@@ -91,18 +132,13 @@ fn settings(
     let mut compare = |name: &str, wanted: Option<String>, found: Option<String>| {
         if wanted != found {
             let field = format!("{field}.{name}");
-            differences.push(Difference::new(field, wanted, found, Remedy::Replace));
+            differences.push(Difference::new(field, wanted, found, Remedy::Amend));
         }
     };
-    let mut names = vec![service.to_string()];
-    names.extend(recorded.aliases.iter().cloned());
-    names.sort();
-    names.dedup();
-    // The engine's own network has no names.
-    if engine_name != DEFAULT_BRIDGE {
-        compare("alias", list(&names), list(&found.aliases));
+    compare("alias", list(&wanted.names), list(&found.aliases));
+    if wanted.ipv4.is_some() || recorded.ipv4.is_some() {
+        compare("ipv4", wanted.ipv4.clone(), found.ipv4.clone());
     }
-    compare("ipv4", recorded.ipv4.clone(), found.ipv4.clone());
     compare("ipv6", recorded.ipv6.clone(), found.ipv6.clone());
     if let (Some(wanted), Some(mac)) = (&recorded.mac, &found.mac)
         && !wanted.eq_ignore_ascii_case(mac)

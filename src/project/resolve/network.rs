@@ -55,6 +55,7 @@ impl Resolver<'_> {
             options: network.options.clone(),
             subnets: subnets.collect(),
             labels: network.labels.clone(),
+            service_names: network.service_names,
         }
     }
 
@@ -70,6 +71,7 @@ impl Resolver<'_> {
                     options: volume.options.clone(),
                     labels: volume.labels.clone(),
                     snapshot: volume.snapshot,
+                    shared: volume.shared,
                 };
                 (name.clone(), resolved)
             })
@@ -159,6 +161,7 @@ fn undeclared(engine_name: String) -> Network {
         options: BTreeMap::new(),
         subnets: Vec::new(),
         labels: BTreeMap::new(),
+        service_names: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A service or a job as a whole: image, dependencies, gate, update, hooks.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{gate::has_gate, process::watch, resolver::Resolver};
 use crate::{
@@ -8,9 +8,6 @@ use crate::{
     name::ServiceName,
     project::{Dependency, ImageSource, Kind, PullPolicy, Service, Until, Update, UpdateOrder},
 };
-
-/// What a replaced container gets to end what is under way, unless the manifest says otherwise.
-const DRAIN: Duration = Duration::from_secs(1);
 
 impl Resolver<'_> {
     /// `None`: something essential is missing, and has been told.
@@ -146,7 +143,8 @@ fn update(update: manifest::Update) -> Update {
             Some(manifest::UpdateOrder::StartFirst) => UpdateOrder::StartFirst,
             Some(manifest::UpdateOrder::StopFirst) => UpdateOrder::StopFirst,
         },
-        drain: update.drain.unwrap_or(DRAIN),
+        drain: update.drain,
+        keeps_address: update.keeps_address.unwrap_or(false),
         parallelism: update.parallelism.unwrap_or(1),
     }
 }

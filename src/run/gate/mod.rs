@@ -374,15 +374,9 @@ impl Wait {
         moves
     }
 
-    /// All that is known, once it has failed.
+    /// The last answer to each question.
     #[must_use]
-    pub fn report(
-        &self,
-        container: ContainerName,
-        cause: String,
-        after: Duration,
-        evidence: Option<Evidence>,
-    ) -> GateReport {
+    pub fn answers(&self) -> Vec<LastAnswer> {
         let answers = self.questions.iter().map(|question| LastAnswer {
             probe: question.text.clone(),
             answer: question
@@ -392,6 +386,18 @@ impl Wait {
             attempts: question.attempts,
             passed: question.passed,
         });
+        answers.collect()
+    }
+
+    /// All that is known, once it has failed.
+    #[must_use]
+    pub fn report(
+        &self,
+        container: ContainerName,
+        cause: String,
+        after: Duration,
+        evidence: Option<Evidence>,
+    ) -> GateReport {
         let (condition, log) = match evidence {
             Some(known) => (Some(known.condition), known.log),
             None => (None, Vec::new()),
@@ -400,7 +406,7 @@ impl Wait {
             container,
             cause,
             after,
-            answers: answers.collect(),
+            answers: self.answers(),
             condition,
             log,
         }

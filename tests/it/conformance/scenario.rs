@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use cimandat::{
     engine::{EngineError, sim::Hand},
     name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
-    plan::{Action, CreateContainer, CreateNetwork, CreateVolume},
+    plan::{
+        Action, Address, Attached, CreateContainer, CreateNetwork, CreateVolume, Cutover,
+        EndpointSpec,
+    },
     project::{
         Attachment, ContainerSpec, Gate, Kind, Mount, MountKind, Network, NetworkMode, PortBinding,
         Probe, RestartPolicy, Subnet, Volume,
@@ -14,6 +17,8 @@ use cimandat::{
     state::Record,
     unit::Protocol,
 };
+
+use crate::support::endpoints;
 
 /// The image of all containers.
 pub const IMAGE: &str = "debian:trixie-slim";
@@ -117,12 +122,14 @@ impl Scenario {
                 ..ContainerSpec::default()
             },
             networks: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
             peers: BTreeMap::new(),
             carried: BTreeMap::new(),
             record: Record {
                 kind: Kind::Service,
                 name: None,
                 networks: BTreeMap::new(),
+                addresses: BTreeMap::new(),
                 spec: serde_json::Value::Null,
                 image: IMAGE.to_owned(),
                 depends_on: BTreeMap::new(),
@@ -195,6 +202,7 @@ impl Scenario {
                 .into_iter()
                 .collect(),
             labels: BTreeMap::new(),
+            service_names: None,
         };
         Action::CreateNetwork(Box::new(CreateNetwork {
             project: self.project.clone(),
@@ -202,6 +210,28 @@ impl Scenario {
             network,
             definition: format!("{short} {subnet:?}"),
         }))
+    }
+
+    /// A container in these networks: under a name, with the address of this number.
+    pub fn attached(&self, container: &str, networks: &[(&str, &str, u32)]) -> Attached {
+        let endpoint = |(network, alias, number): &(&str, &str, u32)| {
+            let aliases = [*alias].into_iter().filter(|it| !it.is_empty());
+            let endpoint = EndpointSpec {
+                aliases: aliases.map(str::to_owned).collect(),
+                ipv4: Some(Address::Reserved(*number)),
+                ..EndpointSpec::default()
+            };
+            (self.engine_name(network), endpoint)
+        };
+        Attached {
+            container: self.name(container),
+            endpoints: networks.iter().map(endpoint).collect(),
+        }
+    }
+
+    /// Traffic is switched to a container, from another if there is one.
+    pub fn cutover(&self, to: Attached, from: Option<Attached>) -> Action {
+        Action::Cutover(Box::new(Cutover { to, from }))
     }
 
     pub fn volume(&self, short: &str, definition: &str) -> Action {
@@ -212,6 +242,7 @@ impl Scenario {
             options: BTreeMap::new(),
             labels: BTreeMap::new(),
             snapshot: false,
+            shared: false,
         };
         Action::CreateVolume(Box::new(CreateVolume {
             project: self.project.clone(),
@@ -273,6 +304,27 @@ impl Wanted {
         self
     }
 
+    /// Attached to these networks only when it is made, nameless, with the address of this number.
+    pub fn reserved(mut self, networks: &[&str], number: u32) -> Self {
+        let attached = networks.iter().map(|network| {
+            let name = NetworkName::new(*network).unwrap();
+            (name, Attachment::default())
+        });
+        self.0.spec.network = NetworkMode::Networks(attached.collect());
+        for network in networks {
+            let engine_name = format!("{}_{network}", self.0.project);
+            let endpoint = EndpointSpec {
+                ipv4: Some(Address::Reserved(number)),
+                ..EndpointSpec::default()
+            };
+            self.0.endpoints.insert(engine_name.clone(), endpoint);
+            self.0
+                .networks
+                .insert(NetworkName::new(*network).unwrap(), engine_name);
+        }
+        self
+    }
+
     pub fn on(mut self, network: &str, address: Option<&str>) -> Self {
         let name = NetworkName::new(network).unwrap();
         let attachment = Attachment {
@@ -282,6 +334,7 @@ impl Wanted {
         self.0.spec.network = NetworkMode::Networks(BTreeMap::from([(name.clone(), attachment)]));
         let engine_name = format!("{}_{network}", self.0.project);
         self.0.networks.insert(name, engine_name);
+        self.0.endpoints = endpoints(self.0.service.as_str(), &self.0.spec, &self.0.networks);
         self
     }
 }

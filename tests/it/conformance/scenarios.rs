@@ -432,3 +432,50 @@ pub fn a_fixed_address_has_one_holder() -> Scenario {
         .act(again, "ok", "a exited 0; b running")
         .alone()
 }
+
+pub fn cutover_moves_names_and_ports() -> Scenario {
+    let it = Scenario::new("cutover");
+    let port = free_port();
+    let web = |name: &str, number| {
+        let container = it.container("web").called(name);
+        container
+            .port("127.0.0.1", Some(port))
+            .reserved(&["app"], number)
+            .make()
+    };
+    let (old, new) = (web("web", 0), web("web.g2", 1));
+    let both = |container: &str, alias, number| {
+        it.attached(container, &[("app", alias, number), ("out", alias, 5)])
+    };
+    let inner = |container: &str, number| it.attached(container, &[("app", "", number)]);
+    let first = it.cutover(both("web", "web", 0), None);
+    let again = it.cutover(both("web", "web", 0), None);
+    let switch = || it.cutover(both("web.g2", "web", 1), Some(inner("web", 0)));
+    let back = it.cutover(both("web", "web", 0), Some(inner("web.g2", 1)));
+    let kept = it.cutover(both("web.g2", "web", 1), Some(inner("gone", 3)));
+    let gone = it.cutover(inner("gone", 2), None);
+    let [app, out] = [it.network("app", None), it.network("out", None)];
+    let [start, start_new, stop] = [it.start("web"), it.start("web.g2"), it.stop("web")];
+    let paused = Hand::Pause(it.name("web"));
+    let running = "web running; web.g2 running";
+    let [switched, switched_again, switched_on] = [switch(), switch(), switch()];
+    it.act(app, "ok", "")
+        .act(out, "ok", "")
+        .act(old, "ok", "web created")
+        .act(new, "ok", "web created; web.g2 created")
+        // Before its start it is only said where it will be.
+        .act(first, "ok", "web created; web.g2 created")
+        .act(start, "ok", "web running; web.g2 created")
+        .act(again, "ok", "web running; web.g2 created")
+        // Without a way out nothing is published, so that both run.
+        .act(start_new, "ok", running)
+        .act(switched, "ok", running)
+        .act(switched_again, "ok", running)
+        .act(back, "ok", running)
+        // As a cutover leaves it that is cut off.
+        .hand(paused, "web paused; web.g2 running")
+        .act(switched_on, "ok", running)
+        .act(gone, "gone", running)
+        .act(stop, "ok", "web exited 0; web.g2 running")
+        .act(kept, "ok", "web exited 0; web.g2 running")
+}

@@ -39,7 +39,8 @@ struct One {
     failed_to_start: bool,
     restart: Option<RestartPolicy>,
     recorded: bool,
-    networks: BTreeSet<String>,
+    /// Its names in each network, and whether it asks for an address there.
+    networks: BTreeMap<String, (Vec<String>, bool)>,
     /// Inside, and on the host where that was asked for.
     ports: BTreeSet<(u16, Option<u16>)>,
     /// By target: its name unless it is anonymous, and whether it can be written.
@@ -147,7 +148,17 @@ impl One {
             failed_to_start: it.condition.error.is_some(),
             restart: it.restart,
             recorded: it.record.is_some(),
-            networks: it.networks.keys().map(|it| short(project, it)).collect(),
+            networks: it
+                .networks
+                .keys()
+                .map(|name| {
+                    let setup = it.setup.as_ref();
+                    let endpoint = setup.and_then(|it| it.endpoints.get(name));
+                    let asks = endpoint.is_some_and(|it| it.ipv4.is_some());
+                    let aliases = endpoint.map(|it| it.aliases.clone());
+                    (short(project, name), (aliases.unwrap_or_default(), asks))
+                })
+                .collect(),
             ports: it
                 .ports
                 .iter()

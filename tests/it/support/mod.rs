@@ -6,6 +6,7 @@
 
 mod api;
 mod client;
+mod endpoints;
 mod inner;
 mod program;
 mod world;
@@ -13,6 +14,7 @@ mod world;
 pub use self::{
     api::Api,
     client::Client,
+    endpoints::endpoints,
     inner::Inner,
     program::{Ended, Running},
     world::{IMAGE, World, free_port},

@@ -8,7 +8,7 @@ use super::{Order, host, networks};
 use crate::{
     engine::{
         EngineError,
-        docker::{Api, error::Doing},
+        docker::{Api, Docker, error::Doing},
     },
     plan::CreateContainer,
     project::{ContainerSpec, HealthTest, Healthcheck},
@@ -16,10 +16,13 @@ use crate::{
     unit::Protocol,
 };
 
-pub(super) fn body(order: Order<'_>) -> Result<ContainerCreateBody, EngineError> {
+pub(super) async fn body(
+    docker: &Docker,
+    order: Order<'_>,
+) -> Result<ContainerCreateBody, EngineError> {
     let request = order.request;
     let spec = &request.spec;
-    let endpoints = networks::at_create(order)?;
+    let endpoints = networks::at_create(docker, order).await?;
     Ok(ContainerCreateBody {
         image: Some(request.image.to_string()),
         cmd: spec.command.clone(),

@@ -12,9 +12,9 @@ use bollard::{models::NetworkConnectRequest, query_parameters::CreateContainerOp
 use super::{
     Api, Docker, container,
     error::{Doing, status},
-    network::already_connected,
+    network::{already_connected, settings},
 };
-use crate::{engine::EngineError, plan::CreateContainer, project::NetworkMode, state::label};
+use crate::{engine::EngineError, plan::CreateContainer, state::label};
 
 const VERB: &str = "creating container";
 
@@ -66,7 +66,7 @@ pub(super) async fn create(docker: &Docker, request: &CreateContainer) -> Result
         api: docker.api(),
         doing: docker.doing(VERB, name),
     };
-    let body = body::body(order)?;
+    let body = body::body(docker, order).await?;
     let mut options = CreateContainerOptionsBuilder::new().name(name);
     if let Some(platform) = &request.platform {
         options = options.platform(platform);
@@ -118,20 +118,17 @@ async fn connect_others(docker: &Docker, order: Order<'_>) -> Result<(), EngineE
     if order.api >= Api::SEVERAL_NETWORKS {
         return Ok(());
     }
-    let NetworkMode::Networks(attached) = &order.request.spec.network else {
-        return Ok(());
-    };
-    let first = networks::first(attached);
-    for (network, attachment) in attached {
-        if Some(network) == first {
+    let endpoints = &order.request.endpoints;
+    let first = networks::first(endpoints);
+    for (network, spec) in endpoints {
+        if Some(network.as_str()) == first {
             continue;
         }
-        let engine_name = networks::engine_name(order, network)?;
         let request = NetworkConnectRequest {
             container: order.request.name.to_string(),
-            endpoint_config: Some(networks::endpoint(order, engine_name, attachment)?),
+            endpoint_config: Some(settings(docker, VERB, network, spec).await?),
         };
-        let connected = docker.client.connect_network(engine_name, request).await;
+        let connected = docker.client.connect_network(network, request).await;
         match connected {
             Ok(()) => {}
             // It is connected already, from an attempt whose answer was lost.

@@ -57,7 +57,7 @@ impl World {
             generation: create.generation,
             record: Some(create.record.clone()),
             image: image.id,
-            networks: networks(create),
+            networks: self.attached(create),
             addresses: BTreeMap::new(),
             ports: create.spec.ports.clone(),
             holds: Vec::new(),
@@ -74,6 +74,17 @@ impl World {
         };
         self.containers.insert(create.name.clone(), thing);
         Ok(None)
+    }
+
+    /// What a container is attached to, each with the address that it asked for; empty: any.
+    fn attached(&self, create: &CreateContainer) -> BTreeMap<String, String> {
+        let attached = create.endpoints.iter().map(|(name, spec)| {
+            let address = self.address(name, spec).unwrap_or_default();
+            (name.clone(), address)
+        });
+        attached
+            .chain(builtin_network(&create.spec.network))
+            .collect()
     }
 
     /// The volumes that a container mounts. As a real engine does: one that is not there is made,
@@ -99,6 +110,7 @@ impl World {
                 users: 0,
                 id: None,
                 record: None,
+                subnets: Vec::new(),
             };
             self.volumes.entry(name.clone()).or_insert(made);
             let volume = MountedVolume {
@@ -190,14 +202,15 @@ impl World {
         if let Some(stale) = self.stale(thing) {
             return Err(refused(action, 404, format!("network {stale} not found")));
         }
-        match self.taken(name, thing).or_else(|| self.grabbed(thing)) {
+        let taken = self.taken(name, thing).or_else(|| self.grabbed(thing));
+        match taken.filter(|_| self.publishes(thing)) {
             Some((port, holder)) => Err(EngineError::PortTaken { port, holder }),
             None => Ok(()),
         }
     }
 
     /// The first of a container's ports that somebody took who is no container.
-    fn grabbed(&self, thing: &Thing) -> Option<(String, String)> {
+    pub fn grabbed(&self, thing: &Thing) -> Option<(String, String)> {
         let mut wanted = thing.ports.iter().filter_map(|it| it.published);
         let port = wanted.find(|port| self.grabbed.contains_key(port))?;
         Some((port.to_string(), "a process of the host".to_owned()))
@@ -213,7 +226,7 @@ impl World {
     }
 
     /// The first of a container's ports that somebody else holds, and who.
-    fn taken(&self, name: &ContainerName, thing: &Thing) -> Option<(String, String)> {
+    pub fn taken(&self, name: &ContainerName, thing: &Thing) -> Option<(String, String)> {
         let ours = self.containers.iter().filter(|(other, _)| *other != name);
         let ours = ours.map(|(name, it)| (name, &it.holds));
         let others = self.foreign.iter().filter(|(_, it)| it.running);
@@ -273,21 +286,6 @@ impl World {
             }
         }
     }
-}
-
-/// What a container is attached to, each with the address that it asked for; empty: any.
-fn networks(create: &CreateContainer) -> BTreeMap<String, String> {
-    let attached = create.networks.iter().map(|(network, name)| {
-        let fixed = match &create.spec.network {
-            NetworkMode::Networks(attached) => attached.get(network),
-            _ => None,
-        };
-        let fixed = fixed.and_then(|attachment| attachment.ipv4.clone());
-        (name.clone(), fixed.unwrap_or_default())
-    });
-    attached
-        .chain(builtin_network(&create.spec.network))
-        .collect()
 }
 
 /// The network of the engine's own that a container is attached to, if it is none of the project.

@@ -44,7 +44,7 @@ impl World {
                 if !theirs.any(|its| its.writable || mine.writable) {
                     continue;
                 }
-                if place(it) == place(thing) {
+                if place(it) == place(thing) && !self.shared.contains(&mine.name) {
                     let text = format!("`{name}` and `{other}` write to one volume");
                     self.breaches.push(text);
                 } else {
@@ -83,6 +83,7 @@ impl World {
                 self.snapshots.remove(name);
                 Ok(None)
             }
+            Action::Cutover(it) if !whole => self.half_cutover(it),
             _ => Ok(None),
         }
     }

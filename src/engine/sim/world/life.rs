@@ -34,10 +34,6 @@ impl World {
     /// A container runs from now on.
     pub fn begin(&mut self, name: &ContainerName, now: Duration) {
         self.note_rivals(name);
-        let given = self.containers.values().flat_map(|it| &it.holds);
-        let mut free = given
-            .map(|port| port.published.saturating_add(1))
-            .fold(FIRST_FREE_PORT, u16::max);
         let epoch = self.epoch;
         let Some(thing) = self.containers.get_mut(name) else {
             return;
@@ -53,9 +49,21 @@ impl World {
             "{} of generation {} started",
             thing.service, thing.generation
         )];
-        // Without a network of its own, or with the host's, nothing is published.
-        let mut networks = thing.networks.keys();
-        let publishes = networks.any(|it| it != "none" && it != "host");
+        self.hold(name);
+        self.write(name);
+    }
+
+    /// A container takes its ports of the host, as far as it publishes any.
+    pub fn hold(&mut self, name: &ContainerName) {
+        let given = self.containers.values().flat_map(|it| &it.holds);
+        let mut free = given
+            .map(|port| port.published.saturating_add(1))
+            .fold(FIRST_FREE_PORT, u16::max);
+        let publishes = |it: &Thing| self.publishes(it);
+        let publishes = self.containers.get(name).is_some_and(publishes);
+        let Some(thing) = self.containers.get_mut(name) else {
+            return;
+        };
         let holds = thing.ports.iter().map(|port| HeldPort {
             host_ip: port.host_ip.clone(),
             published: port.published.unwrap_or_else(|| {
@@ -66,7 +74,6 @@ impl World {
             protocol: port.protocol,
         });
         thing.holds = holds.filter(|_| publishes).collect();
-        self.write(name);
     }
 
     /// Somebody asks for a container's end; it does not come back by itself.

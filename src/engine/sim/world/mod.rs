@@ -50,6 +50,8 @@ pub(super) struct World {
     pub meetings: BTreeSet<Meeting>,
     pub pages: BTreeMap<(Shelf, String), Page>,
     pub lock: Option<Held>,
+    /// Volumes that several containers may write to at a time.
+    pub shared: BTreeSet<String>,
     /// The process that holds the lock is not there any more.
     pub orphaned: bool,
     pub engine: EngineInfo,
@@ -130,6 +132,7 @@ impl World {
             meetings: BTreeSet::new(),
             pages: BTreeMap::new(),
             lock: None,
+            shared: BTreeSet::new(),
             orphaned: false,
             engine: EngineInfo {
                 version: "simulated".to_owned(),
@@ -165,11 +168,7 @@ impl World {
             }
             Action::PullImage(pull) => self.pull(&pull.image),
             Action::CreateNetwork(create) => self.create_network(action, create),
-            Action::ConnectNetwork(connect) => self.connect(action, connect),
-            Action::DisconnectNetwork { network, container } => {
-                self.disconnect(network, container);
-                Ok(None)
-            }
+            Action::Cutover(cutover) => self.cutover(action, cutover),
             Action::RemoveNetwork(name) => self.remove_network(action, name),
             Action::CreateVolume(create) => {
                 let resource = resource(&create.project, create.name.as_str(), &create.definition);
@@ -253,12 +252,9 @@ fn container_of(action: &Action) -> Option<&ContainerName> {
         }
         | Action::SetPaused {
             container: name, ..
-        }
-        | Action::DisconnectNetwork {
-            container: name, ..
         } => Some(name),
         Action::RunHook(run) => Some(&run.container),
-        Action::ConnectNetwork(connect) => Some(&connect.container),
+        Action::Cutover(cutover) => Some(&cutover.to.container),
         Action::BuildImage(_)
         | Action::PullImage(_)
         | Action::CreateNetwork(_)

@@ -1,13 +1,14 @@
 //! Images, networks and volumes of the simulated world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Done, Thing, World, refused};
 use crate::{
     engine::EngineError,
-    name::{ContainerName, ImageRef, ProjectName},
-    plan::{Action, BuildImage, ConnectNetwork, CreateNetwork},
-    state::{Resource, label},
+    name::{ImageRef, ProjectName},
+    plan::{Action, BuildImage, CreateNetwork, halved},
+    project::{Network, Subnet},
+    state::Resource,
 };
 
 impl World {
@@ -47,9 +48,26 @@ impl World {
         let resource = Resource {
             id: Some(format!("{:064x}", self.ids)),
             record: serde_json::to_value(&create.network).ok(),
+            subnets: self.subnets(&create.network),
             ..resource(&create.project, create.name.as_str(), &create.definition)
         };
         make(action, &mut self.networks, resource, true)
+    }
+
+    /// The ranges of a new network: as given, or one that no other network has.
+    fn subnets(&self, network: &Network) -> Vec<Subnet> {
+        if !network.subnets.is_empty() || network.driver != "bridge" || network.ipv6 {
+            return network.subnets.clone();
+        }
+        let taken: BTreeSet<&String> = self
+            .networks
+            .values()
+            .flat_map(|it| &it.subnets)
+            .map(|it| &it.subnet)
+            .collect();
+        let mut ranges = (18..=255).map(|index| format!("172.{index}.0.0/16"));
+        let free = ranges.find(|range| !taken.contains(range));
+        free.and_then(|range| halved(&range)).into_iter().collect()
     }
 
     /// Takes a name away from an image; the last one not while a container is made from it.
@@ -74,33 +92,11 @@ impl World {
                 name: name.to_owned(),
             });
         }
-        let found = self.networks.get(name);
-        if found.is_some_and(|it| it.definition.as_deref() == Some(label::HANDOVER)) {
-            for thing in self.containers.values_mut() {
-                thing.leave(name);
-            }
-        }
         if self.network_is_in_use(name) {
             return Err(refused(action, 403, "network has active endpoints"));
         }
         self.networks.remove(name);
         Ok(None)
-    }
-
-    pub fn connect(&mut self, action: &Action, connect: &ConnectNetwork) -> Done {
-        if !self.networks.contains_key(&connect.network) {
-            let message = format!("network {} not found", connect.network);
-            return Err(refused(action, 404, message));
-        }
-        let thing = self.ours(&connect.container)?;
-        thing.networks.entry(connect.network.clone()).or_default();
-        Ok(None)
-    }
-
-    pub fn disconnect(&mut self, network: &str, container: &ContainerName) {
-        if let Some(thing) = self.containers.get_mut(container) {
-            thing.leave(network);
-        }
     }
 
     pub fn is_ours(&self, resource: &Resource) -> bool {
@@ -197,6 +193,7 @@ pub(super) fn resource(project: &ProjectName, name: &str, definition: &str) -> R
         users: 0,
         id: None,
         record: None,
+        subnets: Vec::new(),
     }
 }
 

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Done, Thing, World, refused};
 use crate::{
+    engine::EngineError,
     name::ContainerName,
-    plan::{Action, CreateContainer},
+    plan::{Action, Address, Attached, CreateContainer, Cutover, EndpointSpec, reserved},
     project::NetworkMode,
     state::{Allowance, Endpoint, Setup, Status},
 };
@@ -38,7 +39,7 @@ impl World {
         };
         let shared = |mode: &Option<String>| owner(mode.as_ref()?.strip_prefix("service:")?);
         let (endpoints, network_of) = match &spec.network {
-            NetworkMode::Networks(_) => (self.endpoints(create), None),
+            NetworkMode::Networks(_) => (self.endpoints(&create.endpoints), None),
             NetworkMode::Service(peer) => (BTreeMap::new(), owner(peer.as_str())),
             _ => (BTreeMap::new(), None),
         };
@@ -52,28 +53,113 @@ impl World {
         }
     }
 
-    fn endpoints(&self, create: &CreateContainer) -> BTreeMap<String, Endpoint> {
-        let NetworkMode::Networks(attached) = &create.spec.network else {
-            return BTreeMap::new();
-        };
-        let endpoint = |(name, attachment): (_, &crate::project::Attachment)| {
-            let engine_name: &String = create.networks.get(name)?;
-            let mut aliases = vec![create.service.to_string()];
-            aliases.extend(attachment.aliases.iter().cloned());
-            aliases.sort();
-            aliases.dedup();
+    fn endpoints(&self, specs: &BTreeMap<String, EndpointSpec>) -> BTreeMap<String, Endpoint> {
+        let endpoint = |(network, spec): (&String, &EndpointSpec)| {
             let endpoint = Endpoint {
-                network: self.network_id(engine_name),
-                aliases,
-                ipv4: attachment.ipv4.clone(),
-                ipv6: attachment.ipv6.clone(),
-                mac: attachment.mac.clone(),
-                priority: Some(attachment.priority),
-                options: attachment.options.clone(),
+                network: self.network_id(network),
+                aliases: spec.aliases.clone(),
+                ipv4: self.address(network, spec),
+                ipv6: spec.ipv6.clone(),
+                mac: spec.mac.clone(),
+                priority: Some(spec.priority),
+                options: spec.options.clone(),
             };
-            Some((engine_name.clone(), endpoint))
+            (network.clone(), endpoint)
         };
-        attached.iter().filter_map(endpoint).collect()
+        specs.iter().map(endpoint).collect()
+    }
+
+    /// The address that an endpoint asks for.
+    pub fn address(&self, network: &str, spec: &EndpointSpec) -> Option<String> {
+        match spec.ipv4.as_ref()? {
+            Address::Given(address) => Some(address.clone()),
+            Address::Reserved(number) => {
+                let found = self
+                    .networks
+                    .get(network)
+                    .filter(|it| it.takes_addresses())?;
+                let mut subnets = found.subnets.iter();
+                let address = subnets.find_map(|subnet| reserved(subnet, *number))?;
+                Some(address.to_string())
+            }
+        }
+    }
+
+    /// Attaches one container to exactly these networks, and another one to exactly those.
+    pub fn cutover(&mut self, action: &Action, cutover: &Cutover) -> Done {
+        self.ours(&cutover.to.container)?;
+        let mut networks = cutover.to.endpoints.keys();
+        if let Some(missing) = networks.find(|it| !self.has_network(it)) {
+            return Err(refused(action, 404, format!("network {missing} not found")));
+        }
+        if let Some(from) = &cutover.from {
+            self.attach(from, true)?;
+        }
+        self.attach(&cutover.to, true)
+    }
+
+    /// The half of a cutover that was cut off: the old container is paused and in no network.
+    pub fn half_cutover(&mut self, cutover: &Cutover) -> Done {
+        if let Some(from) = &cutover.from {
+            let nowhere = Attached {
+                endpoints: BTreeMap::new(),
+                ..from.clone()
+            };
+            self.attach(&nowhere, false)?;
+        }
+        Ok(None)
+    }
+
+    /// Attaches a container to exactly these networks; one that is gone is fine. A cutover that is not
+    /// cut off leaves nobody paused.
+    fn attach(&mut self, attached: &Attached, goes_on: bool) -> Done {
+        let endpoints = self.endpoints(&attached.endpoints);
+        let specs = attached.endpoints.iter();
+        let networks: BTreeMap<String, String> = specs
+            .map(|(name, spec)| (name.clone(), self.address(name, spec).unwrap_or_default()))
+            .collect();
+        let Some(thing) = self.containers.get_mut(&attached.container) else {
+            return Ok(None);
+        };
+        thing
+            .addresses
+            .retain(|name, _| networks.get(name).is_some_and(String::is_empty));
+        thing.networks = networks;
+        thing.setup.endpoints = endpoints;
+        match (thing.condition.status, goes_on) {
+            (Status::Paused, true) => thing.condition.status = Status::Running,
+            (Status::Running, false) => thing.condition.status = Status::Paused,
+            _ => {}
+        }
+        self.publish(&attached.container)
+    }
+
+    /// Ports of the host are held while a container that runs is in a network with a way out.
+    fn publish(&mut self, name: &ContainerName) -> Done {
+        let Some(thing) = self.containers.get(name) else {
+            return Ok(None);
+        };
+        let publishes = thing.condition.status.is_up() && self.publishes(thing);
+        if publishes && thing.holds.is_empty() {
+            if let Some((port, holder)) = self.taken(name, thing).or_else(|| self.grabbed(thing)) {
+                return Err(EngineError::PortTaken { port, holder });
+            }
+            self.hold(name);
+        } else if !publishes {
+            self.ours(name)?.holds.clear();
+        }
+        Ok(None)
+    }
+
+    /// Whether a container is in a network in which ports of the host are published.
+    pub fn publishes(&self, thing: &Thing) -> bool {
+        let is_internal = |name: &str| {
+            let record = self.networks.get(name).and_then(|it| it.record.as_ref());
+            let internal = record.and_then(|it| it.get("internal")?.as_bool());
+            internal.unwrap_or(false)
+        };
+        let mut networks = thing.networks.keys();
+        networks.any(|it| it != "none" && it != "host" && !is_internal(it))
     }
 
     fn network_id(&self, name: &str) -> String {

@@ -1,0 +1,218 @@
+//! Attaches containers to their networks anew: one gets names, addresses and published ports, and
+//! another gives them up.
+//!
+//! An endpoint cannot be changed, but it can be taken away and put back with the same address: open
+//! connections of both directions wait for the 0.1 to 0.2 s that it takes, and go on. The container is
+//! paused meanwhile, or requests that it makes itself would fail (measured on engines 28.5 and 20.10).
+
+use bollard::models::{
+    ContainerInspectResponse, EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest,
+};
+
+use super::{
+    Docker, amend, container,
+    error::present,
+    network::{already_connected, not_connected, settings},
+};
+use crate::{
+    engine::EngineError,
+    name::ContainerName,
+    plan::{Attached, Cutover},
+};
+
+/// Performs a cutover; what is as it is to be already is left alone.
+///
+/// Between the loss of a published port and its gain stand the two calls only that do it.
+pub(super) async fn cutover(
+    docker: &Docker,
+    verb: &str,
+    request: &Cutover,
+) -> Result<(), EngineError> {
+    let found = container::own_or_gone(docker, verb, &request.to.container).await?;
+    let to = Side::new(docker, verb, &request.to, &found).await?;
+    // The other one may have been removed since.
+    let from = match &request.from {
+        None => None,
+        Some(from) => match container::own(docker, verb, &from.container).await? {
+            None => None,
+            Some(found) => Some(Side::new(docker, verb, from, &found).await?),
+        },
+    };
+    let Some(from) = from else {
+        to.attach_again().await?;
+        to.detach().await?;
+        return to.attach().await;
+    };
+    // An address is free only when its container has another one.
+    let swaps = to.again.iter().any(|(_, wanted)| {
+        let wanted = wanted
+            .ipam_config
+            .as_ref()
+            .and_then(|it| it.ipv4_address.as_ref());
+        wanted.is_some() && from.addresses.iter().any(|it| Some(it) == wanted)
+    });
+    if swaps {
+        from.attach_again().await?;
+    }
+    to.attach_again().await?;
+    from.detach().await?;
+    to.attach().await?;
+    if !swaps {
+        from.attach_again().await?;
+    }
+    to.detach().await
+}
+
+/// A container, and what of its endpoints is not as it is to be.
+struct Side<'a> {
+    docker: &'a Docker,
+    verb: &'a str,
+    name: &'a ContainerName,
+    running: bool,
+    paused: bool,
+    /// Its addresses now.
+    addresses: Vec<String>,
+    /// Networks that it is in and is to be in otherwise.
+    again: Vec<(String, EndpointSettings)>,
+    /// Networks that it is not in yet.
+    missing: Vec<(String, EndpointSettings)>,
+    /// Networks that it is not to be in.
+    surplus: Vec<String>,
+}
+
+impl<'a> Side<'a> {
+    async fn new(
+        docker: &'a Docker,
+        verb: &'a str,
+        request: &'a Attached,
+        found: &ContainerInspectResponse,
+    ) -> Result<Self, EngineError> {
+        let state = found.state.as_ref();
+        let endpoints = found.network_settings.as_ref();
+        let endpoints = endpoints.and_then(|it| it.networks.clone());
+        let endpoints = endpoints.unwrap_or_default();
+        let addresses = endpoints.values().filter_map(|it| it.ip_address.clone());
+        let mut side = Self {
+            docker,
+            verb,
+            name: &request.container,
+            running: state.and_then(|it| it.running).unwrap_or_default(),
+            paused: state.and_then(|it| it.paused).unwrap_or_default(),
+            addresses: addresses.collect(),
+            again: Vec::new(),
+            missing: Vec::new(),
+            surplus: Vec::new(),
+        };
+        for (network, spec) in &request.endpoints {
+            let wanted = settings(docker, verb, network, spec).await?;
+            match endpoints.get(network) {
+                None => side.missing.push((network.clone(), wanted)),
+                Some(there) if is_as(there, &wanted, found) => {}
+                Some(_) => side.again.push((network.clone(), wanted)),
+            }
+        }
+        let wanted = |network: &&String| request.endpoints.contains_key(*network);
+        let surplus = endpoints.keys().filter(|it| !wanted(it));
+        side.surplus = surplus.cloned().collect();
+        Ok(side)
+    }
+
+    /// Takes endpoints away and puts them back at once, while the container is paused. One that was
+    /// left paused by a cutover that was cut off goes on then, too.
+    async fn attach_again(&self) -> Result<(), EngineError> {
+        if self.again.is_empty() && !self.paused {
+            return Ok(());
+        }
+        if self.running && !self.paused {
+            amend::set_paused(self.docker, self.verb, self.name, true).await?;
+        }
+        let done = self.replace_endpoints().await;
+        if self.running {
+            amend::set_paused(self.docker, self.verb, self.name, false).await?;
+        }
+        done
+    }
+
+    async fn replace_endpoints(&self) -> Result<(), EngineError> {
+        for (network, wanted) in &self.again {
+            self.disconnect(network).await?;
+            self.connect(network, wanted).await?;
+        }
+        Ok(())
+    }
+
+    async fn attach(&self) -> Result<(), EngineError> {
+        for (network, wanted) in &self.missing {
+            self.connect(network, wanted).await?;
+        }
+        Ok(())
+    }
+
+    async fn detach(&self) -> Result<(), EngineError> {
+        for network in &self.surplus {
+            self.disconnect(network).await?;
+        }
+        Ok(())
+    }
+
+    async fn connect(&self, network: &str, wanted: &EndpointSettings) -> Result<(), EngineError> {
+        let body = NetworkConnectRequest {
+            container: self.name.to_string(),
+            endpoint_config: Some(wanted.clone()),
+        };
+        match self.docker.client.connect_network(network, body).await {
+            Ok(()) => Ok(()),
+            Err(wire) if already_connected(&wire) => Ok(()),
+            Err(wire) => Err(self
+                .docker
+                .doing(self.verb, self.name.as_str())
+                .failed(wire)),
+        }
+    }
+
+    /// A network that is gone is fine: a container that does not run would still look for it.
+    async fn disconnect(&self, network: &str) -> Result<(), EngineError> {
+        let body = NetworkDisconnectRequest {
+            container: self.name.to_string(),
+            force: Some(true),
+        };
+        match present(self.docker.client.disconnect_network(network, body).await) {
+            Ok(_) => Ok(()),
+            Err(wire) if not_connected(&wire) => Ok(()),
+            Err(wire) => Err(self
+                .docker
+                .doing(self.verb, self.name.as_str())
+                .failed(wire)),
+        }
+    }
+}
+
+/// Whether an endpoint has the names, the address and the priority that it is to have.
+fn is_as(
+    there: &EndpointSettings,
+    wanted: &EndpointSettings,
+    container: &ContainerInspectResponse,
+) -> bool {
+    let names = |endpoint: &EndpointSettings| {
+        let mut names = endpoint.aliases.clone().unwrap_or_default();
+        // An engine before 25 lists its own name for the container, too.
+        let id = container.id.as_deref().unwrap_or_default();
+        names.retain(|name| !id.starts_with(name.as_str()) || name.len() != 12);
+        names.sort();
+        names.dedup();
+        names
+    };
+    let fixed = |endpoint: &EndpointSettings| {
+        let ipam = endpoint.ipam_config.as_ref();
+        ipam.and_then(|it| it.ipv4_address.clone())
+            .filter(|it| !it.is_empty())
+    };
+    let links = |endpoint: &EndpointSettings| endpoint.links.clone().unwrap_or_default();
+    let address = fixed(wanted).is_none_or(|wanted| {
+        fixed(there).or_else(|| there.ip_address.clone()).as_ref() == Some(&wanted)
+    });
+    let priority = wanted
+        .gw_priority
+        .is_none_or(|wanted| there.gw_priority.unwrap_or_default() == wanted);
+    address && priority && names(there) == names(wanted) && links(there) == links(wanted)
+}

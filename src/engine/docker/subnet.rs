@@ -1,0 +1,189 @@
+//! The address range of a network that the manifest gives none.
+//!
+//! An engine accepts an address of the client's choice only in a network whose range was given when
+//! it was made. So one is given: as the engine itself would choose, from its address pools, without an
+//! overlap with any network or route. The engine hands out addresses by itself from one half of it.
+
+use std::{fs, net::Ipv4Addr};
+
+use bollard::{
+    models::{Network as Found, NetworkCreateRequest},
+    query_parameters::{InspectNetworkOptions, ListNetworksOptions},
+};
+
+use super::{Docker, error::present};
+use crate::{
+    engine::EngineError,
+    plan::halved,
+    project::{Network, Subnet},
+};
+
+/// The pools of an engine that is not set up otherwise, each with the prefix of its parts:
+/// `GetLocalScopeDefaultNetworks` of the engine's sources, versions 18.09 to 28.5.
+const POOLS: [(&str, u32); 7] = [
+    ("172.17.0.0/16", 16),
+    ("172.18.0.0/16", 16),
+    ("172.19.0.0/16", 16),
+    ("172.20.0.0/14", 16),
+    ("172.24.0.0/14", 16),
+    ("172.28.0.0/14", 16),
+    ("192.168.0.0/16", 20),
+];
+
+/// A range of IPv4 addresses: the first one and the prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Range(u32, u32);
+
+impl Range {
+    fn parse(cidr: &str) -> Option<Self> {
+        let (address, prefix) = cidr.split_once('/')?;
+        let prefix = prefix.parse().ok().filter(|it| *it <= 32)?;
+        Some(Self(address.parse::<Ipv4Addr>().ok()?.into(), prefix))
+    }
+
+    fn overlaps(self, other: Self) -> bool {
+        let shortest = self.1.min(other.1);
+        let network = |address: u32| address.checked_shr(32 - shortest).unwrap_or(0);
+        network(self.0) == network(other.0)
+    }
+
+    /// Its parts of this prefix.
+    fn parts(self, prefix: u32) -> impl Iterator<Item = Self> {
+        let step = 1_u64 << (32 - prefix.min(32));
+        let count = 1_u64 << prefix.saturating_sub(self.1).min(32);
+        let first = u64::from(self.0);
+        (0..count).filter_map(move |index| {
+            let address = u32::try_from(first + index * step).ok()?;
+            Some(Self(address, prefix))
+        })
+    }
+}
+
+/// Whether a range is chosen for a network: not for one with IPv6 addresses, of which the engine
+/// gives each container one that cannot be asked for again.
+pub(super) fn is_chosen(network: &Network) -> bool {
+    network.subnets.is_empty() && network.driver == "bridge" && !network.ipv6
+}
+
+/// A free range of the engine's pools; `None`: there is none left.
+pub(super) async fn choose(docker: &Docker, verb: &str) -> Result<Option<Subnet>, EngineError> {
+    let doing = docker.doing(verb, "address range");
+    let networks = docker
+        .client
+        .list_networks(None::<ListNetworksOptions>)
+        .await;
+    let networks = networks.map_err(|wire| doing.failed(wire))?;
+    let mut taken: Vec<Range> = networks.iter().flat_map(ranges).collect();
+    taken.extend(routes(
+        &fs::read_to_string("/proc/net/route").unwrap_or_default(),
+    ));
+    let info = docker.client.info().await;
+    let info = info.map_err(|wire| doing.failed(wire))?;
+    let pools: Vec<(Range, u32)> = match info.default_address_pools {
+        Some(pools) if !pools.is_empty() => {
+            let pools = pools.iter();
+            let pool = |base: &Option<String>, size: Option<i64>| {
+                let prefix = size.and_then(|size| u32::try_from(size).ok())?;
+                Some((Range::parse(base.as_deref()?)?, prefix))
+            };
+            pools.filter_map(|it| pool(&it.base, it.size)).collect()
+        }
+        _ => POOLS
+            .iter()
+            .filter_map(|(base, prefix)| Some((Range::parse(base)?, *prefix)))
+            .collect(),
+    };
+    Ok(free(&pools, &taken))
+}
+
+/// The first part of the pools that overlaps with nothing.
+fn free(pools: &[(Range, u32)], taken: &[Range]) -> Option<Subnet> {
+    let mut parts = pools.iter().flat_map(|(pool, prefix)| pool.parts(*prefix));
+    let part = parts.find(|part| !taken.iter().any(|it| it.overlaps(*part)))?;
+    halved(&format!("{}/{}", Ipv4Addr::from(part.0), part.1))
+}
+
+/// The range that the engine chooses, where this machine does not see its routes: it is let make the
+/// network, which is removed again.
+pub(super) async fn engine_choice(
+    docker: &Docker,
+    verb: &str,
+    body: &NetworkCreateRequest,
+) -> Result<Option<Subnet>, EngineError> {
+    let doing = docker.doing(verb, &body.name);
+    let failed = |wire| doing.failed(wire);
+    let made = docker.client.create_network(body.clone()).await;
+    let made = made.map_err(failed)?;
+    let found = docker
+        .client
+        .inspect_network(&made.id, None::<InspectNetworkOptions>)
+        .await;
+    let removed = docker.client.remove_network(&made.id).await;
+    present(removed).map_err(failed)?;
+    let ipam = found.map_err(failed)?.ipam.and_then(|ipam| ipam.config);
+    let mut subnets = ipam.into_iter().flatten().filter_map(|it| it.subnet);
+    Ok(subnets.find_map(|subnet| halved(&subnet)))
+}
+
+fn ranges(network: &Found) -> Vec<Range> {
+    let ipam = network.ipam.as_ref().and_then(|it| it.config.as_ref());
+    let subnets = ipam.into_iter().flatten();
+    subnets
+        .filter_map(|it| Range::parse(it.subnet.as_deref()?))
+        .collect()
+}
+
+/// The ranges that this machine has a route to, but for the default route, from the text of the
+/// kernel's table: addresses in the host's byte order, as hexadecimal numbers.
+fn routes(table: &str) -> Vec<Range> {
+    let rows = table.lines().skip(1);
+    rows.filter_map(|row| {
+        let columns: Vec<&str> = row.split_whitespace().collect();
+        let number = |index: usize| u32::from_str_radix(columns.get(index)?, 16).ok();
+        let (network, mask) = (u32::from_be(number(1)?), u32::from_be(number(7)?));
+        (mask != 0).then_some(Range(network, mask.count_ones()))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(cidr: &str) -> Range {
+        Range::parse(cidr).unwrap()
+    }
+
+    fn check_free(pools: &[(&str, u32)], taken: &[&str], expected: Option<&str>) {
+        let pools: Vec<_> = pools.iter().map(|(it, size)| (range(it), *size)).collect();
+        let taken: Vec<_> = taken.iter().map(|it| range(it)).collect();
+        let found = free(&pools, &taken).map(|it| it.subnet);
+        assert_eq!(found.as_deref(), expected);
+    }
+
+    #[test]
+    fn first_free_part_of_the_pools_is_chosen() {
+        check_free(&POOLS, &["172.17.0.0/16"], Some("172.18.0.0/16"));
+        let most = ["172.16.0.0/12", "192.168.0.0/20"];
+        check_free(&POOLS, &most, Some("192.168.16.0/20"));
+        // A narrow route takes its whole part.
+        check_free(
+            &[("10.0.0.0/15", 16)],
+            &["10.0.7.0/24"],
+            Some("10.1.0.0/16"),
+        );
+        check_free(&[("10.0.0.0/16", 24)], &["10.0.0.0/8"], None);
+        check_free(&[("10.0.0.0/24", 24)], &["0.0.0.0/1"], None);
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn routes_are_ranges_but_for_the_default_route() {
+        let table = "\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0
+br-0123456789ab\t000012AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+";
+        assert_eq!(routes(table), [range("172.18.0.0/16")]);
+    }
+}
