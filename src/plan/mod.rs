@@ -17,6 +17,7 @@ mod images;
 mod intent;
 mod major;
 mod networks;
+mod obstacle;
 mod onward;
 mod preflight;
 mod prepare;
@@ -51,11 +52,12 @@ pub use self::{
     generation::{Made, made, tag_of},
     images::{image_of, images},
     major::databases_in_question,
+    obstacle::Obstacle,
     onward::onward,
     refusal::Refusal,
     rotated::rotated,
     show::Shown,
-    strategy::{Obstacle, Strategy},
+    strategy::Strategy,
 };
 use crate::{
     name::{ContainerName, ImageRef, NetworkName, ServiceName},

@@ -215,6 +215,14 @@ impl Shown {
                 let _ = writeln!(text, "      to shorten it: {improvement}");
             }
         }
+        let restarted = self.restarted();
+        if !restarted.is_empty() {
+            let _ = writeln!(
+                text,
+                "not answering while restarted: {}",
+                restarted.join(", ")
+            );
+        }
         if !self.irreversible.is_empty() {
             let names: Vec<&str> = self.irreversible.iter().map(ServiceName::as_str).collect();
             let _ = writeln!(
@@ -224,6 +232,16 @@ impl Shown {
             );
         }
         text + &self.remarks()
+    }
+
+    /// The services that stop for a while without being replaced.
+    fn restarted(&self) -> Vec<&str> {
+        let replaced = |name: &ServiceName| {
+            let mut its = self.containers.iter().filter(|it| it.service == *name);
+            its.any(|it| it.strategy.is_some())
+        };
+        let interrupted = self.interrupted.iter().filter(|name| !replaced(name));
+        interrupted.map(ServiceName::as_str).collect()
     }
 
     fn networks(&self, text: &mut String) {

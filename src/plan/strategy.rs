@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Change, Decision, Refusal, diff,
+    Change, Decision, Obstacle, Refusal, diff,
     endpoints::has_names,
     networks::Networks,
     preflight::{clash, in_the_way, same_address, same_volume},
@@ -44,59 +44,6 @@ pub enum Strategy {
     StopFirst {
         /// Why.
         because: Obstacle,
-    },
-}
-
-/// Why two containers of a service do not run at the same time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "obstacle", rename_all = "kebab-case")]
-pub enum Obstacle {
-    /// The manifest says so.
-    Asked,
-    /// Both publish the same port of the host, and the new one cannot be proven without it.
-    Port {
-        /// Which.
-        port: u16,
-        /// What it depends on and cannot reach over an internal network; empty: it has no
-        /// internal network at all.
-        unreached: Vec<ServiceName>,
-    },
-    /// Both have the same address in a network.
-    Address {
-        /// Which; a hardware address too.
-        address: String,
-    },
-    /// A container cannot be given its address again in a network in which it is found by name.
-    Network {
-        /// By the manifest's name.
-        network: NetworkName,
-        /// It is not made by us.
-        external: bool,
-    },
-    /// Both can write to the same files.
-    Mount {
-        /// The volume, the folder of the host, or the place of a nameless volume.
-        name: String,
-        /// The manifest's name of the volume, where it is a declared one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        volume: Option<String>,
-    },
-    /// It is in the network of the host.
-    HostNetwork,
-    /// It shares namespaces or mounts with another container.
-    Shares {
-        /// That one's service, or a container that is not of the project.
-        with: String,
-    },
-    /// Its container's name is fixed.
-    Name {
-        /// As the manifest says.
-        name: String,
-    },
-    /// Another service takes over what the old one holds.
-    HandsOver {
-        /// Who takes it.
-        to: ServiceName,
     },
 }
 
@@ -154,70 +101,12 @@ fn listed(ports: &[u16]) -> String {
     format!("port{plural} {}", ports.join(", "))
 }
 
-impl Obstacle {
-    /// What has to change in the manifest so that the new container can start first.
-    #[must_use]
-    pub fn improvement(&self) -> Option<String> {
-        match self {
-            Self::Port { unreached, .. } if unreached.is_empty() => Some(
-                "attach it to an internal network, on which the new container is probed before it \
-                 takes the port"
-                    .to_owned(),
-            ),
-            Self::Port { unreached, .. } => {
-                let names: Vec<String> = unreached.iter().map(|it| format!("`{it}`")).collect();
-                let names = names.join(", ");
-                Some(format!("share an internal network with {names}"))
-            }
-            Self::Network { external: true, .. } => {
-                Some("write no `alias` for it on the external network".to_owned())
-            }
-            Self::Network { network, .. } => Some(format!(
-                "`cimandat down` and `cimandat up` once, so that network `{network}` gets an \
-                 address range"
-            )),
-            Self::Mount {
-                volume: Some(name), ..
-            } => Some(format!(
-                "declare `volume \"{name}\" shared=#true` if two containers may write to it at a \
-                 time"
-            )),
-            Self::Address { .. } => Some("leave out the fixed address".to_owned()),
-            Self::Name { .. } => Some("leave out `container-name`".to_owned()),
-            Self::Asked
-            | Self::Mount { .. }
-            | Self::HostNetwork
-            | Self::Shares { .. }
-            | Self::HandsOver { .. } => None,
-        }
-    }
-}
-
 impl fmt::Display for Strategy {
     /// A fragment: `stop first, as both publish port 80`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StartFirst { .. } => f.write_str("start first"),
             Self::StopFirst { because } => write!(f, "stop first, as {because}"),
-        }
-    }
-}
-
-impl fmt::Display for Obstacle {
-    /// A fragment that follows on `as`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Asked => f.write_str("the manifest asks for it"),
-            Self::Port { port, .. } => write!(f, "both publish port {port}"),
-            Self::Address { address } => write!(f, "both have the address `{address}`"),
-            Self::Network { network, .. } => {
-                write!(f, "addresses in network `{network}` cannot be kept")
-            }
-            Self::Mount { name, .. } => write!(f, "both can write to `{name}`"),
-            Self::HostNetwork => f.write_str("it is in the host's network"),
-            Self::Shares { with } => write!(f, "it shares with `{with}`"),
-            Self::Name { name } => write!(f, "its container is always called `{name}`"),
-            Self::HandsOver { to } => write!(f, "`{to}` takes over what it holds"),
         }
     }
 }

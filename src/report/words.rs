@@ -12,10 +12,11 @@ use crate::{
 
 /// First words of actions in the present, past and plain form. What is not in here keeps its
 /// present form, so that a new action is still understood.
-const VERBS: [(&str, &str, &str); 20] = [
+const VERBS: [(&str, &str, &str); 22] = [
+    ("attaching", "attached", "attach"),
     ("building", "built", "build"),
     ("checking", "checked", "check"),
-    ("connecting", "connected", "connect"),
+    ("confirming", "confirmed", "confirm"),
     ("copying", "copied", "copy"),
     ("creating", "created", "create"),
     ("draining", "drained", "drain"),
@@ -30,6 +31,7 @@ const VERBS: [(&str, &str, &str); 20] = [
     ("settling", "settled", "settle"),
     ("starting", "started", "start"),
     ("stopping", "stopped", "stop"),
+    ("switching", "switched", "switch"),
     ("unpausing", "unpaused", "unpause"),
     ("verifying", "verified", "verify"),
     ("waiting", "waited", "wait"),

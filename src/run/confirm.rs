@@ -55,6 +55,7 @@ impl Run {
     /// Asks all gates once more and looks at all containers.
     pub(super) fn confirm(&mut self) {
         self.phase = Phase::Confirming;
+        self.confirming_since = self.now;
         if self.plan.changes_nothing() {
             return;
         }

@@ -74,6 +74,9 @@ pub struct Run {
     pub(super) settled_for: Duration,
     /// When everything has stayed ready for long enough.
     pub(super) settled_at: Duration,
+    /// When everything was asked once more, and how long that took.
+    pub(super) confirming_since: Duration,
+    pub(super) confirmed_for: Duration,
     /// Some container was started or stopped.
     pub(super) touched: bool,
     pub(super) left: Vec<String>,
@@ -117,6 +120,8 @@ impl Run {
             interrupts: 0,
             settled_for: Duration::ZERO,
             settled_at: Duration::ZERO,
+            confirming_since: Duration::ZERO,
+            confirmed_for: Duration::ZERO,
             touched: false,
             left: Vec::new(),
             kept_volumes: Vec::new(),
@@ -276,6 +281,7 @@ impl Run {
     }
 
     fn commit(&mut self) {
+        self.confirmed_for = self.now.saturating_sub(self.confirming_since);
         self.phase = Phase::Committing;
         let split = self.split.clone();
         self.record(Record::Committed { split }, Awaited::Commit);

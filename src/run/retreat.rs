@@ -208,13 +208,16 @@ impl Run {
         let recoverable = !self.close_journal(verdict);
         self.phase = Phase::Over;
         let mut critical_path = self.schedule.chain(Part::Forward);
-        if !self.settled_for.is_zero() {
-            critical_path.push(Segment {
-                subject: Subject::Project,
-                verb: "settling".to_owned(),
-                took: self.settled_for,
-            });
-        }
+        let of_all = [
+            ("settling", self.settled_for),
+            ("confirming", self.confirmed_for),
+        ];
+        let of_all = of_all.into_iter().filter(|(_, took)| !took.is_zero());
+        critical_path.extend(of_all.map(|(verb, took)| Segment {
+            subject: Subject::Project,
+            verb: verb.to_owned(),
+            took,
+        }));
         critical_path.extend(self.schedule.chain(Part::Cleanup));
         critical_path.extend(self.schedule.chain(Part::Back));
         let restored_volumes = self.restored();

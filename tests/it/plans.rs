@@ -785,8 +785,9 @@ fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
       = migrate   unchanged
       ~ backend   replaced (start first): network `edge` is made anew
           no interruption; open connections stay open until the old container stops
-      ~ frontend  replaced (start first): network `edge` is made anew
-          port 3000 does not answer while the old container finishes its requests and stops
+      ~ frontend  replaced (stop first, as both publish port 3000): network `edge` is made anew
+          does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
+          to shorten it: attach it to an internal network, on which the new container is probed before it takes the port
     ");
     let plan = deploy(&project, &state).plan;
     let removal = plan.steps.iter().position(|step| {
@@ -1328,11 +1329,10 @@ fn drained_service_stops_before_its_port_moves() {
     4 gate shop-web-1.g2 <3>
     5 stopping container shop-web-1 <0,4>
     6 switching traffic to container shop-web-1.g2 <0,4,5>
-    7 drain shop-web-1 <6>
-    8 setting the restart policy of container shop-web-1.g2 <> (after commit)
-    9 setting the restart policy of container shop-web-1 <5> (after commit)
-    10 renaming container shop-web-1 <5,9> (after commit)
-    11 renaming container shop-web-1.g2 <8,10> (after commit)
+    7 setting the restart policy of container shop-web-1.g2 <> (after commit)
+    8 setting the restart policy of container shop-web-1 <5> (after commit)
+    9 renaming container shop-web-1 <5,8> (after commit)
+    10 renaming container shop-web-1.g2 <7,9> (after commit)
     ");
     insta::assert_snapshot!(shown(&project, &state), @"
     shop: 1 to replace, 1 unchanged

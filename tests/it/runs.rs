@@ -147,10 +147,10 @@ fn an_update_switches_each_service_at_its_turn() {
         setting the restart policy of container shop-db-1
         setting the restart policy of container shop-web-1.g2
         setting the restart policy of container shop-web-1
-        renaming container shop-web-1
         renaming container shop-db-1
-        renaming container shop-web-1.g2
+        renaming container shop-web-1
         renaming container shop-db-1.g2
+        renaming container shop-web-1.g2
         Converged
         ");
         let names: Vec<&str> = told
@@ -203,10 +203,10 @@ fn a_service_that_is_never_ready_is_replaced_by_what_ran_before() {
         removing container shop-web-1.g2
         starting container shop-db-1
         removing container shop-db-1.g2
-        removing image shop-db:g2
-        removing image shop-web:g2
         db is ready
         starting container shop-web-1
+        removing image shop-db:g2
+        removing image shop-web:g2
         web is ready
         RolledBack
         ");
@@ -365,16 +365,9 @@ fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
         tagging image shop-db:g2
         creating container shop-last-1.g2
         tagging image shop-last:g2
-        creating network shop.default.g2.old
-        creating network shop.default.g2.new
-        connecting container shop-last-1
-        connecting container shop-db-1
-        connecting container shop-last-1
-        connecting container shop-db-1
         starting container shop-db-1.g2
         db is ready
-        connecting container shop-db-1.g2
-        draining shop-db-1
+        switching traffic to container shop-db-1.g2
         stopping container shop-db-1
         stopping container shop-web-1
         starting container shop-web-1
@@ -383,24 +376,16 @@ fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
         last failed: not ready within 5 s
         back: `shop-last-1.g2` did not become ready: not ready within 5 s
         stopping container shop-last-1.g2
-        disconnecting container shop-db-1
-        disconnecting container shop-db-1
+        starting container shop-db-1
         stopping container shop-web-1
         removing container shop-last-1.g2
-        renaming container shop-last-1
+        db is ready
+        switching traffic to container shop-db-1
         stopping container shop-db-1.g2
-        starting container shop-db-1
+        starting container shop-web-1
         removing container shop-db-1.g2
         removing image shop-db:g2
         removing image shop-last:g2
-        db is ready
-        starting container shop-web-1
-        renaming container shop-db-1
-        draining shop.default.g2.old
-        removing network shop.default.g2.old
-        removing network shop.default.g2.new
-        renaming container shop-db-1.out
-        renaming container shop-last-1.out
         web is ready
         RolledBack
         ");
@@ -635,19 +620,15 @@ fn only_what_failed_and_what_waits_for_it_goes_back() {
         removing container shop-queue-1.g2
         removing image shop-queue:g2
         removing image shop-worker:g2
-        removing network shop.default.g2.old
-        removing network shop.default.g2.new
         settling
         committed [`api`, `db`], not [`queue`, `worker`]
-        draining shop-api-1
         setting the restart policy of container shop-db-1.g2
         setting the restart policy of container shop-db-1
         setting the restart policy of container shop-api-1.g2
-        stopping container shop-api-1
-        renaming container shop-db-1
         setting the restart policy of container shop-api-1
-        renaming container shop-db-1.g2
+        renaming container shop-db-1
         renaming container shop-api-1
+        renaming container shop-db-1.g2
         renaming container shop-api-1.g2
         RolledBack
         ");

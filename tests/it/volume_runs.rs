@@ -90,15 +90,11 @@ fn an_update_copies_between_the_end_and_the_start_and_keeps_one_copy() {
         let told = up(&sim, &project(&shop(2)), never()).await;
         insta::assert_snapshot!(deeds(&told), @"
         stopping container shop-db-1
-        creating network shop.default.g2.old
-        creating network shop.default.g2.new
-        connecting container shop-db-1
-        connecting container shop-db-1
         copying volume shop_db
-        connecting container shop-web-1
         starting container shop-db-1.g2
         starting container shop-web-1.g2
-        connecting container shop-web-1.g2
+        switching traffic to container shop-web-1.g2
+        stopping container shop-web-1
         ");
         assert_eq!(told.after.snapshots.len(), 1);
         let again = up(&sim, &project(&shop(3)), never()).await;
@@ -120,26 +116,14 @@ fn a_failed_update_gives_the_data_back_before_the_old_container() {
         assert_eq!(told.outcome.verdict, Verdict::RolledBack);
         insta::assert_snapshot!(deeds(&told), @"
         stopping container shop-db-1
-        creating network shop.default.g2.old
-        creating network shop.default.g2.new
-        connecting container shop-db-1
-        connecting container shop-db-1
         copying volume shop_db
-        connecting container shop-web-1
         starting container shop-db-1.g2
         back
         stopping container shop-db-1.g2
-        disconnecting container shop-db-1
-        disconnecting container shop-db-1
         removing container shop-web-1.g2
-        renaming container shop-web-1
         restoring volume shop_db
         removing container shop-db-1.g2
-        draining shop.default.g2.old
-        removing network shop.default.g2.old
-        removing network shop.default.g2.new
         starting container shop-db-1
-        renaming container shop-web-1.out
         ");
         assert_eq!((sim.snapshot(), sim.data()), before);
         assert_eq!(told.outcome.restored_volumes, ["shop_db"]);
@@ -156,25 +140,13 @@ fn a_copy_that_fails_goes_and_nothing_is_put_back() {
         assert_eq!(told.outcome.verdict, Verdict::RolledBack);
         insta::assert_snapshot!(deeds(&told), @"
         stopping container shop-db-1
-        creating network shop.default.g2.old
-        creating network shop.default.g2.new
-        connecting container shop-db-1
-        connecting container shop-db-1
         copying volume shop_db
-        connecting container shop-web-1
         failed: copying volume shop_db
         back
         removing snapshot shop_db.before-g2
-        disconnecting container shop-db-1
-        disconnecting container shop-db-1
+        starting container shop-db-1
         removing container shop-db-1.g2
         removing container shop-web-1.g2
-        renaming container shop-web-1
-        starting container shop-db-1
-        draining shop.default.g2.old
-        removing network shop.default.g2.old
-        removing network shop.default.g2.new
-        renaming container shop-web-1.out
         ");
         assert_eq!((sim.snapshot(), sim.data()), before);
     });
@@ -279,15 +251,17 @@ fn shown(project: &cimandat::project::Project, state: &State) -> String {
 fn a_plan_says_what_is_copied() {
     in_virtual_time(async {
         let sim = running(&shop(1)).await;
-        insta::assert_snapshot!(shown(&project(&shop(2)), &observe(&sim).await), @"
+        insta::assert_snapshot!(shown(&project(&shop(2)), &observe(&sim).await), @r#"
         shop: 2 to replace
           + snapshot shop_db.before-g2 of volume shop_db
           ~ db   replaced (stop first, as both can write to `shop_db`): 1 field changed
               env.VERSION: 1 → 2
+              does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
+              to shorten it: declare `volume "db" shared=#true` if two containers may write to it at a time
           ~ web  replaced (start first): 1 field changed
               env.VERSION: 1 → 2
-        not answering while replaced: db; each comes back at its own turn
-        ");
+              no interruption; open connections stay open until the old container stops
+        "#);
     });
 }
 
@@ -346,18 +320,20 @@ fn a_plan_says_from_where_there_is_no_way_back() {
     in_virtual_time(async {
         let sim = running(&migration(1)).await;
         let state = observe(&sim).await;
-        insta::assert_snapshot!(shown(&project(&migration(2)), &state), @"
+        insta::assert_snapshot!(shown(&project(&migration(2)), &state), @r#"
         shop: 3 to replace
           + snapshot shop_db.before-g2 of volume shop_db
           ~ db       replaced (stop first, as both can write to `shop_db`): 1 field changed
               env.VERSION: 1 → 2
+              does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
+              to shorten it: declare `volume "db" shared=#true` if two containers may write to it at a time
           ~ migrate  replaced: 1 field changed
               env.VERSION: 1 → 2
           ~ web      replaced (start first): 1 field changed
               env.VERSION: 1 → 2
-        not answering while replaced: db; each comes back at its own turn
+              no interruption; open connections stay open until the old container stops
         point of no return: what migrate does to data is not undone by a rollback
-        ");
+        "#);
         let again = shown(&project(&migration(1)), &state);
         assert!(!again.contains("no return"), "{again}");
     });

@@ -24,7 +24,7 @@ use crate::{
 const DEFAULT_BRIDGE: &str = "bridge";
 
 /// How many ranges are tried for a network when others take them first.
-const RANGE_ATTEMPTS: u32 = 20;
+const RANGE_ATTEMPTS: usize = 20;
 
 /// Makes a network; one of the same name and definition that is ours is left alone.
 ///
@@ -57,9 +57,9 @@ async fn create_in_free_range(docker: &Docker, request: &CreateNetwork) -> Resul
     // Networks of one run are made at the same time.
     let _one_at_a_time = docker.ranges.lock().await;
     let mut body = body(request);
-    for attempt in 1.. {
+    for attempt in 1_usize.. {
         let subnet = if docker.place.is_local() {
-            subnet::choose(docker, verb).await?
+            subnet::choose(docker, verb, attempt - 1).await?
         } else {
             subnet::engine_choice(docker, verb, &body).await?
         };
@@ -75,9 +75,10 @@ async fn create_in_free_range(docker: &Docker, request: &CreateNetwork) -> Resul
     Ok(())
 }
 
-/// Whether an engine refuses a range because another network has part of it.
+/// Whether an engine refuses a range because another network has part of it, or the very same one.
 fn overlaps(wire: &Wire) -> bool {
-    matches!(wire, Wire::DockerResponseServerError { message, .. } if message.contains("verlap"))
+    matches!(wire, Wire::DockerResponseServerError { message, .. }
+        if message.contains("verlap") || message.contains("failed to allocate gateway"))
 }
 
 fn check(

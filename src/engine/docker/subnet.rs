@@ -65,8 +65,13 @@ pub(super) fn is_chosen(network: &Network) -> bool {
     network.subnets.is_empty() && network.driver == "bridge" && !network.ipv6
 }
 
-/// A free range of the engine's pools; `None`: there is none left.
-pub(super) async fn choose(docker: &Docker, verb: &str) -> Result<Option<Subnet>, EngineError> {
+/// A free range of the engine's pools, but for the first so many, which others are just taking;
+/// `None`: there is none left.
+pub(super) async fn choose(
+    docker: &Docker,
+    verb: &str,
+    skipped: usize,
+) -> Result<Option<Subnet>, EngineError> {
     let doing = docker.doing(verb, "address range");
     let networks = docker
         .client
@@ -93,13 +98,14 @@ pub(super) async fn choose(docker: &Docker, verb: &str) -> Result<Option<Subnet>
             .filter_map(|(base, prefix)| Some((Range::parse(base)?, *prefix)))
             .collect(),
     };
-    Ok(free(&pools, &taken))
+    Ok(free(&pools, &taken, skipped))
 }
 
-/// The first part of the pools that overlaps with nothing.
-fn free(pools: &[(Range, u32)], taken: &[Range]) -> Option<Subnet> {
-    let mut parts = pools.iter().flat_map(|(pool, prefix)| pool.parts(*prefix));
-    let part = parts.find(|part| !taken.iter().any(|it| it.overlaps(*part)))?;
+/// The parts of the pools that overlap with nothing, in their order: the one after so many.
+fn free(pools: &[(Range, u32)], taken: &[Range], skipped: usize) -> Option<Subnet> {
+    let parts = pools.iter().flat_map(|(pool, prefix)| pool.parts(*prefix));
+    let mut free = parts.filter(|part| !taken.iter().any(|it| it.overlaps(*part)));
+    let part = free.nth(skipped)?;
     halved(&format!("{}/{}", Ipv4Addr::from(part.0), part.1))
 }
 
@@ -157,7 +163,7 @@ mod tests {
     fn check_free(pools: &[(&str, u32)], taken: &[&str], expected: Option<&str>) {
         let pools: Vec<_> = pools.iter().map(|(it, size)| (range(it), *size)).collect();
         let taken: Vec<_> = taken.iter().map(|it| range(it)).collect();
-        let found = free(&pools, &taken).map(|it| it.subnet);
+        let found = free(&pools, &taken, 0).map(|it| it.subnet);
         assert_eq!(found.as_deref(), expected);
     }
 

@@ -144,10 +144,15 @@ fn a_container_out_of_its_network_comes_back_with_all_its_names() {
     // Put back without its names, as people do: nobody finds `store` any more.
     let back = json!({ "Container": world.name("db") });
     by_hand(&world, &format!("/networks/{network}/connect"), Some(&back));
-    assert_eq!(drift(&world, "db"), ["network.back.alias: db, store → -"]);
+    let found = drift(&world, "db");
+    assert_eq!(found[0], "network.back.alias: db, store → -");
+    assert!(found[1].starts_with("network.back.ipv4: "), "{found:?}");
+    assert_eq!(found.len(), 2);
     refused(&world);
+    let db = world.running("db");
     world.up().with(0, Verdict::Converged);
     assert_eq!(drift(&world, "db"), Vec::<String>::new());
+    assert_eq!(world.running("db"), db, "it was attached while it ran");
     assert_eq!(world.running("web"), web);
     world.up().with(0, Verdict::Unchanged);
 }

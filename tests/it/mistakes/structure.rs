@@ -198,7 +198,7 @@ manifest::unknown_property
  2 │ service "web" { image "nginx" }
    ╰────
   help: its properties are `attachable=`, `driver=`, `external=`, `internal=`,
-        `ipv6=`, `name=`, `subnet=`
+        `ipv6=`, `name=`, `service-names=`, `subnet=`
 
 1 mistake
 "#,
