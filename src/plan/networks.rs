@@ -186,6 +186,9 @@ pub(super) fn refusals(
                 it.service == service.name && !state.is_retired(at) && is_away(networks, name, it)
             })
         };
+        if !here.is_empty() && !state.networks.contains_key(&placed.engine_name) {
+            refusals.extend(range_held(project, state, name, placed));
+        }
         let old = placed.predecessor.as_ref().filter(|_| !here.is_empty());
         if let Some(old) = old.filter(|old| old.contends) {
             let name = old.engine_name.clone();
@@ -202,6 +205,27 @@ pub(super) fn refusals(
         }
     }
     refusals
+}
+
+/// A range of a network that is to be made which another project's network has.
+fn range_held(
+    project: &Project,
+    state: &State,
+    name: &NetworkName,
+    placed: &Placed,
+) -> Option<Refusal> {
+    let network = project.networks.get(name).filter(|it| !it.external)?;
+    network.subnets.iter().find_map(|wanted| {
+        state.foreign_ranges.iter().find_map(|(holder, ranges)| {
+            let held = |range: &&String| overlap(range, &wanted.subnet) == Some(true);
+            Some(Refusal::RangeHeld {
+                name: placed.engine_name.clone(),
+                subnet: wanted.subnet.clone(),
+                held: ranges.iter().find(held)?.clone(),
+                holder: holder.clone(),
+            })
+        })
+    })
 }
 
 /// The networks of the project that nobody is to use any more, by name on the engine.

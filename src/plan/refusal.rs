@@ -75,6 +75,21 @@ pub enum Refusal {
         /// The name on the engine.
         name: String,
     },
+    /// The address range of a network is in use.
+    #[error(
+        "the range {subnet} of network `{name}` overlaps with {held} of network `{holder}`, which \
+         is not of this project"
+    )]
+    RangeHeld {
+        /// The name on the engine.
+        name: String,
+        /// As the manifest says.
+        subnet: String,
+        /// The range that is in use.
+        held: String,
+        /// The network that has it.
+        holder: String,
+    },
     /// A network's definition changed, but not what only one network can have.
     #[error(
         "the definition of network `{name}` changed, and the new one wants the same addresses or \
@@ -243,6 +258,10 @@ impl Refusal {
             Self::NetworkLeft { .. } => {
                 "run `cimandat up` without naming services, so that all move together".to_owned()
             }
+            Self::RangeHeld { holder, .. } => format!(
+                "give the network another `subnet`, or remove the other network if nothing uses it \
+                 (`docker network rm {holder}`)"
+            ),
             Self::VolumeChanged { .. } => {
                 "give the volume another name and move its data, or take the change back".to_owned()
             }

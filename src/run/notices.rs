@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     engine::{Evidence, Happening, Notice},
-    event::{Event, GateReport, LastAnswer},
-    name::ContainerName,
-    plan::{Action, StepId, Work},
+    event::{Change, Event, GateReport, LastAnswer},
+    name::{ContainerName, ServiceName},
+    plan::{Action, StepId, Subject, Work},
     state::Health,
 };
 
@@ -111,6 +111,22 @@ impl Run {
         self.emit(Event::Warning { text });
     }
 
+    /// A replaced service that a container depends on which the run has not started.
+    fn stale_dependency(
+        &self,
+        container: &ContainerName,
+        subject: &Subject,
+    ) -> Option<ServiceName> {
+        let Subject::Service { name, .. } = subject else {
+            return None;
+        };
+        let services = &self.settings.services;
+        let its = services.iter().find(|it| it.service == *name)?;
+        let mut replaced = services.iter().filter(|it| it.change == Change::Replace);
+        let found = replaced.find(|it| its.waits_for.contains(&it.service))?;
+        (!self.begun.contains(container)).then(|| found.service.clone())
+    }
+
     /// A container whose gate had passed is not ready any longer.
     pub(super) fn relapsed(
         &mut self,
@@ -130,6 +146,13 @@ impl Run {
             return;
         }
         self.guarded.remove(&container);
+        let why = match self.stale_dependency(&container, &step.subject) {
+            Some(service) => format!(
+                "{why}; it may still use the address of the old container of `{service}`: \
+                 `depends-on \"{service}\" restart=#true` restarts it after an update"
+            ),
+            None => why,
+        };
         let (condition, log) = match evidence {
             Some(known) => (Some(known.condition), known.log),
             None => (None, Vec::new()),

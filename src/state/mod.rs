@@ -45,6 +45,9 @@ pub struct State {
     pub own_images: BTreeSet<ImageRef>,
     /// Containers that are not the project's, as far as they can be in its way.
     pub foreign: BTreeMap<ContainerName, Foreign>,
+    /// The address ranges of networks that are not the project's, by the network's name.
+    #[serde(default)]
+    pub foreign_ranges: BTreeMap<String, Vec<String>>,
     /// The number of the last deploy that the journal tells of; 0: it was not read, or is empty.
     #[serde(default)]
     pub last_deploy: u64,

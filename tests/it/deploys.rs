@@ -12,6 +12,7 @@ mod interrupt;
 mod job;
 mod network;
 mod part;
+mod proof;
 mod question;
 mod retreat;
 mod rotate;

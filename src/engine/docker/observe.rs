@@ -72,6 +72,7 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
             .collect(),
         images,
         own_images,
+        foreign_ranges: foreign_ranges(query, &networks),
         last_deploy: 0,
         remembered: BTreeSet::new(),
         locked: own
@@ -110,6 +111,25 @@ fn wanted(
         wanted.then_some((name, resource))
     });
     found.collect()
+}
+
+/// The ranges that networks of others have: none of the project's can have them, too.
+fn foreign_ranges(query: &Query, networks: &[Network]) -> BTreeMap<String, Vec<String>> {
+    let foreign = networks.iter().filter(|network| {
+        let labels = network.labels.as_ref();
+        labels
+            .and_then(|it| it.get(label::PROJECT))
+            .map(String::as_str)
+            != Some(query.project.as_str())
+    });
+    foreign
+        .filter_map(|network| {
+            let ipam = network.ipam.as_ref().and_then(|it| it.config.as_ref());
+            let ranges = ipam.into_iter().flatten();
+            let ranges: Vec<String> = ranges.filter_map(|it| it.subnet.clone()).collect();
+            Some((network.name.clone()?, ranges))
+        })
+        .collect()
 }
 
 /// All containers, whoever they belong to: names and ports may be taken by anybody.

@@ -123,6 +123,7 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
         } else {
             BTreeSet::new()
         },
+        foreign_ranges: BTreeMap::new(),
         last_deploy: 0,
         remembered: BTreeSet::new(),
         locked: world.lock.is_some(),

@@ -65,7 +65,11 @@ impl<'a> Builder<'a> {
     }
 
     /// Switches traffic back to an old container that was started again, once this step has ended.
-    pub(super) fn return_traffic(&mut self, old: &'a ContainerName, ready: StepId) -> Option<StepId> {
+    pub(super) fn return_traffic(
+        &mut self,
+        old: &'a ContainerName,
+        ready: StepId,
+    ) -> Option<StepId> {
         let (cutover, subject) = self.cutover_from(old)?;
         self.detached.remove(old);
         let (switched, released) = self.reverse(cutover, subject)?;

@@ -310,7 +310,10 @@ impl<'a> Builder<'a> {
     /// container in its place, and the restoring of its data.
     fn ends_before(&self, name: &ContainerName, old: &Container) -> BTreeSet<StepId> {
         let mut needs = self.in_the_way(name, old);
-        let replacement = self.stops.iter().filter(|(new, _)| self.are_switched(new, name));
+        let replacement = self
+            .stops
+            .iter()
+            .filter(|(new, _)| self.are_switched(new, name));
         needs.extend(replacement.map(|(_, id)| *id));
         needs.extend(self.data_of(old));
         needs

@@ -112,7 +112,7 @@ fn a_changed_content_is_a_change_of_the_service_and_is_named() {
     let plan = world.run(&["plan", "--exit-code"]).with_code(2).out;
     let changed: Vec<String> = plan
         .lines()
-        .filter(|line| line.starts_with("      "))
+        .filter(|line| line.starts_with("      ") && line.contains('→'))
         .map(|line| line.trim().to_owned())
         .collect();
     let change = |file: &str, from: &str, to: &str| {
