@@ -4,7 +4,7 @@
 //! before anything is decided.
 
 use super::{
-    gate::{end_cause, ended},
+    gate::{end_cause, ended, report},
     machine::Run,
     message::Effect,
     outcome::Cause,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     engine::{Evidence, Happening, Notice},
-    event::{Event, GateReport, LastAnswer},
+    event::{Event, LastAnswer},
     name::ContainerName,
     plan::{Action, StepId, Work},
     state::Health,
@@ -130,18 +130,9 @@ impl Run {
             return;
         }
         self.guarded.remove(&container);
-        let (condition, log) = match evidence {
-            Some(known) => (Some(known.condition), known.log),
-            None => (None, Vec::new()),
-        };
-        let report = Box::new(GateReport {
-            container: container.clone(),
-            cause: why.clone(),
-            after: self.now.saturating_sub(self.schedule.started(id)),
-            answers,
-            condition,
-            log,
-        });
+        let after = self.now.saturating_sub(self.schedule.started(id));
+        let report = report(container.clone(), why.clone(), after, answers, evidence);
+        let report = Box::new(report);
         self.emit(Event::Relapsed {
             subject: step.subject.clone(),
             report,

@@ -4,14 +4,16 @@
 //! to be done. A check of the whole is waited for by the same machine, with one question.
 
 mod question;
+mod report;
 
 use std::time::Duration;
 
 use self::question::{Manner, Question};
+pub(super) use self::report::report;
 use super::retry;
 use crate::{
     engine::{Answer, Evidence, Happening},
-    event::{GateReport, LastAnswer},
+    event::{GateReport, LastAnswer, excerpt},
     name::ContainerName,
     project::{Check, Gate},
     state::Health,
@@ -191,7 +193,7 @@ impl Wait {
                 moves.push(Move::Sleep(Pause::Retry(index), retry::pause(attempts)));
             }
             Answer::Never(seen) => {
-                let cause = format!("`{}` will never pass: {seen}", question.text);
+                let cause = format!("`{}` will never pass: {}", question.text, excerpt(&seen));
                 self.note(index, seen, &mut moves);
                 self.fail(cause, &mut moves);
             }
@@ -203,8 +205,7 @@ impl Wait {
         let Some(question) = self.questions.get_mut(index) else {
             return;
         };
-        if question.last.as_ref() != Some(&seen) {
-            question.last = Some(seen);
+        if question.note(&seen) {
             moves.push(Move::Tell(index));
         }
     }
@@ -382,7 +383,7 @@ impl Wait {
             answer: question
                 .last
                 .clone()
-                .unwrap_or_else(|| "no answer".to_owned()),
+                .unwrap_or_else(|| question.manner.unanswered().to_owned()),
             attempts: question.attempts,
             passed: question.passed,
         });
@@ -398,18 +399,7 @@ impl Wait {
         after: Duration,
         evidence: Option<Evidence>,
     ) -> GateReport {
-        let (condition, log) = match evidence {
-            Some(known) => (Some(known.condition), known.log),
-            None => (None, Vec::new()),
-        };
-        GateReport {
-            container,
-            cause,
-            after,
-            answers: self.answers(),
-            condition,
-            log,
-        }
+        report(container, cause, after, self.answers(), evidence)
     }
 }
 
@@ -490,7 +480,7 @@ mod tests {
         };
         Evidence {
             condition,
-            log: Vec::new(),
+            ..Evidence::default()
         }
     }
 
