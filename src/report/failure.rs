@@ -169,9 +169,9 @@ mod tests {
         state::{Condition, Status},
     };
 
-    fn drawn(report: GateReport) -> String {
+    fn drawn(report: &GateReport) -> String {
         let paint = Paint { colour: false };
-        gate("failed", &report, Tone::Bad, paint).join("\n")
+        gate("failed", report, Tone::Bad, paint).join("\n")
     }
 
     fn report() -> GateReport {
@@ -199,10 +199,10 @@ mod tests {
     #[test]
     fn log_that_cannot_be_read_is_not_called_empty() {
         let mut report = report();
-        assert!(drawn(report.clone()).ends_with("its log is empty"));
+        assert!(drawn(&report).ends_with("its log is empty"));
         report.unread = Some("its logging driver `none` keeps no log".to_owned());
         report.help = vec!["`init #false` makes it so".to_owned()];
-        insta::assert_snapshot!(drawn(report), @r"
+        insta::assert_snapshot!(drawn(&report), @r"
         failed
             container `shop-web-1`: exited with code 1
             probe `log /READY/`: no line has matched
@@ -216,7 +216,7 @@ mod tests {
         let mut report = report();
         report.log = vec![format!("\u{1b}[31m{}", "x".repeat(313_000))];
         report.answers[0].answer = "y".repeat(2000);
-        let text = drawn(report);
+        let text = drawn(&report);
         let longest = text.lines().map(str::len).max();
         assert!(longest.is_some_and(|length| length < 500), "{text}");
         assert!(text.contains("x… (313000 characters)"), "{text}");

@@ -149,21 +149,22 @@ impl<'a> Question<'a> {
 
     /// A status that is not in the set, with what the server says about it and what would accept it.
     fn unwanted(&self, reply: &Reply) -> String {
-        let mut said = reply.status.to_string();
-        said.truncate(said.trim_end_matches(" <unknown status code>").len());
-        if let Some(location) = &reply.location {
-            said += &format!(" to `{}`", redirect::shown(location));
-        } else if let Some(body) = &reply.body {
-            said += &format!(", `{body}`");
-        }
+        let status = reply.status.to_string();
+        let status = status.trim_end_matches(" <unknown status code>");
+        let more = match (&reply.location, &reply.body) {
+            (Some(location), _) => format!(" to `{}`", redirect::shown(location)),
+            (None, Some(body)) => format!(", `{body}`"),
+            (None, None) => String::new(),
+        };
         let code = reply.status.as_u16();
-        if matches!(code, 300..=399 | 400 | 401 | 403 | 421) {
-            said += &format!("; accept it with `status={code}`");
-            if let Some(host) = self.wanted_host(reply) {
-                said += &format!(", or ask by a name with `header Host=\"{host}\"`");
-            }
-        }
-        said
+        let accepted = match code {
+            300..=399 | 400 | 401 | 403 | 421 => format!("; accept it with `status={code}`"),
+            _ => String::new(),
+        };
+        let by_name = self.wanted_host(reply).map_or_else(String::new, |host| {
+            format!(", or ask by a name with `header Host=\"{host}\"`")
+        });
+        format!("{status}{more}{accepted}{by_name}")
     }
 
     /// The name that the server may want to be asked by, where it was asked by its address.
@@ -171,12 +172,13 @@ impl<'a> Question<'a> {
         if self.named {
             return None;
         }
+        let code = reply.status.as_u16();
         match &reply.location {
-            Some(location) => {
+            Some(location) if reply.status.is_redirection() => {
                 redirect::authority(location).filter(|other| host_of(other) != self.host())
             }
             // It says of no name that it would serve it.
-            None => matches!(reply.status.as_u16(), 400 | 403 | 421).then_some("NAME"),
+            _ => matches!(code, 400 | 403 | 421).then_some("NAME"),
         }
     }
 

@@ -185,27 +185,27 @@ impl Wait {
         let attempts = question.attempts;
         match answer {
             Answer::Ready(seen) => {
-                self.note(index, seen, &mut moves);
+                self.note(index, &seen, &mut moves);
                 self.pass(index, &mut moves);
             }
             Answer::NotYet(seen) => {
-                self.note(index, seen, &mut moves);
+                self.note(index, &seen, &mut moves);
                 moves.push(Move::Sleep(Pause::Retry(index), retry::pause(attempts)));
             }
             Answer::Never(seen) => {
                 let cause = format!("`{}` will never pass: {}", question.text, excerpt(&seen));
-                self.note(index, seen, &mut moves);
+                self.note(index, &seen, &mut moves);
                 self.fail(cause, &mut moves);
             }
         }
         moves
     }
 
-    fn note(&mut self, index: usize, seen: String, moves: &mut Vec<Move>) {
+    fn note(&mut self, index: usize, seen: &str, moves: &mut Vec<Move>) {
         let Some(question) = self.questions.get_mut(index) else {
             return;
         };
-        if question.note(&seen) {
+        if question.note(seen) {
             moves.push(Move::Tell(index));
         }
     }
@@ -318,7 +318,7 @@ impl Wait {
                     "unhealthy"
                 };
                 for index in self.open_questions(Manner::Health) {
-                    self.note(index, seen.to_owned(), moves);
+                    self.note(index, seen, moves);
                 }
             }
         }
@@ -337,7 +337,7 @@ impl Wait {
             if let Some(question) = self.questions.get_mut(index) {
                 question.attempts += 1;
             }
-            self.note(index, seen.to_owned(), moves);
+            self.note(index, seen, moves);
             self.pass(index, moves);
         }
     }

@@ -100,7 +100,7 @@ impl Question {
         match self.manner {
             Manner::Probe => PROBE_PATIENCE.min(rest),
             Manner::Check => CHECK_PATIENCE.min(rest),
-            Manner::Log if rest > 2 * LOG_MARGIN => rest - LOG_MARGIN,
+            Manner::Log if rest > 2 * LOG_MARGIN => rest.saturating_sub(LOG_MARGIN),
             Manner::Log | Manner::Health | Manner::Exit => rest,
         }
     }
