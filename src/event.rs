@@ -284,8 +284,37 @@ pub struct GateReport {
     pub answers: Vec<LastAnswer>,
     /// How the container does, if the engine could tell.
     pub condition: Option<Condition>,
-    /// The last lines of the container's log of this start.
+    /// The last lines of the container's log of this start, each as an [`excerpt`].
     pub log: Vec<String>,
+    /// Why its log could not be read, in a fragment; `None`: it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
+    /// What a person can do about it, where that is known; each a fragment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub help: Vec<String>,
+}
+
+/// The most characters of a line that somebody else wrote which an event or a report repeats.
+const EXCERPT: usize = 400;
+/// As much more is repeated rather than replaced by its size, so that an excerpt of an excerpt is
+/// the same.
+const SLACK: usize = 40;
+
+/// The beginning of a line that somebody else wrote, and how long the line is where that is not
+/// all of it.
+#[must_use]
+pub fn excerpt(line: &str) -> String {
+    let total = line.chars().count();
+    if total <= EXCERPT + SLACK {
+        return line.to_owned();
+    }
+    let kept: String = line.chars().take(EXCERPT).collect();
+    // An escape sequence that is cut in two would swallow what follows it.
+    let kept = match kept.rfind('\u{1b}') {
+        Some(escape) if kept.len() - escape < SLACK => &kept[..escape],
+        _ => &kept,
+    };
+    format!("{kept}… ({total} characters)")
 }
 
 /// The last answer to a probe.
@@ -397,5 +426,34 @@ mod seconds {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let seconds = f64::deserialize(deserializer)?;
         Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_line_becomes_its_beginning_and_its_length() {
+        let short = "x".repeat(EXCERPT);
+        assert_eq!(excerpt(&short), short);
+        let long = excerpt(&"ä".repeat(313_000));
+        assert!(long.starts_with("ää"), "{long}");
+        assert!(long.ends_with("ä… (313000 characters)"), "{long}");
+        assert_eq!(excerpt(&long), long);
+    }
+
+    #[test]
+    fn escape_sequence_is_not_cut_in_two() {
+        let line = format!(
+            "{}\u{1b}[31mred{}",
+            "x".repeat(EXCERPT - 2),
+            "x".repeat(SLACK)
+        );
+        assert!(
+            excerpt(&line).ends_with("x… (446 characters)"),
+            "{}",
+            excerpt(&line)
+        );
     }
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 pub use crate::command::{Code, code};
-use crate::command::{CommandError, Console};
+use crate::{
+    command::{CommandError, Console},
+    event::excerpt,
+};
 
 /// Tells on standard error why a command failed.
 pub fn explain(error: &CommandError, console: Console) {
@@ -22,7 +25,7 @@ pub fn explain(error: &CommandError, console: Console) {
         CommandError::Engine(error) => {
             text = fragment(&error.to_string(), error.help().as_deref());
             for line in error.output() {
-                let _ = writeln!(text, "  | {line}");
+                let _ = writeln!(text, "  | {}", excerpt(line));
             }
         }
         CommandError::Store(_)

@@ -344,7 +344,7 @@ pub(super) struct LogsArguments {
     pub file: Vec<PathBuf>,
     /// Only these services
     pub services: Vec<String>,
-    /// Go on as lines come
+    /// Go on as lines come, over restarts and replacements of containers
     #[arg(short, long)]
     pub follow: bool,
     /// Only the last so many lines of each container

@@ -13,6 +13,7 @@ pub mod sim;
 use std::{collections::BTreeSet, future::Future, time::Duration};
 
 use futures::stream::BoxStream;
+use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -24,7 +25,7 @@ use crate::{
     event::Progress,
     name::{ContainerName, ImageRef, ProjectName},
     plan::Action,
-    project::{Check, Probe},
+    project::{Check, Probe, RestartPolicy},
     state::{Condition, Health, State},
 };
 
@@ -75,7 +76,9 @@ pub trait Engine: Send + Sync + 'static {
         project: &ProjectName,
     ) -> impl Future<Output = Result<BoxStream<'static, Result<Notice, EngineError>>, EngineError>> + Send;
 
-    /// Lines of a container's log; they end, unless `follow` is asked for.
+    /// Lines of the log of a container, which is given by its name or its id.
+    ///
+    /// With `follow` they end when the container does, not before.
     fn logs(
         &self,
         container: &ContainerName,
@@ -131,8 +134,14 @@ pub enum Answer {
 pub struct Evidence {
     /// How it does.
     pub condition: Condition,
-    /// The last lines of its log of this start.
+    /// The last lines of its log of this start, each as an [`crate::event::excerpt`].
     pub log: Vec<String>,
+    /// Why its log could not be read, in a fragment; `None`: it could.
+    pub unread: Option<String>,
+    /// The declared restart policy, where another one is in force until the commit.
+    pub restart_at_commit: Option<RestartPolicy>,
+    /// The engine's init is process 1, and the image's own program is not.
+    pub init: bool,
 }
 
 /// Something that happened to a container.
@@ -180,8 +189,39 @@ pub struct LogLine {
     pub time: String,
     /// It came from standard error.
     pub stderr: bool,
-    /// Without its line end.
+    /// Without its line end; what is not UTF-8 in it is replaced.
     pub text: String,
+    /// Whether this is all of the line.
+    pub part: Part,
+}
+
+/// How much of a line a [`LogLine`] is: a very long line comes in parts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Its beginning.
+    First,
+    /// Neither its beginning nor its end.
+    Middle,
+    /// Its end.
+    Last,
+}
+
+impl Part {
+    /// Whether the line began in an earlier part.
+    #[must_use]
+    pub fn continues(self) -> bool {
+        matches!(self, Self::Middle | Self::Last)
+    }
+
+    /// Whether the line goes on in a later part.
+    #[must_use]
+    pub fn is_continued(self) -> bool {
+        matches!(self, Self::First | Self::Middle)
+    }
 }
 
 /// Why the engine did not do as asked.
@@ -254,6 +294,14 @@ pub enum EngineError {
     Gone {
         /// Which.
         what: String,
+    },
+    /// The container's log cannot be read, as it is not kept.
+    #[error("the logging driver `{driver}` of container `{container}` keeps no log")]
+    NoLog {
+        /// The container.
+        container: String,
+        /// The driver.
+        driver: String,
     },
     /// A hook's command ended with another code than 0.
     #[error("`{command}` in `{container}` ended with code {code}")]
@@ -329,6 +377,7 @@ impl EngineError {
             }
             Self::Build { .. }
             | Self::Gone { .. }
+            | Self::NoLog { .. }
             | Self::Hook { .. }
             | Self::Refused { .. }
             | Self::Transport { .. } => return None,

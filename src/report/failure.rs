@@ -8,7 +8,7 @@ use super::{
     text::{self, Paint, Tone},
     words,
 };
-use crate::event::{Event, Failure, GateReport, LastAnswer};
+use crate::event::{Event, Failure, GateReport, LastAnswer, excerpt};
 
 /// Indentation of what stands below a first line.
 const INDENT: &str = "    ";
@@ -104,8 +104,8 @@ fn gate(head: &str, report: &GateReport, tone: Tone, paint: Paint) -> Vec<String
     });
     lines.extend(report.answers.iter().map(answer));
     match (report.log.len(), &report.condition) {
-        (0, Some(_)) => lines.push(format!("{INDENT}its log is empty")),
-        (0, None) => {}
+        (0, Some(_)) if report.unread.is_none() => lines.push(format!("{INDENT}its log is empty")),
+        (0, _) => {}
         (1, _) => quote(&mut lines, "its log's last line:", &report.log),
         (many, _) => quote(
             &mut lines,
@@ -113,17 +113,38 @@ fn gate(head: &str, report: &GateReport, tone: Tone, paint: Paint) -> Vec<String
             &report.log,
         ),
     }
+    lines.extend(
+        report
+            .unread
+            .iter()
+            .map(|why| format!("{INDENT}{}", foreign(why))),
+    );
+    lines.extend(
+        report
+            .help
+            .iter()
+            .map(|help| format!("{INDENT}help: {help}")),
+    );
     lines
 }
 
 fn answer(last: &LastAnswer) -> String {
     let passed = if last.passed { "passed: " } else { "" };
-    let times = text::count(last.attempts as usize, "time");
+    let times = match last.attempts {
+        // The question is still open: it can be waited for.
+        0 => String::new(),
+        times => format!(" (asked {})", text::count(times as usize, "time")),
+    };
     format!(
-        "{INDENT}probe `{}`: {passed}{} (asked {times})",
+        "{INDENT}probe `{}`: {passed}{}{times}",
         last.probe,
-        text::clean(&last.answer)
+        foreign(&last.answer)
     )
+}
+
+/// A line that somebody else wrote, as a report repeats it.
+fn foreign(line: &str) -> String {
+    excerpt(&text::clean(line))
 }
 
 fn quote(lines: &mut Vec<String>, title: &str, quoted: &[String]) {
@@ -134,6 +155,71 @@ fn quote(lines: &mut Vec<String>, title: &str, quoted: &[String]) {
     lines.extend(
         quoted
             .iter()
-            .map(|line| format!("{QUOTE}{}", text::clean(line))),
+            .map(|line| format!("{QUOTE}{}", foreign(line))),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        name::ContainerName,
+        state::{Condition, Status},
+    };
+
+    fn drawn(report: &GateReport) -> String {
+        let paint = Paint { colour: false };
+        gate("failed", report, Tone::Bad, paint).join("\n")
+    }
+
+    fn report() -> GateReport {
+        GateReport {
+            container: ContainerName::new("shop-web-1").unwrap(),
+            cause: "exited with code 1".to_owned(),
+            after: Duration::from_secs(1),
+            answers: vec![LastAnswer {
+                probe: "log /READY/".to_owned(),
+                answer: "no line has matched".to_owned(),
+                attempts: 0,
+                passed: false,
+            }],
+            condition: Some(Condition {
+                status: Status::Exited,
+                exit_code: Some(1),
+                ..Condition::default()
+            }),
+            log: Vec::new(),
+            unread: None,
+            help: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn log_that_cannot_be_read_is_not_called_empty() {
+        let mut report = report();
+        assert!(drawn(&report).ends_with("its log is empty"));
+        report.unread = Some("its logging driver `none` keeps no log".to_owned());
+        report.help = vec!["`init #false` makes it so".to_owned()];
+        insta::assert_snapshot!(drawn(&report), @r"
+        failed
+            container `shop-web-1`: exited with code 1
+            probe `log /READY/`: no line has matched
+            its logging driver `none` keeps no log
+            help: `init #false` makes it so
+        ");
+    }
+
+    #[test]
+    fn long_lines_of_others_are_cut() {
+        let mut report = report();
+        report.log = vec![format!("\u{1b}[31m{}", "x".repeat(313_000))];
+        report.answers[0].answer = "y".repeat(2000);
+        let text = drawn(&report);
+        let longest = text.lines().map(str::len).max();
+        assert!(longest.is_some_and(|length| length < 500), "{text}");
+        assert!(text.contains("x… (313000 characters)"), "{text}");
+        assert!(text.contains("y… (2000 characters)"), "{text}");
+    }
 }

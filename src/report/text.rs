@@ -76,37 +76,93 @@ pub fn wrap(line: &str, columns: usize) -> Vec<String> {
 /// A line that was rewritten in place (`10%\r20%\r`) keeps its last state; tabs become blanks.
 #[must_use]
 pub fn clean(line: &str) -> String {
+    plain(line, false)
+}
+
+/// As [`clean`], but colours stay.
+#[must_use]
+pub fn calm(line: &str) -> String {
+    plain(line, true)
+}
+
+fn plain(line: &str, coloured: bool) -> String {
     let line = line.trim_end_matches(['\r', '\n']);
     let line = line.rsplit('\r').next().unwrap_or(line);
     let mut out = String::with_capacity(line.len());
+    let mut column = 0;
     let mut characters = line.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
-            '\u{1b}' => skip_escape(&mut characters),
-            '\t' => {
-                let blanks = TAB - width(&out) % TAB;
-                out.extend(std::iter::repeat_n(' ', blanks));
+            '\u{1b}' => {
+                let escape = skip_escape(&mut characters);
+                if coloured && is_colour(&escape) {
+                    out.push(character);
+                    out += &escape;
+                }
             }
-            '\n' => out.push(' '),
+            '\t' => {
+                let blanks = TAB - column % TAB;
+                out.extend(std::iter::repeat_n(' ', blanks));
+                column += blanks;
+            }
+            '\n' => {
+                out.push(' ');
+                column += 1;
+            }
             other if other.is_control() => {}
-            other => out.push(other),
+            other => {
+                out.push(other);
+                column += other.width().unwrap_or(0);
+            }
         }
     }
     out
 }
 
-/// Skips the rest of an escape sequence: CSI up to its final byte, OSC up to its terminator, or
-/// the one character of a short one (ECMA-48, 5.4 and 8.3.89).
-fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    match characters.next() {
-        Some('[') => {
+/// Whether an escape sequence only changes how characters look.
+fn is_colour(escape: &str) -> bool {
+    let parameters = escape
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix('m'));
+    parameters.is_some_and(|it| {
+        it.chars()
+            .all(|it| it.is_ascii_digit() || ";:".contains(it))
+    })
+}
+
+/// What ends the colours that a line leaves on; empty when it leaves none.
+#[must_use]
+pub fn reset(line: &str) -> &'static str {
+    let mut on = false;
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == '\u{1b}' {
+            let escape = skip_escape(&mut characters);
+            if is_colour(&escape) {
+                on = !matches!(&*escape, "[m" | "[0m");
+            }
+        }
+    }
+    if on { "\u{1b}[0m" } else { "" }
+}
+
+/// Skips the rest of an escape sequence and gives it: CSI up to its final byte, OSC up to its
+/// terminator, or the one character of a short one (ECMA-48, 5.4 and 8.3.89).
+fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
+    let Some(kind) = characters.next() else {
+        return String::new();
+    };
+    let mut escape = String::from(kind);
+    match kind {
+        '[' => {
             for character in characters.by_ref() {
+                escape.push(character);
                 if matches!(character, '\u{40}'..='\u{7e}') {
                     break;
                 }
             }
         }
-        Some(']') => {
+        ']' => {
             while let Some(character) = characters.next() {
                 if character == '\u{7}' {
                     break;
@@ -119,6 +175,7 @@ fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
         }
         _ => {}
     }
+    escape
 }
 
 /// A duration for people, cut and not rounded: `0.4 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`.
@@ -236,6 +293,19 @@ mod tests {
         assert_eq!(clean("a\tb"), "a       b");
         assert_eq!(clean("\u{1b}]0;title\u{7}text\u{8}"), "text");
         assert_eq!(clean("\u{1b}]8;;x\u{1b}\\link"), "link");
+    }
+
+    #[test]
+    fn colours_of_a_line_end_with_it() {
+        assert_eq!(
+            calm("\u{1b}[31mred\u{1b}[2A\tup\u{7}"),
+            "\u{1b}[31mred     up"
+        );
+        assert_eq!(reset("\u{1b}[31mred"), "\u{1b}[0m");
+        assert_eq!(reset("\u{1b}[0m\u{1b}[38;5;9mred"), "\u{1b}[0m");
+        assert_eq!(reset("\u{1b}[31mred\u{1b}[0m"), "");
+        assert_eq!(reset("\u{1b}[31mred\u{1b}[m \u{1b}[2A"), "");
+        assert_eq!(reset("plain"), "");
     }
 
     #[test]

@@ -431,7 +431,7 @@ mod tests {
             StepId(step),
             Some(Evidence {
                 condition,
-                log: Vec::new(),
+                ..Evidence::default()
             }),
         )
     }

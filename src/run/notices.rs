@@ -4,7 +4,7 @@
 //! before anything is decided.
 
 use super::{
-    gate::{end_cause, ended},
+    gate::{end_cause, ended, report},
     machine::Run,
     message::Effect,
     outcome::Cause,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     engine::{Evidence, Happening, Notice},
-    event::{Change, Event, GateReport, LastAnswer},
+    event::{Change, Event, LastAnswer},
     name::{ContainerName, ServiceName},
     plan::{Action, StepId, Subject, Work},
     state::Health,
@@ -146,25 +146,16 @@ impl Run {
             return;
         }
         self.guarded.remove(&container);
-        let why = match self.stale_dependency(&container, &step.subject) {
-            Some(service) => format!(
-                "{why}; it may still use the address of the old container of `{service}`: \
+        let after = self.now.saturating_sub(self.schedule.started(id));
+        let mut report = report(container.clone(), why.clone(), after, answers, evidence);
+        let stale = self.stale_dependency(&container, &step.subject);
+        report.help.extend(stale.map(|service| {
+            format!(
+                "where it resolves `{service}` only at its start it still asks the old container: \
                  `depends-on \"{service}\" restart=#true` restarts it after an update"
-            ),
-            None => why,
-        };
-        let (condition, log) = match evidence {
-            Some(known) => (Some(known.condition), known.log),
-            None => (None, Vec::new()),
-        };
-        let report = Box::new(GateReport {
-            container: container.clone(),
-            cause: why.clone(),
-            after: self.now.saturating_sub(self.schedule.started(id)),
-            answers,
-            condition,
-            log,
-        });
+            )
+        }));
+        let report = Box::new(report);
         self.emit(Event::Relapsed {
             subject: step.subject.clone(),
             report,

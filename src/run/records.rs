@@ -264,7 +264,7 @@ mod tests {
         };
         crate::engine::Evidence {
             condition,
-            log: Vec::new(),
+            ..crate::engine::Evidence::default()
         }
     }
 

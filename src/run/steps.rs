@@ -224,7 +224,8 @@ fn had_no_effect(error: &EngineError) -> bool {
         | EngineError::NoImage { .. }
         | EngineError::Unwritten { .. }
         | EngineError::Foreign { .. }
-        | EngineError::NoBindSource { .. } => true,
+        | EngineError::NoBindSource { .. }
+        | EngineError::NoLog { .. } => true,
         EngineError::Unreachable { .. }
         | EngineError::Build { .. }
         | EngineError::PortTaken { .. }

@@ -670,7 +670,8 @@ fn the_log_is_that_of_this_start() {
             .docker
             .probe(&name, &log("first|second", 2), short)
             .await;
-        assert_eq!(not_yet(&answer), "1 of 2 lines match");
+        let counts = "1 line of 1 matches `/first|second/`, 2 are needed";
+        assert_eq!(not_yet(&answer), counts);
 
         let evidence = world.docker.examine(&name, 20).await.unwrap();
         assert_eq!(evidence.log, ["second"]);

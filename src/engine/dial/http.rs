@@ -14,6 +14,7 @@ use hyper::{
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 
 use super::{
     super::Answer,
@@ -31,6 +32,10 @@ use crate::{
 const REDIRECTS: usize = 5;
 /// How much of a body is searched, in bytes.
 const SEARCHED: usize = 1 << 20;
+/// How much of the body of an unwanted reply is repeated, in bytes.
+const REPEATED: usize = 200;
+/// How long that is waited for.
+const BODY_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What is asked, and what answer is expected.
 #[derive(Debug)]
@@ -43,6 +48,8 @@ pub struct Question<'a> {
     status: &'a StatusSet,
     contains: Option<&'a str>,
     wrap: Wrap<'a>,
+    /// The authority is a name, and not the address of a container.
+    named: bool,
 }
 
 impl<'a> Question<'a> {
@@ -76,6 +83,7 @@ impl<'a> Question<'a> {
             status,
             contains: contains.as_deref(),
             wrap,
+            named: host.is_some(),
         })
     }
 
@@ -88,11 +96,7 @@ impl<'a> Question<'a> {
 
     /// The host alone, as a certificate would name it.
     fn host(&self) -> &str {
-        let host = match self.authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-            _ => &self.authority,
-        };
-        host.trim_start_matches('[').trim_end_matches(']')
+        host_of(&self.authority)
     }
 
     fn request(&self, method: Method, path: &str) -> Result<Request<Empty<Bytes>>, Trouble> {
@@ -122,14 +126,9 @@ impl<'a> Question<'a> {
         Ok(request)
     }
 
-    /// What a reply means, when no redirect is followed any more.
+    /// What a reply means, when it is not a redirect that is followed.
     fn verdict(&self, reply: &Reply, took: Duration) -> Answer {
-        let Reply {
-            status,
-            location,
-            holds,
-        } = reply;
-        let code = status.as_u16();
+        let code = reply.status.as_u16();
         let took = took.as_millis();
         let lost = || self.headers.values().any(|text| text.expose().is_none());
         if !self.status.contains(code) {
@@ -138,18 +137,64 @@ impl<'a> Question<'a> {
             if matches!(code, 401 | 403) && lost() {
                 return Answer::Ready(format!("up, asks for credentials ({code} in {took} ms)"));
             }
-            let said = status.to_string();
-            let said = said.trim_end_matches(" <unknown status code>");
-            return Answer::NotYet(match location {
-                Some(location) => format!("{said} to `{}`", redirect::shown(location)),
-                None => said.to_owned(),
-            });
+            return Answer::NotYet(self.unwanted(reply));
         }
         match self.contains {
-            Some(text) if !holds => Answer::NotYet(format!("{code} but the body lacks `{text}`")),
+            Some(text) if !reply.holds => {
+                Answer::NotYet(format!("{code} but the body lacks `{text}`"))
+            }
             _ => Answer::Ready(format!("{code} in {took} ms")),
         }
     }
+
+    /// A status that is not in the set, with what the server says about it and what would accept it.
+    fn unwanted(&self, reply: &Reply) -> String {
+        let status = reply.status.to_string();
+        let status = status.trim_end_matches(" <unknown status code>");
+        let more = match (&reply.location, &reply.body) {
+            (Some(location), _) => format!(" to `{}`", redirect::shown(location)),
+            (None, Some(body)) => format!(", `{body}`"),
+            (None, None) => String::new(),
+        };
+        let code = reply.status.as_u16();
+        let accepted = match code {
+            300..=399 | 400 | 401 | 403 | 421 => format!("; accept it with `status={code}`"),
+            _ => String::new(),
+        };
+        let by_name = self.wanted_host(reply).map_or_else(String::new, |host| {
+            format!(", or ask by a name with `header Host=\"{host}\"`")
+        });
+        format!("{status}{more}{accepted}{by_name}")
+    }
+
+    /// The name that the server may want to be asked by, where it was asked by its address.
+    fn wanted_host<'r>(&self, reply: &'r Reply) -> Option<&'r str> {
+        if self.named {
+            return None;
+        }
+        let code = reply.status.as_u16();
+        match &reply.location {
+            Some(location) if reply.status.is_redirection() => {
+                redirect::authority(location).filter(|other| host_of(other) != self.host())
+            }
+            // It says of no name that it would serve it.
+            _ => matches!(code, 400 | 403 | 421).then_some("NAME"),
+        }
+    }
+
+    /// Whether a body may be repeated: it could repeat what was sent.
+    fn keeps_no_secret(&self) -> bool {
+        let sealed = |text: &Text| matches!(text, Text::Sealed { .. });
+        !self.path.contains('?') && !self.headers.values().any(sealed)
+    }
+}
+
+fn host_of(authority: &str) -> &str {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 fn value(name: &str, text: &str) -> Result<HeaderValue, Trouble> {
@@ -213,6 +258,7 @@ pub async fn check(
         status,
         contains,
         wrap,
+        named: true,
     };
     let line = Line::by_name(question.host(), port, patience).await?;
     ask(&line, &question).await
@@ -225,6 +271,8 @@ struct Reply {
     location: Option<String>,
     /// The body holds the text that it should.
     holds: bool,
+    /// How the body of an unwanted reply begins.
+    body: Option<String>,
 }
 
 async fn fetch(
@@ -251,16 +299,20 @@ async fn exchange(
     let talk = pin!(async move {
         let response = sender.send_request(request).await?;
         let location = response.headers().get(header::LOCATION);
-        Ok(Reply {
+        let mut reply = Reply {
             status: response.status(),
             location: location.map(|text| String::from_utf8_lossy(text.as_bytes()).into_owned()),
-            holds: match question.contains {
-                Some(text) if question.status.contains(response.status().as_u16()) => {
-                    holds(response.into_body(), text).await?
-                }
-                _ => false,
-            },
-        })
+            holds: false,
+            body: None,
+        };
+        if question.status.contains(reply.status.as_u16()) {
+            if let Some(text) = question.contains {
+                reply.holds = holds(response.into_body(), text).await?;
+            }
+        } else if question.keeps_no_secret() {
+            reply.body = beginning(response.into_body()).await;
+        }
+        Ok(reply)
     });
     // The connection moves the bytes while the talk waits for them; it ends before the talk when
     // the whole response has arrived.
@@ -268,6 +320,35 @@ async fn exchange(
         Either::Left((reply, _)) => reply,
         Either::Right((_, talk)) => talk.await,
     }
+}
+
+/// How a body begins, in one line; what does not come at once is not waited for.
+async fn beginning(mut body: Incoming) -> Option<String> {
+    let mut seen = Vec::new();
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            seen.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
+            if seen.len() >= REPEATED {
+                break;
+            }
+        }
+    };
+    // Whether it ended or not: what has come is repeated.
+    let _ = timeout(BODY_PATIENCE, read).await;
+    one_line(&seen)
+}
+
+/// The beginning of a text in one line; `None`: it is empty, or no text.
+fn one_line(bytes: &[u8]) -> Option<String> {
+    let bytes = bytes.get(..REPEATED).unwrap_or(bytes);
+    let text = String::from_utf8_lossy(bytes);
+    // A character that was cut in two is no sign of anything.
+    let text = text.trim_end_matches('\u{fffd}');
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    let is_text = !line.contains(|found: char| found == '\u{fffd}' || found.is_control());
+    let more = if bytes.len() == REPEATED { "…" } else { "" };
+    (is_text && !line.is_empty()).then(|| format!("{}{more}", line.replace('`', "'")))
 }
 
 /// Whether a body holds a text, known as soon as the text has arrived.
@@ -307,5 +388,25 @@ fn trouble(error: &hyper::Error) -> Trouble {
     {
         Some(error) => error.into(),
         None => Trouble::Closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beginning_of_a_body_is_one_line_of_text() {
+        let check = |body: &[u8], expected: Option<&str>| {
+            assert_eq!(one_line(body).as_deref(), expected);
+        };
+        check(b"Blocked.\r\n\tUse `x`.\n", Some("Blocked. Use 'x'."));
+        check(b" \n", None);
+        check(b"\x1f\x8b\x08\x00\xff", None);
+        check(b"a\x1b[2Jb", None);
+        // Cut in the middle of a character.
+        let long = format!("x{}", "\u{e4}".repeat(REPEATED));
+        let shown = format!("x{}…", "\u{e4}".repeat(REPEATED / 2 - 1));
+        check(long.as_bytes(), Some(&shown));
     }
 }

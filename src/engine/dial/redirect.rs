@@ -28,6 +28,21 @@ pub fn shown(location: &str) -> &str {
     location.split(['?', '#']).next().unwrap_or(location)
 }
 
+/// The host that an absolute location names, with its port if it names one.
+pub fn authority(location: &str) -> Option<&str> {
+    let (scheme, rest) = location.split_once("//")?;
+    if !matches!(
+        scheme.to_ascii_lowercase().as_str(),
+        "" | "http:" | "https:"
+    ) {
+        return None;
+    }
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    (!host.is_empty() && host.bytes().all(is_plain)).then_some(host)
+}
+
 fn relative(path: &str, location: &str) -> Option<String> {
     let base = shown(path);
     Some(match location.chars().next()? {
@@ -88,6 +103,19 @@ mod tests {
     fn a_port_of_the_scheme_goes_without_saying() {
         let path = within("https", "shop", "/", "https://shop:443/x");
         assert_eq!(path.as_deref(), Some("/x"));
+    }
+
+    #[test]
+    fn host_of_an_absolute_location_is_found() {
+        let check = |location: &str, expected: Option<&str>| {
+            assert_eq!(authority(location), expected, "{location}");
+        };
+        check("https://shop.example/x?y", Some("shop.example"));
+        check("//shop.example:8443", Some("shop.example:8443"));
+        check("http://user@shop.example?x", Some("shop.example"));
+        check("/login?next=http://other/", None);
+        check("login", None);
+        check("http://a\"b/", None);
     }
 
     #[test]

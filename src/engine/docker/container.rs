@@ -238,10 +238,13 @@ async fn remove_carried(
     Ok(())
 }
 
+/// What a container was made from, as recorded on itself.
+pub(super) fn record(inspected: &ContainerInspectResponse) -> Option<Record> {
+    serde_json::from_str(labels(inspected).get(label::RECORD)?).ok()
+}
+
 fn declared_volumes(inspected: &ContainerInspectResponse) -> Vec<String> {
-    let record = labels(inspected)
-        .get(label::RECORD)
-        .and_then(|record| serde_json::from_str::<Record>(record).ok());
+    let record = record(inspected);
     let mounts = record
         .as_ref()
         .and_then(|record| record.spec.get("mounts")?.as_array());

@@ -299,7 +299,8 @@ fn service(summary: &ContainerSummary) -> Option<ServiceName> {
     ServiceName::new(labelled(summary, label::SERVICE)?).ok()
 }
 
-fn restart(inspected: &ContainerInspectResponse) -> Option<RestartPolicy> {
+/// What the engine does when a container ends; `None`: unknown.
+pub(super) fn restart(inspected: &ContainerInspectResponse) -> Option<RestartPolicy> {
     let policy = inspected.host_config.as_ref()?.restart_policy.as_ref()?;
     Some(match policy.name? {
         RestartPolicyNameEnum::EMPTY | RestartPolicyNameEnum::NO => RestartPolicy::No,

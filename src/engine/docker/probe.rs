@@ -2,20 +2,25 @@
 //!
 //! Decides nothing about when to ask again; that is the gate's affair.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bollard::{
     errors::Error as Wire,
     models::{ContainerInspectResponse, HealthConfig},
     query_parameters::{ContainerArchiveInfoOptionsBuilder, WaitContainerOptions},
 };
-use futures::StreamExt;
+use futures::{StreamExt, stream::FuturesUnordered};
 use regex::Regex;
 use tokio::time::timeout;
 
-use super::{Docker, condition, container, error::present, exec, logs, reach};
+use super::{
+    Docker, condition, container,
+    error::present,
+    exec, logs,
+    reach::{self, Way},
+};
 use crate::{
-    engine::{Answer, LogOptions, dial},
+    engine::{Answer, EngineError, LogOptions, dial},
     name::ContainerName,
     project::Probe,
     state::{Health, Status},
@@ -80,19 +85,74 @@ fn started(inspected: &ContainerInspectResponse) -> Answer {
     not_running(inspected).unwrap_or_else(|| Answer::Ready("running".to_owned()))
 }
 
+/// Asks on every address of the container at the same time: one answer is enough, as a program need
+/// not listen on all of them.
 async fn dialled(
     docker: &Docker,
     inspected: &ContainerInspectResponse,
     probe: &Probe,
     patience: Duration,
 ) -> Answer {
-    let (address, probe) = match reach::reach(docker, inspected, probe).await {
-        Ok(way) => way,
+    let ways = match reach::reach(docker, inspected, probe).await {
+        Ok(ways) => ways,
         Err(answer) => return answer,
     };
-    dial::ask(address, &probe, patience)
+    let mut asked: FuturesUnordered<_> = ways
+        .iter()
+        .enumerate()
+        .map(|(index, way)| async move { (index, ask(way, patience).await) })
+        .collect();
+    let mut answers = BTreeMap::new();
+    while let Some((index, answer)) = asked.next().await {
+        if let Answer::Ready(said) = answer {
+            let place = ways.get(index).and_then(|way| way.place.as_deref());
+            return Answer::Ready(with_places(said, place.as_slice()));
+        }
+        answers.insert(index, answer);
+    }
+    let places = ways.iter().map(|way| way.place.as_deref());
+    none_passed(places.zip(answers.into_values()))
+}
+
+async fn ask(way: &Way, patience: Duration) -> Answer {
+    let Some((address, probe)) = &way.to else {
+        return Answer::NotYet("this machine has no route to it".to_owned());
+    };
+    dial::ask(*address, probe, patience)
         .await
         .unwrap_or_else(|| Answer::Never(format!("`{probe}` cannot be dialled")))
+}
+
+/// What is said when no address gave the wanted answer: each answer with the addresses that gave it.
+/// Waiting is in vain where all say so.
+fn none_passed<'a>(answers: impl Iterator<Item = (Option<&'a str>, Answer)>) -> Answer {
+    let mut never = true;
+    let mut heard: Vec<(String, Vec<&str>)> = Vec::new();
+    for (place, answer) in answers {
+        never &= matches!(answer, Answer::Never(_));
+        let (Answer::Ready(said) | Answer::NotYet(said) | Answer::Never(said)) = answer;
+        match heard.iter_mut().find(|(other, _)| *other == said) {
+            Some((_, places)) => places.extend(place),
+            None => heard.push((said, Vec::from_iter(place))),
+        }
+    }
+    let said: Vec<String> = heard
+        .into_iter()
+        .map(|(said, places)| with_places(said, &places))
+        .collect();
+    let said = said.join("; ");
+    if never {
+        Answer::Never(said)
+    } else {
+        Answer::NotYet(said)
+    }
+}
+
+fn with_places(said: String, places: &[&str]) -> String {
+    if places.is_empty() {
+        return said;
+    }
+    format!("{said} ({})", places.join(", "))
 }
 
 async fn command_passes(
@@ -234,28 +294,81 @@ async fn log(
         ..LogOptions::default()
     };
     let mut lines = logs::of_this_start(docker, name, inspected, &options);
-    let mut matched = 0;
+    let (mut seen, mut matched) = (0, 0);
     let search = async {
         while let Some(line) = lines.next().await {
-            match line {
-                Ok(line) if pattern.is_match(&line.text) => {
-                    matched += 1;
-                    if matched >= times {
-                        return Some(Answer::Ready(line.text));
-                    }
+            let line = match line {
+                Ok(line) => line,
+                Err(EngineError::NoLog { driver, .. }) => {
+                    return Some(Answer::Never(logs::keeps_none(&driver)));
                 }
-                Ok(_) => {}
                 Err(error) => return Some(Answer::NotYet(error.to_string())),
+            };
+            seen += 1;
+            if pattern.is_match(&line.text) {
+                matched += 1;
+                if matched >= times {
+                    return Some(Answer::Ready(line.text));
+                }
             }
         }
         None
     };
     match timeout(patience, search).await {
         Ok(Some(answer)) => answer,
-        Ok(None) | Err(_) => Answer::NotYet(if times == 1 {
-            "no line matches yet".to_owned()
-        } else {
-            format!("{matched} of {times} lines match")
-        }),
+        Ok(None) | Err(_) => Answer::NotYet(no_match(&pattern, (matched, times), seen)),
+    }
+}
+
+/// What a log says that has not the wanted lines yet.
+fn no_match(pattern: &Regex, (matched, times): (u32, u32), seen: usize) -> String {
+    match (seen, matched) {
+        (0, _) => "its log has no line yet".to_owned(),
+        (1, 0) => format!("its only line does not match `/{pattern}/`"),
+        (seen, 0) => format!("no line of {seen} matches `/{pattern}/`"),
+        (seen, 1) => format!("1 line of {seen} matches `/{pattern}/`, {times} are needed"),
+        (seen, matched) => {
+            format!("{matched} lines of {seen} match `/{pattern}/`, {times} are needed")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn not_yet(said: &str) -> Answer {
+        Answer::NotYet(said.to_owned())
+    }
+
+    #[test]
+    fn every_address_is_named_with_its_answer() {
+        let refused = || not_yet("connection refused");
+        let never = || Answer::Never("no such role".to_owned());
+        let check = |answers: &[(Option<&str>, Answer)], expected: Answer| {
+            assert_eq!(none_passed(answers.iter().cloned()), expected);
+        };
+        let (a, b) = ("10.1.0.2 in network `a`", "10.2.0.2 in network `b`");
+        check(
+            &[(Some(a), refused()), (Some(b), never())],
+            not_yet(&format!("connection refused ({a}); no such role ({b})")),
+        );
+        check(
+            &[(Some(a), refused()), (Some(b), refused())],
+            not_yet(&format!("connection refused ({a}, {b})")),
+        );
+        check(&[(None, refused())], refused());
+        check(&[(None, never())], never());
+    }
+
+    #[test]
+    fn log_without_match_says_how_many_lines_came() {
+        let pattern = Regex::new("READY").unwrap();
+        let said = |matched, seen| no_match(&pattern, (matched, 3), seen);
+        assert_eq!(said(0, 0), "its log has no line yet");
+        assert_eq!(said(0, 1), "its only line does not match `/READY/`");
+        assert_eq!(said(0, 2), "no line of 2 matches `/READY/`");
+        assert_eq!(said(1, 5), "1 line of 5 matches `/READY/`, 3 are needed");
+        assert_eq!(said(2, 5), "2 lines of 5 match `/READY/`, 3 are needed");
     }
 }

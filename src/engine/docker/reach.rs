@@ -2,13 +2,14 @@
 //!
 //! A container's own address is dialled when the engine is local and this machine has a route to
 //! it over the very bridge of the container's network; the bridge's name proves that it is not
-//! another engine's network of the same range (a rootless engine, a virtual machine). Otherwise a
+//! another engine's network of the same range (a rootless engine, a virtual machine). A container in
+//! several networks has several addresses, and all of them are dialled. Otherwise a
 //! published port will do for probes that speak a protocol; never for a bare connect, which the
 //! engine's proxy accepts with nothing behind it.
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use bollard::{
@@ -23,21 +24,41 @@ use crate::{engine::Answer, name::ContainerName, project::Probe};
 /// The option that gives a network's bridge another name than the engine's choice.
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 
-/// Where to dial, and what: the probe, with the port as seen from here.
+/// A way to a port of a container, or an address that there is none to.
+#[derive(Debug, PartialEq)]
+pub(super) struct Way {
+    /// Which address of the container, where it has several.
+    pub place: Option<String>,
+    /// Where to dial, and what: the probe, with the port as seen from here. `None`: this machine
+    /// has no route.
+    pub to: Option<(IpAddr, Probe)>,
+}
+
+impl Way {
+    fn only(address: IpAddr, probe: Probe) -> Vec<Self> {
+        vec![Self {
+            place: None,
+            to: Some((address, probe)),
+        }]
+    }
+}
+
+/// The ways to a container, one for each of its addresses; at least one leads there.
 pub(super) async fn reach(
     docker: &Docker,
     inspected: &ContainerInspectResponse,
     probe: &Probe,
-) -> Result<(IpAddr, Probe), Answer> {
+) -> Result<Vec<Way>, Answer> {
     let holder = network_holder(docker, inspected).await?;
     let holder = holder.as_ref().unwrap_or(inspected);
     if network_mode(holder) == "host" {
-        return Ok((engine_host(docker).await?, probe.clone()));
+        return Ok(Way::only(engine_host(docker).await?, probe.clone()));
     }
-    if docker.place.is_local()
-        && let Some(address) = routed(docker, holder).await
-    {
-        return Ok((address, probe.clone()));
+    if docker.place.is_local() {
+        let ways = routed(docker, holder, probe).await;
+        if ways.iter().any(|way| way.to.is_some()) {
+            return Ok(ways);
+        }
     }
     published(docker, holder, probe).await
 }
@@ -69,33 +90,62 @@ pub(super) fn network_mode(inspected: &ContainerInspectResponse) -> &str {
         .unwrap_or_default()
 }
 
-/// The first of the container's addresses that this machine has a way to.
-async fn routed(docker: &Docker, inspected: &ContainerInspectResponse) -> Option<IpAddr> {
-    let networks = inspected.network_settings.as_ref()?.networks.as_ref()?;
+/// All addresses of a container, in the order of its networks, with the way to each.
+async fn routed(docker: &Docker, inspected: &ContainerInspectResponse, probe: &Probe) -> Vec<Way> {
+    let settings = inspected.network_settings.as_ref();
+    let Some(networks) = settings.and_then(|settings| settings.networks.as_ref()) else {
+        return Vec::new();
+    };
     let mut endpoints: Vec<(&String, &EndpointSettings)> = networks.iter().collect();
     endpoints.sort_by_key(|(network, _)| *network);
+    let mut ways = Vec::new();
     for (network, endpoint) in endpoints {
-        let Some(address) = endpoint
-            .ip_address
-            .as_deref()
-            .and_then(|address| address.parse::<Ipv4Addr>().ok())
-        else {
-            continue;
-        };
-        let Some(interface) = interface_to(address) else {
-            continue;
-        };
-        let id = endpoint.network_id.as_deref().unwrap_or_default();
-        if is_bridge_of(docker, &interface, network, id).await {
-            return Some(IpAddr::V4(address));
+        for address in addresses(endpoint) {
+            let leads = leads_to(docker, address, (network, endpoint)).await;
+            ways.push(Way {
+                place: Some(format!("{address} in network `{network}`")),
+                to: leads.then(|| (address, probe.clone())),
+            });
         }
     }
-    None
+    if let [only] = &mut ways[..] {
+        only.place = None;
+    }
+    ways
+}
+
+/// The addresses of an endpoint; the engine writes an empty text for none.
+fn addresses(endpoint: &EndpointSettings) -> impl Iterator<Item = IpAddr> {
+    let texts = [&endpoint.ip_address, &endpoint.global_ipv6_address];
+    texts
+        .into_iter()
+        .filter_map(|text| text.as_deref()?.parse().ok())
+}
+
+/// Whether this machine's route to an address is the bridge of its network.
+async fn leads_to(
+    docker: &Docker,
+    address: IpAddr,
+    (network, endpoint): (&str, &EndpointSettings),
+) -> bool {
+    let Some(interface) = interface_to(address) else {
+        return false;
+    };
+    let id = endpoint.network_id.as_deref().unwrap_or_default();
+    is_bridge_of(docker, &interface, network, id).await
 }
 
 /// The interface of this machine's most exact route to an address; the default route is none.
-fn interface_to(address: Ipv4Addr) -> Option<String> {
-    interface_in(&fs::read_to_string("/proc/net/route").ok()?, address)
+fn interface_to(address: IpAddr) -> Option<String> {
+    let table = match address {
+        IpAddr::V4(_) => "/proc/net/route",
+        IpAddr::V6(_) => "/proc/net/ipv6_route",
+    };
+    let table = fs::read_to_string(table).ok()?;
+    match address {
+        IpAddr::V4(address) => interface_in(&table, address),
+        IpAddr::V6(address) => interface_in_v6(&table, address),
+    }
 }
 
 /// As [`interface_to`], from the text of the kernel's table: addresses in the host's byte order,
@@ -108,6 +158,22 @@ fn interface_in(table: &str, address: Ipv4Addr) -> Option<String> {
         let number = |index: usize| u32::from_str_radix(columns.get(index)?, 16).ok();
         let (network, mask) = (number(1)?, number(7)?);
         (mask != 0 && address & mask == network).then(|| (mask.count_ones(), columns[0]))
+    })
+    .max_by_key(|(length, _)| *length)
+    .map(|(_, interface)| interface.to_owned())
+}
+
+/// As [`interface_in`], from the table for IPv6: an address is 32 digits in the order of the
+/// network, and the length of its prefix follows.
+fn interface_in_v6(table: &str, address: Ipv6Addr) -> Option<String> {
+    let address = u128::from(address);
+    let rows = table.lines();
+    rows.filter_map(|row| {
+        let columns: Vec<&str> = row.split_whitespace().collect();
+        let network = u128::from_str_radix(columns.first()?, 16).ok()?;
+        let length = u32::from_str_radix(columns.get(1)?, 16).ok()?;
+        let mask = u128::MAX.checked_shl(128_u32.checked_sub(length)?)?;
+        (address & mask == network).then_some((length, *columns.last()?))
     })
     .max_by_key(|(length, _)| *length)
     .map(|(_, interface)| interface.to_owned())
@@ -135,7 +201,7 @@ async fn published(
     docker: &Docker,
     inspected: &ContainerInspectResponse,
     probe: &Probe,
-) -> Result<(IpAddr, Probe), Answer> {
+) -> Result<Vec<Way>, Answer> {
     let mut moved = probe.clone();
     let (Probe::Http { port, .. }
     | Probe::Postgres { port, .. }
@@ -155,7 +221,7 @@ async fn published(
         )));
     };
     *port = outside;
-    Ok((engine_host(docker).await?, moved))
+    Ok(Way::only(engine_host(docker).await?, moved))
 }
 
 /// The port of the host that leads to a port of the container.
@@ -199,5 +265,19 @@ br-0123456789ab\t000012AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
         assert_eq!(to([172, 18, 0, 2]).as_deref(), Some("br-0123456789ab"));
         assert_eq!(to([172, 19, 0, 2]).as_deref(), Some("wide"));
         assert_eq!(to([10, 9, 8, 7]), None);
+    }
+
+    const TABLE_V6: &str = "\
+fd000000000000010000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001 br-0123456789ab
+fd000000000000000000000000000000 10 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     wide
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo
+";
+
+    #[test]
+    fn most_exact_ipv6_route_leads() {
+        let to = |address: &str| interface_in_v6(TABLE_V6, address.parse().unwrap());
+        assert_eq!(to("fd00:0:0:1::2").as_deref(), Some("br-0123456789ab"));
+        assert_eq!(to("fd00:0:0:2::2").as_deref(), Some("wide"));
+        assert_eq!(to("fe80::1"), None);
     }
 }

@@ -41,7 +41,7 @@ use self::{
     hand::Plot,
     world::{Thing, World},
 };
-use super::{Answer, Engine, EngineError, Evidence, LogLine, LogOptions, Notice, Query};
+use super::{Answer, Engine, EngineError, Evidence, LogLine, LogOptions, Notice, Part, Query};
 use crate::{
     event::Progress,
     name::{ContainerName, ImageRef, ProjectName, ServiceName},
@@ -399,6 +399,7 @@ impl Engine for Sim {
         Ok(Evidence {
             condition: thing.condition.clone(),
             log: thing.log.iter().skip(skipped).cloned().collect(),
+            ..Evidence::default()
         })
     }
 
@@ -432,6 +433,7 @@ impl Engine for Sim {
                 time,
                 stderr: false,
                 text,
+                part: Part::Whole,
             })
         });
         Ok(stream::iter(lines).boxed())

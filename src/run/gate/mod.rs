@@ -4,14 +4,16 @@
 //! to be done. A check of the whole is waited for by the same machine, with one question.
 
 mod question;
+mod report;
 
 use std::time::Duration;
 
 use self::question::{Manner, Question};
+pub(super) use self::report::report;
 use super::retry;
 use crate::{
     engine::{Answer, Evidence, Happening},
-    event::{GateReport, LastAnswer},
+    event::{GateReport, LastAnswer, excerpt},
     name::ContainerName,
     project::{Check, Gate},
     state::Health,
@@ -183,28 +185,27 @@ impl Wait {
         let attempts = question.attempts;
         match answer {
             Answer::Ready(seen) => {
-                self.note(index, seen, &mut moves);
+                self.note(index, &seen, &mut moves);
                 self.pass(index, &mut moves);
             }
             Answer::NotYet(seen) => {
-                self.note(index, seen, &mut moves);
+                self.note(index, &seen, &mut moves);
                 moves.push(Move::Sleep(Pause::Retry(index), retry::pause(attempts)));
             }
             Answer::Never(seen) => {
-                let cause = format!("`{}` will never pass: {seen}", question.text);
-                self.note(index, seen, &mut moves);
+                let cause = format!("`{}` will never pass: {}", question.text, excerpt(&seen));
+                self.note(index, &seen, &mut moves);
                 self.fail(cause, &mut moves);
             }
         }
         moves
     }
 
-    fn note(&mut self, index: usize, seen: String, moves: &mut Vec<Move>) {
+    fn note(&mut self, index: usize, seen: &str, moves: &mut Vec<Move>) {
         let Some(question) = self.questions.get_mut(index) else {
             return;
         };
-        if question.last.as_ref() != Some(&seen) {
-            question.last = Some(seen);
+        if question.note(seen) {
             moves.push(Move::Tell(index));
         }
     }
@@ -317,7 +318,7 @@ impl Wait {
                     "unhealthy"
                 };
                 for index in self.open_questions(Manner::Health) {
-                    self.note(index, seen.to_owned(), moves);
+                    self.note(index, seen, moves);
                 }
             }
         }
@@ -336,7 +337,7 @@ impl Wait {
             if let Some(question) = self.questions.get_mut(index) {
                 question.attempts += 1;
             }
-            self.note(index, seen.to_owned(), moves);
+            self.note(index, seen, moves);
             self.pass(index, moves);
         }
     }
@@ -382,7 +383,7 @@ impl Wait {
             answer: question
                 .last
                 .clone()
-                .unwrap_or_else(|| "no answer".to_owned()),
+                .unwrap_or_else(|| question.manner.unanswered().to_owned()),
             attempts: question.attempts,
             passed: question.passed,
         });
@@ -398,18 +399,7 @@ impl Wait {
         after: Duration,
         evidence: Option<Evidence>,
     ) -> GateReport {
-        let (condition, log) = match evidence {
-            Some(known) => (Some(known.condition), known.log),
-            None => (None, Vec::new()),
-        };
-        GateReport {
-            container,
-            cause,
-            after,
-            answers: self.answers(),
-            condition,
-            log,
-        }
+        report(container, cause, after, self.answers(), evidence)
     }
 }
 
@@ -490,7 +480,7 @@ mod tests {
         };
         Evidence {
             condition,
-            log: Vec::new(),
+            ..Evidence::default()
         }
     }
 

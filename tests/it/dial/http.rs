@@ -13,6 +13,7 @@ use hyper::{
     body::{Bytes, Incoming},
     header::{HOST, LOCATION},
 };
+use tokio::io::AsyncWriteExt;
 
 use super::{
     LOOPBACK, PATIENCE, ask, blotted, never, not_yet, ready,
@@ -86,8 +87,15 @@ async fn application(request: Request<Incoming>) -> Response<Full<Bytes>> {
         "/absolute" => to(301, format!("http://{host}/health")),
         "/elsewhere" => to(302, "https://login.example/?token=hunter2".to_owned()),
         "/round" => to(307, "/round".to_owned()),
+        "/secure" => to(301, format!("https://{LOOPBACK}/")),
+        "/by-name" if host != "shop.example" => {
+            let body = "Blocked request.\nThis host is not allowed: ".to_owned() + host;
+            page(403, body)
+        }
+        "/unwell" => page(503, r#"{"status": "no database"}"#.to_owned()),
+        "/echo" => page(400, format!("{:?} {}", request.headers(), request.uri())),
         "/posted" if request.method() == "POST" => to(303, "/posted".to_owned()),
-        "/posted" => page(200, String::new()),
+        "/by-name" | "/posted" => page(200, String::new()),
         "/login" if request.headers().get("authorization").is_some() => page(200, String::new()),
         "/login" => page(401, String::new()),
         _ => page(404, String::new()),
@@ -129,10 +137,24 @@ async fn redirects_are_followed_at_home_only() {
     check("/absolute", ready("200 in N ms")).await;
     check(
         "/elsewhere",
-        not_yet("302 Found to `https://login.example/`"),
+        not_yet(
+            "302 Found to `https://login.example/`; accept it with `status=302`, or ask by a name \
+             with `header Host=\"login.example\"`",
+        ),
     )
     .await;
-    check("/round", not_yet("307 Temporary Redirect to `/round`")).await;
+    check(
+        "/round",
+        not_yet("307 Temporary Redirect to `/round`; accept it with `status=307`"),
+    )
+    .await;
+    check(
+        "/secure",
+        not_yet(&format!(
+            "301 Moved Permanently to `https://{LOOPBACK}/`; accept it with `status=301`"
+        )),
+    )
+    .await;
     let posted = with(probe(port, "/posted"), |probe| {
         if let Probe::Http { method, .. } = probe {
             *method = Method::Post;
@@ -145,6 +167,73 @@ async fn redirects_are_followed_at_home_only() {
         }
     });
     assert_eq!(ask(&expected).await, ready("302 in N ms"));
+}
+
+#[tokio::test]
+async fn unwanted_status_shows_the_body_and_what_accepts_it() {
+    let port = start(None).await;
+    let check = async |probe: Probe, expected: Answer| {
+        assert_eq!(ask(&probe).await, expected);
+    };
+    let body = format!("Blocked request. This host is not allowed: {LOOPBACK}:{port}");
+    let hint = "accept it with `status=403`";
+    check(
+        probe(port, "/by-name"),
+        not_yet(&format!(
+            "403 Forbidden, `{body}`; {hint}, or ask by a name with `header Host=\"NAME\"`"
+        )),
+    )
+    .await;
+    let named = |host: &str| with_headers(port, "/by-name", &[("Host", host.into())]);
+    check(named("shop.example"), ready("200 in N ms")).await;
+    let body = "Blocked request. This host is not allowed: other.example";
+    check(
+        named("other.example"),
+        not_yet(&format!("403 Forbidden, `{body}`; {hint}")),
+    )
+    .await;
+    check(
+        probe(port, "/unwell"),
+        not_yet(r#"503 Service Unavailable, `{"status": "no database"}`"#),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn body_is_not_repeated_where_it_may_hold_what_was_sent() {
+    let port = start(None).await;
+    let token = Text::sealed("Bearer ${secret:t}".into(), "Bearer hunter2".into());
+    let sealed = with_headers(port, "/echo", &[("Authorization", token)]);
+    for probe in [sealed, probe(port, "/echo?token=hunter2")] {
+        let answer = ask(&probe).await;
+        let Answer::NotYet(said) = answer else {
+            panic!("{answer:?}");
+        };
+        assert!(said.starts_with("400 Bad Request; "), "{said}");
+    }
+    let Answer::NotYet(said) = ask(&probe(port, "/echo")).await else {
+        panic!("it passed");
+    };
+    assert!(said.contains("\"user-agent\": \"cimandat\""), "{said}");
+}
+
+/// A server that sends the head of an answer and then nothing, and keeps the connection.
+#[tokio::test]
+async fn body_that_does_not_come_is_not_waited_for() {
+    let listener = tokio::net::TcpListener::bind((LOOPBACK, 0))
+        .await
+        .expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let head = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nNot";
+        stream.write_all(head).await.expect("to be read");
+        std::future::pending::<()>().await;
+    });
+    let Answer::NotYet(said) = ask(&probe(port, "/")).await else {
+        panic!("it passed");
+    };
+    assert!(said.starts_with("403 Forbidden, `Not`; "), "{said}");
 }
 
 #[tokio::test]
@@ -179,7 +268,7 @@ async fn headers_are_sent_and_a_lost_secret_is_forgiven() {
     let login = |token| with_headers(port, "/login", &[("Authorization", token)]);
     assert_eq!(
         ask(&probe(port, "/login")).await,
-        not_yet("401 Unauthorized")
+        not_yet("401 Unauthorized; accept it with `status=401`")
     );
     assert_eq!(ask(&login(token.clone())).await, ready("200 in N ms"));
     let record = serde_json::to_string(&token).expect("a record");

@@ -395,6 +395,8 @@ fn report() -> Box<GateReport> {
             "loading the model".into(),
             "\u{1b}[31mheap\u{1b}[0m\tout of memory".into(),
         ],
+        unread: None,
+        help: Vec::new(),
     })
 }
 
@@ -536,6 +538,8 @@ fn bare_report(container: &str, cause: &str, after: Duration) -> Box<GateReport>
         answers: Vec::new(),
         condition: None,
         log: Vec::new(),
+        unread: None,
+        help: Vec::new(),
     })
 }
 

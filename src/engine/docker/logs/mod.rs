@@ -1,31 +1,34 @@
 //! What containers print: lines with their time, and what is known about one that failed.
 
+mod splitter;
+
 use std::collections::VecDeque;
 
 use async_stream::stream;
-use bollard::{
-    container::LogOutput, models::ContainerInspectResponse, query_parameters::LogsOptionsBuilder,
-};
+use bollard::{models::ContainerInspectResponse, query_parameters::LogsOptionsBuilder};
 use futures::{
     StreamExt,
     stream::{BoxStream, Stream},
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Docker, condition, container};
+use self::splitter::Splitter;
+use super::{Docker, condition, container, error::status, observe};
 use crate::{
     engine::{EngineError, Evidence, LogLine, LogOptions},
+    event::excerpt,
     name::ContainerName,
+    project::RestartPolicy,
 };
 
 const VERB: &str = "reading the log of container";
 
-/// A line that is longer than this many bytes is given in parts.
-const LONGEST: usize = 1 << 20;
-
 /// An engine before 25 takes the time of a start only after the process runs: what it prints at
 /// once would be from before.
 const START_SLACK: SignedDuration = SignedDuration::from_millis(100);
+
+/// HTTP status of the engine's answer when a logging driver keeps nothing that can be read.
+const NOT_READABLE: u16 = 501;
 
 type Lines = BoxStream<'static, Result<LogLine, EngineError>>;
 
@@ -35,12 +38,12 @@ pub(super) async fn logs(
     name: &ContainerName,
     options: &LogOptions,
 ) -> Result<Lines, EngineError> {
-    container::inspect(docker, VERB, name)
+    let inspected = container::inspect(docker, VERB, name)
         .await?
         .ok_or_else(|| EngineError::Gone {
             what: format!("container `{name}`"),
         })?;
-    Ok(read(docker, name, options).boxed())
+    Ok(read(docker, name, &inspected, options).boxed())
 }
 
 /// Lines of the log of a container's last start.
@@ -56,7 +59,7 @@ pub(super) fn of_this_start(
         since: from.map(Timestamp::as_second),
         ..options.clone()
     };
-    read(docker, name, &options)
+    read(docker, name, inspected, &options)
         .filter(move |line| {
             let before = matches!((line, from), (Ok(line), Some(from))
                 if line.time.parse::<Timestamp>().is_ok_and(|time| time < from));
@@ -92,23 +95,48 @@ pub(super) async fn examine(
         ..LogOptions::default()
     };
     let mut last = VecDeque::new();
+    let mut unread = None;
     let mut log = of_this_start(docker, name, &inspected, &options);
     // A log driver that cannot be read takes nothing from what is known otherwise.
-    while let Some(Ok(line)) = log.next().await {
-        if last.len() == lines {
-            last.pop_front();
+    while let Some(line) = log.next().await {
+        match line {
+            Ok(line) => {
+                if last.len() == lines {
+                    last.pop_front();
+                }
+                last.push_back(excerpt(&line.text));
+            }
+            Err(EngineError::NoLog { driver, .. }) => unread = Some(keeps_none(&driver)),
+            Err(error) => unread = Some(format!("its log cannot be read: {error}")),
         }
-        last.push_back(line.text);
     }
+    let host = inspected.host_config.as_ref();
     Ok(Evidence {
         condition: condition::condition(&inspected, None),
         log: last.into(),
+        unread,
+        restart_at_commit: restart_at_commit(&inspected),
+        init: host.and_then(|host| host.init).unwrap_or(false),
     })
+}
+
+/// Why there is no log, in a fragment about a container.
+pub(super) fn keeps_none(driver: &str) -> String {
+    format!("its logging driver `{driver}` keeps no log")
+}
+
+/// The declared restart policy of a container that has none until the commit.
+fn restart_at_commit(inspected: &ContainerInspectResponse) -> Option<RestartPolicy> {
+    let declared = container::record(inspected)?.spec.get("restart")?.clone();
+    let declared: RestartPolicy = serde_json::from_value(declared).ok()?;
+    let waits = observe::restart(inspected) == Some(RestartPolicy::No);
+    (waits && declared != RestartPolicy::No).then_some(declared)
 }
 
 fn read(
     docker: &Docker,
     name: &ContainerName,
+    inspected: &ContainerInspectResponse,
     options: &LogOptions,
 ) -> impl Stream<Item = Result<LogLine, EngineError>> + Send + 'static {
     let second = |time: i64| i32::try_from(time.max(0)).unwrap_or(i32::MAX);
@@ -129,6 +157,7 @@ fn read(
     let mut frames = docker.client.logs(name.as_str(), Some(query.build()));
     let place = docker.place.clone();
     let name = name.clone();
+    let driver = driver(inspected);
     stream! {
         let mut splitter = Splitter::default();
         while let Some(frame) = frames.next().await {
@@ -137,6 +166,11 @@ fn read(
                     for line in splitter.take(frame) {
                         yield Ok(line);
                     }
+                }
+                Err(wire) if status(&wire) == Some(NOT_READABLE) => {
+                    let container = name.to_string();
+                    yield Err(EngineError::NoLog { container, driver });
+                    return;
                 }
                 Err(wire) => {
                     let doing = super::Doing { place: &place, verb: VERB, object: name.as_str() };
@@ -151,92 +185,11 @@ fn read(
     }
 }
 
-/// Puts the engine's frames together to lines, each stream for itself.
-///
-/// A frame is a line with its time in front; a line of more than 16 KiB comes as several frames,
-/// of which only the last has the line's end, and each has the time in front again.
-#[derive(Default)]
-struct Splitter {
-    open: [Option<LogLine>; 2],
-}
-
-impl Splitter {
-    fn take(&mut self, frame: LogOutput) -> Vec<LogLine> {
-        let stderr = matches!(frame, LogOutput::StdErr { .. });
-        let open = &mut self.open[usize::from(stderr)];
-        let bytes = frame.into_bytes();
-        let text = String::from_utf8_lossy(&bytes);
-        let mut lines = Vec::new();
-        for part in text.split_inclusive('\n') {
-            let (time, part) = split_time(part);
-            let ended = part.ends_with('\n');
-            let part = part.trim_end_matches(['\n', '\r']);
-            let line = open.get_or_insert_with(|| LogLine {
-                time: time.to_owned(),
-                stderr,
-                text: String::new(),
-            });
-            line.text.push_str(part);
-            if ended || line.text.len() > LONGEST {
-                lines.extend(open.take());
-            }
-        }
-        lines
-    }
-
-    fn rest(&mut self) -> Vec<LogLine> {
-        self.open.iter_mut().filter_map(Option::take).collect()
-    }
-}
-
-/// Splits the time off that the engine puts in front, if it is one.
-fn split_time(part: &str) -> (&str, &str) {
-    match part.split_once(' ') {
-        Some((time, rest)) if time.len() >= 20 && time.as_bytes()[10] == b'T' => (time, rest),
-        _ => ("", part),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn out(text: &str) -> LogOutput {
-        LogOutput::StdOut {
-            message: text.to_owned().into(),
-        }
-    }
-
-    #[test]
-    fn frames_become_lines() {
-        let mut splitter = Splitter::default();
-        let lines = splitter.take(out("2026-01-02T03:04:05.000000001Z one two\n"));
-        assert_eq!(lines.len(), 1);
-        assert_eq!(lines[0].time, "2026-01-02T03:04:05.000000001Z");
-        assert_eq!(lines[0].text, "one two");
-        assert!(!lines[0].stderr);
-    }
-
-    #[test]
-    fn a_long_line_in_two_frames_is_one_line() {
-        let mut splitter = Splitter::default();
-        assert_eq!(
-            splitter.take(out("2026-01-02T03:04:05.000000001Z long")),
-            []
-        );
-        let err = LogOutput::StdErr {
-            message: "2026-01-02T03:04:05.000000002Z other\n".into(),
-        };
-        assert_eq!(splitter.take(err)[0].text, "other");
-        let lines = splitter.take(out("2026-01-02T03:04:05.000000003Z er\n"));
-        assert_eq!(lines[0].text, "longer");
-        assert_eq!(splitter.rest(), []);
-    }
-
-    #[test]
-    fn a_last_line_without_end_is_a_line() {
-        let mut splitter = Splitter::default();
-        splitter.take(out("2026-01-02T03:04:05.000000001Z $ "));
-        assert_eq!(splitter.rest()[0].text, "$ ");
-    }
+/// The logging driver of a container.
+fn driver(inspected: &ContainerInspectResponse) -> String {
+    let host = inspected.host_config.as_ref();
+    let config = host.and_then(|host| host.log_config.as_ref());
+    config
+        .and_then(|config| config.typ.clone())
+        .unwrap_or_default()
 }

@@ -1,0 +1,238 @@
+//! Gates of containers in several networks, of logs, and what the report of a failed one says.
+
+use cimandat::event::{Event, GateReport, Verdict};
+
+use crate::support::{Ended, World};
+
+fn report(ended: &Ended) -> GateReport {
+    ended.told(|event| match event {
+        Event::GateFailed { report, .. } => Some((**report).clone()),
+        _ => None,
+    })
+}
+
+/// A program that listens on one address only, that of a name.
+const LISTENER: &str = r##"
+template "listener" {
+    image "debian:trixie-slim"
+    command "perl" "-MSocket" "-e" #"""
+        socket(SERVER, PF_INET, SOCK_STREAM, 0) or die "socket";
+        my $$address = inet_aton($$ENV{NAME}) or die "no address of $$ENV{NAME}";
+        bind(SERVER, sockaddr_in(8080, $$address)) or die "bind: $$!";
+        listen(SERVER, 64) or die "listen";
+        close CLIENT while accept(CLIENT, SERVER);
+        """#
+}
+"##;
+
+#[test]
+fn program_that_listens_in_one_network_passes_wherever_that_is() {
+    let Some(world) = World::new("ways") else {
+        return;
+    };
+    world.manifest(&format!(
+        r#"
+        {LISTENER}
+        network "a"
+        network "b"
+        service "left" {{
+            use "listener"
+            env NAME="on-left"
+            network "a" alias="on-left"
+            network "b"
+            ready within="20s" {{ tcp 8080 }}
+        }}
+        service "right" {{
+            use "listener"
+            env NAME="on-right"
+            network "a"
+            network "b" alias="on-right"
+            ready within="20s" {{ tcp 8080 }}
+        }}
+        "#
+    ));
+    let ended = world.up().with(0, Verdict::Converged);
+    for (service, network) in [("left", "a"), ("right", "b")] {
+        let network = format!("{}_{network}", world.project);
+        let settings = &world.inspect(service)["NetworkSettings"]["Networks"][&network];
+        let address = settings["IPAddress"].as_str().unwrap_or_default();
+        let passed = ended.told(|event| match event {
+            Event::GateAnswered {
+                subject, answer, ..
+            } if subject.to_string() == service && answer.starts_with("connected") => {
+                Some(answer.clone())
+            }
+            _ => None,
+        });
+        let place = format!(" ({address} in network `{network}`)");
+        assert!(passed.ends_with(&place), "{passed}: {place}");
+    }
+}
+
+#[test]
+fn failed_gate_names_every_address_that_was_asked() {
+    let Some(world) = World::new("addresses") else {
+        return;
+    };
+    world.manifest(
+        r#"
+        network "a"
+        network "b" internal=#true
+        service "app" {
+            use "doomed"
+            network "a"
+            network "b"
+            ready within="1s" { tcp 9 }
+        }
+        "#,
+    );
+    let ended = world.up().with(5, Verdict::RolledBack);
+    let report = report(&ended);
+    let answer = &report.answers[0].answer;
+    assert!(answer.starts_with("connection refused ("), "{answer}");
+    for network in ["a", "b"] {
+        let network = format!(" in network `{}_{network}`", world.project);
+        assert!(answer.contains(&network), "{answer}");
+    }
+}
+
+#[test]
+fn program_that_listens_on_ipv6_only_passes() {
+    let Some(world) = World::new("ipv6") else {
+        return;
+    };
+    world.manifest(
+        r##"
+        network "six" ipv6=#true
+        service "app" {
+            image "debian:trixie-slim"
+            command "perl" "-MSocket=:all" "-e" #"""
+                socket(SERVER, PF_INET6, SOCK_STREAM, 0) or die "socket";
+                setsockopt(SERVER, IPPROTO_IPV6, IPV6_V6ONLY, 1) or die "IPV6_V6ONLY";
+                bind(SERVER, pack_sockaddr_in6(8080, IN6ADDR_ANY)) or die "bind: $$!";
+                listen(SERVER, 64) or die "listen";
+                close CLIENT while accept(CLIENT, SERVER);
+                """#
+            network "six"
+            ready within="20s" { tcp 8080 }
+        }
+        "##,
+    );
+    world.up().with(0, Verdict::Converged);
+}
+
+#[test]
+fn log_gate_says_how_many_lines_came() {
+    let Some(world) = World::new("loggate") else {
+        return;
+    };
+    world.manifest(
+        r#"
+        service "app" {
+            image "debian:trixie-slim"
+            command "sh" "-c" "echo one; echo two; sleep 600"
+            ready within="2s" { log "READY" }
+        }
+        "#,
+    );
+    let ended = world.up().with(5, Verdict::RolledBack);
+    let report = report(&ended);
+    assert_eq!(report.answers[0].answer, "no line of 2 matches `/READY/`");
+    assert_eq!(report.answers[0].attempts, 1);
+    assert_eq!(report.log, ["one", "two"]);
+}
+
+#[test]
+fn log_that_is_not_kept_fails_its_gate_at_once() {
+    let Some(world) = World::new("unkept") else {
+        return;
+    };
+    world.manifest(
+        r#"
+        service "app" {
+            use "doomed"
+            logging "none"
+            ready within="60s" { log "at work" }
+        }
+        "#,
+    );
+    let ended = world.up().with(5, Verdict::RolledBack);
+    let report = report(&ended);
+    let why = "its logging driver `none` keeps no log";
+    assert_eq!(report.answers[0].answer, why);
+    assert!(report.after.as_secs() < 30, "{report:?}");
+    assert_eq!(report.log, Vec::<String>::new());
+    assert_eq!(report.unread.as_deref(), Some(why));
+}
+
+#[test]
+fn program_that_insists_on_process_1_gets_help_about_init() {
+    let Some(world) = World::new("init") else {
+        return;
+    };
+    let manifest = |init: &str| {
+        world.manifest(&format!(
+            r#"
+            service "app" {{
+                image "debian:trixie-slim"
+                command "sh" "-c" "[ $$$$ = 1 ] || {{ echo fatal: can only run as pid 1; exit 100; }}; sleep 600"
+                {init}
+                stop-grace-period "1s"
+            }}
+            "#
+        ));
+    };
+    manifest("");
+    let ended = world.up().with(5, Verdict::RolledBack);
+    let failed = report(&ended);
+    assert_eq!(failed.help.len(), 1, "{failed:?}");
+    assert!(failed.help[0].contains("`init #false`"), "{failed:?}");
+    manifest("init #false");
+    world.up().with(0, Verdict::Converged);
+}
+
+#[test]
+fn exit_during_a_gate_reports_the_pending_restart_policy() {
+    let Some(world) = World::new("policy") else {
+        return;
+    };
+    world.manifest(
+        r#"
+        service "app" {
+            image "debian:trixie-slim"
+            command "sh" "-c" "echo no database; exit 1"
+            restart "on-failure"
+            ready { tcp 80 }
+        }
+        "#,
+    );
+    let ended = world.up().with(5, Verdict::RolledBack);
+    let failed = report(&ended);
+    assert_eq!(failed.help.len(), 1, "{failed:?}");
+    let policy = "`restart \"on-failure\"` takes effect at the commit";
+    assert!(failed.help[0].starts_with(policy), "{failed:?}");
+}
+
+#[test]
+fn long_lines_are_cut_in_the_report() {
+    let Some(world) = World::new("cut") else {
+        return;
+    };
+    world.manifest(
+        r#"
+        service "app" {
+            image "debian:trixie-slim"
+            command "perl" "-e" "print 'x' x 313_000; exit 1"
+            ready { tcp 80 }
+        }
+        "#,
+    );
+    let ended = world.up().with(5, Verdict::RolledBack);
+    let failed = report(&ended);
+    assert!(failed.log[0].len() < 500, "{}", failed.log[0].len());
+    assert!(
+        failed.log[0].ends_with("x… (313000 characters)"),
+        "{}",
+        failed.log[0]
+    );
+}
