@@ -241,7 +241,27 @@ pub(super) fn volume(node: &Node, scope: &Scope<'_>) -> Option<Volume> {
         }
     }
     reader.end();
+    if volume.shared && volume.snapshot {
+        shared_snapshot(node, scope);
+    }
     Some(volume)
+}
+
+/// A volume that is copied while nobody writes to it cannot be written by two generations at a time.
+fn shared_snapshot(node: &Node, scope: &Scope<'_>) {
+    let place = |wanted: &str| {
+        let mut properties = node.properties.iter();
+        properties.find(|(name, _)| name.value == wanted)
+    };
+    if let (Some((one, first)), Some((other, second))) = (place("snapshot"), place("shared")) {
+        scope.mistake(StructureMistake::Conflict {
+            one: format!("`{}=`", one.value),
+            other: format!("`{}=`", other.value),
+            at: second.span,
+            first: first.span,
+            help: Some("a volume is copied while no container writes to it".to_owned()),
+        });
+    }
 }
 
 /// Reads a declared `secret`.

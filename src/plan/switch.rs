@@ -285,8 +285,17 @@ impl Assembly<'_> {
     /// itself: an answer of before would say nothing.
     fn order_kept(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
         for turn in turns.iter().filter(|it| stays(it.decision.change)) {
+            let gate = Key::Gate(turn.name.clone());
             for need in self.dependencies(turn.service) {
-                draft.needs(&Key::Gate(turn.name.clone()), need);
+                draft.needs(&gate, need);
+            }
+            // An answer that the old container of a dependency helped to give says nothing, either.
+            let replaced = turns.iter().filter(|it| {
+                let depends = turn.service.depends_on.contains_key(&it.service.name);
+                depends && makes(it.decision.change)
+            });
+            for old in replaced.filter_map(|it| it.decision.current.clone()) {
+                draft.needs(&gate, Key::Stop(old));
             }
         }
     }

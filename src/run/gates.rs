@@ -262,7 +262,9 @@ impl Run {
         let cause = failure_of(&step.work, &wait, why.clone());
         match &step.work {
             Work::Gate { container, .. } => {
-                let report = Box::new(wait.report(container.clone(), why, after, evidence));
+                let mut report = wait.report(container.clone(), why, after, evidence);
+                report.help.extend(self.stale_help(container, &subject));
+                let report = Box::new(report);
                 self.emit(Event::GateFailed {
                     step: id,
                     subject,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     engine::{Evidence, Happening, Notice},
     event::{Change, Event, LastAnswer},
-    name::{ContainerName, ServiceName},
+    name::ContainerName,
     plan::{Action, StepId, Subject, Work},
     state::Health,
 };
@@ -111,12 +111,13 @@ impl Run {
         self.emit(Event::Warning { text });
     }
 
-    /// A replaced service that a container depends on which the run has not started.
-    fn stale_dependency(
+    /// What to do where a container that goes on running may still use the old container of a
+    /// dependency that was replaced.
+    pub(super) fn stale_help(
         &self,
         container: &ContainerName,
         subject: &Subject,
-    ) -> Option<ServiceName> {
+    ) -> Option<String> {
         let Subject::Service { name, .. } = subject else {
             return None;
         };
@@ -124,7 +125,13 @@ impl Run {
         let its = services.iter().find(|it| it.service == *name)?;
         let mut replaced = services.iter().filter(|it| it.change == Change::Replace);
         let found = replaced.find(|it| its.waits_for.contains(&it.service))?;
-        (!self.begun.contains(container)).then(|| found.service.clone())
+        let service = &found.service;
+        (!self.begun.contains(container)).then(|| {
+            format!(
+                "where it resolves `{service}` only at its start it still asks the old container: \
+                 `depends-on \"{service}\" restart=#true` restarts it after an update"
+            )
+        })
     }
 
     /// A container whose gate had passed is not ready any longer.
@@ -148,13 +155,7 @@ impl Run {
         self.guarded.remove(&container);
         let after = self.now.saturating_sub(self.schedule.started(id));
         let mut report = report(container.clone(), why.clone(), after, answers, evidence);
-        let stale = self.stale_dependency(&container, &step.subject);
-        report.help.extend(stale.map(|service| {
-            format!(
-                "where it resolves `{service}` only at its start it still asks the old container: \
-                 `depends-on \"{service}\" restart=#true` restarts it after an update"
-            )
-        }));
+        report.help.extend(self.stale_help(&container, &step.subject));
         let report = Box::new(report);
         self.emit(Event::Relapsed {
             subject: step.subject.clone(),

@@ -86,6 +86,9 @@ impl Scene {
                 sim.offer_image(image.clone());
             }
         }
+        for volume in self.project.volumes.values().filter(|it| it.shared) {
+            sim.share_volume(volume.engine_name.clone());
+        }
         super::cue::dress(&sim, &self.project, &self.seed.state);
         sim
     }

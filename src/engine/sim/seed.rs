@@ -72,6 +72,7 @@ impl World {
         world.databases = state.databases;
         world.built = state.own_images;
         world.foreign = state.foreign;
+        world.foreign_ranges = state.foreign_ranges;
         world.engine = state.engine;
         let pages = seed.pages.into_iter();
         world.pages = pages.map(|it| ((it.shelf, it.name.clone()), it)).collect();

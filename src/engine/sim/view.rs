@@ -123,7 +123,7 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
         } else {
             BTreeSet::new()
         },
-        foreign_ranges: BTreeMap::new(),
+        foreign_ranges: world.foreign_ranges.clone(),
         last_deploy: 0,
         remembered: BTreeSet::new(),
         locked: world.lock.is_some(),

@@ -96,7 +96,8 @@ fn update_that_only_the_old_container_answers_is_rolled_back() {
     let before = world.containers();
     proxied(&world, "two", port, false);
     let ended = world.up().with(5, Verdict::RolledBack);
-    assert!(ended.out.contains("restart=#true"), "{}", ended.out);
+    let told = format!("{}{}", ended.out, ended.err);
+    assert!(told.contains("restart=#true"), "{told}");
     assert_eq!(world.containers(), before);
     assert!(page(port).contains("one"), "{}", page(port));
 

@@ -183,6 +183,29 @@ manifest::unknown_property
 }
 
 #[test]
+fn volume_is_shared_or_copied() {
+    check_mistake(
+        r#"volume "data" snapshot="before-switch" shared=#true
+service "web" { image "nginx" }"#,
+        r#"
+manifest::conflict
+
+  × `snapshot=` and `shared=` exclude each other
+   ╭─[cimandat.kdl:1:43]
+ 1 │ volume "data" snapshot="before-switch" shared=#true
+   ·                        ───────┬───────        ──┬──
+   ·                               │                 ╰── cannot stand with the other
+   ·                               ╰── the other
+ 2 │ service "web" { image "nginx" }
+   ╰────
+  help: a volume is copied while no container writes to it
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
 fn a_property_that_is_nowhere_near() {
     check_mistake(
         r#"network "data" size=5

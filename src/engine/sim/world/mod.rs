@@ -46,6 +46,8 @@ pub(super) struct World {
     /// Images that can be pulled.
     pub registry: BTreeSet<ImageRef>,
     pub foreign: BTreeMap<ContainerName, Foreign>,
+    /// The address ranges of networks of others.
+    pub foreign_ranges: BTreeMap<String, Vec<String>>,
     pub breaches: Vec<String>,
     pub meetings: BTreeSet<Meeting>,
     pub pages: BTreeMap<(Shelf, String), Page>,
@@ -128,6 +130,7 @@ impl World {
             built: BTreeSet::new(),
             registry: BTreeSet::new(),
             foreign: BTreeMap::new(),
+            foreign_ranges: BTreeMap::new(),
             breaches: Vec::new(),
             meetings: BTreeSet::new(),
             pages: BTreeMap::new(),
