@@ -264,6 +264,7 @@ impl Run {
             Work::Gate { container, .. } => {
                 let mut report = wait.report(container.clone(), why, after, evidence);
                 report.help.extend(self.stale_help(container, &subject));
+                report.help.extend(self.withheld_help(container));
                 let report = Box::new(report);
                 self.emit(Event::GateFailed {
                     step: id,

@@ -111,6 +111,20 @@ impl Run {
         self.emit(Event::Warning { text });
     }
 
+    /// What to do where a container could not be proven on the internal networks alone.
+    pub(super) fn withheld_help(&self, container: &ContainerName) -> Option<String> {
+        let mut creates = self.plan.steps.iter().filter_map(|step| match &step.work {
+            Work::Act(Action::CreateContainer(create)) => Some(create),
+            _ => None,
+        });
+        let create = creates.find(|it| it.name == *container)?;
+        (create.endpoints.len() < create.networks.len()).then(|| {
+            "it was on internal networks only, without a way out, until its port would have moved \
+             to it: `update order=\"stop-first\"` starts it on all its networks"
+                .to_owned()
+        })
+    }
+
     /// What to do where a container that goes on running may still use the old container of a
     /// dependency that was replaced.
     pub(super) fn stale_help(

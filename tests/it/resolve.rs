@@ -274,6 +274,43 @@ fn a_service_that_says_much_keeps_all_of_it() {
 }
 
 #[test]
+fn start_first_with_a_port_gets_an_internal_network() {
+    let manifest = |rest: &str| {
+        format!(
+            r#"
+            network "inner" internal=#true
+            service "db" {{ image "debian"; network "default"; {rest} }}
+            service "web" {{
+                image "debian"
+                port 80
+                network "default"
+                network "inner"
+                depends-on "db"
+                update order="start-first"
+            }}
+            "#
+        )
+    };
+    let networks = |stage: &Stage, service: &str| -> Vec<String> {
+        match stage.service(service).container.network {
+            cimandat::project::NetworkMode::Networks(attached) => {
+                attached.keys().map(ToString::to_string).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let apart = Stage::new(&manifest(""));
+    assert_eq!(networks(&apart, "db"), ["default", "web-cutover"]);
+    assert_eq!(networks(&apart, "web"), ["default", "inner", "web-cutover"]);
+    let project = apart.project();
+    let added = &project.networks["web-cutover"];
+    assert!(added.internal && added.engine_name == "shop_web-cutover");
+    // Where both meet on an internal network already, nothing is added.
+    let together = Stage::new(&manifest(r#"network "inner""#));
+    assert_eq!(networks(&together, "web"), ["default", "inner"]);
+}
+
+#[test]
 fn gates_and_conditions_follow_from_what_is_known() {
     let stage = Stage::new(
         r#"

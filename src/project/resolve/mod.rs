@@ -6,6 +6,7 @@
 
 mod build;
 mod container;
+mod cutover;
 mod deploy;
 mod environment;
 mod file;
@@ -83,7 +84,7 @@ pub fn resolve(manifest: &Manifest, resolution: &Resolution) -> Result<Project, 
         .values()
         .flat_map(|service| network::used(&service.container));
     let networks = resolver.networks(&used.collect());
-    let project = Project {
+    let mut project = Project {
         name: resolver.project.clone(),
         directory: cleaned(&manifest.directory),
         files: manifest.files.iter().map(|file| cleaned(file)).collect(),
@@ -93,6 +94,7 @@ pub fn resolve(manifest: &Manifest, resolution: &Resolution) -> Result<Project, 
         deploy: deploy::policy(&manifest.deploy),
         verify: resolver.checks(),
     };
+    cutover::add_networks(&mut project);
     match Report::new(manifest.sources.clone(), resolver.into_mistakes()) {
         Some(report) => Err(report),
         None => Ok(project),
