@@ -257,7 +257,7 @@ fn a_plan_says_what_is_copied() {
           ~ db   replaced (stop first, as both can write to `shop_db`): 1 field changed
               env.VERSION: 1 → 2
               does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
-              to shorten it: declare `volume "db" shared=#true` if two containers may write to it at a time
+              to shorten it: declare `volume "db" shared=#true`, but only if two containers may write to it at a time, as those of a database must not
           ~ web  replaced (start first): 1 field changed
               env.VERSION: 1 → 2
               no interruption; open connections stay open until the old container stops
@@ -326,7 +326,7 @@ fn a_plan_says_from_where_there_is_no_way_back() {
           ~ db       replaced (stop first, as both can write to `shop_db`): 1 field changed
               env.VERSION: 1 → 2
               does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
-              to shorten it: declare `volume "db" shared=#true` if two containers may write to it at a time
+              to shorten it: declare `volume "db" shared=#true`, but only if two containers may write to it at a time, as those of a database must not
           ~ migrate  replaced: 1 field changed
               env.VERSION: 1 → 2
           ~ web      replaced (start first): 1 field changed

@@ -191,7 +191,7 @@ service "web" { image "nginx" }"#,
 manifest::conflict
 
   × `snapshot=` and `shared=` exclude each other
-   ╭─[cimandat.kdl:1:43]
+   ╭─[cimandat.kdl:1:47]
  1 │ volume "data" snapshot="before-switch" shared=#true
    ·                        ───────┬───────        ──┬──
    ·                               │                 ╰── cannot stand with the other
