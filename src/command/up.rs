@@ -143,11 +143,14 @@ impl Up {
         work: impl AsyncFnOnce(&mut Session<E>, &mut I) -> Result<Done, CommandError>,
     ) -> Result<Done, CommandError> {
         let console = terms.console;
-        let mut session = Session::begin(engine, terms).await?;
+        let begun = Session::begin_unless(engine, terms, &mut interrupts).await?;
+        let Some(mut session) = begun else {
+            return Ok(Done::Run(Verdict::Interrupted));
+        };
         let done = Box::pin(async {
-            match session.recover(console, &mut interrupts).await? {
-                Some(Verdict::Stuck) => Ok(Done::Run(Verdict::Stuck)),
-                _ => work(&mut session, &mut interrupts).await,
+            match session.recover_first(console, &mut interrupts).await? {
+                Some(done) => Ok(done),
+                None => work(&mut session, &mut interrupts).await,
             }
         })
         .await;
