@@ -65,7 +65,7 @@ impl Up {
         let mut idle = None;
         if self.rotate.is_empty() && Rotation::pending(&project.directory)?.is_none() {
             let deployment = self.deployment(&engine, project)?;
-            idle = deployment.idle(console, &mut interrupts).await?;
+            idle = Box::pin(deployment.idle(console, &mut interrupts)).await?;
         }
         let done = if let Some(done) = idle {
             done
@@ -120,7 +120,7 @@ impl Up {
     ) -> Result<Done, CommandError> {
         let name = project.name.clone();
         let deployment = self.deployment(engine, project)?;
-        if let Some(done) = deployment.idle(console, &mut interrupts).await? {
+        if let Some(done) = Box::pin(deployment.idle(console, &mut interrupts)).await? {
             return Ok(done);
         }
         let work = async |session: &mut Session<E>, interrupts: &mut _| {

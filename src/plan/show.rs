@@ -191,8 +191,7 @@ impl Shown {
             .max()
             .unwrap_or(0);
         for container in &self.containers {
-            let sign = sign(container.change);
-            let word = container.change.done();
+            let (sign, word) = (sign(container.change), container.change.done());
             let _ = write!(text, "  {sign} {:width$}  {word}", self.label(container));
             if let Some(strategy) = &container.strategy {
                 let _ = write!(text, " ({strategy})");

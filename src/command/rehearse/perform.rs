@@ -210,7 +210,7 @@ impl Scene {
             self.instruct(engine, self.standing.generation(), cues)
                 .await?;
         }
-        if let Some(done) = deployment.idle(console, &mut interrupts).await? {
+        if let Some(done) = Box::pin(deployment.idle(console, &mut interrupts)).await? {
             return Ok(done);
         }
         let mut session = Session::begin(engine, self.terms("up", console)).await?;
