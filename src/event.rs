@@ -54,6 +54,14 @@ pub enum Event {
         verb: String,
         /// All services of the project in dependency order, with those that nothing happens to.
         services: Vec<Participant>,
+        /// What the run is for.
+        #[serde(default, skip_serializing_if = "Purpose::is_project")]
+        purpose: Purpose,
+    },
+    /// With the images built and pulled, other things happen than [`Event::RunStarted`] says.
+    Replanned {
+        /// As there.
+        services: Vec<Participant>,
     },
     /// A step's action begins.
     StepStarted {
@@ -164,7 +172,11 @@ pub enum Event {
         report: Box<GateReport>,
     },
     /// Somebody asked the run to stop.
-    Interrupted,
+    Interrupted {
+        /// What the run does about it.
+        #[serde(default)]
+        response: Response,
+    },
     /// From here on the run goes back.
     RollbackStarted {
         /// In a sentence fragment.
@@ -230,9 +242,10 @@ impl Event {
             | Self::GatePassed { step, .. }
             | Self::GateFailed { step, .. } => Some(step),
             Self::RunStarted { .. }
+            | Self::Replanned { .. }
             | Self::Settling { .. }
             | Self::Relapsed { .. }
-            | Self::Interrupted
+            | Self::Interrupted { .. }
             | Self::RollbackStarted { .. }
             | Self::Committed
             | Self::CommittedInPart { .. }
@@ -255,6 +268,47 @@ pub struct Participant {
     pub change: Change,
     /// Services that it waits for.
     pub waits_for: Vec<ServiceName>,
+    /// What happens to each of its containers; empty: the same to all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<Replica>,
+}
+
+/// A container of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// Counted from 1.
+    pub replica: u32,
+    /// What happens to it.
+    pub change: Change,
+}
+
+/// What a run is for, besides its verb.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Purpose {
+    /// The project.
+    #[default]
+    Project,
+    /// Only the services that were named.
+    Services,
+    /// The rollback of a deploy that was interrupted.
+    RollBack {
+        /// Its number.
+        deploy: u64,
+    },
+    /// The rest of a deploy that was interrupted after its commit.
+    Finish {
+        /// Its number.
+        deploy: u64,
+    },
+}
+
+impl Purpose {
+    /// Whether it is the one that goes without saying.
+    #[must_use]
+    pub fn is_project(&self) -> bool {
+        *self == Self::Project
+    }
 }
 
 /// Why something failed.
@@ -398,6 +452,25 @@ pub enum Verdict {
     Interrupted,
     /// Failed, and the way back failed too: an operator is needed.
     Stuck,
+    /// Interrupted again while it rolled back: `recover` goes on from there.
+    RollbackInterrupted,
+    /// A removal that could not remove everything, or was interrupted before it had.
+    RemovalIncomplete,
+}
+
+/// What a run does when somebody asks it to stop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    /// It ends as soon as what is under way has ended; nothing is rolled back.
+    #[default]
+    Stop,
+    /// It rolls back, or does so already.
+    RollBack,
+    /// It is committed, and finishes.
+    Finish,
+    /// It ends at once: `recover` goes on from there.
+    Leave,
 }
 
 /// A part of the chain that the end waited for.

@@ -22,7 +22,9 @@ use crate::unit;
     after_help = "exit codes: 0 as asked for · 1 usage or internal error · 2 `plan --exit-code`: there are \
                   changes · 3 refused, nothing touched · 4 a build, pull or preparation failed, \
                   nothing touched · 5 failed and rolled back, the old state is healthy · 6 failed, and \
-                  the way back failed too · 7 somebody else changes the project · 8 interrupted and rolled back · 125 no engine answers"
+                  the way back failed too · 7 somebody else changes the project · 8 interrupted and rolled back · \
+                  9 interrupted while rolling back: run `recover` · 10 `down` could not remove everything · \
+                  125 no engine answers"
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -93,7 +95,7 @@ pub(super) enum Verb {
     Recover {
         #[command(flatten)]
         files: Files,
-        /// Only show what would be done
+        /// Only show what would be done; ends with the code that doing it would have
         #[arg(long)]
         plan: bool,
         /// Give the journal up instead; the next deploy goes by what is there

@@ -1,6 +1,6 @@
 //! Who runs a command: for the lock, and for the history.
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Stdio, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{process::Command, time::timeout};
@@ -43,8 +43,29 @@ fn variable(scope: &Scope, names: &[&str]) -> String {
         .unwrap_or_default()
 }
 
+/// A job of cron or a service manager may have no variable that says so; the process has a user
+/// all the same.
 fn user(scope: &Scope) -> String {
-    variable(scope, &["USER", "LOGNAME", "USERNAME"])
+    let said = variable(scope, &["USER", "LOGNAME", "USERNAME"]);
+    if !said.is_empty() {
+        return said;
+    }
+    let Ok(process) = fs::metadata("/proc/self") else {
+        return said;
+    };
+    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    account(&accounts, process.uid())
+}
+
+/// The name of an account, or its number where it is not one of this machine's own.
+fn account(accounts: &str, uid: u32) -> String {
+    let number = uid.to_string();
+    let mut accounts = accounts.lines().map(|line| line.split(':'));
+    let found = accounts.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    found.unwrap_or(number)
 }
 
 fn host(scope: &Scope) -> String {
@@ -76,4 +97,19 @@ async fn revision(folder: &Path) -> Option<String> {
     let revision = String::from_utf8(told.stdout).ok()?;
     let revision = revision.trim();
     (told.status.success() && !revision.is_empty()).then(|| revision.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCOUNTS: &str = "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000::/home/ann:/bin/sh\n";
+
+    #[test]
+    fn account_is_named_by_its_number() {
+        assert_eq!(account(ACCOUNTS, 0), "root");
+        assert_eq!(account(ACCOUNTS, 1000), "ann");
+        assert_eq!(account(ACCOUNTS, 10), "10");
+        assert_eq!(account("", 7), "7");
+    }
 }

@@ -6,7 +6,7 @@ use super::{CommandError, Console, Done, Scope, deployment, load, relay::Relay};
 use crate::project::vault::StoreMode;
 use crate::{
     engine::docker::{Docker, Settings},
-    event::{Change, Participant, Verdict},
+    event::{Change, Participant, Purpose, Verdict},
     name::ServiceName,
     plan::{self, BuildChoice, Options, Subject},
     project::{ImageSource, PullPolicy},
@@ -68,6 +68,7 @@ impl Build {
             project: project.name.clone(),
             verb: "build".to_owned(),
             services: participants(&plan),
+            purpose: Purpose::Project,
             origin: state,
             on_failure: OnFailure::Stay,
             settle: run::Settle::NONE,
@@ -95,6 +96,7 @@ fn participants(plan: &plan::Plan) -> Vec<Participant> {
             replicas: 1,
             change: Change::Keep,
             waits_for: Vec::new(),
+            containers: Vec::new(),
         }),
         _ => None,
     };

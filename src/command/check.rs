@@ -15,7 +15,7 @@ pub struct Check {
 impl Check {
     pub(super) fn run(&self, scope: &Scope, engine: &Settings) -> Result<Done, CommandError> {
         let project = match (
-            load::project(scope, engine, StoreMode::Look, &[]),
+            load::project(scope, engine, StoreMode::Check, &[]),
             self.format,
         ) {
             (Err(CommandError::Manifest(report)), DataFormat::Json) => {

@@ -25,6 +25,10 @@ pub enum Code {
     Locked = 7,
     /// Interrupted and rolled back.
     Interrupted = 8,
+    /// Interrupted again while it rolled back: `recover` goes on from there.
+    RollbackInterrupted = 9,
+    /// Not everything that was to be removed was.
+    RemovalIncomplete = 10,
     /// No engine answers.
     NoEngine = 125,
 }
@@ -41,6 +45,8 @@ pub fn code(end: &Result<Done, CommandError>) -> Code {
             Verdict::RolledBack => Code::RolledBack,
             Verdict::Interrupted => Code::Interrupted,
             Verdict::Stuck => Code::Stuck,
+            Verdict::RollbackInterrupted => Code::RollbackInterrupted,
+            Verdict::RemovalIncomplete => Code::RemovalIncomplete,
         },
         Err(
             CommandError::Manifest(_) | CommandError::Refused(_) | CommandError::Rotation { .. },

@@ -27,7 +27,12 @@ impl Config {
             self.variables(scope)?;
             return Ok(Done::Well);
         }
-        let project = load::project(scope, engine, StoreMode::Look, &[])?;
+        let store = if self.services {
+            StoreMode::Check
+        } else {
+            StoreMode::Look
+        };
+        let project = load::project(scope, engine, store, &[])?;
         if self.services {
             let names: Vec<&str> = project
                 .services

@@ -5,15 +5,15 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{Stream, join};
 
-use super::{CommandError, Console, Done, history, relay::Relay, session::Session};
+use super::{CommandError, Console, Done, history, relay::Relay, session::Session, unfinished};
 use crate::{
     engine::{Ledger, Query},
-    event::{Change, Participant, Verdict},
+    event::{Change, Participant, Purpose, Replica, Verdict},
     graph::Graph,
     journal::{Author, Planned, Writer},
     name::ServiceName,
     plan::{self, Deploy, Options, Plan},
-    project::{ImageSource, Kind, Project, RollbackScope},
+    project::{ImageSource, Kind, Project, RollbackScope, Service},
     run::{self, OnFailure, Run, Settle},
     state::State,
 };
@@ -50,9 +50,15 @@ impl<E: Ledger> Deployment<E> {
         console: Console,
         interrupts: impl Stream<Item = ()>,
     ) -> Result<Option<Done>, CommandError> {
-        let state = observe(self.engine.as_ref(), &self.project, &self.options).await?;
-        // What somebody is at, or was cut off at, may look like anything.
-        if state.locked {
+        let engine = self.engine.as_ref();
+        let (state, standing) = join!(
+            observe(engine, &self.project, &self.options),
+            unfinished::standing(engine, &self.project.name),
+        );
+        let state = state?;
+        // What somebody is at, or was interrupted at, may look like anything; and what the journal
+        // says that cannot be is told by whoever reads it to go on from there.
+        if state.locked || !matches!(standing, Ok((_, None))) {
             return Ok(None);
         }
         let wanted = self.plan(state).await?;
@@ -272,6 +278,7 @@ fn run_settings(
         project: project.name.clone(),
         verb: verb.to_owned(),
         services: participants(project, deploy),
+        purpose: Purpose::Project,
         origin,
         on_failure,
         settle,
@@ -291,26 +298,38 @@ fn on_failure(project: &Project) -> OnFailure {
     }
 }
 
-/// All services in dependency order, each with what happens to it.
+/// All services in dependency order, each with what happens to it, and behind them those that left
+/// the manifest.
 fn participants(project: &Project, deploy: &Deploy) -> Vec<Participant> {
     let order = Graph::of(project).order().unwrap_or_default();
     let asked: BTreeSet<&ServiceName> = deploy.decisions.iter().map(|it| &it.service).collect();
-    order
-        .iter()
-        .filter(|name| asked.contains(name))
-        .filter_map(|name| project.services.get(name))
-        .map(|service| Participant {
-            service: service.name.clone(),
-            job: matches!(service.kind, Kind::Job { .. }),
-            replicas: service.replicas,
-            change: deploy
-                .decisions
-                .iter()
-                .filter(|decision| decision.service == service.name)
-                .map(|decision| decision.change)
-                .max()
-                .unwrap_or(Change::Keep),
-            waits_for: service.depends_on.keys().cloned().collect(),
-        })
+    let declared = order.iter().filter(|name| asked.contains(name));
+    let orphans = asked.iter().copied();
+    let orphans = orphans.filter(|name| !project.services.contains_key(*name));
+    declared
+        .chain(orphans)
+        .map(|name| participant(name, project.services.get(name), deploy))
         .collect()
+}
+
+/// A service with what happens to its containers; `None`: it left the manifest.
+fn participant(name: &ServiceName, service: Option<&Service>, deploy: &Deploy) -> Participant {
+    let decisions = deploy.decisions.iter().filter(|it| it.service == *name);
+    let containers: Vec<Replica> = decisions
+        .map(|decision| Replica {
+            replica: decision.replica,
+            change: decision.change,
+        })
+        .collect();
+    let changes = containers.iter().map(|it| it.change);
+    // Of a service that stays, containers that it has too many of go.
+    let stays = changes.filter(|change| service.is_none() || *change != Change::Remove);
+    Participant {
+        service: name.clone(),
+        job: service.is_some_and(|it| matches!(it.kind, Kind::Job { .. })),
+        replicas: service.map_or(1, |it| it.replicas),
+        change: stays.max().unwrap_or(Change::Keep),
+        waits_for: service.map_or_else(Vec::new, |it| it.depends_on.keys().cloned().collect()),
+        containers,
+    }
 }

@@ -14,7 +14,7 @@ use crate::{
         Ledger, Query,
         docker::{Docker, Settings},
     },
-    event::{Change, Participant, Verdict},
+    event::{Change, Participant, Purpose, Replica, Verdict},
     name::{ImageRef, ProjectName, ServiceName},
     plan::{self, Removal},
     project::Kind,
@@ -61,7 +61,14 @@ impl Down {
             all_goes: self.removal.services.is_empty(),
             console,
         };
-        let mut session = Session::begin(engine, terms).await?;
+        if !self.removal.services.is_empty() {
+            let state = engine.observe(&Query::of(project.clone())).await?;
+            load::refuse_strangers(scope, &state, &self.removal.services)?;
+        }
+        let begun = Session::begin_unless(engine, terms, &mut interrupts).await?;
+        let Some(mut session) = begun else {
+            return Ok(Done::Run(Verdict::Interrupted));
+        };
         let done = self.remove((engine, project), &mut session, console, &mut interrupts);
         let done = Box::pin(done).await;
         session.end(done).await
@@ -77,8 +84,8 @@ impl Down {
         let whole = self.removal.services.is_empty();
         if whole {
             session.give_up("taken down").await?;
-        } else if session.recover(console, &mut interrupts).await? == Some(Verdict::Stuck) {
-            return Ok(Done::Run(Verdict::Stuck));
+        } else if let Some(done) = session.recover_first(console, &mut interrupts).await? {
+            return Ok(done);
         }
         let query = Query {
             own_images: self.removal.images,
@@ -97,7 +104,12 @@ impl Down {
         let settings = run::Settings {
             verb: "down".to_owned(),
             services: participants(&state, &self.removal),
-            on_failure: OnFailure::Stay,
+            purpose: if whole {
+                Purpose::Project
+            } else {
+                Purpose::Services
+            },
+            on_failure: OnFailure::GoOn,
             origin: state,
             settle: run::Settle::NONE,
             deadline: None,
@@ -128,12 +140,18 @@ fn participants(state: &State, removal: &Removal) -> Vec<Participant> {
         .map(|name| {
             let own = || state.containers.values().filter(|it| it.service == *name);
             let record = own().find_map(|container| container.record.as_ref());
+            let change = Change::Remove;
+            let containers = own().map(|container| Replica {
+                replica: container.replica,
+                change,
+            });
             Participant {
                 service: name.clone(),
                 job: record.is_some_and(|record| matches!(record.kind, Kind::Job { .. })),
                 replicas: own().map(|container| container.replica).max().unwrap_or(1),
-                change: Change::Remove,
+                change,
                 waits_for: Vec::new(),
+                containers: containers.collect(),
             }
         })
         .collect()

@@ -27,7 +27,7 @@ pub enum Picture {
 
 impl Graph {
     pub(super) fn run(&self, scope: &Scope, engine: &Settings) -> Result<Done, CommandError> {
-        let project = load::project(scope, engine, StoreMode::Look, &[])?;
+        let project = load::project(scope, engine, StoreMode::Check, &[])?;
         let graph = graph::Graph::of(&project);
         match self.picture {
             Picture::Text => say(&graph.text()),

@@ -2,18 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use super::{CommandError, Console, DataFormat, Done, Scope, load, say, say_json};
+use super::{
+    CommandError, Console, DataFormat, Done, Scope, load, say, say_json,
+    unfinished::{self, Unfinished},
+};
 use crate::{
     engine::{
         Engine, Ledger, Query,
         docker::{Docker, Settings},
     },
     event::Verdict,
-    journal::{self, Entry, Shelf},
+    journal::{self, Author, Entry, Shelf},
     name::ProjectName,
     report::{table::table, text},
     state::State,
 };
+
+/// Where no terminal says how wide a table may be.
+const WIDTH: usize = 100;
+/// So many digits of a revision are as good as unique.
+const DIGITS: usize = 8;
 
 /// List deploys.
 #[derive(Debug)]
@@ -32,33 +40,32 @@ impl History {
         let project = load::project_name(scope)?;
         let engine = Docker::connect(settings).await?;
         let entries = entries(&engine, &project).await?;
+        let (unfinished, remark) = unfinished::remark(&engine, &project).await?;
         let state = engine.observe(&query(&project, &entries)).await?;
         let current = current(&entries).map(|entry| entry.generation);
         match self.format {
             DataFormat::Text => {
-                let rows: Vec<Vec<String>> = entries
-                    .iter()
-                    .rev()
-                    .map(|entry| row(entry, &state, current))
-                    .collect();
+                console.warn(&remark);
+                let ended = entries.iter().rev();
+                let ended = ended.map(|entry| row(entry, &state, current));
+                let open = unfinished.iter().map(open);
+                let rows: Vec<Vec<String>> = open.chain(ended).collect();
                 let headers = [
-                    "GENERATION",
-                    "WHEN",
-                    "WHO",
-                    "REVISION",
-                    "COMMAND",
-                    "OUTCOME",
-                    "TOOK",
-                    "WAY BACK",
+                    "GEN", "WHEN", "WHO", "REVISION", "COMMAND", "OUTCOME", "TOOK", "WAY BACK",
                 ];
-                let width = console.terminal_out.then(|| usize::from(console.width));
-                say(&table(&headers, &rows, width));
+                let width = if console.terminal_out {
+                    usize::from(console.width)
+                } else {
+                    WIDTH
+                };
+                say(&table(&headers, &rows, Some(width)));
             }
             DataFormat::Json => say_json(&serde_json::json!({
                 "version": 1,
                 "project": project,
                 "current": current,
                 "deploys": entries.iter().map(|it| json(it, &state)).collect::<Vec<_>>(),
+                "unfinished": unfinished.map(|it| it.json()),
             })),
         }
         Ok(Done::Well)
@@ -89,31 +96,66 @@ pub(super) fn query(project: &ProjectName, entries: &[Entry]) -> Query {
 }
 
 fn row(entry: &Entry, state: &State, current: Option<u64>) -> Vec<String> {
-    let author = &entry.author;
     let mark = if current == Some(entry.generation) {
         " *"
     } else {
         ""
-    };
-    let who = if author.user.is_empty() {
-        author.host.clone()
-    } else {
-        format!("{}@{}", author.user, author.host)
     };
     let way_back = match entry.tier(state) {
         _ if current == Some(entry.generation) => "current",
         Some(tier) => tier.shown(),
         None => "-",
     };
+    let [when, who, revision] = origin(&entry.author);
     vec![
         format!("{}{mark}", entry.generation),
-        author.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+        when,
         who,
-        author.revision.clone().unwrap_or_else(|| "-".to_owned()),
+        revision,
         entry.verb.clone(),
         outcome(entry),
         text::took(entry.took),
         way_back.to_owned(),
+    ]
+}
+
+/// The deploy that has not come to its end.
+fn open(unfinished: &Unfinished) -> Vec<String> {
+    let planned = &unfinished.open.planned;
+    let [when, who, revision] = origin(&planned.author);
+    let outcome = match (unfinished.is_interrupted(), unfinished.open.committed) {
+        (false, _) => "under way",
+        (true, false) => "interrupted, open",
+        (true, true) => "committed, interrupted",
+    };
+    vec![
+        planned.generation.to_string(),
+        when,
+        who,
+        revision,
+        planned.verb.clone(),
+        outcome.to_owned(),
+        "-".to_owned(),
+        "-".to_owned(),
+    ]
+}
+
+/// When, by whom and from what.
+fn origin(author: &Author) -> [String; 3] {
+    let who = if author.user.is_empty() {
+        author.host.clone()
+    } else {
+        format!("{}@{}", author.user, author.host)
+    };
+    let revision = author.revision.as_ref().map(|revision| {
+        let digits: String = revision.chars().take(DIGITS).collect();
+        let changed = revision.ends_with('+') && !digits.ends_with('+');
+        format!("{digits}{}", if changed { "+" } else { "" })
+    });
+    [
+        author.at.strftime("%Y-%m-%d %H:%MZ").to_string(),
+        who,
+        revision.unwrap_or_else(|| "-".to_owned()),
     ]
 }
 
@@ -124,9 +166,13 @@ fn outcome(entry: &Entry) -> String {
         Verdict::RolledBack if entry.split.is_some() => "failed, rolled back in part",
         Verdict::RolledBack => "failed, rolled back",
         Verdict::Interrupted => "interrupted, rolled back",
-        Verdict::Stuck => "failed, given up",
+        Verdict::Stuck | Verdict::RollbackInterrupted | Verdict::RemovalIncomplete => {
+            "failed, given up"
+        }
     };
     match &entry.cause {
+        // That is all that its cause says, too.
+        Some(_) if entry.verdict == Verdict::Interrupted => word.to_owned(),
         Some(cause) => format!("{word}: {cause}"),
         None => word.to_owned(),
     }

@@ -1,6 +1,10 @@
 //! From the files to a project: what every command begins with.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -9,7 +13,7 @@ use crate::{
     engine::docker::Settings,
     manifest::{self, Manifest},
     name::{ImageRef, ProjectName, ServiceName},
-    plan::Options,
+    plan::{Options, Refusal},
     project::{
         ImageSource, Project,
         inputs::{Contents, InputsError},
@@ -17,6 +21,7 @@ use crate::{
         rotation::Rotation,
         vault::StoreMode,
     },
+    state::State,
 };
 
 /// Where the digests of files that did not change are remembered, beside the manifest.
@@ -31,7 +36,44 @@ pub(super) fn project(
     named: &[ServiceName],
 ) -> Result<Project, CommandError> {
     let resolution = resolution(scope, engine, store, named);
-    Ok(resolve(&manifest(scope)?, &resolution)?)
+    let manifest = manifest(scope)?;
+    refuse_unknown(named, &manifest.services.keys().collect())?;
+    Ok(resolve(&manifest, &resolution)?)
+}
+
+/// Refuses names of services that are none of these.
+fn refuse_unknown(
+    named: &[ServiceName],
+    known: &BTreeSet<&ServiceName>,
+) -> Result<(), CommandError> {
+    let unknown = named.iter().filter(|name| !known.contains(name));
+    let refusals: Vec<Refusal> = unknown
+        .map(|name| Refusal::NoService {
+            service: name.to_string(),
+            known: known.iter().map(ToString::to_string).collect(),
+        })
+        .collect();
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    Err(CommandError::Refused(refusals))
+}
+
+/// Refuses names of services that neither the manifest has nor the engine. A manifest is not needed
+/// for what is there already.
+pub(super) fn refuse_strangers<'a>(
+    scope: &Scope,
+    state: &State,
+    named: impl IntoIterator<Item = &'a ServiceName>,
+) -> Result<(), CommandError> {
+    let named: Vec<ServiceName> = named.into_iter().cloned().collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let manifest = manifest(scope).ok();
+    let declared = manifest.iter().flat_map(|it| it.services.keys());
+    let there = state.containers.values().map(|it| &it.service);
+    refuse_unknown(&named, &declared.chain(there).collect())
 }
 
 /// How a manifest is to be resolved.

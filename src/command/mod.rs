@@ -24,6 +24,7 @@ mod rollback;
 mod rotate;
 mod secrets;
 mod session;
+mod unfinished;
 mod unlock;
 mod up;
 mod version;
@@ -213,11 +214,11 @@ impl Invocation {
             Command::Recover(recover) => recover.run(&scope, &engine, console).await,
             Command::Unlock(unlock) => unlock.run(&scope, &engine).await,
             Command::History(history) => history.run(&scope, &engine, console).await,
-            Command::Plan(plan) => plan.run(&scope, &engine).await,
+            Command::Plan(plan) => plan.run(&scope, &engine, console).await,
             Command::Rehearse(it) => Box::pin(it.run(&scope, &engine, console)).await,
             Command::Check(check) => check.run(&scope, &engine),
             Command::Build(build) => Box::pin(build.run(&scope, &engine, console)).await,
-            Command::Ps(ps) => ps.run(&scope, &engine, console).await,
+            Command::Ps(ps) => Box::pin(ps.run(&scope, &engine, console)).await,
             Command::Logs(logs) => logs.run(&scope, &engine, console).await,
             Command::Graph(graph) => graph.run(&scope, &engine),
             Command::Secrets(secrets) => secrets.run(&scope, &engine, console),

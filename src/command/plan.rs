@@ -1,10 +1,14 @@
 //! `cimandat plan`: what `up` would do, and why; changes nothing.
 
-use super::{CommandError, DataFormat, Done, Scope, deployment, load, rotate, say, say_json};
-use crate::project::vault::StoreMode;
+use super::{
+    CommandError, Console, DataFormat, Done, Scope, deployment, load, rehearse, rotate, say,
+    say_json,
+    unfinished::{self, Unfinished},
+};
 use crate::{
     engine::docker::{Docker, Settings},
     plan::{self, Options, Shown},
+    project::{Project, vault::StoreMode},
 };
 
 /// Show what `up` would do.
@@ -23,6 +27,7 @@ impl Plan {
         self,
         scope: &Scope,
         settings: &Settings,
+        console: Console,
     ) -> Result<Done, CommandError> {
         let named: Vec<_> = self.options.named().into_iter().collect();
         let request = rotate::Request {
@@ -30,26 +35,58 @@ impl Plan {
             settings,
             named: &named,
         };
-        let mut project = request.project(StoreMode::Look)?;
+        let project = request.project(StoreMode::Look)?;
         let engine = Docker::connect(settings).await?;
-        if let Some((rotated, _)) = request.unfinished(&engine, &project).await? {
-            project = rotated;
-        }
-        let options = load::with_tags(&project, self.options)?;
-        let mut state = deployment::observe(&engine, &project, &options).await?;
-        let services = deployment::chosen(&project, &options);
-        let images = plan::images(&project, &state, &options, &services);
-        let images = images.map_err(CommandError::Refused)?;
-        let deploy = deployment::planned(&engine, &project, &options, &mut state).await?;
-        let shown = Shown::new(&project, &images, &deploy);
+        let (last_deploy, unfinished) = unfinished::standing(&engine, &project.name).await?;
+        let interrupted = unfinished.as_ref().is_some_and(Unfinished::is_interrupted);
+        let shown = if interrupted {
+            // What is there now is half of one world and half of another.
+            let options = self.options.clone();
+            let planned = rehearse::planned_after_recovery(options, scope, settings, console);
+            let (project, images, deploy) = Box::pin(planned).await?;
+            Shown::new(&project, &images, &deploy)
+        } else {
+            self.shown(&engine, request, (project, last_deploy)).await?
+        };
+        let changes = shown.changes || interrupted;
         match self.format {
-            DataFormat::Text => say(&shown.text()),
-            DataFormat::Json => say_json(&shown),
+            DataFormat::Text => {
+                let first = unfinished.map(|it| format!("{}\n", it.text()));
+                say(&format!("{}{}", first.unwrap_or_default(), shown.text()));
+            }
+            DataFormat::Json => match unfinished {
+                None => say_json(&shown),
+                Some(unfinished) => {
+                    let mut value = serde_json::to_value(&shown).unwrap_or_default();
+                    value["unfinished"] = unfinished.json();
+                    say_json(&value);
+                }
+            },
         }
-        Ok(if self.exit_code && shown.changes {
+        Ok(if self.exit_code && changes {
             Done::Changes
         } else {
             Done::Well
         })
+    }
+
+    /// The plan from what is there now.
+    async fn shown(
+        &self,
+        engine: &Docker,
+        request: rotate::Request<'_>,
+        (mut project, last_deploy): (Project, u64),
+    ) -> Result<Shown, CommandError> {
+        if let Some((rotated, _)) = request.unfinished(engine, &project).await? {
+            project = rotated;
+        }
+        let options = load::with_tags(&project, self.options.clone())?;
+        let mut state = deployment::observe(engine, &project, &options).await?;
+        state.last_deploy = last_deploy;
+        let services = deployment::chosen(&project, &options);
+        let images = plan::images(&project, &state, &options, &services);
+        let images = images.map_err(CommandError::Refused)?;
+        let deploy = deployment::planned(engine, &project, &options, &mut state).await?;
+        Ok(Shown::new(&project, &images, &deploy))
     }
 }

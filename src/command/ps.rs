@@ -2,17 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::{CommandError, Console, DataFormat, Done, Scope, load, say, say_json};
+use futures::try_join;
+
+use super::{
+    CommandError, Console, DataFormat, Done, Scope, history, load, say, say_json, unfinished,
+};
 use crate::{
     engine::{
         Engine, Query,
         docker::{Docker, Settings},
     },
+    journal::Entry,
     name::{ContainerName, ServiceName},
     plan,
     project::Kind,
     report::{table::table, text, words},
-    state::{Container, HeldPort, State},
+    state::{Condition, Container, HeldPort, State},
 };
 
 /// List containers.
@@ -26,6 +31,14 @@ pub struct Ps {
     pub format: DataFormat,
 }
 
+/// A container that should be there and is not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+struct Missing {
+    service: ServiceName,
+    replica: u32,
+    container: ContainerName,
+}
+
 impl Ps {
     pub(super) async fn run(
         self,
@@ -35,20 +48,30 @@ impl Ps {
     ) -> Result<Done, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Docker::connect(settings).await?;
-        let state = engine.observe(&Query::of(project.clone())).await?;
-        let mut shown: Vec<(&ContainerName, &Container)> = state
-            .containers
-            .iter()
-            .filter(|(_, it)| self.services.is_empty() || self.services.contains(&it.service))
-            .filter(|(name, _)| self.all || !state.is_retired(name))
-            .collect();
-        shown.sort_by_key(|(_, container)| (&container.service, container.replica));
+        let (state, entries, (unfinished, remark)) = try_join!(
+            async { Ok(engine.observe(&Query::of(project.clone())).await?) },
+            history::entries(&engine, &project),
+            unfinished::remark(&engine, &project),
+        )?;
+        load::refuse_strangers(scope, &state, &self.services)?;
+        let shown = self.shown(&state);
+        let mut missing = missing(&entries, &state);
+        missing.retain(|it| self.services.is_empty() || self.services.contains(&it.service));
         match self.format {
             DataFormat::Text => {
-                let rows: Vec<Vec<String>> = shown
-                    .iter()
-                    .map(|(name, container)| row(name, container, &drifted(&state, name)))
-                    .collect();
+                console.warn(&remark);
+                let there = shown.iter().map(|(name, it)| {
+                    let row = row(name, it, &drifted(&state, name));
+                    ((it.service.as_str(), it.replica), row)
+                });
+                let gone = missing.iter().map(|it| {
+                    let (service, name) = (it.service.to_string(), it.container.to_string());
+                    let row = vec![service, name, "missing".to_owned()];
+                    ((it.service.as_str(), it.replica), row)
+                });
+                let mut rows: Vec<((&str, u32), Vec<String>)> = there.chain(gone).collect();
+                rows.sort_by(|(a, _), (b, _)| text::natural(a.0, b.0).then(a.1.cmp(&b.1)));
+                let rows: Vec<Vec<String>> = rows.into_iter().map(|(_, row)| row).collect();
                 let headers = ["SERVICE", "CONTAINER", "STATE", "FOR", "PORTS", "IMAGE"];
                 let width = console.terminal_out.then(|| usize::from(console.width));
                 say(&table(&headers, &rows, width));
@@ -57,10 +80,55 @@ impl Ps {
                 "version": 1,
                 "project": project,
                 "containers": shown.iter().map(|(name, it)| json(&state, name, it)).collect::<Vec<_>>(),
+                "missing": missing,
+                "unfinished": unfinished.map(|it| it.json()),
             })),
         }
         Ok(Done::Well)
     }
+
+    /// The containers that are asked for.
+    fn shown<'a>(&self, state: &'a State) -> Vec<(&'a ContainerName, &'a Container)> {
+        let mut shown: Vec<(&ContainerName, &Container)> = state
+            .containers
+            .iter()
+            .filter(|(_, it)| self.services.is_empty() || self.services.contains(&it.service))
+            .filter(|(name, _)| self.all || !state.is_retired(name))
+            .collect();
+        shown.sort_by(|(_, a), (_, b)| {
+            let services = text::natural(a.service.as_str(), b.service.as_str());
+            services.then(a.replica.cmp(&b.replica))
+        });
+        shown
+    }
+}
+
+/// What was deployed last and is not there, other than jobs, whose work is done.
+fn missing(entries: &[Entry], state: &State) -> Vec<Missing> {
+    let last = entries.iter().rev().find(|entry| entry.left_its_mark());
+    let Some(last) = last else {
+        return Vec::new();
+    };
+    let counts = |service: &ServiceName| {
+        let part = last.split.as_ref();
+        let declared = last.project.services.get(service);
+        part.is_none_or(|split| split.new.contains(service))
+            && declared.is_some_and(|it| it.kind == Kind::Service)
+    };
+    let is_there = |service: &ServiceName, replica: u32| {
+        state.containers.iter().any(|(name, it)| {
+            (&it.service, it.replica) == (service, replica) && !state.is_kept_failed(name)
+        })
+    };
+    last.made
+        .iter()
+        .filter(|(_, made)| counts(&made.service) && !is_there(&made.service, made.replica))
+        .map(|(name, made)| Missing {
+            service: made.service.clone(),
+            replica: made.replica,
+            container: name.clone(),
+        })
+        .collect()
 }
 
 /// What of a container is not as recorded, in a fragment.
@@ -79,7 +147,7 @@ fn row(name: &ContainerName, container: &Container, drifted: &str) -> Vec<String
     vec![
         container.service.to_string(),
         name.to_string(),
-        words::condition(&container.condition) + drifted,
+        condition(&container.condition) + drifted,
         container
             .condition
             .running_for
@@ -88,6 +156,14 @@ fn row(name: &ContainerName, container: &Container, drifted: &str) -> Vec<String
         ports(&container.ports),
         image(container),
     ]
+}
+
+/// How a container does; for how long stands in a column of its own.
+fn condition(condition: &Condition) -> String {
+    words::condition(&Condition {
+        running_for: None,
+        ..condition.clone()
+    })
 }
 
 fn image(container: &Container) -> String {

@@ -7,14 +7,15 @@ use futures::Stream;
 use super::{
     CommandError, Console, Done, Scope, history, load, say,
     session::{Session, Terms},
+    unfinished::{self, Unfinished},
 };
 use crate::{
     engine::{
         Engine, Ledger, Query,
         docker::{Docker, Settings},
     },
-    event::{Change, Participant, Verdict},
-    journal::{Open, Shelf, Standing, replay},
+    event::{Change, Participant, Purpose, Verdict},
+    journal::Open,
     name::{ProjectName, ServiceName},
     plan::{self, Plan, Subject, Work},
     run::{self, OnFailure, Run},
@@ -70,7 +71,10 @@ impl Recover {
             console.warn("the journal was given up; the next deploy goes by what is there\n");
             return session.end(Ok(Done::Well)).await;
         }
-        let mut session = Session::begin(engine, terms).await?;
+        let begun = Session::begin_unless(engine, terms, &mut interrupts).await?;
+        let Some(mut session) = begun else {
+            return Ok(Done::Run(Verdict::Interrupted));
+        };
         let done = recover(&mut session, (engine, project), console, &mut interrupts).await;
         session.end(done).await
     }
@@ -84,15 +88,18 @@ pub(super) async fn recover<E: Ledger>(
     mut interrupts: impl Stream<Item = ()> + Unpin,
 ) -> Result<Done, CommandError> {
     let ended = session.recover(console, &mut interrupts).await?;
-    if ended == Some(Verdict::Stuck) {
-        return Ok(Done::Run(Verdict::Stuck));
+    if let Some(outcome) = &ended
+        && (outcome.interrupted || outcome.verdict == Verdict::Stuck)
+    {
+        return Ok(Done::Run(outcome.verdict));
     }
+    let ended = ended.map(|outcome| outcome.verdict);
     let state = engine.observe(&Query::of(project.clone())).await?;
     let revival = revival(engine.as_ref(), project, &state).await?;
     if revival.steps.is_empty() {
         if ended.is_none() {
             console.warn(&format!(
-                "`{project}` was not cut off, and everything that should run does\n"
+                "`{project}` was not interrupted, and everything that should run does\n"
             ));
         }
         return Ok(ended.map_or(Done::Well, Done::Run));
@@ -101,6 +108,7 @@ pub(super) async fn recover<E: Ledger>(
         project: project.clone(),
         verb: "recover".to_owned(),
         services: participants(&revival),
+        purpose: Purpose::Project,
         origin: state,
         on_failure: OnFailure::Stay,
         settle: run::Settle::NONE,
@@ -135,6 +143,7 @@ fn participants(plan: &Plan) -> Vec<Participant> {
             replicas,
             change: Change::Start,
             waits_for: Vec::new(),
+            containers: Vec::new(),
         })
         .collect()
 }
@@ -154,24 +163,30 @@ async fn revival(
 
 /// Shows what a recovery would do; changes nothing and needs no lock.
 async fn show(engine: &Docker, project: &ProjectName) -> Result<Done, CommandError> {
-    let pages = engine.read_pages(project, Shelf::Journal).await?;
-    let standing = replay(&pages).map_err(CommandError::Journal)?;
+    let (_, unfinished) = unfinished::standing(engine, project).await?;
     let state = engine.observe(&Query::of(project.clone())).await?;
-    let text = match &standing {
-        Standing::Open(open) => told(open, &state),
-        Standing::Empty | Standing::Closed { .. } => {
-            let revival = revival(engine, project, &state).await?;
-            if revival.steps.is_empty() {
-                format!("`{project}` was not cut off, and everything that should run does\n")
-            } else {
-                format!(
-                    "`{project}` was not cut off; it would be\n{}",
-                    steps(&revival)
-                )
-            }
+    if let Some(Unfinished { open, holder }) = unfinished {
+        if let Some(lock) = holder {
+            return Err(CommandError::Locked(Box::new(lock)));
         }
-    };
-    say(&text);
+        say(&told(&open, &state));
+        // As the recovery itself ends.
+        let verdict = if open.committed && open.split.is_none() {
+            Verdict::Converged
+        } else {
+            Verdict::RolledBack
+        };
+        return Ok(Done::Run(verdict));
+    }
+    let revival = revival(engine, project, &state).await?;
+    say(&if revival.steps.is_empty() {
+        format!("`{project}` was not interrupted, and everything that should run does\n")
+    } else {
+        format!(
+            "`{project}` was not interrupted; it would be\n{}",
+            steps(&revival)
+        )
+    });
     Ok(Done::Well)
 }
 
@@ -179,7 +194,7 @@ fn told(open: &Open, now: &State) -> String {
     let planned = &open.planned;
     let (author, generation) = (&planned.author, planned.generation);
     let began = format!(
-        "deploy {generation} (`{}` of {}@{}, {}) was cut off",
+        "deploy {generation} (`{}` of {}@{}, {}) was interrupted",
         planned.verb,
         author.user,
         author.host,
@@ -205,7 +220,7 @@ fn steps(plan: &Plan) -> String {
             Work::Act(action) => format!("  {} `{}`\n", action.verb(), action.object()),
             Work::Gate { container, .. } => format!("  waiting until `{container}` is ready\n"),
             Work::Drain { object, .. } => format!("  draining `{object}`\n"),
-            Work::Verify(check) => format!("  checking {check}\n"),
+            Work::Verify(check) => format!("  verifying {check}\n"),
         })
         .collect()
 }

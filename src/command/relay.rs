@@ -10,7 +10,7 @@ use futures::Stream;
 use super::{Console, Stage};
 use crate::{
     engine::Ledger,
-    event::{self, Event, Segment, Stamped, Verdict},
+    event::{self, Event, Participant, Segment, Stamped, Verdict},
     plan::Plan,
     report::Reporter,
     run::{self, Outcome, Run},
@@ -30,6 +30,8 @@ pub(super) type Remark = Box<dyn Fn(Verdict) -> Option<String> + Send>;
 /// What an earlier run of the same command took up.
 struct Earlier {
     steps: usize,
+    /// What it said to happen.
+    services: Vec<Participant>,
     time: Duration,
     critical_path: Vec<Segment>,
 }
@@ -61,7 +63,7 @@ impl Relay {
         (plan, settings): (Plan, run::Settings),
         interrupts: impl Stream<Item = ()>,
     ) -> Outcome {
-        let steps = plan.steps.len();
+        let (steps, services) = (plan.steps.len(), settings.services.clone());
         let run = Run::new(plan, settings);
         let (reporter, remark) = (&mut self.reporter, &self.remark);
         let rehearsal = self.rehearsal;
@@ -81,6 +83,7 @@ impl Relay {
         let outcome = run::drive(engine, run, tell, interrupts).await;
         self.earlier = Some(Earlier {
             steps,
+            services,
             time: outcome.took,
             critical_path: outcome.critical_path.clone(),
         });
@@ -148,7 +151,13 @@ fn after(mut stamped: Stamped, earlier: Option<&Earlier>) -> Option<Stamped> {
         step.0 += earlier.steps;
     }
     match &mut stamped.event {
-        Event::RunStarted { .. } => return None,
+        Event::RunStarted { services, .. } => {
+            let services = std::mem::take(services);
+            if services == earlier.services {
+                return None;
+            }
+            stamped.event = Event::Replanned { services };
+        }
         Event::RunFinished {
             took,
             verdict,

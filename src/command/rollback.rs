@@ -73,7 +73,10 @@ impl Rollback {
             all_goes: false,
             console,
         };
-        let mut session = Session::begin(engine, terms).await?;
+        let begun = Session::begin_unless(engine, terms, &mut interrupts).await?;
+        let Some(mut session) = begun else {
+            return Ok(Done::Run(Verdict::Interrupted));
+        };
         let done = self.deploy(engine, &mut session, (scope, console), &mut interrupts);
         let done = Box::pin(done).await;
         session.end(done).await
@@ -87,8 +90,8 @@ impl Rollback {
         mut interrupts: impl Stream<Item = ()> + Unpin,
     ) -> Result<Done, CommandError> {
         // What was cut off comes to its end first: only then is it known what is current.
-        if let Some(Verdict::Stuck) = session.recover(console, &mut interrupts).await? {
-            return Ok(Done::Run(Verdict::Stuck));
+        if let Some(done) = session.recover_first(console, &mut interrupts).await? {
+            return Ok(done);
         }
         let deployment = Deployment {
             project: self.target(engine.as_ref(), session.project()).await?,

@@ -124,11 +124,14 @@ impl Turn {
                 Verdict::Unchanged => {
                     Some(format!("no service uses {names}; new values are in force"))
                 }
-                Verdict::Stuck => Some(format!(
+                Verdict::Stuck | Verdict::RollbackInterrupted => Some(format!(
                     "the next `up` sees by what runs whether the old or the new values of {names} are \
                      in force; until then the old ones are"
                 )),
-                Verdict::Untouched | Verdict::RolledBack | Verdict::Interrupted => {
+                Verdict::Untouched
+                | Verdict::RolledBack
+                | Verdict::Interrupted
+                | Verdict::RemovalIncomplete => {
                     Some(format!("the old values of {names} stay in force"))
                 }
             }
@@ -145,8 +148,11 @@ impl Turn {
                 self.rotation.put_in_force(&directory, self.keep)?;
             }
             // Nobody knows yet which of the two it will be.
-            Verdict::Stuck => {}
-            Verdict::Untouched | Verdict::RolledBack | Verdict::Interrupted => {
+            Verdict::Stuck | Verdict::RollbackInterrupted => {}
+            Verdict::Untouched
+            | Verdict::RolledBack
+            | Verdict::Interrupted
+            | Verdict::RemovalIncomplete => {
                 Rotation::give_up(&directory)?;
             }
         }

@@ -4,7 +4,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::{
-    Stream,
+    Stream, StreamExt,
     future::{Either, select},
     join,
 };
@@ -89,6 +89,26 @@ impl<E: Ledger> Session<E> {
         }
     }
 
+    /// The same, but gives up waiting for the lock when somebody asks to stop: `None`.
+    pub async fn begin_unless(
+        engine: &Arc<E>,
+        terms: Terms<'_>,
+        interrupts: &mut (impl Stream<Item = ()> + Unpin),
+    ) -> Result<Option<Self>, CommandError> {
+        let (console, waits) = (terms.console, !terms.patience.is_zero());
+        let begun = Box::pin(Self::begin(engine, terms));
+        if !waits {
+            return begun.await.map(Some);
+        }
+        match select(begun, interrupts.next()).await {
+            Either::Left((session, _)) => session.map(Some),
+            Either::Right(_) => {
+                console.warn("interrupted while waiting for the lock; nothing was touched\n");
+                Ok(None)
+            }
+        }
+    }
+
     /// Takes the lock and gives the journal up.
     pub async fn begin_anew(engine: &Arc<E>, terms: Terms<'_>) -> Result<Self, CommandError> {
         let holder = author::holder(terms.scope, terms.verb);
@@ -120,12 +140,32 @@ impl<E: Ledger> Session<E> {
         self.standing.generation()
     }
 
+    /// Ends a deploy that was cut off, if there is one, before the work of a command; gives how the
+    /// command ends where that work must not begin.
+    pub async fn recover_first(
+        &mut self,
+        console: Console,
+        interrupts: impl Stream<Item = ()>,
+    ) -> Result<Option<Done>, CommandError> {
+        let Some(outcome) = self.recover(console, interrupts).await? else {
+            return Ok(None);
+        };
+        Ok(match outcome.verdict {
+            Verdict::Stuck | Verdict::RollbackInterrupted => Some(Done::Run(outcome.verdict)),
+            _ if outcome.interrupted => {
+                console.warn("interrupted: nothing else was begun\n");
+                Some(Done::Run(Verdict::Interrupted))
+            }
+            _ => None,
+        })
+    }
+
     /// Ends a deploy that was cut off, if there is one; gives how that went.
     pub async fn recover(
         &mut self,
         console: Console,
         interrupts: impl Stream<Item = ()>,
-    ) -> Result<Option<Verdict>, CommandError> {
+    ) -> Result<Option<Outcome>, CommandError> {
         let Standing::Open(open) = &self.standing else {
             return Ok(None);
         };
@@ -139,13 +179,13 @@ impl<E: Ledger> Session<E> {
             .carry_out(&mut Relay::new(console), run, interrupts)
             .await?;
         let verdict = outcome.verdict;
-        if verdict != Verdict::Stuck {
+        if !matches!(verdict, Verdict::Stuck | Verdict::RollbackInterrupted) {
             self.standing = Standing::Closed {
                 generation,
                 verdict,
             };
         }
-        Ok(Some(verdict))
+        Ok(Some(outcome))
     }
 
     /// Gives a deploy up that was cut off: everything that it could lead to is about to go.

@@ -65,7 +65,7 @@ impl Up {
         let mut idle = None;
         if self.rotate.is_empty() && Rotation::pending(&project.directory)?.is_none() {
             let deployment = self.deployment(&engine, project)?;
-            idle = deployment.idle(console, &mut interrupts).await?;
+            idle = Box::pin(deployment.idle(console, &mut interrupts)).await?;
         }
         let done = if let Some(done) = idle {
             done
@@ -120,7 +120,7 @@ impl Up {
     ) -> Result<Done, CommandError> {
         let name = project.name.clone();
         let deployment = self.deployment(engine, project)?;
-        if let Some(done) = deployment.idle(console, &mut interrupts).await? {
+        if let Some(done) = Box::pin(deployment.idle(console, &mut interrupts)).await? {
             return Ok(done);
         }
         let work = async |session: &mut Session<E>, interrupts: &mut _| {
@@ -143,11 +143,14 @@ impl Up {
         work: impl AsyncFnOnce(&mut Session<E>, &mut I) -> Result<Done, CommandError>,
     ) -> Result<Done, CommandError> {
         let console = terms.console;
-        let mut session = Session::begin(engine, terms).await?;
+        let begun = Session::begin_unless(engine, terms, &mut interrupts).await?;
+        let Some(mut session) = begun else {
+            return Ok(Done::Run(Verdict::Interrupted));
+        };
         let done = Box::pin(async {
-            match session.recover(console, &mut interrupts).await? {
-                Some(Verdict::Stuck) => Ok(Done::Run(Verdict::Stuck)),
-                _ => work(&mut session, &mut interrupts).await,
+            match session.recover_first(console, &mut interrupts).await? {
+                Some(done) => Ok(done),
+                None => work(&mut session, &mut interrupts).await,
             }
         })
         .await;

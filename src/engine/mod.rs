@@ -303,6 +303,24 @@ pub enum EngineError {
         /// The driver.
         driver: String,
     },
+    /// Something cannot be removed, as containers use it.
+    #[error("{thing} is still in use by {users}")]
+    InUse {
+        /// Its kind and its name.
+        thing: String,
+        /// Which containers, and whose they are.
+        users: String,
+        /// What frees it.
+        help: String,
+    },
+    /// An image cannot be pulled, and is on the engine already.
+    #[error("image `{image}` cannot be pulled: {cause}; it is on the engine already")]
+    NotRefreshed {
+        /// Which.
+        image: String,
+        /// What the registry or the engine says.
+        cause: String,
+    },
     /// A hook's command ended with another code than 0.
     #[error("`{command}` in `{container}` ended with code {code}")]
     Hook {
@@ -350,7 +368,7 @@ impl EngineError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { help, .. } => help.clone(),
+            Self::Unreachable { help, .. } | Self::InUse { help, .. } => help.clone(),
             Self::Denied { .. } => "run as root, or add this user to the group that owns the \
                                     socket (usually `docker`) and log in again"
                 .to_owned(),
@@ -366,6 +384,11 @@ impl EngineError {
                 .to_owned(),
             Self::NoBindSource { .. } => {
                 "make it, or let it be made with `create=#true`".to_owned()
+            }
+            Self::NotRefreshed { .. } => {
+                "`pull \"missing\"` in the manifest, or `--pull missing` once, takes the image that is \
+                 there"
+                    .to_owned()
             }
             Self::DiskFull { .. } => "free space on the engine's host (`docker system df` shows \
                                       what takes it), then run the command again"

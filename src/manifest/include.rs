@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     environment::{Environment, Layer, interpolate},
-    load::{Files, Request, normal},
+    load::{FILE_NAME, Files, Request, normal},
     node::{Node, Value},
     syntax,
 };
@@ -186,14 +186,20 @@ impl<'a> Reading<'a> {
         let cause = match error.kind() {
             io::ErrorKind::NotFound => "no such file".to_owned(),
             io::ErrorKind::InvalidData => "not a text in UTF-8".to_owned(),
-            io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+            io::ErrorKind::IsADirectory => "it is a folder, not a file".to_owned(),
             _ => error.to_string(),
         };
         let shown = self.shown(path);
         let mistake = match namer {
             Namer::Option(option) => ReadingMistake::Unreadable {
+                help: match error.kind() {
+                    io::ErrorKind::IsADirectory if option == "-f" => {
+                        let file = self.shown(&path.join(FILE_NAME));
+                        format!("name the file in it: `-f {file}`")
+                    }
+                    _ => format!("check the path given with `{option}`"),
+                },
                 path: shown,
-                option,
                 cause,
             },
             Namer::Node(at) => {
@@ -214,10 +220,10 @@ impl<'a> Reading<'a> {
 
     /// A path as people know it: from the current folder, when it lies below it.
     fn shown(&self, path: &Path) -> String {
-        path.strip_prefix(&self.request.current)
-            .unwrap_or(path)
-            .display()
-            .to_string()
+        match path.strip_prefix(&self.request.current) {
+            Ok(below) if below.as_os_str().is_empty() => ".".to_owned(),
+            below => below.unwrap_or(path).display().to_string(),
+        }
     }
 }
 

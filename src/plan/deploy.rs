@@ -139,9 +139,8 @@ fn unknown(project: &Project, options: &Options) -> Vec<Refusal> {
             .services
             .values()
             .filter(|service| !jobs || matches!(service.kind, Kind::Job { .. }))
-            .map(|service| service.name.as_str())
+            .map(|service| service.name.to_string())
             .collect::<Vec<_>>()
-            .join(", ")
     };
     let services = options
         .services

@@ -6,6 +6,7 @@ mod action;
 mod addresses;
 mod back;
 mod change;
+mod counts;
 mod deploy;
 mod diff;
 mod down;
@@ -45,6 +46,7 @@ pub use self::{
     addresses::{halved, reserved},
     back::{Split, WayBack, recovery, revive, split, way_back, way_back_keeping},
     change::field_changes,
+    counts::Counts,
     deploy::{Deploy, deploy},
     diff::Decision,
     down::{Removal, down},
@@ -330,6 +332,8 @@ pub enum Reason {
     Orphan,
     /// Somebody asked for it.
     Forced,
+    /// The manifest declares it as a check of the whole.
+    Verify,
     /// Another step replaced it.
     Replaced,
     /// This service is about to be replaced, and what it writes to can then be put back.
@@ -366,11 +370,11 @@ impl Plan {
 }
 
 impl fmt::Display for Subject {
-    /// As a person calls it: `backend`, `backend 2`, `network edge`.
+    /// As a person calls it: `backend`, `backend-2`, `network edge`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service { name, replica: 1 } => write!(f, "{name}"),
-            Self::Service { name, replica } => write!(f, "{name} {replica}"),
+            Self::Service { name, replica } => write!(f, "{name}-{replica}"),
             Self::Image { name } => write!(f, "image of {name}"),
             Self::Network { name } => write!(f, "network {name}"),
             Self::Volume { name } => write!(f, "volume {name}"),
@@ -396,7 +400,7 @@ impl fmt::Display for Reason {
                 let plural = if changes.len() == 1 { "" } else { "s" };
                 write!(f, "{} field{plural} drifted", changes.len())
             }
-            Self::InputsChanged => f.write_str("what its image is built from changed"),
+            Self::InputsChanged => f.write_str("no image of these inputs yet"),
             Self::ImageMoved { from, to } => {
                 write!(f, "image {} → {}", short(from), short(to))
             }
@@ -404,6 +408,7 @@ impl fmt::Display for Reason {
             Self::NetworkReplaced { network } => write!(f, "network `{network}` is made anew"),
             Self::Orphan => f.write_str("not part of the project any more"),
             Self::Forced => f.write_str("asked for"),
+            Self::Verify => f.write_str("declared by `verify`"),
             Self::Replaced => f.write_str("replaced by a new one"),
             Self::BeforeSwitch { service } => write!(f, "`{service}` is replaced"),
             Self::RolledBack => f.write_str("the deploy failed"),

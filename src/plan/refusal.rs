@@ -3,7 +3,10 @@
 use thiserror::Error;
 
 use super::{FieldChange, Obstacle};
-use crate::name::{ImageRef, ServiceName};
+use crate::{
+    diagnostic::did_you_mean,
+    name::{ImageRef, ServiceName},
+};
 
 /// One reason; all that are found are told at once.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -188,20 +191,20 @@ pub enum Refusal {
         service: ServiceName,
     },
     /// A service that was named is not in the project.
-    #[error("there is no service `{service}` in this project")]
+    #[error("there is no service or job `{service}` in this project")]
     NoService {
         /// As it was named.
         service: String,
         /// Those that are.
-        known: String,
+        known: Vec<String>,
     },
     /// A job that was to run again is not in the project.
     #[error("there is no job `{job}` in this project")]
     NoJob {
         /// As it was named.
         job: String,
-        /// Those that are; empty: none.
-        known: String,
+        /// Those that are.
+        known: Vec<String>,
     },
     /// A service is to start its new container while the old one runs, and cannot.
     #[error("`{service}` cannot start its new container before the old one stops, as {because}")]
@@ -222,6 +225,16 @@ pub enum Refusal {
 fn listed(changes: &[FieldChange]) -> String {
     let listed: Vec<String> = changes.iter().map(ToString::to_string).collect();
     listed.join("; ")
+}
+
+/// What a name may have been meant for, and all that it can be.
+fn among(name: &str, known: &[String], kind: &str) -> String {
+    if known.is_empty() {
+        return format!("it has no {kind}");
+    }
+    let meant = did_you_mean(name, known.iter().map(String::as_str));
+    let meant = meant.map(|meant| format!("{meant} ")).unwrap_or_default();
+    format!("{meant}its {kind} are {}", known.join(", "))
 }
 
 impl Refusal {
@@ -284,9 +297,8 @@ impl Refusal {
                 )
             }
             Self::NotBuilt { .. } => "leave out `--no-build`".to_owned(),
-            Self::NoService { known, .. } => format!("its services are {known}"),
-            Self::NoJob { known, .. } if known.is_empty() => "it has no jobs".to_owned(),
-            Self::NoJob { known, .. } => format!("its jobs are {known}"),
+            Self::NoService { service, known } => among(service, known, "services"),
+            Self::NoJob { job, known } => among(job, known, "jobs"),
             Self::CannotStartFirst { .. } => "say `update order=\"auto\"`".to_owned(),
             Self::Circle { .. } => {
                 "give up one of the dependencies, or move the ports in two steps".to_owned()

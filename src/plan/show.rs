@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use serde::Serialize;
 
-use super::{Action, Change, Deploy, FieldChange, Plan, Reason, Strategy, Work};
+use super::{Action, Change, Counts, Deploy, FieldChange, Plan, Reason, Strategy, Work};
 use crate::{
     name::{ContainerName, NetworkName, ProjectName, ServiceName},
     project::{Kind, Project},
@@ -187,12 +187,12 @@ impl Shown {
         let width = self
             .containers
             .iter()
-            .map(|it| it.label().len())
+            .map(|it| self.label(it).len())
             .max()
             .unwrap_or(0);
         for container in &self.containers {
-            let (sign, word) = look(container.change);
-            let _ = write!(text, "  {sign} {:width$}  {word}", container.label());
+            let (sign, word) = (sign(container.change), container.change.done());
+            let _ = write!(text, "  {sign} {:width$}  {word}", self.label(container));
             if let Some(strategy) = &container.strategy {
                 let _ = write!(text, " ({strategy})");
             }
@@ -284,49 +284,30 @@ impl Shown {
     }
 
     fn counts(&self) -> String {
-        let count = |change| {
-            self.containers
-                .iter()
-                .filter(|it| it.change == change)
-                .count()
-        };
-        let mut parts = Vec::new();
-        for (number, word) in [
-            (count(Change::Repair), "to repair"),
-            (count(Change::Create), "to create"),
-            (count(Change::Replace), "to replace"),
-            (count(Change::Start), "to start"),
-            (count(Change::Restart), "to restart"),
-            (count(Change::Remove), "to remove"),
-            (count(Change::Keep), "unchanged"),
-        ] {
-            if number > 0 {
-                parts.push(format!("{number} {word}"));
-            }
-        }
-        parts.join(", ")
+        let changes = self.containers.iter().map(|it| it.change);
+        let counts: Counts = changes.collect();
+        counts.to_do()
     }
-}
 
-impl ShownContainer {
-    fn label(&self) -> String {
-        if self.replica == 1 {
-            self.service.to_string()
+    /// What a container is called: its service, with its number where that has several.
+    fn label(&self, container: &ShownContainer) -> String {
+        let mut its = self.containers.iter();
+        let several = its.any(|it| it.service == container.service && it.replica > 1);
+        if several {
+            format!("{}-{}", container.service, container.replica)
         } else {
-            format!("{} {}", self.service, self.replica)
+            container.service.to_string()
         }
     }
 }
 
-fn look(change: Change) -> (char, &'static str) {
+fn sign(change: Change) -> char {
     match change {
-        Change::Keep => ('=', "unchanged"),
-        Change::Repair => ('~', "repaired"),
-        Change::Create => ('+', "created"),
-        Change::Replace => ('~', "replaced"),
-        Change::Start => ('>', "started"),
-        Change::Restart => ('>', "restarted"),
-        Change::Remove => ('-', "removed"),
+        Change::Keep => '=',
+        Change::Repair | Change::Replace => '~',
+        Change::Create => '+',
+        Change::Start | Change::Restart => '>',
+        Change::Remove => '-',
     }
 }
 

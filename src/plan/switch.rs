@@ -311,7 +311,7 @@ impl Assembly<'_> {
         for (index, check) in self.project.verify.iter().enumerate() {
             let key = Key::Verify(index);
             let work = Work::Verify(check.clone());
-            let step = Step::new(work, Subject::Project, Reason::Forced);
+            let step = Step::new(work, Subject::Project, Reason::Verify);
             draft.add(key, step, gates.iter().cloned());
         }
     }

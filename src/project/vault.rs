@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fmt, fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -28,6 +28,9 @@ pub enum StoreMode {
     Create,
     /// Nothing is written; what is missing is stood in for by a placeholder (`plan`, `config`).
     Look,
+    /// Nothing is read either: a placeholder stands for every value, as who checks a manifest need
+    /// not be allowed to know its secrets (`check`).
+    Check,
 }
 
 /// Where a secret's value is.
@@ -229,6 +232,28 @@ impl Held {
     }
 }
 
+/// A placeholder for the value of a secret whose source is there, as far as that can be seen
+/// without reading it.
+fn unread(name: &SecretName, source: &SecretSource) -> Result<Held, VaultError> {
+    if let SecretSource::File(path) = source {
+        let cause = match fs::metadata(path) {
+            Ok(facts) if facts.is_dir() => Some("it is a folder".to_owned()),
+            Ok(_) => None,
+            // Who may not look knows nothing about it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(cause) = cause {
+            let path = path.clone();
+            return Err(VaultError::Unreadable { path, cause });
+        }
+    }
+    Ok(Held {
+        content: Secret::new(format!("<{name}>").into_bytes()),
+        placeholder: true,
+    })
+}
+
 /// The secrets of one project.
 #[derive(Debug, Clone)]
 pub struct Vault {
@@ -261,6 +286,9 @@ impl Vault {
     /// # Errors
     /// When there is none, or it is not as it has to be.
     pub fn value(&self, name: &SecretName, source: &SecretSource) -> Result<Held, VaultError> {
+        if self.mode == StoreMode::Check {
+            return unread(name, source);
+        }
         let content = match source {
             SecretSource::Value(value) => Secret::new(value.expose().clone().into_bytes()),
             SecretSource::File(path) => {
@@ -469,6 +497,25 @@ mod tests {
     fn set_mode(path: &Path, mode: u32) {
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn check_takes_placeholders_for_values() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::new(folder.path(), StoreMode::Check);
+        let file = folder.path().join("password");
+        let source = SecretSource::File(file.clone());
+        let missing = vault.value(&name(), &source);
+        assert!(
+            matches!(missing, Err(VaultError::Unreadable { .. })),
+            "{missing:?}"
+        );
+        fs::write(&file, "hidden").unwrap();
+        for source in [source, PASSWORD] {
+            let held = vault.value(&name(), &source).unwrap();
+            assert!(held.placeholder);
+            assert_ne!(held.content.expose(), b"hidden");
+        }
     }
 
     #[test]

@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     event::{
-        self, BuildStepState, Change, Event, Failure, GateReport, Participant, Progress, Segment,
-        Stamped, Verdict,
+        self, BuildStepState, Change, Event, Failure, GateReport, Participant, Progress, Purpose,
+        Segment, Stamped, Verdict,
     },
     name::{ContainerName, ServiceName},
-    plan::{StepId, Subject},
+    plan::{Counts, StepId, Subject},
 };
 
 /// What a run stands at.
@@ -24,6 +24,8 @@ pub struct Board {
     pub project: String,
     /// `up`, `down`, …
     pub verb: String,
+    /// What it is for, besides.
+    pub purpose: Purpose,
     /// It takes place on a simulated engine.
     pub rehearsal: bool,
     /// Time of the last event on the run's clock.
@@ -36,10 +38,14 @@ pub struct Board {
     index: BTreeMap<ServiceName, usize>,
     /// Steps under way that are for no service, with what they are for.
     pub others: BTreeMap<StepId, (String, Running)>,
+    /// How often something was done to an image, a network or a volume, by its verb.
+    pub done: BTreeMap<String, usize>,
     /// What failed, in order.
     pub failures: Vec<Fault>,
     /// Which services are new and which as they were, where only a part went back.
     pub split: Option<(Vec<ServiceName>, Vec<ServiceName>)>,
+    /// Somebody asked it to stop before anything had failed, and that is why it ends.
+    pub interrupted: bool,
     /// How it ended; `None`: it has not.
     pub ending: Option<Ending>,
 }
@@ -105,8 +111,10 @@ impl Board {
                 project,
                 verb,
                 services,
+                purpose,
             } => {
                 self.project = project.to_string();
+                self.purpose = *purpose;
                 event::plain(verb).clone_into(&mut self.verb);
                 self.services.clear();
                 self.index.clear();
@@ -114,6 +122,7 @@ impl Board {
                     self.announce(service);
                 }
             }
+            Event::Replanned { services } => self.replan(services),
             Event::Progress {
                 step,
                 subject,
@@ -131,33 +140,24 @@ impl Board {
                 }
                 self.others.clear();
             }
-            Event::RunFinished {
-                verdict,
-                took,
-                critical_path,
-                kept_volumes,
-                kept_containers,
-                restored_volumes,
-                irreversible_jobs,
-                cause,
-                left,
-                recoverable,
-            } => {
-                self.ending = Some(Ending {
-                    verdict: *verdict,
-                    took: *took,
-                    critical_path: critical_path.clone(),
-                    kept_volumes: kept_volumes.clone(),
-                    kept_containers: kept_containers.clone(),
-                    restored_volumes: restored_volumes.clone(),
-                    irreversible_jobs: irreversible_jobs.clone(),
-                    cause: cause.clone(),
-                    left: left.clone(),
-                    recoverable: *recoverable,
-                });
+            Event::RunFinished { .. } => self.ending = ending(&stamped.event),
+            Event::Interrupted { .. } => {
+                self.interrupted |= matches!(self.phase, Phase::Forward | Phase::Settling(_));
             }
-            Event::Interrupted | Event::Warning { .. } => {}
+            Event::Warning { .. } => {}
             event => self.step(event),
+        }
+    }
+
+    /// Other things happen than was said first.
+    fn replan(&mut self, services: &[Participant]) {
+        for service in services {
+            match self.index.get(&service.service) {
+                Some(index) => self.services[*index].replan(service, self.at),
+                None => {
+                    self.announce(service);
+                }
+            }
         }
     }
 
@@ -182,6 +182,9 @@ impl Board {
                 object,
                 ..
             } => {
+                if let Subject::Service { name, .. } = subject {
+                    self.service(name).touch();
+                }
                 let (verb, object) = (verb.clone(), object.clone());
                 let running = Running {
                     verb,
@@ -263,12 +266,9 @@ impl Board {
 
     fn begin(&mut self, step: StepId, subject: &Subject, running: Running) {
         match subject {
-            Subject::Service { name, .. } => {
-                let service = self.service(name);
-                service.touched = true;
-                service.begin(step, running);
+            Subject::Service { name, .. } | Subject::Image { name } => {
+                self.service(name).begin(step, running);
             }
-            Subject::Image { name } => self.service(name).begin(step, running),
             Subject::Network { .. } | Subject::Volume { .. } | Subject::Project => {
                 let label = self.label(subject);
                 self.others.insert(step, (label, running));
@@ -277,6 +277,9 @@ impl Board {
     }
 
     fn end(&mut self, step: StepId, subject: &Subject, verb: &str) {
+        if !matches!(subject, Subject::Service { .. } | Subject::Project) {
+            *self.done.entry(verb.to_owned()).or_default() += 1;
+        }
         match subject {
             Subject::Service { name, .. } | Subject::Image { name } => {
                 let at = self.at;
@@ -368,7 +371,7 @@ impl Board {
         }
     }
 
-    /// The service; one that was not announced (an orphan that goes) is put at the end.
+    /// The service; one that was not announced is put at the end.
     fn service(&mut self, name: &ServiceName) -> &mut Standing {
         let index = match self.index.get(name) {
             Some(index) => *index,
@@ -378,6 +381,7 @@ impl Board {
                 replicas: 1,
                 change: Change::Keep,
                 waits_for: Vec::new(),
+                containers: Vec::new(),
             }),
         };
         &mut self.services[index]
@@ -413,10 +417,17 @@ impl Board {
     #[must_use]
     pub fn label(&self, subject: &Subject) -> String {
         let replicas = match subject {
-            Subject::Service { name, .. } => self.known(name).map_or(1, |known| known.replicas),
+            Subject::Service { name, .. } => self.known(name).map_or(1, Standing::numbers),
             _ => 1,
         };
         words::subject(subject, &self.project, replicas)
+    }
+
+    /// How many containers what happens to.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let containers = self.services.iter().flat_map(|it| &it.containers);
+        containers.map(|it| it.change).collect()
     }
 
     /// The services that a service still waits for.
@@ -426,6 +437,37 @@ impl Board {
                 .is_some_and(|other| !other.state.is_settled())
         })
     }
+}
+
+/// How the last event says that a run ended.
+fn ending(event: &Event) -> Option<Ending> {
+    let Event::RunFinished {
+        verdict,
+        took,
+        critical_path,
+        kept_volumes,
+        kept_containers,
+        restored_volumes,
+        irreversible_jobs,
+        cause,
+        left,
+        recoverable,
+    } = event
+    else {
+        return None;
+    };
+    Some(Ending {
+        verdict: *verdict,
+        took: *took,
+        critical_path: critical_path.clone(),
+        kept_volumes: kept_volumes.clone(),
+        kept_containers: kept_containers.clone(),
+        restored_volumes: restored_volumes.clone(),
+        irreversible_jobs: irreversible_jobs.clone(),
+        cause: cause.clone(),
+        left: left.clone(),
+        recoverable: *recoverable,
+    })
 }
 
 /// A gate's failure in one line.
@@ -463,6 +505,7 @@ mod tests {
             replicas: 1,
             change,
             waits_for: waits_for.iter().map(|service| name(service)).collect(),
+            containers: Vec::new(),
         }
     }
 
@@ -499,6 +542,7 @@ mod tests {
                     project: crate::name::ProjectName::new("shop").unwrap(),
                     verb: "up".into(),
                     services,
+                    purpose: Purpose::Project,
                 },
             ),
             (

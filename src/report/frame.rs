@@ -189,7 +189,7 @@ fn fit(rows: &mut Vec<Row>, room: usize) -> Option<String> {
 mod tests {
     use super::*;
     use crate::{
-        event::{Event, Participant, Stamped},
+        event::{Event, Participant, Purpose, Stamped},
         name::{ProjectName, ServiceName},
         plan::{Reason, StepId, Subject},
     };
@@ -211,11 +211,13 @@ mod tests {
             } else {
                 Vec::new()
             },
+            containers: Vec::new(),
         });
         let started = Event::RunStarted {
             project: ProjectName::new("shop").unwrap(),
             verb: "up".to_owned(),
             services: services.collect(),
+            purpose: Purpose::Project,
         };
         let step = Event::StepStarted {
             step: StepId(0),

@@ -18,6 +18,7 @@ use super::{
     frame::{self, View},
     summary,
     text::{self, Tone},
+    words,
 };
 use crate::event::{Event, Stamped, Verdict};
 
@@ -128,7 +129,9 @@ fn staying(event: &Event, board: &Board, view: View) -> Vec<String> {
     let odd = |text: &str| vec![view.paint.tone(Tone::Odd, text)];
     match (event, &board.ending) {
         (Event::Warning { text }, _) => odd(&format!("warning: {}", text::clean(text))),
-        (Event::Interrupted, _) => odd("interrupted: asked to stop"),
+        (Event::Interrupted { response }, _) => odd(words::interrupted(*response)),
+        // That has been told with what the run does about it.
+        (Event::RollbackStarted { .. }, _) if board.interrupted => Vec::new(),
         (Event::RollbackStarted { cause }, _) => {
             odd(&format!("rolling back: {}", text::clean(cause)))
         }

@@ -12,9 +12,9 @@ use super::{
     words,
 };
 use crate::{
-    event::{BuildStepState, Change, Event, Participant, Progress, Stamped},
+    event::{BuildStepState, Event, Progress, Purpose, Stamped},
     name::ServiceName,
-    plan::{StepId, Subject},
+    plan::{Reason, StepId, Subject},
 };
 
 /// The column of names is at most so wide.
@@ -53,23 +53,18 @@ impl Plain {
     pub fn lines(&mut self, stamped: &Stamped) -> Vec<String> {
         let object = self.object_of(&stamped.event);
         self.board.apply(stamped);
-        if let Event::RunStarted {
-            project, services, ..
-        } = &stamped.event
-        {
-            let names = services
-                .iter()
-                .map(|service| text::width(service.service.as_str()));
-            let project = text::width(project.as_str());
-            self.column = names.chain([project]).max().unwrap_or(0).min(WIDEST);
-        }
         let project = self.board.project.clone();
+        if matches!(stamped.event, Event::RunStarted { .. }) {
+            self.column = self.column();
+        }
         let (who, told) = match &stamped.event {
-            Event::RunStarted { services, .. } => {
-                let verb = self.board.verb.clone();
+            Event::RunStarted { .. } => {
                 let of = if stamped.rehearsal { "rehearsal: " } else { "" };
-                let outlook = outlook(services);
-                (project, vec![format!("{of}{verb}: {outlook}")])
+                (project, vec![format!("{of}{}", self.outlook())])
+            }
+            Event::Replanned { .. } => {
+                let counts = self.board.counts().to_do();
+                (project, vec![format!("with its images there: {counts}")])
             }
             Event::StepStarted { subject, .. }
             | Event::StepFinished { subject, .. }
@@ -95,7 +90,11 @@ impl Plain {
                     vec![format!("all ready, and must stay so for {limit}")],
                 )
             }
-            Event::Interrupted => (project, vec![self.odd("interrupted: asked to stop")]),
+            Event::Interrupted { response } => {
+                (project, vec![self.odd(words::interrupted(*response))])
+            }
+            // That has been told with what the run does about it.
+            Event::RollbackStarted { .. } if self.board.interrupted => (project, Vec::new()),
             Event::RollbackStarted { cause } => {
                 (project, vec![self.odd(&format!("rolling back: {cause}"))])
             }
@@ -126,6 +125,37 @@ impl Plain {
         }
     }
 
+    /// How wide the names are that are known from the beginning.
+    fn column(&self) -> usize {
+        let services = self.board.services.iter();
+        let names = services.map(|service| {
+            let number = match service.numbers() {
+                1 => String::new(),
+                last => format!("-{last}"),
+            };
+            text::width(service.name.as_str()) + number.len()
+        });
+        let project = text::width(&self.board.project);
+        names.chain([project]).max().unwrap_or(0).min(WIDEST)
+    }
+
+    /// What a run is about to do.
+    fn outlook(&self) -> String {
+        let Board { verb, services, .. } = &self.board;
+        let all = text::count(services.len(), "service");
+        match self.board.purpose {
+            Purpose::RollBack { deploy } => {
+                format!("{verb}: rolling back deploy {deploy}; {all} to check")
+            }
+            Purpose::Finish { deploy } => format!("{verb}: finishing deploy {deploy}; {all}"),
+            Purpose::Project | Purpose::Services => {
+                let counts = self.board.counts().to_do();
+                let counts = if counts.is_empty() { all } else { counts };
+                format!("{verb}: {counts}")
+            }
+        }
+    }
+
     /// What a service is when its gate has passed.
     fn goal(&self, subject: &Subject) -> &'static str {
         match subject {
@@ -139,7 +169,10 @@ impl Plain {
     }
 
     /// Time and name in front of the first line; the others stand below its text.
-    fn columns(&self, stamped: &Stamped, who: &str, told: &[String]) -> Vec<String> {
+    fn columns(&mut self, stamped: &Stamped, who: &str, told: &[String]) -> Vec<String> {
+        if told.is_empty() {
+            return Vec::new();
+        }
         // A time that nobody measured is marked.
         let sign = if stamped.rehearsal { '~' } else { '+' };
         let clock = format!(
@@ -148,6 +181,8 @@ impl Plain {
             stamped.at.subsec_millis()
         );
         let clock = self.paint.tone(Tone::Dim, &format!("{clock:>CLOCK$}"));
+        // Of networks and volumes the names are not known before; wider ones widen it.
+        self.column = self.column.max(text::width(who)).min(WIDEST);
         let who = text::pad(who, self.column);
         let blank = " ".repeat(CLOCK + 2 + self.column);
         told.iter()
@@ -162,13 +197,12 @@ impl Plain {
     fn of_subject(&mut self, event: &Event, object: &str) -> Vec<String> {
         match event {
             Event::StepStarted {
+                subject,
                 verb,
                 object,
                 reason,
                 ..
-            } => {
-                vec![format!("{verb} {object} ({})", words::reason(reason))]
-            }
+            } => vec![begun(subject, verb, object, reason)],
             Event::StepFinished { verb, took, .. } => {
                 vec![format!(
                     "{} {object} in {}",
@@ -240,26 +274,11 @@ impl Plain {
     }
 }
 
-/// What happens to how many services.
-fn outlook(services: &[Participant]) -> String {
-    let parts: Vec<String> = [
-        (Change::Repair, "to repair"),
-        (Change::Create, "to create"),
-        (Change::Replace, "to replace"),
-        (Change::Start, "to start"),
-        (Change::Restart, "to restart"),
-        (Change::Remove, "to remove"),
-        (Change::Keep, "unchanged"),
-    ]
-    .into_iter()
-    .map(|(change, word)| (services.iter().filter(|s| s.change == change).count(), word))
-    .filter(|(number, _)| *number > 0)
-    .map(|(number, word)| format!("{number} {word}"))
-    .collect();
-    let all = text::count(services.len(), "service");
-    if parts.is_empty() {
-        all
-    } else {
-        format!("{all}, {}", parts.join(", "))
+/// A step that begins, with its reason where that says more than the step itself.
+fn begun(subject: &Subject, verb: &str, object: &str, reason: &Reason) -> String {
+    match (subject, reason) {
+        (_, Reason::Verify) => format!("verify: {object}"),
+        (Subject::Image { .. }, Reason::Missing) => format!("{verb} {object} (not on the engine)"),
+        _ => format!("{verb} {object} ({})", words::reason(reason)),
     }
 }

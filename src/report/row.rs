@@ -71,7 +71,7 @@ fn service(board: &Board, service: &Standing, now: Duration) -> Row {
         State::Failed => (Some(service.since), "failed", 0),
         State::Working(_) | State::Asked => (Some(going), "at work", 0),
         State::Waiting if board.ending.is_some() || (back && !service.touched) => {
-            (None, "untouched", 3)
+            (None, "unchanged", 3)
         }
         State::Waiting => (Some(going), "waiting", 1),
         State::Ready | State::Done => (Some(service.since), "ready", 2),
@@ -100,7 +100,7 @@ fn underway(board: &Board, service: &Standing) -> (String, Tone) {
         State::Waiting => {
             let awaited: Vec<&str> = board.awaited(service).map(ServiceName::as_str).collect();
             match (&board.phase, awaited.as_slice()) {
-                (Phase::Back(_), _) if !service.touched => ("untouched".to_owned(), Tone::Dim),
+                (Phase::Back(_), _) if !service.touched => ("unchanged".to_owned(), Tone::Dim),
                 (Phase::Back(_), _) | (_, []) => ("waiting".to_owned(), Tone::Dim),
                 (_, names) => (format!("waiting for {}", names.join(", ")), Tone::Dim),
             }
@@ -124,8 +124,11 @@ fn underway(board: &Board, service: &Standing) -> (String, Tone) {
 
 /// What became of a service when the run has ended.
 fn outcome(service: &Standing, verdict: Verdict) -> (String, Tone) {
-    let forward = matches!(verdict, Verdict::Converged | Verdict::Unchanged);
-    let stuck = verdict == Verdict::Stuck;
+    let forward = matches!(
+        verdict,
+        Verdict::Converged | Verdict::Unchanged | Verdict::RemovalIncomplete
+    );
+    let stuck = matches!(verdict, Verdict::Stuck | Verdict::RollbackInterrupted);
     let (text, tone) = match (&service.state, &service.failed) {
         (State::Ready, _) if forward => ("ready", Tone::Good),
         (State::Done, _) if forward => ("done", Tone::Good),
@@ -134,8 +137,7 @@ fn outcome(service: &Standing, verdict: Verdict) -> (String, Tone) {
             return (failed(service, "failed"), Tone::Bad);
         }
         (_, Some(_)) => return (failed(service, "failed, rolled back"), Tone::Bad),
-        _ if service.change == Change::Keep && !service.touched => ("unchanged", Tone::Dim),
-        _ if !service.touched => ("untouched", Tone::Dim),
+        _ if !service.touched => ("unchanged", Tone::Dim),
         (State::Ready | State::Done, _) => ("rolled back: as before", Tone::Odd),
         _ if stuck => ("not known to be as before", Tone::Bad),
         _ if forward => ("done", Tone::Good),

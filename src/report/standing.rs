@@ -9,7 +9,7 @@ use std::{
 
 use super::words;
 use crate::{
-    event::{Change, Participant},
+    event::{Change, Participant, Replica},
     name::ServiceName,
     plan::StepId,
 };
@@ -25,6 +25,8 @@ pub struct Standing {
     pub replicas: u32,
     /// What happens to it.
     pub change: Change,
+    /// What happens to each of its containers.
+    pub containers: Vec<Replica>,
     /// Services that it waits for.
     pub waits_for: Vec<ServiceName>,
     /// What follows from all below.
@@ -39,7 +41,7 @@ pub struct Standing {
     pub last: Option<String>,
     /// Why its first failed step failed.
     pub failed: Option<String>,
-    /// A step has begun that changes its containers.
+    /// A step has begun that changes its containers, other than the names by which they are found.
     pub touched: bool,
 }
 
@@ -132,6 +134,7 @@ impl Standing {
             job: participant.job,
             replicas: participant.replicas.max(1),
             change: participant.change,
+            containers: containers(participant),
             waits_for: participant.waits_for.clone(),
             state: State::Unchanged,
             since: at,
@@ -143,6 +146,28 @@ impl Standing {
         };
         standing.settle(at);
         standing
+    }
+
+    /// Other things happen to it than was said first.
+    pub fn replan(&mut self, participant: &Participant, at: Duration) {
+        self.replicas = participant.replicas.max(1);
+        self.change = participant.change;
+        self.containers = containers(participant);
+        self.waits_for.clone_from(&participant.waits_for);
+        self.settle(at);
+    }
+
+    /// A step begins that changes its containers. Of a service that is kept those are the same
+    /// containers, and stay so.
+    pub fn touch(&mut self) {
+        self.touched |= self.change != Change::Keep;
+    }
+
+    /// The highest number of its containers, those that go among them.
+    #[must_use]
+    pub fn numbers(&self) -> u32 {
+        let numbers = self.containers.iter().map(|it| it.replica);
+        numbers.max().unwrap_or(1).max(self.replicas)
     }
 
     /// A step or gate has begun.
@@ -222,4 +247,13 @@ impl Standing {
             (_, _) => State::Waiting,
         }
     }
+}
+
+fn containers(participant: &Participant) -> Vec<Replica> {
+    if !participant.containers.is_empty() {
+        return participant.containers.clone();
+    }
+    let all = 1..=participant.replicas.max(1);
+    let change = participant.change;
+    all.map(|replica| Replica { replica, change }).collect()
 }

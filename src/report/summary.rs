@@ -2,7 +2,7 @@
 //!
 //! Pure; prints what stands on the board and in the last event.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     fold::{Board, Ending, Phase},
@@ -11,9 +11,13 @@ use super::{
     words,
 };
 use crate::{
-    event::{Change, Segment, Verdict},
+    event::{Change, Purpose, Segment, Verdict},
     name::{ContainerName, ServiceName},
+    plan::Subject,
 };
+
+/// At most so many names of what was removed.
+const NAMES: usize = 6;
 
 /// Segments of the critical path that are shorter than this part of it are only counted.
 const WORTH_A_NAME: u32 = 100;
@@ -42,6 +46,14 @@ pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
             }
         }
         Verdict::Stuck => stuck(board, ending, &mut lines),
+        Verdict::RollbackInterrupted => {
+            causes(board, ending, &mut lines);
+            lines.push(format!(
+                "  until then some of its services may not run: see `cimandat -p {} ps`",
+                board.project
+            ));
+        }
+        Verdict::RemovalIncomplete => incomplete(board, ending, &mut lines),
     }
     data(ending, &mut lines);
     if !ending.kept_volumes.is_empty() {
@@ -60,6 +72,9 @@ fn headline(board: &Board, ending: &Ending, back: bool) -> (Tone, String) {
     let about = if board.rehearsal { "about " } else { "" };
     let time = format!("{about}{}", text::took(ending.took));
     let what = format!("`{}` of `{}`", board.verb, board.project);
+    if let Some(head) = recovered(board, ending, &time) {
+        return head;
+    }
     match ending.verdict {
         Verdict::Converged => (Tone::Good, converged(board, &what, &time)),
         Verdict::Unchanged => {
@@ -77,13 +92,6 @@ fn headline(board: &Board, ending: &Ending, back: bool) -> (Tone, String) {
         Verdict::Untouched => (
             Tone::Bad,
             format!("{what} failed after {time}; nothing that runs was touched"),
-        ),
-        Verdict::RolledBack if board.verb == "recover" => (
-            Tone::Odd,
-            format!(
-                "the deploy of `{}` that was cut off has come to its end, {time} in all",
-                board.project
-            ),
         ),
         Verdict::RolledBack if board.split.is_some() => (
             Tone::Bad,
@@ -109,7 +117,40 @@ fn headline(board: &Board, ending: &Ending, back: bool) -> (Tone, String) {
             Tone::Bad,
             format!("{what} failed and stands half-way: an operator is needed ({time})"),
         ),
+        Verdict::RollbackInterrupted | Verdict::RemovalIncomplete => {
+            unfinished(board, ending, &time)
+        }
     }
+}
+
+/// The verdict of a run that was not done with all that it had to do.
+fn unfinished(board: &Board, ending: &Ending, time: &str) -> (Tone, String) {
+    let Board { verb, project, .. } = board;
+    let how = if ending.verdict == Verdict::RollbackInterrupted {
+        format!("was interrupted while rolling back: run `cimandat -p {project} recover`")
+    } else if board.interrupted {
+        "was interrupted before everything was removed".to_owned()
+    } else {
+        "could not remove everything".to_owned()
+    };
+    (Tone::Bad, format!("`{verb}` of `{project}` {how} ({time})"))
+}
+
+/// The verdict of the run that ends an interrupted deploy, where it came to that end.
+fn recovered(board: &Board, ending: &Ending, time: &str) -> Option<(Tone, String)> {
+    let (deploy, is) = match (board.purpose, ending.verdict) {
+        (Purpose::RollBack { deploy }, Verdict::RolledBack | Verdict::Untouched) => {
+            (deploy, "is rolled back")
+        }
+        (Purpose::Finish { deploy }, Verdict::Converged | Verdict::Unchanged) => {
+            (deploy, "is finished")
+        }
+        (Purpose::Finish { deploy }, Verdict::RolledBack) => (deploy, "is finished in part"),
+        _ => return None,
+    };
+    let project = &board.project;
+    let head = format!("deploy {deploy} of `{project}`, which was interrupted, {is} ({time})");
+    Some((Tone::Odd, head))
 }
 
 /// `critical path 6.1 s: postgres start 0.4 s → postgres ready 3.9 s`; `None`: there is none.
@@ -143,44 +184,72 @@ pub fn critical_path(board: &Board, ending: &Ending) -> Option<String> {
 }
 
 fn converged(board: &Board, what: &str, time: &str) -> String {
-    let changed = |change| {
-        board
-            .services
-            .iter()
-            .filter(move |s| s.change == change)
-            .count()
+    let project = &board.project;
+    let counts = board.counts();
+    let removed = counts.of(Change::Remove);
+    if board.verb == "down" && removed > 0 {
+        let removed = text::count(removed, "container");
+        return match board.purpose {
+            Purpose::Services => {
+                let names = board.services.iter();
+                let names = names.filter(|it| it.change == Change::Remove);
+                let names = quoted(names.map(|it| it.name.as_str()));
+                format!("{names} of `{project}`: {removed} removed in {time}")
+            }
+            _ => format!("`{project}` is down: {removed} removed in {time}"),
+        };
+    }
+    let kept = counts.of(Change::Keep) == counts.all();
+    let others = if kept { others(board) } else { String::new() };
+    if board.verb != "up" && kept {
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!(": {others}")
+        };
+        return format!("{what} is done in {time}{others}");
+    }
+    let named = |change| match change {
+        Change::Remove => format!(" ({})", gone(board)),
+        _ => String::new(),
     };
-    let all = board.services.len();
-    let removed = changed(Change::Remove);
-    if board.verb == "down" && all > 0 && removed == all {
-        return format!(
-            "`{}` is down: {} removed in {time}",
-            board.project,
-            text::count(all, "service")
-        );
+    let parts = [counts.done(named), others];
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let parts: Vec<&str> = parts.into_iter().filter(|it| !it.is_empty()).collect();
+    format!("`{project}` is running: {} in {time}", parts.join(", "))
+}
+
+/// What was done to images, networks and volumes: `2 images built, 1 network removed`.
+fn others(board: &Board) -> String {
+    let parts = board.done.iter().map(|(verb, number)| {
+        let past = words::past(verb);
+        match past.split_once(' ') {
+            Some((done, noun)) => format!("{} {done}", text::count(*number, noun)),
+            None => past,
+        }
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// The containers that were removed, by their service's name.
+fn gone(board: &Board) -> String {
+    let names: BTreeSet<(&ServiceName, u32)> = board
+        .services
+        .iter()
+        .flat_map(|service| service.containers.iter().map(move |it| (service, it)))
+        .filter(|(_, it)| it.change == Change::Remove)
+        .map(|(service, it)| (&service.name, it.replica))
+        .collect();
+    let more = names.len().saturating_sub(NAMES);
+    let labels = names.into_iter().take(NAMES).map(|(name, replica)| {
+        let name = name.clone();
+        format!("`{}`", board.label(&Subject::Service { name, replica }))
+    });
+    let labels = labels.collect::<Vec<_>>().join(", ");
+    match more {
+        0 => labels,
+        more => format!("{labels} and {more} more"),
     }
-    let parts: Vec<String> = [
-        (Change::Repair, "repaired"),
-        (Change::Create, "created"),
-        (Change::Replace, "replaced"),
-        (Change::Start, "started"),
-        (Change::Restart, "restarted"),
-        (Change::Remove, "removed"),
-        (Change::Keep, "unchanged"),
-    ]
-    .into_iter()
-    .map(|(change, word)| (changed(change), word))
-    .filter(|(number, _)| *number > 0)
-    .map(|(number, word)| format!("{number} {word}"))
-    .collect();
-    if changed(Change::Keep) == all {
-        return format!("{what} is done in {time}");
-    }
-    format!(
-        "`{}` is running: {} in {time}",
-        board.project,
-        parts.join(", ")
-    )
 }
 
 /// Failures that did not fail the run.
@@ -215,7 +284,7 @@ fn causes(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
         })
         .collect();
     if let ([], Some(cause)) = (failed.as_slice(), &ending.cause)
-        && ending.verdict != Verdict::Interrupted
+        && !board.interrupted
     {
         lines.push(format!("  because: {}", text::clean(cause)));
     }
@@ -272,6 +341,14 @@ fn named(services: &[ServiceName]) -> String {
     quoted(services.iter().map(ServiceName::as_str))
 }
 
+/// What a removal has left, why, and what to do.
+fn incomplete(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
+    let left = ending.left.iter();
+    lines.extend(left.map(|left| format!("  still there: {}", text::clean(left))));
+    causes(board, ending, lines);
+    lines.push("  help: `cimandat down` again removes what is left".to_owned());
+}
+
 /// What an operator finds, and what to do.
 fn stuck(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
     causes(board, ending, lines);
@@ -291,14 +368,12 @@ fn stuck(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
         "  help: do what is left in this order, or remedy what stands above and run {again}; \
          `cimandat -p {project} ps` shows what runs and what does not"
     ));
-    if ending.verdict == Verdict::Stuck && verb != "down" {
-        let or_put_back = if ending.restored_volumes.is_empty() {
-            " or put back"
-        } else {
-            ""
-        };
-        lines.push(format!("  data: no named volume was removed{or_put_back}"));
-    }
+    let or_put_back = if ending.restored_volumes.is_empty() {
+        " or put back"
+    } else {
+        ""
+    };
+    lines.push(format!("  data: no named volume was removed{or_put_back}"));
 }
 
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of events. All widths are in columns.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -178,6 +178,34 @@ fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Str
     escape
 }
 
+/// How two names are listed: numbers in them count as numbers, so that `svc-2` comes before
+/// `svc-10`.
+#[must_use]
+pub fn natural(one: &str, other: &str) -> Ordering {
+    let (mut left, mut right) = (one, other);
+    while let (Some(a), Some(b)) = (left.chars().next(), right.chars().next()) {
+        let order = if a.is_ascii_digit() && b.is_ascii_digit() {
+            let ((a, after_a), (b, after_b)) = (number(left), number(right));
+            (left, right) = (after_a, after_b);
+            a.len().cmp(&b.len()).then(a.cmp(b))
+        } else {
+            (left, right) = (&left[a.len_utf8()..], &right[b.len_utf8()..]);
+            a.cmp(&b)
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    left.len().cmp(&right.len()).then(one.cmp(other))
+}
+
+/// The digits at the start of a text, without zeros in front, and what follows.
+fn number(text: &str) -> (&str, &str) {
+    let end = text.find(|it: char| !it.is_ascii_digit());
+    let (digits, rest) = text.split_at(end.unwrap_or(text.len()));
+    (digits.trim_start_matches('0'), rest)
+}
+
 /// A duration for people, cut and not rounded: `0.4 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`.
 #[must_use]
 pub fn elapsed(duration: Duration) -> String {
@@ -315,6 +343,18 @@ mod tests {
         assert_eq!(wrap("", 5), [""]);
         let painted = Paint { colour: true }.tone(Tone::Bad, "one two");
         assert_eq!(wrap(&painted, 7), [painted.as_str()]);
+    }
+
+    #[test]
+    fn names_are_listed_by_their_numbers() {
+        let mut names = [
+            "svc-10", "web", "svc-2", "svc", "svc-02", "svc-2b", "日2", "日10",
+        ];
+        names.sort_by(|a, b| natural(a, b));
+        let sorted = [
+            "svc", "svc-02", "svc-2", "svc-2b", "svc-10", "web", "日2", "日10",
+        ];
+        assert_eq!(names, sorted);
     }
 
     #[test]

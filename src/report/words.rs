@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::text;
 use crate::{
+    event::Response,
     plan::{FieldChange, Reason, Subject},
     state::{Condition, Health, Status},
 };
 
 /// First words of actions in the present, past and plain form. What is not in here keeps its
 /// present form, so that a new action is still understood.
-const VERBS: [(&str, &str, &str); 22] = [
+const VERBS: [(&str, &str, &str); 23] = [
     ("attaching", "attached", "attach"),
     ("building", "built", "build"),
     ("checking", "checked", "check"),
@@ -32,6 +33,7 @@ const VERBS: [(&str, &str, &str); 22] = [
     ("starting", "started", "start"),
     ("stopping", "stopped", "stop"),
     ("switching", "switched", "switch"),
+    ("tagging", "tagged", "tag"),
     ("unpausing", "unpaused", "unpause"),
     ("verifying", "verified", "verify"),
     ("waiting", "waited", "wait"),
@@ -71,20 +73,37 @@ pub fn subject(subject: &Subject, project: &str, replicas: u32) -> String {
     }
 }
 
+/// What a run does when it is asked to stop.
+#[must_use]
+pub fn interrupted(response: Response) -> &'static str {
+    match response {
+        Response::Stop => "interrupted: ending as soon as what is under way is done",
+        Response::RollBack => {
+            "interrupted: rolling back; press Ctrl-C again to leave it to `cimandat recover`"
+        }
+        Response::Finish => {
+            "interrupted after the commit: finishing; press Ctrl-C again to leave it to `cimandat \
+             recover`"
+        }
+        Response::Leave => "interrupted again: left to `cimandat recover`",
+    }
+}
+
 /// Why a step is taken, in a fragment.
 #[must_use]
 pub fn reason(reason: &Reason) -> String {
     match reason {
-        Reason::Missing => "missing".to_owned(),
+        Reason::Missing => "new".to_owned(),
         Reason::Stopped => "not running".to_owned(),
         Reason::Changed { changes } => fields("changed", changes),
         Reason::Drifted { changes } => fields("drifted", changes),
-        Reason::InputsChanged => "build inputs changed".to_owned(),
+        Reason::InputsChanged => "no image of these inputs yet".to_owned(),
         Reason::ImageMoved { .. } => "its image's name means another image now".to_owned(),
         Reason::DependencyReplaced { dependency } => format!("`{dependency}` is replaced"),
         Reason::NetworkReplaced { network } => format!("network `{network}` is made anew"),
         Reason::Orphan => "not part of the project any more".to_owned(),
         Reason::Forced => "asked for".to_owned(),
+        Reason::Verify => "declared by `verify`".to_owned(),
         Reason::Replaced => "replaced".to_owned(),
         Reason::BeforeSwitch { service } => format!("`{service}` is replaced"),
         Reason::RolledBack => "rollback".to_owned(),

@@ -15,7 +15,7 @@ use super::{
     outcome::Cause,
     phase::{Awaited, Course, Inquiry, Phase},
     schedule::{Part, Schedule},
-    settings::{OnFailure, Settings},
+    settings::Settings,
     time::Again,
 };
 use crate::{
@@ -70,7 +70,8 @@ pub struct Run {
     pub(super) split: Option<Split>,
     /// New containers that failed.
     pub(super) failed: BTreeSet<ContainerName>,
-    pub(super) interrupts: u32,
+    /// When somebody first asked the run to stop.
+    pub(super) interrupted_at: Option<Duration>,
     pub(super) settled_for: Duration,
     /// When everything has stayed ready for long enough.
     pub(super) settled_at: Duration,
@@ -117,7 +118,7 @@ impl Run {
             lost: BTreeSet::new(),
             split: None,
             failed: BTreeSet::new(),
-            interrupts: 0,
+            interrupted_at: None,
             settled_for: Duration::ZERO,
             settled_at: Duration::ZERO,
             confirming_since: Duration::ZERO,
@@ -214,6 +215,7 @@ impl Run {
             project: self.settings.project.clone(),
             verb: self.settings.verb.clone(),
             services: self.settings.services.clone(),
+            purpose: self.settings.purpose,
         });
         if let Some(deadline) = self.settings.deadline {
             self.effects
@@ -291,7 +293,7 @@ impl Run {
     pub(super) fn committed(&mut self) {
         if self.split.is_some() {
             self.conclude_part();
-        } else if self.settings.on_failure != OnFailure::Stay && !self.plan.changes_nothing() {
+        } else if self.undoes() && !self.plan.changes_nothing() {
             self.emit(Event::Committed);
         }
         self.phase = Phase::Cleanup;
@@ -324,9 +326,10 @@ mod tests {
     use super::*;
     use crate::{
         engine::{Answer, EngineError, Evidence, Notice},
+        event::{Purpose, Response},
         plan::{Action, Reason, Step, Subject},
         project::{Gate, Probe},
-        run::{Settle, gate::Pause},
+        run::{OnFailure, Settle, gate::Pause},
         state::{Condition, State, Status},
     };
 
@@ -365,6 +368,7 @@ mod tests {
             project: ProjectName::new("shop").unwrap(),
             verb: "up".to_owned(),
             services: Vec::new(),
+            purpose: Purpose::Project,
             origin: State::default(),
             on_failure: OnFailure::GoBack,
             keep_failed: false,
@@ -561,18 +565,84 @@ mod tests {
     }
 
     #[test]
-    fn the_second_interruption_says_what_is_left() {
+    fn a_later_interruption_leaves_the_rollback_to_recovery() {
         let mut run = run(vec![started("web")], Duration::ZERO);
         told(&mut run, 0, Input::Begin);
         assert!(told(&mut run, 5, Input::Interrupted).is_empty());
-        let effects = run.on(ms(6), Input::Interrupted);
+        let same = run.on(ms(2004), Input::Interrupted);
+        assert_eq!(same, []);
+        let effects = run.on(ms(2005), Input::Interrupted);
+        let response = Response::Leave;
+        assert_eq!(effects[0], Effect::Emit(Event::Interrupted { response }));
+        let Some(Effect::Finish(outcome)) = effects.last() else {
+            panic!("{effects:?}");
+        };
+        assert_eq!(outcome.verdict, Verdict::RollbackInterrupted);
+        assert_eq!(outcome.left, Vec::<String>::new());
+        assert_eq!(outcome.cause, Some(Cause::Interrupted));
+    }
+
+    #[test]
+    fn an_interrupted_rollback_with_a_failed_step_needs_an_operator() {
+        let mut run = run(vec![started("web"), started("db")], Duration::ZERO);
+        told(&mut run, 0, Input::Begin);
+        told(&mut run, 10, done(0));
+        told(&mut run, 20, Input::Interrupted);
+        told(&mut run, 25, done(1));
+        let refused = EngineError::Gone {
+            what: "the answer".to_owned(),
+        };
+        told(&mut run, 30, Input::Finished(StepId(2), Err(refused)));
+        let effects = run.on(ms(3000), Input::Interrupted);
         let Some(Effect::Finish(outcome)) = effects.last() else {
             panic!("{effects:?}");
         };
         assert_eq!(outcome.verdict, Verdict::Stuck);
-        let left = "stopping container `web` was not done; by hand: `docker stop web`";
-        assert_eq!(outcome.left, [left]);
-        assert_eq!(outcome.cause, Some(Cause::Interrupted));
+        assert_eq!(outcome.left.len(), 1, "{:?}", outcome.left);
+    }
+
+    #[test]
+    fn a_removal_goes_on_after_a_failure_and_names_what_is_left() {
+        let remove = |action| Step::act(action, Subject::Project, Reason::Down);
+        let needing = |step: Step, need| Step {
+            needs: BTreeSet::from([StepId(need)]),
+            ..step
+        };
+        let steps = vec![
+            remove(Action::RemoveContainer(name("db"))),
+            remove(Action::RemoveContainer(name("web"))),
+            needing(remove(Action::RemoveNetwork("back".to_owned())), 0),
+            needing(remove(Action::RemoveNetwork("edge".to_owned())), 1),
+        ];
+        let mut run = run(steps, Duration::ZERO);
+        run.settings.on_failure = OnFailure::GoOn;
+        told(&mut run, 0, Input::Begin);
+        let refused = EngineError::Refused {
+            verb: "removing container".to_owned(),
+            object: "db".to_owned(),
+            status: 500,
+            message: "busy".to_owned(),
+        };
+        told(&mut run, 10, Input::Finished(StepId(0), Err(refused)));
+        assert_eq!(told(&mut run, 20, done(1)), ["3: removing network edge"]);
+        let effects = run.on(ms(30), done(3));
+        let Some(Effect::Finish(outcome)) = effects.last() else {
+            panic!("{effects:?}");
+        };
+        assert_eq!(outcome.verdict, Verdict::RemovalIncomplete);
+        assert_eq!(outcome.left, ["container `db`", "network `back`"]);
+    }
+
+    #[test]
+    fn a_removal_commits_nothing() {
+        let mut run = run(vec![started("web")], Duration::ZERO);
+        run.settings.on_failure = OnFailure::GoOn;
+        told(&mut run, 0, Input::Begin);
+        let effects = run.on(ms(10), done(0));
+        assert!(
+            !effects.contains(&Effect::Emit(Event::Committed)),
+            "{effects:?}"
+        );
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub enum Input {
     Noticed(Notice),
     /// Notices were lost for a while, and are listened to again.
     Rewatched,
-    /// Somebody asks the run to stop; the second time, to stop at once.
+    /// Somebody asks the run to stop; a second time later on, to stop at once.
     Interrupted,
 }
 

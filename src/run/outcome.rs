@@ -35,6 +35,8 @@ pub struct Outcome {
     pub restored_volumes: Vec<String>,
     /// Jobs that were started and whose deeds were not undone.
     pub irreversible_jobs: Vec<ServiceName>,
+    /// Somebody asked it to stop, whether it could or not.
+    pub interrupted: bool,
 }
 
 /// Why a run did not get to where it was to.

@@ -23,9 +23,13 @@ impl Run {
             self.phase,
             Phase::Forward | Phase::Settling { .. } | Phase::Confirming
         );
-        let in_part = self.settings.on_failure == OnFailure::GoBackInPart;
-        // A check of the whole says nothing about who is to blame.
-        if !forward || !in_part || *subject == Subject::Project {
+        let goes_on = match self.settings.on_failure {
+            // A check of the whole says nothing about who is to blame.
+            OnFailure::GoBackInPart => *subject != Subject::Project,
+            OnFailure::GoOn => true,
+            OnFailure::GoBack | OnFailure::Stay => false,
+        };
+        if !forward || !goes_on {
             self.fail(cause);
             return;
         }
@@ -49,6 +53,10 @@ impl Run {
 
     /// All that could be done was done, and something had failed.
     pub(super) fn go_back_in_part(&mut self) {
+        if self.settings.on_failure == OnFailure::GoOn {
+            self.go_back();
+            return;
+        }
         let unmet = [
             Status::Waiting,
             Status::Failed,
@@ -78,7 +86,7 @@ impl Run {
         };
         let undone = split.to_undo(&self.plan, &self.attempted);
         self.attempted.retain(|id| !undone.contains(id));
-        if self.interrupts > 0 {
+        if self.interrupted_at.is_some() {
             self.cause = Some(Cause::Interrupted);
             self.cancel_waits();
             self.go_back();

@@ -150,7 +150,11 @@ impl Run {
         if self.settings.journal.is_none() || self.phase == Phase::Idle {
             return true;
         }
-        let unfinished = verdict == Verdict::Stuck && self.settings.on_failure != OnFailure::Stay;
+        let unfinished = match verdict {
+            Verdict::Stuck => self.settings.on_failure != OnFailure::Stay,
+            Verdict::RollbackInterrupted => true,
+            _ => false,
+        };
         if unfinished || self.resumable || self.is_unsettled() {
             return false;
         }
@@ -196,6 +200,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        event::Purpose,
         journal::Planned,
         plan::{Plan, Step},
         project::{Gate, Probe},
@@ -228,6 +233,7 @@ mod tests {
             project: planned.project.name.clone(),
             verb: "up".to_owned(),
             services: Vec::new(),
+            purpose: Purpose::Project,
             origin: planned.origin.clone(),
             on_failure: OnFailure::GoBack,
             keep_failed: false,

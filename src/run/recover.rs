@@ -5,10 +5,10 @@
 
 use super::{OnFailure, Run, Settings, Settle};
 use crate::{
-    event::{Change, Participant},
+    event::{Change, Participant, Purpose},
     journal::{Open, Writer},
     name::ServiceName,
-    plan::{Plan, onward, recovery},
+    plan::{Plan, Subject, Work, onward, recovery},
     project::Kind,
     state::State,
 };
@@ -17,10 +17,16 @@ use crate::{
 #[must_use]
 pub fn recover(open: &Open, now: &State) -> Run {
     let planned = &open.planned;
+    let deploy = planned.generation;
     let settings = Settings {
         project: planned.project.name.clone(),
         verb: "recover".to_owned(),
         services: participants(open),
+        purpose: if open.committed {
+            Purpose::Finish { deploy }
+        } else {
+            Purpose::RollBack { deploy }
+        },
         origin: planned.origin.clone(),
         on_failure: OnFailure::GoBack,
         settle: Settle::NONE,
@@ -51,8 +57,8 @@ pub fn remaining(open: &Open, now: &State) -> Plan {
 fn cause(open: &Open) -> String {
     let generation = open.planned.generation;
     match &open.returning {
-        Some(cause) => format!("deploy {generation} was cut off on its way back: {cause}"),
-        None => format!("deploy {generation} was cut off"),
+        Some(cause) => format!("deploy {generation} was interrupted while rolling back: {cause}"),
+        None => format!("deploy {generation} was interrupted"),
     }
 }
 
@@ -65,12 +71,22 @@ fn participants(open: &Open) -> Vec<Participant> {
             service: service.name.clone(),
             job: matches!(service.kind, Kind::Job { .. }),
             replicas: service.replicas,
-            change: if before(&service.name) {
-                Change::Restart
-            } else {
-                Change::Create
+            change: match (before(&service.name), is_changed(open, &service.name)) {
+                (false, _) => Change::Create,
+                (true, true) => Change::Restart,
+                (true, false) => Change::Keep,
             },
             waits_for: service.depends_on.keys().cloned().collect(),
+            containers: Vec::new(),
         })
         .collect()
+}
+
+/// Whether the deploy was to do something to the containers of a service.
+fn is_changed(open: &Open, name: &ServiceName) -> bool {
+    let mut steps = open.planned.plan.steps.iter();
+    steps.any(|step| {
+        let its = matches!(&step.subject, Subject::Service { name: its, .. } if its == name);
+        its && matches!(step.work, Work::Act(_))
+    })
 }

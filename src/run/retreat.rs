@@ -2,7 +2,7 @@
 //!
 //! A part of the machine: which steps the way back has is decided in [`crate::plan::way_back`].
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     machine::Run,
@@ -14,9 +14,22 @@ use super::{
     settings::OnFailure,
 };
 use crate::{
-    event::{Event, Segment, Verdict},
-    plan::{Action, Step, StepId, Subject, WayBack, Work, recovery, way_back, way_back_keeping},
+    event::{Event, Response, Segment, Verdict},
+    plan::{Action, Step, StepId, Subject, WayBack, Work, recovery, way_back_keeping},
 };
+
+/// Signals within this time of the first one are the same request: people press Ctrl-C twice, and a
+/// terminal that closes may send several.
+const SAME_REQUEST: Duration = Duration::from_secs(2);
+
+/// How steps do that were not done, or not to their end.
+const NOT_DONE: [Status; 5] = [
+    Status::Waiting,
+    Status::Running,
+    Status::Failed,
+    Status::Skipped,
+    Status::Cancelled,
+];
 
 impl Run {
     /// The run does not get to where it was to: nothing new begins, what can be is called off.
@@ -37,8 +50,13 @@ impl Run {
     }
 
     pub(super) fn interrupted(&mut self) {
-        self.interrupts += 1;
-        self.emit(Event::Interrupted);
+        let again = match self.interrupted_at {
+            Some(first) if self.now < first + SAME_REQUEST => return,
+            first => first.is_some(),
+        };
+        self.interrupted_at.get_or_insert(self.now);
+        let response = self.response(again);
+        self.emit(Event::Interrupted { response });
         match self.phase {
             Phase::Idle => {
                 self.cause = Some(Cause::Interrupted);
@@ -46,18 +64,45 @@ impl Run {
             }
             // What is being written down is answered first: then nothing was done.
             Phase::Opening => self.cause = Some(Cause::Interrupted),
-            _ if self.interrupts > 1 => self.abandon(),
+            // The commit is being written down, and what comes of it is answered next.
+            Phase::Committing | Phase::Over => {}
+            _ if again => self.abandon(),
             Phase::Forward | Phase::Settling { .. } | Phase::Confirming => {
                 self.fail(Cause::Interrupted);
             }
             // Past the commit a run finishes, and a way back is not turned. Where only a part goes
             // back, the rest follows.
-            Phase::Committing | Phase::Cleanup | Phase::Draining | Phase::Back | Phase::Over => {}
+            Phase::Cleanup | Phase::Draining | Phase::Back => {}
+        }
+    }
+
+    /// Whether a failure is undone, so that there is a commit from which on it is not.
+    pub(super) fn undoes(&self) -> bool {
+        matches!(
+            self.settings.on_failure,
+            OnFailure::GoBack | OnFailure::GoBackInPart
+        )
+    }
+
+    /// What the run does when it is asked to stop.
+    fn response(&self, again: bool) -> Response {
+        let undoes = self.undoes();
+        match self.phase {
+            Phase::Idle | Phase::Opening => Response::Stop,
+            Phase::Committing | Phase::Over => Response::Finish,
+            _ if again && undoes => Response::Leave,
+            Phase::Cleanup => Response::Finish,
+            _ if undoes => Response::RollBack,
+            _ => Response::Stop,
         }
     }
 
     /// Nothing is in flight any more: the way back begins.
     pub(super) fn go_back(&mut self) {
+        if self.settings.on_failure == OnFailure::GoOn {
+            self.end_removal();
+            return;
+        }
         self.split = None;
         let back = self.way_back(&self.attempted);
         self.was_away = false;
@@ -65,18 +110,30 @@ impl Run {
         self.left.extend(back.lost.iter().cloned());
         if self.settings.on_failure == OnFailure::Stay {
             if self.touched || !self.left.is_empty() || !back.plan.steps.is_empty() {
-                let undone = [
-                    Status::Waiting,
-                    Status::Failed,
-                    Status::Skipped,
-                    Status::Cancelled,
-                ];
-                self.leave(Part::Forward, &undone);
+                self.leave(Part::Forward, &NOT_DONE);
             }
             self.is_back();
             return;
         }
         self.begin_back(back);
+    }
+
+    /// A removal has come as far as it can: names what is still there.
+    fn end_removal(&mut self) {
+        let ids = self.schedule.those(Part::Forward, &NOT_DONE);
+        let steps = ids.into_iter().filter_map(|id| self.schedule.step(id));
+        let remaining: Vec<String> = steps
+            .filter(|step| !step.optional)
+            .filter_map(|step| not_removed(&step.work))
+            .collect();
+        self.left.extend(remaining);
+        let removed = self.schedule.those(Part::Forward, &[Status::Done]);
+        let untouched = removed.is_empty() && self.cause == Some(Cause::Interrupted);
+        self.finish(if untouched {
+            Verdict::Interrupted
+        } else {
+            Verdict::RemovalIncomplete
+        });
     }
 
     /// What undoes these steps; keeps what failed, if that is wished for.
@@ -126,7 +183,7 @@ impl Run {
             Verdict::Stuck
         } else if self.cause == Some(Cause::Interrupted) {
             Verdict::Interrupted
-        } else if self.touched {
+        } else if self.touched || matches!(self.course, Course::Back(_)) {
             Verdict::RolledBack
         } else {
             Verdict::Untouched
@@ -153,13 +210,13 @@ impl Run {
         self.finish(Verdict::Stuck);
     }
 
-    /// Stops at once, and says what remains to be done.
+    /// Stops at once. Where the journal tells a recovery what remains to be done, that is no work
+    /// for a person, unless a step of the rollback has failed.
     fn abandon(&mut self) {
-        let open = [Status::Waiting, Status::Running];
-        match self.phase {
-            Phase::Cleanup => {
+        match (self.phase, self.settings.on_failure) {
+            (Phase::Cleanup, _) => {
                 self.resumable = true;
-                self.leave(Part::Cleanup, &open);
+                self.leave(Part::Cleanup, &[Status::Waiting, Status::Running]);
                 let text = "interrupted before everything that is not needed any more was removed";
                 self.emit(Event::Warning {
                     text: text.to_owned(),
@@ -170,29 +227,19 @@ impl Run {
                     Verdict::Converged
                 });
             }
-            Phase::Back => {
-                self.leave(Part::Back, &open);
-                if let Some(split) = self.split.take() {
-                    // The rest was to follow.
-                    let begun = split.to_undo(&self.plan, &self.attempted);
-                    self.attempted.retain(|id| !begun.contains(id));
-                    self.leave_all();
-                }
-                self.is_back();
+            (_, OnFailure::GoBack | OnFailure::GoBackInPart) => {
+                self.finish(if self.left.is_empty() {
+                    Verdict::RollbackInterrupted
+                } else {
+                    Verdict::Stuck
+                });
             }
-            _ => {
-                self.leave_all();
+            (_, OnFailure::GoOn) => self.end_removal(),
+            (_, OnFailure::Stay) => {
+                self.leave(Part::Forward, &NOT_DONE);
                 self.is_back();
             }
         }
-    }
-
-    /// Everything that would have to be undone is left.
-    fn leave_all(&mut self) {
-        let back = way_back(&self.plan, &self.attempted, &self.settings.origin);
-        self.irreversible_jobs = back.irreversible_jobs;
-        self.left.extend(back.lost);
-        self.left.extend(back.plan.steps.iter().map(undone));
     }
 
     fn leave(&mut self, part: Part, statuses: &[Status]) {
@@ -244,6 +291,7 @@ impl Run {
             split: self.split.clone(),
             restored_volumes,
             irreversible_jobs: self.irreversible_jobs.clone(),
+            interrupted: self.interrupted_at.is_some(),
         }));
     }
 
@@ -264,4 +312,18 @@ impl Run {
 pub(super) fn undone(step: &Step) -> String {
     let text = format!("{} `{}` was not done", verb(&step.work), object(&step.work));
     with_remedy(text, &step.work)
+}
+
+/// What a step was to remove, in a fragment.
+fn not_removed(work: &Work) -> Option<String> {
+    let Work::Act(action) = work else { return None };
+    let kind = match action {
+        Action::RemoveContainer(_) => "container",
+        Action::RemoveNetwork(_) => "network",
+        Action::RemoveVolume(_) => "volume",
+        Action::RemoveSnapshot(_) => "snapshot",
+        Action::RemoveImage(_) => "image",
+        _ => return None,
+    };
+    Some(format!("{kind} `{}`", action.object()))
 }

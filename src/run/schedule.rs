@@ -306,7 +306,7 @@ pub(super) fn verb(work: &Work) -> &'static str {
         Work::Act(action) => action.verb(),
         Work::Gate { .. } => "waiting until ready",
         Work::Drain { .. } => "draining",
-        Work::Verify(_) => "checking",
+        Work::Verify(_) => "verifying",
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{event::Participant, journal::Writer, name::ProjectName, state::State};
+use crate::{
+    event::{Participant, Purpose},
+    journal::Writer,
+    name::ProjectName,
+    state::State,
+};
 
 /// What a run goes by, besides its plan.
 #[derive(Debug, Clone)]
@@ -11,6 +16,8 @@ pub struct Settings {
     pub project: ProjectName,
     /// `up`, `down`, `build`, …
     pub verb: String,
+    /// What it is for, for those who watch.
+    pub purpose: Purpose,
     /// All services, for those who watch.
     pub services: Vec<Participant>,
     /// The world that the plan was made from, and that a failed run goes back to.
@@ -58,4 +65,6 @@ pub enum OnFailure {
     GoBackInPart,
     /// Everything stays as it is then.
     Stay,
+    /// What does not need the failed step is done all the same; nothing is undone (`down`).
+    GoOn,
 }

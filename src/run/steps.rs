@@ -167,6 +167,8 @@ impl Run {
                 Phase::Forward
                     if self.settings.on_failure == OnFailure::GoBackInPart
                         && !matches!(step.work, Work::Verify(_)) => {}
+                // The end of a removal says what is still there.
+                Phase::Forward if self.settings.on_failure == OnFailure::GoOn => {}
                 Phase::Forward | Phase::Cleanup => self.emit(Event::Warning { text }),
                 _ => {}
             }
@@ -224,6 +226,8 @@ fn had_no_effect(error: &EngineError) -> bool {
         | EngineError::NoImage { .. }
         | EngineError::Unwritten { .. }
         | EngineError::Foreign { .. }
+        | EngineError::InUse { .. }
+        | EngineError::NotRefreshed { .. }
         | EngineError::NoBindSource { .. }
         | EngineError::NoLog { .. } => true,
         EngineError::Unreachable { .. }

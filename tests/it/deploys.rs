@@ -6,11 +6,13 @@
 
 mod change;
 mod data;
+mod down;
 mod drift;
 mod failure;
 mod gate;
 mod interrupt;
 mod job;
+mod listing;
 mod logs;
 mod network;
 mod part;

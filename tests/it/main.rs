@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 mod build;
 mod ci_mandat;
+mod commands;
 mod conformance;
 mod crashes;
 mod deploys;

@@ -560,7 +560,7 @@ fn naming_services_leaves_all_others_alone() {
         ..Options::default()
     };
     let refusals = plan::deploy(&project, &state, &options).unwrap_err();
-    insta::assert_snapshot!(refusals[0], @"there is no service `reddis` in this project");
+    insta::assert_snapshot!(refusals[0], @"there is no service or job `reddis` in this project");
 }
 
 fn migrate_with(project: &Project, state: &State, options: &Options) -> plan::Decision {

@@ -114,7 +114,7 @@ fn told(event: &Event) -> Option<String> {
         Event::GateFailed { report, .. } | Event::Relapsed { report, .. } => {
             format!("failed {}: {}", report.container, report.cause)
         }
-        Event::Interrupted => "interrupted".to_owned(),
+        Event::Interrupted { .. } => "interrupted".to_owned(),
         Event::RollbackStarted { .. } => "back".to_owned(),
         Event::Committed => "committed".to_owned(),
         Event::RunStarted { verb, .. } => verb.clone(),
@@ -290,11 +290,11 @@ fn a_killed_rehearsal_goes_on_with_the_recovery() {
     assert_eq!(rehearsed.code, Some(5));
     let told = &rehearsed.err;
     for part in [
-        "rehearsal: up: 3 services, 3 to create",
+        "rehearsal: up: 3 to create",
         "`cimandat up` was killed at call 15, starting container `shop-migrate-1`",
         "took away the lock of `cimandat up`",
-        "rehearsal: recover: 3 services",
-        "in the rehearsal the deploy of `shop` that was cut off has come to its end",
+        "rehearsal: recover: rolling back deploy 1; 3 services to check",
+        "in the rehearsal deploy 1 of `shop`, which was interrupted, is rolled back",
         "running now: nothing, as before",
         "nothing of `shop` is there",
     ] {

@@ -21,7 +21,8 @@ use indicatif::{InMemoryTerm, ProgressDrawTarget, TermLike};
 
 use self::recorded::{
     down, failing_build, failing_job, failing_update, first_deploy, half_way_down, interrupted,
-    relapse, stuck_update, unchanged,
+    interrupted_twice, recovered, relapse, replanned, scaled_down, stuck_update, unchanged,
+    without_a_network,
 };
 
 fn told(form: Form, events: &[Stamped]) -> (String, String) {
@@ -106,20 +107,20 @@ fn before(events: &[Stamped], milliseconds: u128) -> &[Stamped] {
 #[test]
 fn plain_tells_a_first_deploy_line_by_line() {
     insta::assert_snapshot!(plain(&first_deploy()), @"
-    +0.000s  shop      up: 3 services, 3 to create
-    +0.002s  default   creating network shop_default (missing)
+    +0.000s  shop      up: 3 to create
+    +0.002s  default   creating network shop_default (new)
     +0.041s  default   created network shop_default in 39 ms
-    +0.042s  postgres  pulling image postgres:17 (missing)
-    +0.043s  backend   building image shop/backend:1 (build inputs changed)
+    +0.042s  postgres  pulling image postgres:17 (not on the engine)
+    +0.043s  backend   building image shop/backend:1 (no image of these inputs yet)
     +0.120s  postgres  0 of 2 layers, 1.2 MB of 20.0 MB
     +0.140s  backend   [build 2/3] COPY . .  cached
     +0.150s  backend   [build 3/3] RUN npm ci
     +0.900s  backend   │ added 212 packages in 2s
     +1.000s  postgres  2 of 2 layers, 20.0 MB of 20.0 MB
     +1.010s  postgres  pulled image postgres:17 in 1.0 s
-    +1.010s  postgres  creating container shop-postgres-1 (missing)
+    +1.010s  postgres  creating container shop-postgres-1 (new)
     +1.060s  postgres  created container shop-postgres-1 in 50 ms
-    +1.060s  postgres  starting container shop-postgres-1 (missing)
+    +1.060s  postgres  starting container shop-postgres-1 (new)
     +1.400s  postgres  started container shop-postgres-1 in 0.3 s
     +1.400s  postgres  waiting until ready, 60 s at most: postgres 5432
     +1.405s  postgres  postgres 5432: connection refused
@@ -127,11 +128,11 @@ fn plain_tells_a_first_deploy_line_by_line() {
     +2.150s  backend   [build 3/3] RUN npm ci  done in 2.0 s
     +2.400s  backend   built image shop/backend:1 in 2.4 s
     +2.900s  postgres  ready after 1.5 s
-    +2.900s  migrate   starting container shop-migrate-1 (missing)
+    +2.900s  migrate   starting container shop-migrate-1 (new)
     +3.200s  migrate   started container shop-migrate-1 in 0.3 s
     +3.200s  migrate   waiting until ready, 60 s at most: exit 0
     +3.900s  migrate   done after 0.7 s
-    +3.900s  backend   starting container shop-backend-1 (missing)
+    +3.900s  backend   starting container shop-backend-1 (new)
     +4.200s  backend   started container shop-backend-1 in 0.3 s
     +4.200s  backend   waiting until ready, 60 s at most: http 3001 /health
     +4.700s  backend   ready after 0.5 s
@@ -146,7 +147,7 @@ fn plain_tells_a_first_deploy_line_by_line() {
 #[test]
 fn plain_tells_why_an_update_was_rolled_back() {
     insta::assert_snapshot!(plain(&failing_update()), @"
-    +0.000s  shop      up: 3 services, 2 to replace, 1 unchanged
+    +0.000s  shop      up: 2 to replace, 1 unchanged
     +0.005s  backend   creating container shop-backend-1.next (changed: env.MODEL, image)
     +0.060s  backend   created container shop-backend-1.next in 55 ms
     +0.060s  backend   stopping container shop-backend-1 (replaced)
@@ -177,8 +178,8 @@ fn plain_tells_why_an_update_was_rolled_back() {
 #[test]
 fn plain_tells_of_a_failed_build() {
     insta::assert_snapshot!(plain(&failing_build()), @"
-    +0.000s  shop  up: 1 service, 1 to create
-    +0.010s  web   building image shop/web:1 (build inputs changed)
+    +0.000s  shop  up: 1 to create
+    +0.010s  web   building image shop/web:1 (no image of these inputs yet)
     +3.000s  web   failed: `web`: building image `shop/web:1`
                        the build of `web` failed at `RUN npm ci`: exit code 1
                        its last output:
@@ -192,7 +193,7 @@ fn plain_tells_of_a_failed_build() {
 #[test]
 fn plain_tells_how_things_go() {
     insta::assert_snapshot!(plain(&down()), @"
-    +0.000s  shop      down: 2 services, 2 to remove
+    +0.000s  shop      down: 2 to remove
     +0.010s  backend   stopping container shop-backend-1 (down)
     +0.410s  backend   stopped container shop-backend-1 in 0.4 s
     +0.410s  backend   removing container shop-backend-1 (down)
@@ -203,14 +204,14 @@ fn plain_tells_how_things_go() {
     +0.960s  postgres  removed container shop-postgres-1 in 50 ms
     +0.960s  default   removing network shop_default (down)
     +1.100s  default   removed network shop_default in 0.1 s
-    +1.105s  shop      `shop` is down: 2 services removed in 1.1 s
+    +1.105s  shop      `shop` is down: 2 containers removed in 1.1 s
     ");
 }
 
 #[test]
 fn quiet_is_silent_until_the_verdict() {
     insta::assert_snapshot!(quiet(&first_deploy()), @"`shop` is running: 3 created in 5.7 s");
-    insta::assert_snapshot!(quiet(&down()), @"`shop` is down: 2 services removed in 1.1 s");
+    insta::assert_snapshot!(quiet(&down()), @"`shop` is down: 2 containers removed in 1.1 s");
 }
 
 #[test]
@@ -333,7 +334,7 @@ fn live_marks_the_way_back() {
     rolling back `up` of `shop`: `shop-backend-1.next` did not becom…  9.0 s
     postgres  unchanged
     backend   rolling back · starting container  0.0 s
-    frontend  untouched
+    frontend  unchanged
     ");
 }
 
@@ -361,7 +362,7 @@ fn live_leaves_a_clean_screen_behind() {
     de 137
     postgres  unchanged
     backend   failed, rolled back: exited with code 137 (http 3001 /…  9.9 s
-    frontend  untouched
+    frontend  unchanged
     `up` of `shop` failed and was rolled back, 9.9 s in all
       because: `backend`: exited with code 137 (http 3001 /health:
         connection refused)
@@ -382,7 +383,7 @@ fn live_leaves_a_clean_screen_behind() {
         help: stop what holds it, or publish another port of the host
     postgres  unchanged
     backend   failed: exited with code 137 (http 3001 /health: connection refused)  9.1 s
-    frontend  untouched
+    frontend  unchanged
     `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
       because: `backend`: exited with code 137 (http 3001 /health: connection refused)
       left undone: starting container `shop-backend-1` failed: port 3001 is already in use
@@ -393,7 +394,7 @@ fn live_leaves_a_clean_screen_behind() {
     insta::assert_snapshot!(screen(&down(), (72, 30)), @"
     postgres  removed container  0.9 s
     backend   removed container  0.4 s
-    `shop` is down: 2 services removed in 1.1 s
+    `shop` is down: 2 containers removed in 1.1 s
     ");
 }
 
@@ -425,10 +426,13 @@ fn a_failed_first_deploy_says_what_it_leaves_behind() {
 #[test]
 fn a_run_that_never_went_back_does_not_say_so() {
     insta::assert_snapshot!(quiet(&half_way_down()), @"
-    `down` of `shop` failed and stands half-way: an operator is needed (30.0 s)
-      because: not done within 30 s
-      left undone: removing container `shop-web-1` was not done
-      help: do what is left in this order, or remedy what stands above and run `cimandat down` again; `cimandat -p shop ps` shows what runs and what does not
+    failed: `default`: removing network `shop_default`
+        `shop_default` is still in use by container `stranger`
+        help: detach it
+    `down` of `shop` could not remove everything (0.3 s)
+      still there: network `shop_default`
+      because: `default`: removing network `shop_default`: `shop_default` is still in use by container `stranger`
+      help: `cimandat down` again removes what is left
     ");
     insta::assert_snapshot!(quiet(&interrupted()), @"`up` of `shop` was interrupted after 0.7 s; nothing was touched");
 }
@@ -453,6 +457,82 @@ fn what_had_been_ready_is_told_as_such() {
           │ heap    out of memory
     up shop: all ready, and must stay so for 5 s  0.9 s
     backend  failed: had been ready, then: exited with code 137  0.9 s
+    ");
+}
+
+#[test]
+fn counts_are_of_containers_and_removed_ones_are_named() {
+    insta::assert_snapshot!(plain(&scaled_down()), @"
+    +0.000s  shop      up: 1 to create, 5 to remove, 1 unchanged
+    +0.005s  web       starting container shop-web-1 (new)
+    +0.100s  web       started container shop-web-1 in 95 ms
+    +0.100s  shop      committed
+    +0.100s  worker-2  removing container shop-worker-2 (not part of the project any more)
+    +0.200s  worker-2  removed container shop-worker-2 in 0.1 s
+    +0.900s  shop      `shop` is running: 1 created, 5 removed (`api-1`, `api-2`, `worker-2`, `worker-3`, `worker-4`), 1 unchanged in 0.9 s
+    ");
+}
+
+#[test]
+fn changes_beside_containers_are_counted() {
+    insta::assert_snapshot!(quiet(&without_a_network()), @"`shop` is running: 1 unchanged, 1 network removed in 0.1 s");
+}
+
+#[test]
+fn changed_outlook_and_checks_are_told() {
+    insta::assert_snapshot!(plain(&replanned()), @"
+    +0.000s  shop  up: 1 unchanged
+    +0.005s  web   pulling image web:1 (not on the engine)
+    +0.100s  web   pulled image web:1 in 95 ms
+    +0.110s  shop  with its images there: 1 to replace
+    +0.300s  shop  verify: http http://localhost/
+    +0.339s  shop  verified http http://localhost/ in 39 ms
+    +0.400s  shop  `shop` is running: 1 replaced in 0.4 s
+    ");
+}
+
+#[test]
+fn recovery_names_its_deploy() {
+    insta::assert_snapshot!(plain(&recovered()), @"
+    +0.000s  shop  recover: rolling back deploy 9; 2 services to check
+    +0.001s  shop  rolling back: deploy 9 was interrupted
+    +0.005s  db    starting container shop-db-1 (rollback)
+    +0.100s  db    started container shop-db-1 in 95 ms
+    +0.100s  db    waiting until ready, 60 s at most: started
+    +0.200s  db    ready after 0.1 s
+    +0.005s  web   starting container shop-web-1 (rollback)
+    +0.100s  web   started container shop-web-1 in 95 ms
+    +0.100s  web   waiting until ready, 60 s at most: started
+    +0.200s  web   ready after 0.1 s
+    +0.210s  shop  deploy 9 of `shop`, which was interrupted, is rolled back (0.2 s)
+                     running now: the state before, healthy: `db`, `web`
+    ");
+    insta::assert_snapshot!(screen(&recovered(), (72, 30)), @"
+    rolling back: deploy 9 was interrupted
+    db   unchanged  0.2 s
+    web  rolled back: as before  0.2 s
+    deploy 9 of `shop`, which was interrupted, is rolled back (0.2 s)
+      running now: the state before, healthy: `db`, `web`
+    ");
+}
+
+#[test]
+fn interrupted_rollback_names_recover() {
+    insta::assert_snapshot!(screen(&interrupted_twice(), (100, 30)), @"
+    interrupted: rolling back; press Ctrl-C again to leave it to `cimandat recover`
+    interrupted again: left to `cimandat recover`
+    web  not known to be as before
+    `up` of `shop` was interrupted while rolling back: run `cimandat -p shop recover` (3.0 s)
+      until then some of its services may not run: see `cimandat -p shop ps`
+    ");
+    insta::assert_snapshot!(plain(&interrupted_twice()), @"
+    +0.000s  shop  up: 1 to replace
+    +0.005s  web   stopping container shop-web-1 (replaced)
+    +0.100s  web   stopped container shop-web-1 in 95 ms
+    +0.700s  shop  interrupted: rolling back; press Ctrl-C again to leave it to `cimandat recover`
+    +3.000s  shop  interrupted again: left to `cimandat recover`
+    +3.001s  shop  `up` of `shop` was interrupted while rolling back: run `cimandat -p shop recover` (3.0 s)
+                     until then some of its services may not run: see `cimandat -p shop ps`
     ");
 }
 

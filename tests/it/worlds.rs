@@ -14,7 +14,7 @@ use cimandat::{
         Engine, Query,
         sim::{Pace, Sim, Snapshot},
     },
-    event::Stamped,
+    event::{Purpose, Stamped},
     name::{ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
     plan::{self, Options},
     project::{
@@ -297,6 +297,7 @@ pub fn settings(origin: State) -> Settings {
         project: project_name(),
         verb: "up".to_owned(),
         services: Vec::new(),
+        purpose: Purpose::Project,
         origin,
         on_failure: OnFailure::GoBack,
         settle: cimandat::run::Settle::For(Duration::from_millis(100)),

@@ -70,6 +70,10 @@ impl Logs {
     ) -> Result<Done, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Docker::connect(settings).await?;
+        if !self.services.is_empty() {
+            let state = engine.observe(&Query::of(project.clone())).await?;
+            load::refuse_strangers(scope, &state, &self.services)?;
+        }
         self.show(&engine, &project, console).await
     }
 

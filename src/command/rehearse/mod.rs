@@ -16,7 +16,11 @@ use std::time::Duration;
 pub use self::fault::Fault;
 use self::scene::Scene;
 use super::{CommandError, Console, Done, Progress, Scope, Stage, say_json, warn};
-use crate::{engine::docker::Settings, plan::Options};
+use crate::{
+    engine::docker::Settings,
+    plan::{Deploy, Options, Plan},
+    project::Project,
+};
 
 /// Carry out on a simulated engine what `up` would do.
 #[derive(Debug)]
@@ -35,6 +39,33 @@ pub struct Rehearse {
     pub calls: bool,
     /// Kill it at each call in turn.
     pub crash_everywhere: bool,
+}
+
+/// What `up` would do with a deploy that was interrupted brought to its end first, as a simulated
+/// engine shows it.
+pub(super) async fn planned_after_recovery(
+    options: Options,
+    scope: &Scope,
+    settings: &Settings,
+    console: Console,
+) -> Result<(Project, Plan, Deploy), CommandError> {
+    let rehearse = Rehearse {
+        options,
+        wait_timeout: None,
+        keep_failed: false,
+        faults: Vec::new(),
+        from_nothing: false,
+        calls: false,
+        crash_everywhere: false,
+    };
+    let scene = Box::pin(Scene::look(&rehearse, scope, settings)).await?;
+    let stage = Stage::Trial;
+    let console = Console { stage, ..console };
+    let planned = everywhere::apart(move || {
+        let (images, deploy) = perform::planned_after_recovery(&scene, console)?;
+        Ok((scene.project, images, deploy))
+    });
+    planned.await
 }
 
 impl Rehearse {

@@ -26,9 +26,8 @@ use crate::{
         Engine, Ledger, Query,
         sim::{Deed, Sim, Snapshot, When},
     },
-    event::Verdict,
     journal::{Shelf, Standing, replay},
-    plan,
+    plan::{self, Deploy, Plan},
     state::State,
 };
 
@@ -79,6 +78,24 @@ pub(super) fn origin(scene: &Scene, console: Console) -> Result<Snapshot, Comman
             scene.recover(&Arc::new(sim.clone()), console).await?;
         }
         Ok(sim.snapshot())
+    })
+}
+
+/// What `up` would do when a deploy that was interrupted has come to its end: the images, and the
+/// rest.
+///
+/// # Errors
+/// As those of [`perform`], and where it does not come to its end.
+pub(super) fn planned_after_recovery(
+    scene: &Scene,
+    console: Console,
+) -> Result<(Plan, Deploy), CommandError> {
+    in_its_own_time(async {
+        let sim = Arc::new(scene.world());
+        scene.recover(&sim, console).await?;
+        let generation = scene.standing.generation();
+        let (_, images, deploy) = Box::pin(scene.planned(&sim, generation)).await?;
+        Ok((images, deploy))
     })
 }
 
@@ -193,13 +210,13 @@ impl Scene {
             self.instruct(engine, self.standing.generation(), cues)
                 .await?;
         }
-        if let Some(done) = deployment.idle(console, &mut interrupts).await? {
+        if let Some(done) = Box::pin(deployment.idle(console, &mut interrupts)).await? {
             return Ok(done);
         }
         let mut session = Session::begin(engine, self.terms("up", console)).await?;
         let work = async {
-            if let Some(Verdict::Stuck) = session.recover(console, &mut interrupts).await? {
-                return Ok(Done::Run(Verdict::Stuck));
+            if let Some(done) = session.recover_first(console, &mut interrupts).await? {
+                return Ok(done);
             }
             if cut_off {
                 self.instruct(engine, session.last_deploy(), cues).await?;
@@ -223,17 +240,10 @@ impl Scene {
         if self.faults.is_empty() {
             return Ok(());
         }
-        let (project, options) = (&self.project, &self.options);
-        let mut state = deployment::observe(sim.as_ref(), project, options).await?;
-        state.last_deploy = last_deploy;
-        state.locked = false;
-        let services = deployment::chosen(project, options);
-        let images = plan::images(project, &state, options, &services);
-        let images = images.map_err(CommandError::Refused)?;
-        let deploy = deployment::planned(sim.as_ref(), project, options, &mut state).await?;
+        let (state, images, deploy) = self.planned(sim, last_deploy).await?;
         let wanted = Wanted {
-            project,
-            options,
+            project: &self.project,
+            options: &self.options,
             state: &state,
             images: &images,
             deploy: &deploy,
@@ -243,6 +253,23 @@ impl Scene {
         // Nobody has instructed anybody before.
         let _ = cues.set(instructed);
         Ok(())
+    }
+
+    /// What `up` would do in the world as it is now.
+    async fn planned(
+        &self,
+        sim: &Arc<Sim>,
+        last_deploy: u64,
+    ) -> Result<(State, Plan, Deploy), CommandError> {
+        let (project, options) = (&self.project, &self.options);
+        let mut state = deployment::observe(sim.as_ref(), project, options).await?;
+        state.last_deploy = last_deploy;
+        state.locked = false;
+        let services = deployment::chosen(project, options);
+        let images = plan::images(project, &state, options, &services);
+        let images = images.map_err(CommandError::Refused)?;
+        let deploy = deployment::planned(sim.as_ref(), project, options, &mut state).await?;
+        Ok((state, images, deploy))
     }
 
     /// What the next command does.

@@ -7,7 +7,7 @@ use std::{error::Error as _, io};
 
 use bollard::errors::Error as Wire;
 
-use super::connect::Place;
+use super::{connect::Place, explain::explained};
 use crate::engine::EngineError;
 
 /// What was being done, for the message of an error.
@@ -64,7 +64,7 @@ impl Doing<'_> {
             verb: self.verb.to_owned(),
             object: self.object.to_owned(),
             status,
-            message,
+            message: explained(message),
         }
     }
 

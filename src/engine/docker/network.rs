@@ -12,6 +12,7 @@ use super::{
     Api, Docker,
     error::{present, status},
     subnet,
+    users::{self, Used},
 };
 use crate::{
     engine::EngineError,
@@ -271,9 +272,10 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
     }
     // By id: a name may also be the beginning of another network's id.
     let id = network.id.as_deref().unwrap_or(name);
-    present(docker.client.remove_network(id).await)
-        .map(|_| ())
-        .map_err(|wire| doing.failed(wire))
+    match present(docker.client.remove_network(id).await) {
+        Ok(_) => Ok(()),
+        Err(wire) => Err(users::unremoved(docker, doing, Used::Network(id), wire).await),
+    }
 }
 
 /// Whether an engine refuses because the container is not in the network.

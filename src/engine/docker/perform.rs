@@ -13,7 +13,9 @@ use super::{
     build::{Builder, Wire},
     container, create, credentials, cutover,
     error::present,
-    exec, network, pull, snapshot, volume,
+    exec, network, pull, snapshot,
+    users::{self, Used},
+    volume,
 };
 use crate::{engine::EngineError, event::Progress, name::ImageRef, plan::Action};
 
@@ -102,7 +104,11 @@ async fn remove_image(docker: &Docker, verb: &str, image: &ImageRef) -> Result<(
         .client
         .remove_image(image.as_str(), None::<RemoveImageOptions>, None)
         .await;
-    present(removed)
-        .map(|_| ())
-        .map_err(|wire| docker.doing(verb, image.as_str()).failed(wire))
+    match present(removed) {
+        Ok(_) => Ok(()),
+        Err(wire) => {
+            let doing = docker.doing(verb, image.as_str());
+            Err(users::unremoved(docker, doing, Used::Image, wire).await)
+        }
+    }
 }

@@ -32,14 +32,13 @@ pub(super) async fn pull(
         .boxed();
     let mut layers = Layers::default();
     while let Some(step) = steps.next().await {
-        let step = step.map_err(|wire| failed(docker, request, wire))?;
+        let step = match step {
+            Ok(step) => step,
+            Err(wire) => return Err(failed(docker, request, wire).await),
+        };
         if let Some(error) = step.error_detail.as_ref() {
-            let cause = error.message.clone().unwrap_or_default();
-            return Err(failed(
-                docker,
-                request,
-                Wire::DockerStreamError { error: cause },
-            ));
+            let error = error.message.clone().unwrap_or_default();
+            return Err(failed(docker, request, Wire::DockerStreamError { error }).await);
         }
         if let Some(now) = layers.take(&step) {
             // Nobody may be listening; then nobody misses it.
@@ -49,20 +48,36 @@ pub(super) async fn pull(
     Ok(())
 }
 
-/// Whatever a registry refuses means that the image cannot be had.
-fn failed(docker: &Docker, request: &PullImage, wire: Wire) -> EngineError {
-    let image = request.image.as_str();
-    match docker.doing("pulling image", image).failed(wire) {
-        EngineError::Refused { message, .. } => EngineError::NoImage {
-            image: image.to_owned(),
-            cause: message,
-        },
-        EngineError::Gone { .. } | EngineError::NoImage { .. } => EngineError::NoImage {
-            image: image.to_owned(),
-            cause: "the registry does not have it".to_owned(),
-        },
-        error => error,
+/// Whatever a registry refuses means that the image cannot be had, unless it is there already.
+async fn failed(docker: &Docker, request: &PullImage, wire: Wire) -> EngineError {
+    let image = request.image.to_string();
+    let cause = match docker.doing("pulling image", &image).failed(wire) {
+        EngineError::Refused { message, .. } if is_away(&message) => {
+            format!("its registry cannot be reached ({message})")
+        }
+        EngineError::Refused { message, .. } => message,
+        EngineError::Gone { .. } | EngineError::NoImage { .. } => {
+            "the registry does not have it".to_owned()
+        }
+        error => return error,
+    };
+    match docker.client.inspect_image(&image).await {
+        Ok(_) => EngineError::NotRefreshed { image, cause },
+        Err(_) => EngineError::NoImage { image, cause },
     }
+}
+
+/// Whether the engine says that nobody answers for the registry.
+fn is_away(message: &str) -> bool {
+    const SIGNS: [&str; 6] = [
+        "dial tcp",
+        "no such host",
+        "i/o timeout",
+        "TLS handshake timeout",
+        "context deadline exceeded",
+        "Client.Timeout exceeded",
+    ];
+    SIGNS.iter().any(|sign| message.contains(sign))
 }
 
 /// Without a tag the engine would pull them all.

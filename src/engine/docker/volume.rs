@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use bollard::{models::VolumeCreateRequest, query_parameters::RemoveVolumeOptions};
 
-use super::{Docker, error::present};
+use super::{
+    Docker,
+    error::present,
+    users::{self, Used},
+};
 use crate::{engine::EngineError, plan::CreateVolume, state::label};
 
 /// Makes a volume; one of the same name that is ours is left alone, with what it holds.
@@ -65,9 +69,13 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
         .client
         .remove_volume(name, None::<RemoveVolumeOptions>)
         .await;
-    present(removed)
-        .map(|_| ())
-        .map_err(|wire| docker.doing(verb, name).failed(wire))
+    match present(removed) {
+        Ok(_) => Ok(()),
+        Err(wire) => {
+            let doing = docker.doing(verb, name);
+            Err(users::unremoved(docker, doing, Used::Volume, wire).await)
+        }
+    }
 }
 
 pub(super) async fn labels_of(

@@ -1,9 +1,10 @@
 //! Ctrl-C in every phase: the world is as it was before, and the exit code says so.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{fs, net::TcpListener};
+use std::{fs, net::TcpListener, thread, time::Duration};
 
 use cimandat::event::{BuildStepState, Event, Progress, Verdict};
+use serde_json::Value;
 
 use crate::support::{Client, World, free_port};
 
@@ -82,7 +83,7 @@ fn while_creating() {
         ended
             .events
             .iter()
-            .any(|it| matches!(it.event, Event::Interrupted))
+            .any(|it| matches!(it.event, Event::Interrupted { .. }))
     );
     assert_eq!(world.things(), Vec::<String>::new());
 }
@@ -178,39 +179,148 @@ fn while_all_settles() {
 }
 
 #[test]
-fn twice_stops_at_once_and_says_what_is_left() {
-    let Some(world) = World::new("twice") else {
+fn second_signal_within_two_seconds_counts_as_the_same() {
+    let Some(world) = World::new("reflex") else {
         return;
     };
-    let manifest = |ready: &str| {
-        let service = r#"service "app" { use "deaf"; ready within="10m" { file "FILE"; }; }"#;
-        world.manifest(&service.replace("FILE", ready));
-    };
-    manifest("/never");
+    let port = free_port();
+    first_page(&world, port);
+    let before = world.containers();
+    page(&world, port, "two", "/never");
+    let mut running = world.begin_up();
+    running.until("the new page's gate to be asked", |event| {
+        is_asked(event, "page")
+    });
+    running.interrupt();
+    thread::sleep(Duration::from_millis(200));
+    running.signal("TERM");
+    let ended = running.end().with(8, Verdict::Interrupted);
+    let asked = ended
+        .events
+        .iter()
+        .filter(|it| matches!(it.event, Event::Interrupted { .. }));
+    assert_eq!(asked.count(), 1);
+    assert_eq!(world.containers(), before);
+    assert_eq!(Client::ask(port).as_deref(), Some("one"));
+}
+
+/// An update whose new container does not end for six seconds, with its rollback interrupted.
+fn interrupt_the_rollback(world: &World) {
+    let deaf = r#"
+        service "app" {
+            use "deaf"
+            stop-grace-period "6s"
+            ready within="10m" { file "/never"; }
+        }
+    "#;
+    world.manifest(deaf);
     let mut running = world.begin_up();
     running.until("app's gate to be asked", |event| is_asked(event, "app"));
     running.interrupt();
     running.until("app to be stopped", |event| {
         is_step(event, "stopping container")
     });
+    thread::sleep(Duration::from_millis(2100));
     running.interrupt();
-    let ended = running.end().with(6, Verdict::Stuck);
-    let left = ended.told(|event| match event {
-        Event::RunFinished { left, .. } => Some(left.clone()),
+    let ended = running.end().with(9, Verdict::RollbackInterrupted);
+    let (left, recoverable) = ended.told(|event| match event {
+        Event::RunFinished {
+            left, recoverable, ..
+        } => Some((left.clone(), *recoverable)),
         _ => None,
     });
-    assert!(
-        left.iter().any(|text| text.contains(&world.name("app"))),
-        "{left:?}"
-    );
+    assert_eq!((left, recoverable), (Vec::new(), true));
     let took = ended.events.last().unwrap().at;
+    assert!(took.as_secs() < 30, "it waited for the end: {took:?}");
+}
+
+#[test]
+fn later_signal_leaves_the_rollback_to_recover() {
+    let Some(world) = World::new("twice") else {
+        return;
+    };
+    let first = r#"service "app" { use "doomed"; ready { log "at work"; }; }"#;
+    world.manifest(first);
+    world.up().with(0, Verdict::Converged);
+    let before = world.containers();
+    interrupt_the_rollback(&world);
+
+    let line =
+        "deploy 2 was interrupted; the next command rolls it back first: `cimandat recover --plan`";
+    let plan = world.run(&["plan", "--exit-code"]).with_code(2).out;
+    assert!(plan.starts_with(line), "{plan}");
     assert!(
-        took.as_secs() < 30,
-        "it waited for the end of the container: {took:?}"
+        plan.contains("1 to replace") && !plan.contains("remove"),
+        "{plan}"
     );
-    // The engine may still be stopping it. The next deploy goes on from whatever is there.
-    manifest("/etc");
-    let again = world.run(&["up", "--timeout", "1", "--progress", "json"]);
-    assert_eq!(again.code, Some(0), "{}\n{}", again.out, again.err);
-    world.running("app");
+    let plan = world.run(&["plan", "--format", "json"]).with_code(0).out;
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    assert_eq!(plan["unfinished"]["deploy"], 2);
+    assert_eq!(plan["generation"], 3);
+    for reading in ["ps", "history"] {
+        let told = world.run(&[reading]).with_code(0);
+        assert_eq!(told.err, format!("{line}\n"));
+    }
+    let history = world.run(&["history"]).with_code(0).out;
+    assert!(history.contains("interrupted, open"), "{history}");
+    assert!(
+        history.lines().all(|line| line.chars().count() <= 100),
+        "{history}"
+    );
+    world.manifest(first);
+    let plan = world.run(&["plan"]).with_code(0).out;
+    assert!(plan.contains("nothing to do"), "{plan}");
+
+    world.run(&["recover", "--plan"]).with_code(5);
+    world.run(&["recover", "--progress", "json"]).with_code(5);
+    assert_eq!(world.containers(), before);
+    let plan = world.run(&["plan"]).with_code(0).out;
+    assert!(!plan.contains("interrupted"), "{plan}");
+}
+
+#[test]
+fn signal_during_the_recovery_begins_nothing_else() {
+    let Some(world) = World::new("recovery") else {
+        return;
+    };
+    world.manifest(r#"service "app" { use "doomed"; ready { log "at work"; }; }"#);
+    world.up().with(0, Verdict::Converged);
+    let before = world.containers();
+    interrupt_the_rollback(&world);
+    let mut running = world.begin_up();
+    running.until("the rollback", |event| {
+        matches!(event, Event::RollbackStarted { .. })
+    });
+    running.interrupt();
+    let ended = running.end().with_code(8);
+    assert!(
+        ended.err.contains("nothing else was begun"),
+        "{}",
+        ended.err
+    );
+    assert_eq!(world.containers(), before);
+}
+
+#[test]
+fn signal_while_waiting_for_the_lock_ends_the_wait() {
+    let Some(world) = World::new("lock") else {
+        return;
+    };
+    world.manifest(NEVER_READY);
+    let mut running = world.begin_up();
+    running.until("app's gate to be asked", |event| is_asked(event, "app"));
+    let waiting = world.begin(&["up", "--lock-wait", "10m", "--progress", "json"]);
+    thread::sleep(Duration::from_secs(3));
+    waiting.interrupt();
+    let ended = waiting.end().with_code(8);
+    assert!(ended.err.contains("waiting for the lock"), "{}", ended.err);
+    let held = world.run(&["recover", "--plan"]).with_code(7);
+    assert!(held.err.contains("locked by `cimandat up`"), "{}", held.err);
+    let plan = world.run(&["plan"]).with_code(0).out;
+    assert!(
+        plan.starts_with("deploy 1 is under way: `cimandat up`"),
+        "{plan}"
+    );
+    running.interrupt();
+    running.end().with(8, Verdict::Interrupted);
 }

@@ -226,6 +226,6 @@ fn a_lost_terminal_that_was_to_be_ignored_is() {
     let asked = ended
         .events
         .iter()
-        .filter(|it| matches!(it.event, Event::Interrupted));
+        .filter(|it| matches!(it.event, Event::Interrupted { .. }));
     assert_eq!(asked.count(), 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cimandat::{
     event::{
         BuildStepState, Change, Event, Failure, GateReport, LastAnswer, Participant, Progress,
-        Segment, Stamped, VERSION, Verdict,
+        Purpose, Replica, Response, Segment, Stamped, VERSION, Verdict,
     },
     name::{ContainerName, ProjectName, ServiceName},
     plan::{FieldChange, Reason, StepId, Subject},
@@ -36,6 +36,10 @@ struct Entry<'r> {
 
 impl Recording {
     fn of(verb: &str, services: Vec<Participant>) -> Self {
+        Self::for_purpose(verb, services, Purpose::Project)
+    }
+
+    fn for_purpose(verb: &str, services: Vec<Participant>, purpose: Purpose) -> Self {
         let project = ProjectName::new("shop").unwrap();
         let mut recording = Self { events: Vec::new() };
         recording.at(
@@ -44,6 +48,7 @@ impl Recording {
                 project,
                 verb: verb.into(),
                 services,
+                purpose,
             },
         );
         recording
@@ -236,6 +241,7 @@ fn participant(service: &str, change: Change, waits_for: &[&str]) -> Participant
         replicas: 1,
         change,
         waits_for: waits_for.iter().map(|service| name(service)).collect(),
+        containers: Vec::new(),
     }
 }
 
@@ -623,19 +629,31 @@ pub fn half_way_down() -> Vec<Stamped> {
     recording
         .on(0, &service("web"))
         .act((5, 300), STOP, "shop-web-1", Reason::Down);
+    let stranger = Failure {
+        message: "`shop_default` is still in use by container `stranger`".into(),
+        help: Some("detach it".into()),
+        output: Vec::new(),
+    };
+    recording
+        .on(1, &network())
+        .fail(310, "removing network", "shop_default", stranger);
     let end = End {
-        cause: Some("not done within 30 s"),
-        left: &["removing container `shop-web-1` was not done"],
+        cause: Some("removing network `shop_default` failed: it is in use"),
+        left: &["network `shop_default`"],
         ..End::default()
     };
-    recording.finish(30_000, Verdict::Stuck, end);
+    recording.finish(320, Verdict::RemovalIncomplete, end);
     recording.events
+}
+
+fn asked_to(response: Response) -> Event {
+    Event::Interrupted { response }
 }
 
 /// Somebody changes their mind before anything has changed.
 pub fn interrupted() -> Vec<Stamped> {
     let mut recording = Recording::of("up", vec![participant("web", Change::Create, &[])]);
-    recording.at(700, Event::Interrupted);
+    recording.at(700, asked_to(Response::Stop));
     let end = End {
         cause: Some("interrupted"),
         ..End::default()
@@ -670,5 +688,106 @@ pub fn relapse() -> Vec<Stamped> {
 pub fn unchanged() -> Vec<Stamped> {
     let mut recording = Recording::of("up", vec![participant("web", Change::Keep, &[])]);
     recording.finish(120, Verdict::Unchanged, End::default());
+    recording.events
+}
+
+/// Four workers become one, a service leaves the manifest and another one comes.
+pub fn scaled_down() -> Vec<Stamped> {
+    let several = |change: &[Change]| {
+        let numbered = (1..).zip(change);
+        let replicas = numbered.map(|(replica, &change)| Replica { replica, change });
+        replicas.collect::<Vec<_>>()
+    };
+    let (keep, remove) = (Change::Keep, Change::Remove);
+    let worker = Participant {
+        containers: several(&[keep, remove, remove, remove]),
+        ..participant("worker", Change::Keep, &[])
+    };
+    let api = Participant {
+        containers: several(&[remove, remove]),
+        ..participant("api", remove, &[])
+    };
+    let web = participant("web", Change::Create, &[]);
+    let mut recording = Recording::of("up", vec![worker, web, api]);
+    recording
+        .on(0, &service("web"))
+        .act((5, 100), START, "shop-web-1", Reason::Missing);
+    recording.at(100, Event::Committed);
+    let second = Subject::Service {
+        name: name("worker"),
+        replica: 2,
+    };
+    recording
+        .on(1, &second)
+        .act((100, 200), REMOVE, "shop-worker-2", Reason::Orphan);
+    recording.finish(900, Verdict::Converged, End::default());
+    recording.events
+}
+
+/// Only a network goes: nothing happens to containers.
+pub fn without_a_network() -> Vec<Stamped> {
+    let mut recording = Recording::of("up", vec![participant("web", Change::Keep, &[])]);
+    recording
+        .on(0, &network())
+        .act((5, 100), "removing network", "shop_default", Reason::Orphan);
+    recording.finish(110, Verdict::Converged, End::default());
+    recording.events
+}
+
+/// With its image pulled a service is to be replaced after all.
+pub fn replanned() -> Vec<Stamped> {
+    let web = |change| participant("web", change, &[]);
+    let mut recording = Recording::of("up", vec![web(Change::Keep)]);
+    recording
+        .on(0, &image("web"))
+        .act((5, 100), PULL, "web:1", Reason::Missing);
+    let services = vec![web(Change::Replace)];
+    recording.at(110, Event::Replanned { services });
+    let check = "http http://localhost/";
+    recording
+        .on(4, &Subject::Project)
+        .act((300, 339), "verifying", check, Reason::Verify);
+    recording.finish(400, Verdict::Converged, End::default());
+    recording.events
+}
+
+/// An interrupted deploy is rolled back; it had not come to one of its services.
+pub fn recovered() -> Vec<Stamped> {
+    let services = vec![
+        participant("db", Change::Keep, &[]),
+        participant("web", Change::Restart, &["db"]),
+    ];
+    let purpose = Purpose::RollBack { deploy: 9 };
+    let mut recording = Recording::for_purpose("recover", services, purpose);
+    let cause = "deploy 9 was interrupted".to_owned();
+    recording.at(1, Event::RollbackStarted { cause });
+    for (step, of) in [(0, "db"), (1, "web")] {
+        let container = format!("shop-{of}-1");
+        recording
+            .on(step, &service(of))
+            .act((5, 100), START, &container, Reason::RolledBack);
+        recording.on(step + 2, &service(of)).open(100, "started");
+        recording.on(step + 2, &service(of)).pass((100, 200));
+    }
+    recording.finish(210, Verdict::RolledBack, End::default());
+    recording.events
+}
+
+/// Somebody does not wait for the rollback.
+pub fn interrupted_twice() -> Vec<Stamped> {
+    let mut recording = Recording::of("up", vec![participant("web", Change::Replace, &[])]);
+    recording
+        .on(0, &service("web"))
+        .act((5, 100), STOP, "shop-web-1", Reason::Replaced);
+    recording.at(700, asked_to(Response::RollBack));
+    let cause = "interrupted".to_owned();
+    recording.at(701, Event::RollbackStarted { cause });
+    recording.at(3000, asked_to(Response::Leave));
+    let end = End {
+        cause: Some("interrupted"),
+        recoverable: true,
+        ..End::default()
+    };
+    recording.finish(3001, Verdict::RollbackInterrupted, end);
     recording.events
 }

@@ -10,6 +10,7 @@ use std::{
     io::{Error, ErrorKind, Result},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -29,9 +30,11 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, join},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, join},
     net::{TcpStream, UnixStream},
-    process::{Child, Command},
+    process::{Child, ChildStderr, Command},
+    task::JoinHandle,
+    time::timeout,
 };
 
 /// The way to an engine.
@@ -45,6 +48,11 @@ pub struct Wire {
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// How much is kept of what `ssh` says, in bytes.
+const MOST_WORDS: usize = 4096;
+/// How long the end of `ssh` is waited for when its connection has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The port of an engine on TCP, without and with TLS, where the address names none.
 const PORTS: (u16, u16) = (2375, 2376);
@@ -113,12 +121,15 @@ impl Wire {
             .header(header::HOST, "docker")
             .body(Empty::<Bytes>::new())
             .map_err(Error::other)?;
-        let stream = TokioIo::new(self.dial().await?);
-        let (mut sender, connection) = http1::handshake(stream).await.map_err(Error::other)?;
-        let exchange = async move { sender.send_request(request).await };
-        let (response, ()) = try_join(exchange.boxed(), connection.boxed())
-            .await
-            .map_err(Error::other)?;
+        let response = if self.address.starts_with("ssh://") {
+            let (stream, words) = dial_ssh(&self.address)?;
+            match exchange(stream, request).await {
+                Ok(response) => response,
+                Err(error) => return Err(words.said(error).await),
+            }
+        } else {
+            exchange(self.dial().await?, request).await?
+        };
         if !response.status().is_success() {
             return Err(refusal(response.status(), b""));
         }
@@ -146,7 +157,7 @@ impl Wire {
         match scheme {
             "unix" => Ok(Box::new(UnixStream::connect(rest).await?)),
             "tcp" | "http" | "https" => self.dial_tcp(rest.trim_end_matches('/')).await,
-            "ssh" => Ok(Box::new(dial_ssh(&self.address)?)),
+            "ssh" => Ok(Box::new(dial_ssh(&self.address)?.0)),
             _ => Err(unknown()),
         }
     }
@@ -171,6 +182,20 @@ impl Wire {
     }
 }
 
+/// One request, and the head of its answer.
+async fn exchange(
+    stream: impl Stream + 'static,
+    request: Request<Empty<Bytes>>,
+) -> Result<Response<Incoming>> {
+    let stream = TokioIo::new(stream);
+    let (mut sender, connection) = http1::handshake(stream).await.map_err(Error::other)?;
+    let answer = async move { sender.send_request(request).await };
+    let (response, ()) = try_join(answer.boxed(), connection.boxed())
+        .await
+        .map_err(Error::other)?;
+    Ok(response)
+}
+
 /// What an engine says that does not upgrade.
 fn refusal(status: StatusCode, body: &[u8]) -> Error {
     let text = String::from_utf8_lossy(body);
@@ -183,19 +208,54 @@ fn refusal(status: StatusCode, body: &[u8]) -> Error {
 
 /// The engine's own command carries the connection, as the docker command does it; `ssh` itself
 /// knows hosts, keys and agents.
-fn dial_ssh(address: &str) -> Result<impl Stream + use<>> {
+fn dial_ssh(address: &str) -> Result<(impl Stream + use<>, Words)> {
     let mut child = Command::new("ssh")
+        // It gives up before the one who waits for the engine does, and says why.
+        .args(["-o", "ConnectTimeout=10"])
         .args(["-o", "BatchMode=yes", "-T", "--", address])
         .args(["docker", "system", "dial-stdio"])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
         .kill_on_drop(true)
-        .spawn()?;
+        .spawn()
+        .map_err(|error| Error::new(error.kind(), format!("`ssh` cannot be run: {error}")))?;
     let missing = || Error::other("`ssh` has no standard input and output");
     let output = child.stdout.take().ok_or_else(missing)?;
     let input = child.stdin.take().ok_or_else(missing)?;
-    Ok(join(Kept(output, child), input))
+    let words = Words::of(child.stderr.take().ok_or_else(missing)?);
+    Ok((join(Kept(output, child), input), words))
+}
+
+/// What `ssh`, or the command on the other machine, writes on its standard error.
+struct Words(JoinHandle<String>);
+
+impl Words {
+    /// Reads them until the process ends, or it would stand still when nobody does.
+    fn of(mut errors: ChildStderr) -> Self {
+        Self(tokio::spawn(async move {
+            let mut words = Vec::new();
+            let mut part = [0; 1024];
+            while let Ok(read @ 1..) = errors.read(&mut part).await {
+                let room = MOST_WORDS.saturating_sub(words.len());
+                words.extend_from_slice(&part[..read.min(room)]);
+            }
+            String::from_utf8_lossy(&words).into_owned()
+        }))
+    }
+
+    /// Why there was no answer, in the words of who knows it.
+    async fn said(self, error: Error) -> Error {
+        let words = timeout(LAST_WORDS, self.0).await;
+        let words = words.ok().and_then(std::result::Result::ok);
+        let words = words.unwrap_or_default();
+        let lines: Vec<&str> = words.lines().map(str::trim).collect();
+        let said = lines.join("; ");
+        match said.trim_matches([';', ' ']) {
+            "" => error,
+            said => Error::other(format!("`ssh` says: {said}")),
+        }
+    }
 }
 
 /// Keeps a process for as long as its output is read.
