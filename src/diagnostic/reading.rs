@@ -22,17 +22,14 @@ pub enum ReadingMistake {
     },
     /// A file named on the command line cannot be read.
     #[error("reading `{path}`: {cause}")]
-    #[diagnostic(
-        code(manifest::unreadable),
-        help("check the path given with `{option}`")
-    )]
+    #[diagnostic(code(manifest::unreadable), help("{help}"))]
     Unreadable {
         /// The file, as it was named.
         path: String,
-        /// The option that named it.
-        option: &'static str,
         /// What the system said.
         cause: String,
+        /// The remedy.
+        help: String,
     },
     /// A file named in a manifest cannot be read.
     #[error("reading `{path}`: {cause}")]

@@ -37,6 +37,7 @@ mod scalar;
 mod scope;
 mod service;
 mod slip;
+mod subnet;
 mod syntax;
 
 use std::{
@@ -54,7 +55,7 @@ pub use self::{
     file::FileUse,
     gate::Gate,
     limit::{Device, DeviceRequest, Limits, Reservation, Ulimit},
-    load::{Disk, FILE_NAME, Files, Request, find, load},
+    load::{Disk, FILE_NAME, Files, Request, STANDARD_INPUT, find, load},
     mount::{Mount, MountKind},
     network::{Attachment, Link, NetworkMode},
     port::Port,

@@ -147,6 +147,12 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
+    /// All properties as they stand; their names are the writer's own.
+    pub fn open(&mut self) -> &'a [(Spanned<String>, Scalar)] {
+        self.open = true;
+        &self.node.properties
+    }
+
     /// The nodes of the block; none without a block.
     pub fn children(&mut self) -> &'a [Node] {
         self.block = true;

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     diagnostic::{ValueMistake, did_you_mean},
     name::{
-        CertificateName, ConfigName, ContainerName, ImageRef, NameError, NetworkName, ProjectName,
-        SecretName, ServiceName, VolumeName,
+        CertificateName, ConfigName, ContainerName, EngineVolumeName, ImageRef, NameError,
+        NetworkName, ProjectName, SecretName, ServiceName, VolumeName,
     },
     span::Spanned,
     unit::{ByteSize, UnitError, parse_duration},
@@ -323,7 +323,12 @@ fn named<N>(
     new: fn(String) -> Result<N, NameError>,
 ) -> Option<N> {
     let help = match wanted {
-        "a project's name" => "lower-case letters, digits, `-` and `_`",
+        "a project's name" => {
+            "lower-case letters and digits, and between two of them `_`, `__` or any number of `-`"
+        }
+        "a service's name" => {
+            "letters and digits, and between two of them `.`, `_`, `__` or any number of `-`"
+        }
         "an image" => "an image looks like `registry/name:tag` or `name@sha256:…`",
         _ => "letters, digits, `-`, `_` and `.`, beginning with a letter or a digit",
     };
@@ -353,6 +358,7 @@ names! {
     CertificateName: "a certificate's name";
     ConfigName: "a config's name";
     ContainerName: "a container's name";
+    EngineVolumeName: "a volume's name";
     ImageRef: "an image";
     NetworkName: "a network's name";
     ProjectName: "a project's name";

@@ -2,6 +2,7 @@
 //!
 //! The whole text of each message is compared: width 80, without colour.
 
+mod engine;
 mod many;
 mod reading;
 mod reference;

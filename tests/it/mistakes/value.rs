@@ -318,7 +318,8 @@ manifest::invalid_name
    ·         ────┬───
    ·             ╰── not a service's name
    ╰────
-  help: letters, digits, `-`, `_` and `.`, beginning with a letter or a digit
+  help: letters and digits, and between two of them `.`, `_`, `__` or any
+        number of `-`
 
 1 mistake
 "#,
@@ -340,7 +341,8 @@ manifest::invalid_name
    ·            ╰── not a project's name
  2 │ service "web" { image "nginx" }
    ╰────
-  help: lower-case letters, digits, `-` and `_`
+  help: lower-case letters and digits, and between two of them `_`, `__` or
+        any number of `-`
 
 1 mistake
 "#,
