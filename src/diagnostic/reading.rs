@@ -87,6 +87,19 @@ pub enum ReadingMistake {
         #[label("a key with a colon")]
         at: Span,
     },
+    /// The text is one of another language.
+    #[error("this looks like {language}, and a manifest is written in KDL")]
+    #[diagnostic(
+        code(manifest::other_language),
+        help("a service is written `service \"web\" {{ image \"nginx\"; port 80 }}` here")
+    )]
+    OtherLanguage {
+        /// Which.
+        language: &'static str,
+        /// What gives it away.
+        #[label("as in {language}")]
+        at: Span,
+    },
     /// Neither the manifest nor its folder gives the project a name.
     #[error("the project has no name")]
     #[diagnostic(

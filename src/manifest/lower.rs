@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The nodes of the top level.
-const NODES: &[&str] = &[
+pub(super) const NODES: &[&str] = &[
     "certificate",
     "config",
     "defaults",

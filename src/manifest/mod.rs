@@ -17,6 +17,7 @@ mod field;
 mod file;
 mod fill;
 mod gate;
+mod habit;
 mod image;
 mod include;
 mod layer;

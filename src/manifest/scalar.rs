@@ -129,7 +129,18 @@ impl Read for bool {
             }
             _ => {}
         }
-        wrong_type(scalar, scope, "`#true` or `#false`", None)
+        let help = meant(scalar, scope).map(|truth| format!("write `#{truth}`"));
+        wrong_type(scalar, scope, "`#true` or `#false`", help)
+    }
+}
+
+/// What other languages write for a truth value.
+fn meant(scalar: &Scalar, scope: &Scope<'_>) -> Option<bool> {
+    let written = scope.written(scalar.span).trim_matches('"').to_lowercase();
+    match written.as_str() {
+        "1" | "enabled" | "on" | "t" | "true" | "y" | "yes" => Some(true),
+        "0" | "disabled" | "f" | "false" | "n" | "no" | "off" => Some(false),
+        _ => None,
     }
 }
 

@@ -70,6 +70,7 @@ manifest::wrong_type
    ·           ╰── not `#true` or `#false`
  4 │ }
    ╰────
+  help: write `#true`
 
 1 mistake
 "#,
