@@ -23,6 +23,32 @@ pub enum NameError {
         /// Its place, counted from 1.
         position: usize,
     },
+    /// Shorter than the engine takes.
+    #[error("`{name}` is shorter than {least} characters")]
+    TooShort {
+        /// The whole text.
+        name: String,
+        /// The shortest that is accepted.
+        least: usize,
+    },
+    /// Characters between letters and digits that the name of an image cannot have there.
+    #[error("`{found}` cannot stand {place} of the name `{name}`")]
+    Separator {
+        /// The whole text.
+        name: String,
+        /// The characters.
+        found: String,
+        /// `at the end` or `in the middle`.
+        place: &'static str,
+    },
+    /// Not the reference of an image.
+    #[error("`{name}` is not an image: {cause}")]
+    Reference {
+        /// The whole text.
+        name: String,
+        /// What is wrong.
+        cause: &'static str,
+    },
     /// Longer than the engine or its name server takes.
     #[error("`{name}` is longer than {limit} characters")]
     TooLong {
@@ -35,8 +61,11 @@ pub enum NameError {
 
 /// Longest label that the name server inside a container network resolves (RFC 1035).
 const DNS_LABEL: usize = 63;
-/// Longest name of other things; generous, the engine's own limit is the file name's 255 bytes.
-const LONGEST: usize = 200;
+/// Longest name of what is stored under `PROJECT_NAME`; the engine's limit is the 255 bytes of a file
+/// name, and a snapshot has its generation behind the name.
+const STORED: usize = 160;
+/// Longest name of a container; generous, as the engine's own limit.
+const CONTAINER: usize = 200;
 
 fn check(
     name: &str,
@@ -90,8 +119,155 @@ fn printable(character: char) -> bool {
     !character.is_whitespace() && !character.is_control()
 }
 
+/// No further rule.
+fn any(_: &str) -> Result<(), NameError> {
+    Ok(())
+}
+
+/// The engine wants two characters for a container or a volume.
+fn two(name: &str) -> Result<(), NameError> {
+    if name.len() >= 2 {
+        return Ok(());
+    }
+    Err(NameError::TooShort {
+        name: name.to_owned(),
+        least: 2,
+    })
+}
+
+/// Names of images are made of it (`PROJECT-SERVICE`), in small letters.
+fn component(name: &str) -> Result<(), NameError> {
+    let bad = separators(name).find(|found| !found.is_single || found.is_last);
+    bad.map_or(Ok(()), |found| {
+        Err(NameError::Separator {
+            name: name.to_owned(),
+            found: found.text.to_owned(),
+            place: if found.is_last {
+                "at the end"
+            } else {
+                "in the middle"
+            },
+        })
+    })
+}
+
+/// What stands between two runs of letters and digits, or behind the last.
+struct Separators<'a> {
+    text: &'a str,
+    /// It is one that a component of an image's name has: `.`, `_`, `__`, or dashes.
+    is_single: bool,
+    is_last: bool,
+}
+
+fn separators(name: &str) -> impl Iterator<Item = Separators<'_>> {
+    let ends_so = !name.ends_with(alphanumeric);
+    let runs = name.split(alphanumeric).filter(|run| !run.is_empty());
+    let last = runs.clone().count();
+    runs.enumerate().map(move |(index, text)| Separators {
+        text,
+        is_single: matches!(text, "." | "_" | "__") || text.bytes().all(|byte| byte == b'-'),
+        is_last: ends_so && index + 1 == last,
+    })
+}
+
+/// Whether the text is `algorithm:digits`, as the content of an image is named.
+fn is_digest(text: &str) -> bool {
+    let Some((algorithm, digits)) = text.split_once(':') else {
+        return false;
+    };
+    let known = match algorithm {
+        "sha256" => digits.len() == 64,
+        "sha384" => digits.len() == 96,
+        "sha512" => digits.len() == 128,
+        _ => false,
+    };
+    let hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    known && digits.bytes().all(hexadecimal)
+}
+
+/// `[registry[:port]/]name[/name…][:tag][@digest]`, as the engine reads it.
+fn reference(text: &str) -> Result<(), NameError> {
+    let wrong = |cause| {
+        Err(NameError::Reference {
+            name: text.to_owned(),
+            cause,
+        })
+    };
+    let (name, digest) = match text.split_once('@') {
+        Some((name, digest)) => (name, Some(digest)),
+        None => (text, None),
+    };
+    if digest.is_some_and(|digest| !is_digest(digest)) {
+        return wrong("what follows the `@` is no digest, such as `sha256:` and 64 digits");
+    }
+    let slash = name.rfind('/').map_or(0, |at| at + 1);
+    let (name, tag) = match name[slash..].find(':') {
+        Some(colon) => (&name[..slash + colon], Some(&name[slash + colon + 1..])),
+        None => (name, None),
+    };
+    match tag {
+        Some("") => return wrong("no tag follows the colon"),
+        Some(tag) if tag.len() > TAG => return wrong("its tag is too long"),
+        Some(tag) if !tag.starts_with(['.', '-']) && tag.chars().all(word) => {}
+        Some(_) => return wrong("a tag has letters, digits, `_`, `.` and `-` only"),
+        None => {}
+    }
+    let is_registry =
+        |first: &str| first.contains(['.', ':']) || first == "localhost" || first.contains(capital);
+    let path = match name.split_once('/') {
+        Some((registry, path)) if is_registry(registry) && is_host(registry) => path,
+        _ => name,
+    };
+    if path.contains(capital) {
+        return wrong("its name has capital letters");
+    }
+    let is_component =
+        |part: &str| part.starts_with(lower) && part.chars().all(word) && component(part).is_ok();
+    if !path.split('/').all(is_component) {
+        return wrong(
+            "its name has small letters and digits, and between them `.`, `_`, `__` or dashes",
+        );
+    }
+    // Without a registry the engine puts an image of one word into its own library.
+    let library = if name.contains('/') { "" } else { "library/" };
+    if library.len() + path.len() > REPOSITORY {
+        return wrong("its name is too long");
+    }
+    Ok(())
+}
+
+/// Longest tag of an image.
+const TAG: usize = 128;
+/// Longest name of an image, without registry and tag.
+const REPOSITORY: usize = 255;
+
+fn capital(character: char) -> bool {
+    character.is_ascii_uppercase()
+}
+
+/// A host name or an address in brackets, with or without a port.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let digits = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let well = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.split('.').all(|label| {
+            label.starts_with(alphanumeric)
+                && label.ends_with(alphanumeric)
+                && label.chars().all(|c| alphanumeric(c) || c == '-')
+        }),
+    };
+    well && port.is_none_or(digits)
+}
+
 macro_rules! names {
-  ($($(#[$doc:meta])* $name:ident: $limit:expr, $first:expr, $rest:expr;)*) => {$(
+  ($($(#[$doc:meta])* $name:ident: $limit:expr, $first:expr, $rest:expr, $whole:expr;)*) => {$(
     $(#[$doc])*
     #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     #[serde(try_from = "String", into = "String")]
@@ -105,6 +281,7 @@ macro_rules! names {
       pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
         let name = name.into();
         check(&name, $limit, $first, $rest)?;
+        $whole(&name)?;
         Ok(Self(name))
       }
 
@@ -150,23 +327,25 @@ macro_rules! names {
 
 names! {
   /// A project: the unit that is deployed, and the value of the label by which we know our own.
-  ProjectName: DNS_LABEL, lower, lower_word;
+  ProjectName: DNS_LABEL, lower, lower_word, component;
   /// A service or a job of a project; also its name in the project's networks.
-  ServiceName: DNS_LABEL, alphanumeric, word;
+  ServiceName: DNS_LABEL, alphanumeric, word, component;
   /// A network as the manifest calls it.
-  NetworkName: LONGEST, alphanumeric, word;
+  NetworkName: STORED, alphanumeric, word, any;
   /// A volume as the manifest calls it.
-  VolumeName: LONGEST, alphanumeric, word;
+  VolumeName: STORED, alphanumeric, word, any;
   /// A secret as the manifest calls it.
-  SecretName: LONGEST, alphanumeric, word;
+  SecretName: STORED, alphanumeric, word, any;
   /// A config as the manifest calls it.
-  ConfigName: LONGEST, alphanumeric, word;
+  ConfigName: STORED, alphanumeric, word, any;
   /// A certificate as the manifest calls it.
-  CertificateName: LONGEST, alphanumeric, word;
+  CertificateName: STORED, alphanumeric, word, any;
+  /// A volume as the engine calls it.
+  EngineVolumeName: CONTAINER, alphanumeric, word, two;
   /// A container as the engine calls it.
-  ContainerName: LONGEST, alphanumeric, word;
+  ContainerName: CONTAINER, alphanumeric, word, two;
   /// An image by reference: `name`, `name:tag`, `name@digest`, or an id (`sha256:…`).
-  ImageRef: 512, alphanumeric, printable;
+  ImageRef: 512, printable, printable, reference;
 }
 
 #[cfg(test)]
@@ -189,5 +368,73 @@ mod tests {
             ServiceName::new("a".repeat(64)),
             Err(NameError::TooLong { limit: 63, .. })
         ));
+    }
+
+    #[test]
+    fn a_name_that_an_image_cannot_have_is_refused() {
+        let project = |name: &str| ProjectName::new(name).map(drop);
+        let service = |name: &str| ServiceName::new(name).map(drop);
+        for good in ["shop", "a-b", "a--b", "a_b", "a__b", "1"] {
+            assert!(project(good).is_ok(), "{good}");
+        }
+        for good in ["a.b", "A-b", "Web", "a_b.c-d"] {
+            assert!(service(good).is_ok(), "{good}");
+        }
+        let said = |found: Result<(), NameError>| found.unwrap_err().to_string();
+        assert_eq!(
+            said(project("pp_-_test")),
+            "`_-_` cannot stand in the middle of the name `pp_-_test`"
+        );
+        assert_eq!(
+            said(project("pp_")),
+            "`_` cannot stand at the end of the name `pp_`"
+        );
+        for bad in ["a..b", "c___d", "e-", "f.", "g._h", "i-.j"] {
+            assert!(service(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_read_as_the_engine_reads_it() {
+        let digits = "0123456789abcdef".repeat(4);
+        let digest = format!("db@sha256:{digits}");
+        for good in [
+            "db",
+            "db:1.2_x-y",
+            "library/db",
+            "registry.example:5000/a/b-c__d.e:tag",
+            "localhost/db",
+            "localhost:5000/db",
+            "[::1]:5000/db",
+            "Registry/db",
+            "reg_istry.example/db",
+            &digest,
+            &format!("a/b:1@sha256:{digits}"),
+            &format!("sha256:{digits}"),
+            &digits,
+        ] {
+            assert!(ImageRef::new(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "Db",
+            "db:",
+            "db:-x",
+            "db::1",
+            "db:a:b",
+            "a//b",
+            "/db",
+            "db/",
+            "a/Db",
+            "db@sha256:12",
+            "db@",
+            "reg.example:/db",
+            "-x/db",
+            "Reg_istry/db",
+            "a..b",
+            "a b",
+            "db:ä",
+        ] {
+            assert!(ImageRef::new(bad).is_err(), "{bad}");
+        }
     }
 }

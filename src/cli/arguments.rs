@@ -36,7 +36,8 @@ pub(super) struct Arguments {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(super) struct Shared {
-    /// Manifest; may be given several times, later ones win [default: cimandat.kdl here or above]
+    /// Manifest, `-` for standard input; may be given several times, later ones win [default:
+    /// cimandat.kdl here or above]
     #[arg(short, long, value_name = "PATH")]
     pub file: Vec<PathBuf>,
     /// Name of the project, instead of the manifest's own
@@ -56,7 +57,8 @@ pub(super) struct Shared {
 /// The same before and after the command; after `logs`, `-f` means `--follow`, as people expect.
 #[derive(Debug, Default, Args)]
 pub(super) struct Files {
-    /// Manifest; may be given several times, later ones win [default: cimandat.kdl here or above]
+    /// Manifest, `-` for standard input; may be given several times, later ones win [default:
+    /// cimandat.kdl here or above]
     #[arg(id = "manifest", short = 'f', long = "file", value_name = "PATH")]
     pub file: Vec<PathBuf>,
 }
@@ -341,7 +343,8 @@ pub(super) struct BuildArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct LogsArguments {
-    /// Manifest; may be given several times, later ones win [default: cimandat.kdl here or above]
+    /// Manifest, `-` for standard input; may be given several times, later ones win [default:
+    /// cimandat.kdl here or above]
     #[arg(id = "manifest", long = "file", value_name = "PATH")]
     pub file: Vec<PathBuf>,
     /// Only these services

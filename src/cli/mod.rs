@@ -77,6 +77,8 @@ pub fn parse(surroundings: &Surroundings) -> Parsed {
 enum Mistyped {
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error("reading the manifest from standard input: {0}")]
+    Input(#[from] std::io::Error),
     #[error("`CIMANDAT_CRASH` is {0}")]
     Crash(docker::Unreadable),
 }
@@ -90,11 +92,8 @@ fn invocation(arguments: Arguments, surroundings: &Surroundings) -> Result<Invoc
         .map(ProjectName::new)
         .transpose()?;
     let scope = Scope {
-        files: shared
-            .file
-            .into_iter()
-            .map(|file| surroundings.directory.join(file))
-            .collect(),
+        standard_input: Surroundings::standard_input(&shared.file)?,
+        files: surroundings.manifests(shared.file),
         directory: surroundings.directory.clone(),
         project,
         env_files: shared

@@ -1,8 +1,21 @@
 //! The world that a command was typed in, read once.
 
-use std::{collections::BTreeMap, env, ffi::OsString, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+};
 
-use crate::engine::docker::{Settings, Unreadable};
+use crate::{
+    engine::docker::{Settings, Unreadable},
+    manifest::STANDARD_INPUT,
+};
+
+fn is_standard_input(file: &Path) -> bool {
+    file.as_os_str() == STANDARD_INPUT
+}
 
 /// Arguments, environment, folder and terminal of this process.
 #[derive(Debug, Clone)]
@@ -35,6 +48,30 @@ impl Surroundings {
             environment,
             size,
         })
+    }
+
+    /// What comes in by standard input, if it is one of the manifests.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not UTF-8.
+    pub fn standard_input(files: &[PathBuf]) -> io::Result<Option<String>> {
+        let is_asked_for = files.iter().any(|file| is_standard_input(file));
+        is_asked_for
+            .then(|| io::read_to_string(io::stdin()))
+            .transpose()
+    }
+
+    /// The manifests that were named, absolute; standard input stays what it is.
+    #[must_use]
+    pub fn manifests(&self, files: Vec<PathBuf>) -> Vec<PathBuf> {
+        let absolute = |file: PathBuf| {
+            if is_standard_input(&file) {
+                file
+            } else {
+                self.directory.join(file)
+            }
+        };
+        files.into_iter().map(absolute).collect()
     }
 
     /// A variable that is set and not empty.

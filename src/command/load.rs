@@ -103,6 +103,7 @@ pub(super) fn manifest(scope: &Scope) -> Result<Manifest, CommandError> {
     let request = manifest::Request {
         current: scope.directory.clone(),
         files: scope.files.clone(),
+        standard_input: scope.standard_input.clone(),
         env_files: scope.env_files.clone(),
         variables: scope.environment.clone(),
     };

@@ -79,8 +79,10 @@ pub struct Invocation {
 /// Which project, and with what variables.
 #[derive(Debug, Clone)]
 pub struct Scope {
-    /// Manifests, absolute; empty: `cimandat.kdl` in the folder or above.
+    /// Manifests, absolute or [`crate::manifest::STANDARD_INPUT`]; empty: `cimandat.kdl` in the folder or above.
     pub files: Vec<PathBuf>,
+    /// What came in by standard input, where that is one of the manifests.
+    pub standard_input: Option<String>,
     /// The current folder.
     pub directory: PathBuf,
     /// Instead of the manifest's own name.

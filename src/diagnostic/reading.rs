@@ -22,14 +22,13 @@ pub enum ReadingMistake {
     },
     /// A file named on the command line cannot be read.
     #[error("reading `{path}`: {cause}")]
-    #[diagnostic(code(manifest::unreadable))]
+    #[diagnostic(code(manifest::unreadable), help("{help}"))]
     Unreadable {
         /// The file, as it was named.
         path: String,
         /// What the system said.
         cause: String,
         /// The remedy.
-        #[help]
         help: String,
     },
     /// A file named in a manifest cannot be read.
@@ -86,6 +85,19 @@ pub enum ReadingMistake {
     Yaml {
         /// The line that gives it away.
         #[label("a key with a colon")]
+        at: Span,
+    },
+    /// The text is one of another language.
+    #[error("this looks like {language}, and a manifest is written in KDL")]
+    #[diagnostic(
+        code(manifest::other_language),
+        help("a service is written `service \"web\" {{ image \"nginx\"; port 80 }}` here")
+    )]
+    OtherLanguage {
+        /// Which.
+        language: &'static str,
+        /// What gives it away.
+        #[label("as in {language}")]
         at: Span,
     },
     /// Neither the manifest nor its folder gives the project a name.

@@ -81,14 +81,13 @@ pub enum ReferenceMistake {
         steps: Vec<LabeledSpan>,
     },
     /// A port of the host given to two.
-    #[error("port {port} of this host is published twice, by `{one}` and by `{other}`")]
-    #[diagnostic(
-        code(manifest::port_clash),
-        help("publish one of them elsewhere: `port 8080 to=80`")
-    )]
+    #[error("port {port} of this host is published twice, {who}")]
+    #[diagnostic(code(manifest::port_clash))]
     PortClash {
-        /// As published: `127.0.0.1:80/tcp`.
+        /// As published: `80/tcp`.
         port: String,
+        /// By whom: `` by `a` and by `b` ``.
+        who: String,
         /// The service that comes first.
         one: String,
         /// The service that comes second.
@@ -99,6 +98,86 @@ pub enum ReferenceMistake {
         /// The first.
         #[label("published by `{one}`")]
         first: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+    },
+    /// Names of services that are one name where capital letters do not count.
+    #[error("the services `{one}` and `{other}` differ in capital letters only")]
+    #[diagnostic(
+        code(manifest::name_clash),
+        help("a service's name is also the name of a host and of an image: give one another name")
+    )]
+    NameClash {
+        /// The service that comes first.
+        one: String,
+        /// The service that comes second.
+        other: String,
+        /// The second.
+        #[label(primary, "the same name")]
+        at: Span,
+        /// The first.
+        #[label("first named here")]
+        first: Span,
+    },
+    /// Ranges of addresses that have some in common.
+    #[error("the ranges of the networks `{one}` and `{other}` overlap")]
+    #[diagnostic(code(manifest::subnet_clash))]
+    SubnetClash {
+        /// The network that comes first.
+        one: String,
+        /// The network that comes second.
+        other: String,
+        /// The range of the second.
+        range: String,
+        /// The second.
+        #[label(primary, "`{range}` is in use")]
+        at: Span,
+        /// The first.
+        #[label("by this network")]
+        first: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+    },
+    /// An address given to two containers of one network.
+    #[error("`{one}` and `{other}` have the same address in the network `{network}`")]
+    #[diagnostic(
+        code(manifest::address_clash),
+        help("give one of them another address, or leave it to the engine")
+    )]
+    AddressClash {
+        /// The address.
+        address: String,
+        /// The network.
+        network: String,
+        /// The service that comes first.
+        one: String,
+        /// The service that comes second.
+        other: String,
+        /// The second.
+        #[label(primary, "`{address}` again")]
+        at: Span,
+        /// The first.
+        #[label("first given here")]
+        first: Span,
+    },
+    /// An address that the engine would not give in this network.
+    #[error("`{address}` cannot be an address in the network `{network}`: {cause}")]
+    #[diagnostic(code(manifest::fixed_address))]
+    FixedAddress {
+        /// The address.
+        address: String,
+        /// The network.
+        network: String,
+        /// Why not.
+        cause: String,
+        /// Where it is given.
+        #[label("given here")]
+        at: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
     },
     /// A container's name given to two.
     #[error("two services name their container `{name}`")]

@@ -152,6 +152,7 @@ impl Service {
             "stop-grace-period" => {
                 self.stop_grace_period = single(node, scope).map(|found| found.value);
             }
+            "stop-signal" => self.stop_signal = process::signal(node, scope),
             "update" => self.update = update(node, scope),
             "watch" => self.watch.extend(process::watch(node, scope)),
             "working-dir" => {
@@ -186,8 +187,13 @@ impl Service {
 
     fn take_network(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
         match node.name.value.as_str() {
+            "dns" => self.dns.extend(network::name_servers(node, scope)),
             "expose" => self.expose.extend(port::expose(node, scope)),
             "external-link" => self.external_links.extend(single(node, scope)),
+            "extra-host" => {
+                network::extra_hosts(node, &["host-gateway"], &mut self.extra_hosts, scope);
+            }
+            "hostname" => self.hostname = network::host_name(node, scope),
             "link" => self.links.extend(network::link(node, scope)),
             "mac-address" => {
                 let mut reader = Reader::new(node, scope);

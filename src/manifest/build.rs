@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    Template,
+    Template, network,
     node::Node,
     pair::{open_pairs, pairs},
     reader::{Reader, texts, unknown_node},
@@ -53,8 +53,8 @@ pub struct Build {
     pub cache_from: Vec<String>,
     /// Where cached layers go.
     pub cache_to: Vec<String>,
-    /// More lines of `/etc/hosts` in `RUN` steps, host to address.
-    pub extra_hosts: BTreeMap<String, String>,
+    /// More lines of `/etc/hosts` in `RUN` steps, host to addresses.
+    pub extra_hosts: BTreeMap<String, Vec<String>>,
     /// Size of `/dev/shm` in `RUN` steps.
     pub shm_size: Option<ByteSize>,
 }
@@ -162,7 +162,7 @@ impl Build {
         match node.name.value.as_str() {
             "arg" => return self.args.extend(open_pairs(node, scope)),
             "label" => return self.labels.extend(pairs(node, scope)),
-            "extra-host" => return self.extra_hosts.extend(pairs(node, scope)),
+            "extra-host" => return network::extra_hosts(node, &[], &mut self.extra_hosts, scope),
             "secret" => return self.secret(node, scope),
             "context" => self.context(&mut reader),
             "ssh" => self.ssh = true,

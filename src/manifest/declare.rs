@@ -7,12 +7,13 @@ use super::{
     node::{Node, Scalar},
     pair::pairs,
     reader::{Reader, unknown_node},
-    scalar::{Read, invalid, parsed},
+    scalar::{Read, invalid, parsed, placed},
     scope::Scope,
+    subnet::Range,
 };
 use crate::{
     diagnostic::StructureMistake,
-    name::{ConfigName, NetworkName, SecretName, VolumeName},
+    name::{ConfigName, EngineVolumeName, NetworkName, SecretName, VolumeName},
     span::{Span, Spanned},
 };
 
@@ -141,8 +142,15 @@ pub enum ConfigSource {
 pub(super) fn network(node: &Node, scope: &Scope<'_>) -> Option<Network> {
     let mut reader = Reader::new(node, scope);
     let name = reader.argument("a name");
-    let engine_name = reader.placed("name");
     let external = reader.flag("external");
+    let engine_name = reader.raw("name").and_then(|scalar| {
+        let name = engine_name(scalar, scope)?;
+        if !external && PREDEFINED.contains(&name.as_str()) {
+            let help = "the engine has a network of this name itself";
+            return invalid(scalar, scope, "a name for a network", Some(help));
+        }
+        Some(name)
+    });
     let mut network = Network {
         name: name?,
         engine_name,
@@ -156,10 +164,10 @@ pub(super) fn network(node: &Node, scope: &Scope<'_>) -> Option<Network> {
         subnets: Vec::new(),
         labels: BTreeMap::new(),
     };
-    if let Some(subnet) = reader.raw("subnet").and_then(|scalar| cidr(scalar, scope)) {
+    if let Some(subnet) = reader.raw("subnet").and_then(|scalar| range(scalar, scope)) {
         network.subnets.push(Subnet {
             span: node.head(),
-            subnet,
+            subnet: subnet.to_string(),
             range: None,
             gateway: None,
         });
@@ -176,56 +184,80 @@ pub(super) fn network(node: &Node, scope: &Scope<'_>) -> Option<Network> {
     Some(network)
 }
 
+/// Networks that every engine has.
+const PREDEFINED: [&str; 4] = ["bridge", "default", "host", "none"];
+
+/// A name that the engine gives: anything that is there to be seen.
+fn engine_name(scalar: &Scalar, scope: &Scope<'_>) -> Option<Spanned<String>> {
+    let name = placed::<String>(scalar, scope)?;
+    if name.trim().is_empty() {
+        return invalid(scalar, scope, "a name", None);
+    }
+    Some(name)
+}
+
 fn subnet(node: &Node, scope: &Scope<'_>) -> Option<Subnet> {
     let mut reader = Reader::new(node, scope);
-    let subnet = reader
-        .needed("a range of addresses")
-        .map(|scalar| cidr(scalar, scope));
-    let range = reader.raw("range").and_then(|scalar| cidr(scalar, scope));
-    let gateway = reader.raw("gateway").and_then(|scalar| {
-        let address = parsed::<IpAddr>(scalar, scope, "an IP address", None)?;
-        Some(address.to_string())
-    });
+    let written = reader.needed("a range of addresses");
+    let (part, gateway) = (reader.raw("range"), reader.raw("gateway"));
     reader.end();
+    let subnet = range(written?, scope)?;
+    let range = part.and_then(|scalar| {
+        let found = range(scalar, scope)?;
+        let inside = format!("a part of `{subnet}`");
+        let checked = Some(found).filter(|found| subnet.covers(*found));
+        checked.or_else(|| invalid(scalar, scope, &inside, None))
+    });
+    let gateway = gateway.and_then(|scalar| {
+        let found = parsed::<IpAddr>(scalar, scope, "an IP address", None)?;
+        let inside = format!("an address of a host in `{subnet}`");
+        let usable = subnet.contains(found) && !subnet.is_reserved(found);
+        let checked = Some(found).filter(|_| usable);
+        checked.or_else(|| invalid(scalar, scope, &inside, None))
+    });
     Some(Subnet {
         span: node.head(),
-        subnet: subnet??,
-        range,
-        gateway,
+        subnet: subnet.to_string(),
+        range: range.map(|range| range.to_string()),
+        gateway: gateway.map(|address| address.to_string()),
     })
 }
 
-/// An address and the length of its prefix.
-fn cidr(scalar: &Scalar, scope: &Scope<'_>) -> Option<String> {
+/// The first address of a range, and the length of its prefix.
+fn range(scalar: &Scalar, scope: &Scope<'_>) -> Option<Range> {
     let text = String::read(scalar, scope)?;
-    let valid = text.split_once('/').is_some_and(|(address, length)| {
-        let longest = match address.parse() {
-            Ok(IpAddr::V4(_)) => 32,
-            Ok(IpAddr::V6(_)) => 128,
-            Err(_) => return false,
-        };
-        length.parse::<u8>().is_ok_and(|length| length <= longest)
-    });
-    if valid {
-        return Some(text);
+    let Ok(range) = text.parse::<Range>() else {
+        let help = "such as `10.20.0.0/16`";
+        return invalid(scalar, scope, "a range of addresses", Some(help));
+    };
+    let first = text.split('/').next().and_then(|first| first.parse().ok());
+    if first == Some(range.first()) {
+        return Some(range);
     }
-    invalid(
-        scalar,
-        scope,
-        "a range of addresses",
-        Some("such as `10.20.0.0/16`"),
-    )
+    let help = format!("the range that this address is in is `{range}`");
+    invalid(scalar, scope, "the first address of a range", Some(&help))
 }
 
 /// Reads a declared `volume`.
 pub(super) fn volume(node: &Node, scope: &Scope<'_>) -> Option<Volume> {
     let mut reader = Reader::new(node, scope);
     let name = reader.argument("a name");
+    let external = reader.flag("external");
+    let driver: Option<Spanned<String>> = reader.placed("driver");
+    // What other drivers call their volumes is theirs to judge.
+    let usual = !external && driver.as_ref().is_none_or(|driver| driver.value == "local");
+    let engine_name = reader.raw("name").and_then(|scalar| {
+        if usual {
+            let name = placed::<EngineVolumeName>(scalar, scope)?;
+            return Some(name.map(String::from));
+        }
+        engine_name(scalar, scope)
+    });
     let mut volume = Volume {
         name: name?,
-        engine_name: reader.placed("name"),
-        external: reader.flag("external"),
-        driver: reader.placed("driver"),
+        engine_name,
+        external,
+        driver,
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         snapshot: reader

@@ -77,12 +77,10 @@ impl Service {
             "cgroup" => &mut self.isolation.cgroup,
             "cgroup-parent" => &mut self.isolation.cgroup_parent,
             "domainname" => &mut self.domainname,
-            "hostname" => &mut self.hostname,
             "ipc" => &mut self.isolation.ipc,
             "pid" => &mut self.isolation.pid,
             "platform" => &mut self.platform,
             "runtime" => &mut self.isolation.runtime,
-            "stop-signal" => &mut self.stop_signal,
             "user" => &mut self.user,
             "userns-mode" => &mut self.isolation.userns_mode,
             "uts" => &mut self.isolation.uts,
@@ -109,7 +107,6 @@ impl Service {
         Some(match name {
             "cap-add" => &mut self.isolation.cap_add,
             "cap-drop" => &mut self.isolation.cap_drop,
-            "dns" => &mut self.dns,
             "dns-opt" => &mut self.dns_opt,
             "dns-search" => &mut self.dns_search,
             "group-add" => &mut self.isolation.group_add,
@@ -122,7 +119,6 @@ impl Service {
     pub(super) fn pairs(&mut self, name: &str) -> Option<&mut BTreeMap<String, String>> {
         Some(match name {
             "annotation" => &mut self.annotations,
-            "extra-host" => &mut self.extra_hosts,
             "label" => &mut self.labels,
             "storage-opt" => &mut self.isolation.storage_opt,
             "sysctl" => &mut self.isolation.sysctls,

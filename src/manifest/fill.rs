@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     Environment,
-    environment::{InterpolationError, InterpolationErrorKind, interpolate},
+    environment::{InterpolationError, interpolate},
     include::Written,
     node::{Node, Scalar, Text, Value},
     scope::Scope,
@@ -101,14 +101,15 @@ impl Filling<'_> {
     }
 
     fn note(&self, error: &InterpolationError, span: Span) {
+        if let Some(name) = error.kind.unset()
+            && self.environment.is_in_doubt(name)
+        {
+            return;
+        }
         let at = part(self.scope.written(span), span, &error.range);
         let message = error.to_string();
         let help = error.kind.help();
-        let unset = matches!(
-            error.kind,
-            InterpolationErrorKind::Unset { .. } | InterpolationErrorKind::Required { .. }
-        );
-        self.scope.mistake(if unset {
+        self.scope.mistake(if error.kind.unset().is_some() {
             ValueMistake::UnsetVariable { message, at, help }
         } else {
             ValueMistake::Interpolation { message, at, help }

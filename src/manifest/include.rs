@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     environment::{Environment, Layer, interpolate},
-    load::{FILE_NAME, Files, Request, normal},
+    load::{FILE_NAME, Files, Request, is_no_file, normal, standard_input},
     node::{Node, Value},
     syntax,
 };
@@ -48,6 +48,8 @@ pub(super) struct Reading<'a> {
 enum Namer {
     Option(&'static str),
     Node(Span),
+    /// `.env` is read because of its name.
+    Place,
 }
 
 impl<'a> Reading<'a> {
@@ -72,15 +74,15 @@ impl<'a> Reading<'a> {
             // `.env` need not be there, but when it is, it is read whole.
             match self.disk.read(&path) {
                 Ok(text) => self.variables(Layer::Default, &path, &text),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => self.unreadable(&path, &error, Namer::Option("--env-file")),
+                Err(error) if is_no_file(&error) => {}
+                Err(error) => self.no_variables(&path, &error, Namer::Place),
             }
         }
         for path in &self.request.env_files {
             let path = normal(&self.request.current.join(path));
             match self.disk.read(&path) {
                 Ok(text) => self.variables(Layer::CommandLine, &path, &text),
-                Err(error) => self.unreadable(&path, &error, Namer::Option("--env-file")),
+                Err(error) => self.no_variables(&path, &error, Namer::Option("--env-file")),
             }
         }
         for path in paths {
@@ -100,7 +102,7 @@ impl<'a> Reading<'a> {
         if self.files.contains(&path) {
             return;
         }
-        let text = match self.disk.read(&path) {
+        let text = match self.text(&path) {
             Ok(text) => text,
             Err(error) => return self.unreadable(&path, &error, namer),
         };
@@ -157,7 +159,7 @@ impl<'a> Reading<'a> {
                 match self.disk.read(&path) {
                     Ok(text) => self.variables(Layer::Manifest, &path, &text),
                     Err(error) if optional && error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => self.unreadable(&path, &error, Namer::Node(argument.span)),
+                    Err(error) => self.no_variables(&path, &error, Namer::Node(argument.span)),
                 }
             }
             _ => {}
@@ -165,11 +167,11 @@ impl<'a> Reading<'a> {
     }
 
     fn variables(&mut self, layer: Layer, path: &Path, text: &str) {
-        let added = self.environment.add(layer, path, text);
+        let errors = self.environment.add(layer, path, text);
         let start = self
             .sources
             .add(path.to_owned(), self.shown(path), text.to_owned());
-        for error in added.err().into_iter().flatten() {
+        for error in errors {
             let offset = offset(text, error.line, error.column);
             let length = text[offset..].chars().next().map_or(0, char::len_utf8);
             let mistake = ReadingMistake::EnvFile {
@@ -179,6 +181,19 @@ impl<'a> Reading<'a> {
             };
             self.mistakes.push(mistake.into());
         }
+    }
+
+    /// The text of a file, or what came in by standard input.
+    fn text(&self, path: &Path) -> io::Result<String> {
+        match &self.request.standard_input {
+            Some(text) if *path == standard_input(&self.request.current) => Ok(text.clone()),
+            _ => self.disk.read(path),
+        }
+    }
+
+    fn no_variables(&mut self, path: &Path, error: &io::Error, namer: Namer) {
+        self.environment.lacks_a_file();
+        self.unreadable(path, error, namer);
     }
 
     fn unreadable(&mut self, path: &Path, error: &io::Error, namer: Namer) {
@@ -201,6 +216,11 @@ impl<'a> Reading<'a> {
                 },
                 path: shown,
                 cause,
+            },
+            Namer::Place => ReadingMistake::Unreadable {
+                path: shown,
+                cause,
+                help: "it is read because it stands beside the manifest".to_owned(),
             },
             Namer::Node(at) => {
                 let known: Vec<_> = self.sources.iter().map(Source::shown).collect();

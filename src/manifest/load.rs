@@ -16,6 +16,14 @@ use crate::diagnostic::{ReadingMistake, Report};
 /// What a manifest is called when it is not named.
 pub const FILE_NAME: &str = "cimandat.kdl";
 
+/// The name of a manifest that comes in by standard input.
+pub const STANDARD_INPUT: &str = "-";
+
+/// Where what came in by standard input would stand, for messages and for relative paths in it.
+pub(super) fn standard_input(current: &Path) -> PathBuf {
+    current.join("<stdin>")
+}
+
 /// Where files come from: the disk, or a map in memory.
 pub trait Files {
     /// The text of a file.
@@ -50,7 +58,10 @@ pub struct Request {
     /// The folder that relative paths start from, absolute.
     pub current: PathBuf,
     /// The manifests named, the main one first; none: [`FILE_NAME`] in `current` or above it.
+    /// [`STANDARD_INPUT`] alone is what came in there, and nothing is looked for under that name.
     pub files: Vec<PathBuf>,
+    /// What came in by standard input, if it is asked for.
+    pub standard_input: Option<String>,
     /// Files of variables named, later ones stronger.
     pub env_files: Vec<PathBuf>,
     /// The process environment.
@@ -65,8 +76,16 @@ pub fn find(start: &Path, files: &dyn Files) -> Option<PathBuf> {
         .map(|folder| folder.join(FILE_NAME))
         .find(|path| {
             // A file that is there and cannot be read is found too, so that its own error is told.
-            !matches!(files.read(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+            !matches!(files.read(path), Err(error) if is_no_file(&error))
         })
+}
+
+/// Whether there is no file of the name; a folder is none.
+pub(super) fn is_no_file(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
+    )
 }
 
 /// Loads a manifest.
@@ -76,7 +95,10 @@ pub fn find(start: &Path, files: &dyn Files) -> Option<PathBuf> {
 pub fn load(request: &Request, files: &dyn Files) -> Result<Manifest, Report> {
     let named = request.files.iter();
     let mut paths: Vec<_> = named
-        .map(|path| normal(&request.current.join(path)))
+        .map(|path| match path.as_os_str() == STANDARD_INPUT {
+            true => standard_input(&request.current),
+            false => normal(&request.current.join(path)),
+        })
         .collect();
     if paths.is_empty() {
         let found = find(&request.current, files).ok_or_else(|| {

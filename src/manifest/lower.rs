@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The nodes of the top level.
-const NODES: &[&str] = &[
+pub(super) const NODES: &[&str] = &[
     "certificate",
     "config",
     "defaults",
@@ -204,20 +204,37 @@ impl Ledger {
     }
 }
 
-/// A project's name made of that of its folder.
+/// A project's name made of that of its folder: its letters and digits, and the separators between
+/// them, of which the first counts where they are mixed.
 fn from_folder(directory: &Path) -> Option<ProjectName> {
     let folder = directory
         .file_name()
         .unwrap_or_default()
         .to_string_lossy()
         .to_lowercase();
-    let valid: String = folder
-        .chars()
-        .filter(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'))
-        .skip_while(|letter| matches!(letter, '-' | '_'))
-        .take(63)
-        .collect();
-    ProjectName::new(valid).ok()
+    let mut valid = String::new();
+    let mut between = String::new();
+    for letter in folder.chars() {
+        match letter {
+            '-' | '_' => between.push(letter),
+            _ if letter.is_ascii_alphanumeric() => {
+                if !valid.is_empty() {
+                    valid.push_str(separator(&between));
+                }
+                between.clear();
+                valid.push(letter);
+            }
+            _ => {}
+        }
+    }
+    valid.truncate(63);
+    ProjectName::new(valid.trim_end_matches(['-', '_'])).ok()
+}
+
+/// What a project's name may have between two letters.
+fn separator(found: &str) -> &str {
+    let alike = found.bytes().all(|byte| byte == b'-') || matches!(found, "_" | "__");
+    if alike { found } else { &found[..1] }
 }
 
 /// A node that the top level does not have.
@@ -257,4 +274,28 @@ pub(super) fn repeated(
         first,
         help: Some("a second one in another file (`-f`) is laid over the first".to_owned()),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(folder: &str, expected: Option<&str>) {
+        let name = from_folder(&Path::new("/srv").join(folder));
+        assert_eq!(name.as_ref().map(ProjectName::as_str), expected, "{folder}");
+    }
+
+    #[test]
+    fn a_folder_of_any_name_gives_a_project_a_name() {
+        check("My Shop", Some("myshop"));
+        check("Übungs-Größe", Some("bungs-gre"));
+        check("pp_-_test_", Some("pp_test"));
+        check("a - b", Some("a-b"));
+        check("a -_ b", Some("a-b"));
+        check("a___b--c", Some("a_b--c"));
+        check("--x--", Some("x"));
+        check(&format!("{}-é-y", "x".repeat(62)), Some(&"x".repeat(62)));
+        check("日本", None);
+        check("..", None);
+    }
 }

@@ -38,7 +38,10 @@ pub(super) fn explode(body: &[Node], place: &str, scope: &Scope<'_>) -> Vec<Item
     let mut items: Vec<Item> = Vec::new();
     for node in body {
         for item in parts(node, scope) {
-            let several = matches!(item.rule, None | Some(Rule::Port | Rule::Together));
+            let several = matches!(
+                item.rule,
+                None | Some(Rule::Lists | Rule::Port | Rule::Together)
+            );
             let twin = items.iter().find(|other| other.key == item.key);
             if let (Some(twin), false) = (twin, several) {
                 item.clashes(twin, place, scope);
@@ -217,7 +220,7 @@ fn parts(node: &Node, scope: &Scope<'_>) -> Vec<Item> {
             .map(|part| item(keyed(Some(&key_of(&part))), part))
             .collect(),
         Some(Rule::First) => vec![item(keyed(Some(&key_of(&node))), node)],
-        Some(Rule::Fields) => fields(&node, scope)
+        Some(Rule::Fields | Rule::Lists) => fields(&node, rule == Some(Rule::Lists), scope)
             .into_iter()
             .map(|(field, part)| item(keyed(Some(&field)), part))
             .collect(),
@@ -255,8 +258,9 @@ fn split(node: &Node) -> Vec<Node> {
     node.arguments.iter().map(one).collect()
 }
 
-/// One node for each name: with one property, or with one argument when it has no value.
-fn fields(node: &Node, scope: &Scope<'_>) -> Vec<(String, Node)> {
+/// One node for each name: with one property, or `several` of its name, or with one argument when it
+/// has no value.
+fn fields(node: &Node, several: bool, scope: &Scope<'_>) -> Vec<(String, Node)> {
     let mut fields = Vec::new();
     match node.arguments.as_slice() {
         [] => {}
@@ -266,12 +270,14 @@ fn fields(node: &Node, scope: &Scope<'_>) -> Vec<(String, Node)> {
                 node.bare(Some(name.clone())),
             ));
         }
-        [name, value, ..] => {
+        [name, values @ ..] => {
             let key = plain(name).unwrap_or_default().to_owned();
             let mut part = node.bare(None);
+            let (values, rest) = values.split_at(if several { values.len() } else { 1 });
+            let values = values.iter().cloned();
             part.properties
-                .push((name.clone().map(|_| key.clone()), value.clone()));
-            part.arguments.extend(node.arguments.get(2).cloned());
+                .extend(values.map(|value| (name.clone().map(|_| key.clone()), value)));
+            part.arguments.extend(rest.first().cloned());
             fields.push((key, part));
         }
     }
@@ -282,13 +288,18 @@ fn fields(node: &Node, scope: &Scope<'_>) -> Vec<(String, Node)> {
     }
     for child in node.children() {
         let mut reader = Reader::new(child, scope);
-        let value = reader.next().cloned();
+        let mut values: Vec<Scalar> = reader.next().cloned().into_iter().collect();
+        while let (true, Some(value)) = (several, reader.next()) {
+            values.push(value.clone());
+        }
         reader.end();
         let mut part = node.bare(None);
-        match value {
-            Some(value) => part.properties.push((child.name.clone(), value)),
-            None => part.arguments.push(name_as_argument(child)),
+        if values.is_empty() {
+            part.arguments.push(name_as_argument(child));
         }
+        let values = values.into_iter();
+        part.properties
+            .extend(values.map(|value| (child.name.clone(), value)));
         fields.push((child.name.value.clone(), part));
     }
     if fields.is_empty() {

@@ -17,6 +17,7 @@ mod field;
 mod file;
 mod fill;
 mod gate;
+mod habit;
 mod image;
 mod include;
 mod layer;
@@ -37,6 +38,7 @@ mod scalar;
 mod scope;
 mod service;
 mod slip;
+mod subnet;
 mod syntax;
 
 use std::{
@@ -54,7 +56,7 @@ pub use self::{
     file::FileUse,
     gate::Gate,
     limit::{Device, DeviceRequest, Limits, Reservation, Ulimit},
-    load::{Disk, FILE_NAME, Files, Request, find, load},
+    load::{Disk, FILE_NAME, Files, Request, STANDARD_INPUT, find, load},
     mount::{Mount, MountKind},
     network::{Attachment, Link, NetworkMode},
     port::Port,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{
     node::Node,
     reader::Reader,
-    scalar::{ContainerPath, FileMode, invalid},
+    scalar::{ContainerPath, invalid},
     scope::Scope,
 };
 use crate::{
@@ -56,6 +56,12 @@ pub enum MountKind {
         size: Option<ByteSize>,
         /// Its permissions.
         mode: Option<u32>,
+        /// Programs in it can be run.
+        exec: bool,
+        /// Owner.
+        uid: Option<u32>,
+        /// Group.
+        gid: Option<u32>,
     },
 }
 
@@ -160,6 +166,17 @@ fn tmpfs(reader: &mut Reader<'_>) -> Option<Found> {
     let target = reader.argument("a path in the container");
     let read_only = reader.flag("read-only");
     let size = reader.property("size");
-    let mode = reader.property::<FileMode>("mode").map(|mode| mode.0);
-    Some((target?, read_only, MountKind::Tmpfs { size, mode }))
+    let exec = reader.flag("exec");
+    let (uid, gid, mode) = reader.ownership();
+    Some((
+        target?,
+        read_only,
+        MountKind::Tmpfs {
+            size,
+            mode,
+            exec,
+            uid,
+            gid,
+        },
+    ))
 }

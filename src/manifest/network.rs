@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
 
@@ -100,7 +100,13 @@ pub(super) fn mac(scalar: &Scalar, scope: &Scope<'_>) -> Option<String> {
     let text = String::read(scalar, scope)?;
     let pair = |part: &str| part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_hexdigit());
     if text.split(':').count() == 6 && text.split(':').all(pair) {
-        return Some(text);
+        // The lowest bit of the first byte marks addresses of groups.
+        let is_group = u8::from_str_radix(&text[..2], 16).is_ok_and(|first| first & 1 == 1);
+        if !is_group && text != "00:00:00:00:00:00" {
+            return Some(text);
+        }
+        let help = "the second digit is `0`, `2`, `4`, `6`, `8`, `a`, `c` or `e`";
+        return invalid(scalar, scope, "the address of one host", Some(help));
     }
     invalid(
         scalar,
@@ -148,4 +154,125 @@ pub(super) fn link(node: &Node, scope: &Scope<'_>) -> Option<Link> {
         service: service?,
         alias,
     })
+}
+
+/// The longest name that the kernel takes for a host.
+const HOST_NAME: usize = 64;
+
+/// Reads `hostname`.
+pub(super) fn host_name(node: &Node, scope: &Scope<'_>) -> Option<Spanned<String>> {
+    let mut reader = Reader::new(node, scope);
+    let written = reader.needed("a host name");
+    reader.end();
+    let written = written?;
+    let name = String::read(written, scope)?;
+    if name.len() > HOST_NAME {
+        let wanted = format!("a host name: it is longer than {HOST_NAME} characters");
+        return invalid(written, scope, &wanted, None);
+    }
+    is_host(&name, written.span, scope).then(|| Spanned::new(name, written.span))
+}
+
+/// Whether a line of `/etc/hosts` can have the text as a name; notes it, if not.
+fn is_host(name: &str, at: Span, scope: &Scope<'_>) -> bool {
+    let parts = |letter: char| letter.is_whitespace() || letter.is_control() || letter == ':';
+    let known = !name.is_empty() && !name.contains(parts);
+    if !known {
+        // `NAME:ADDRESS` and `NAME=ADDRESS` are other tools' ways to write an extra host.
+        let help = name.split_once([':', '=']).map(|(host, address)| {
+            format!("name and address stand apart: `\"{host}\" \"{address}\"`")
+        });
+        scope.mistake(ValueMistake::Invalid {
+            wanted: "a host name".to_owned(),
+            found: name.to_owned(),
+            at,
+            help,
+        });
+    }
+    known
+}
+
+/// Reads `extra-host NAME ADDRESS…`; beside addresses the `words` are known.
+pub(super) fn extra_hosts(
+    node: &Node,
+    words: &[&str],
+    into: &mut BTreeMap<String, Vec<String>>,
+    scope: &Scope<'_>,
+) {
+    let mut reader = Reader::new(node, scope);
+    let mut found: Vec<(Spanned<String>, &Scalar)> = Vec::new();
+    if let Some(name) = reader.optional::<String>() {
+        found.extend(given(&mut reader, &name));
+    }
+    let properties = reader.open().iter();
+    found.extend(properties.map(|(name, address)| (name.clone(), address)));
+    for child in reader.children() {
+        let mut inner = Reader::new(child, scope);
+        found.extend(given(&mut inner, &child.name));
+        inner.end();
+    }
+    reader.end();
+    for (name, written) in found {
+        if !is_host(&name, name.span, scope) {
+            continue;
+        }
+        let Some(address) = host_address(written, words, scope) else {
+            continue;
+        };
+        let known = into.entry(name.value).or_default();
+        if !known.contains(&address) {
+            known.push(address);
+        }
+    }
+}
+
+/// The addresses that follow a name; there must be one.
+fn given<'a>(
+    reader: &mut Reader<'a>,
+    name: &Spanned<String>,
+) -> Vec<(Spanned<String>, &'a Scalar)> {
+    let mut given = Vec::new();
+    while let Some(address) = reader.next() {
+        given.push((name.clone(), address));
+    }
+    if given.is_empty() && is_host(name, name.span, reader.scope) {
+        reader.missing(&format!("an address for `{}`", name.value), None);
+    }
+    given
+}
+
+fn host_address(scalar: &Scalar, words: &[&str], scope: &Scope<'_>) -> Option<String> {
+    let text = String::read(scalar, scope)?;
+    if text.parse::<IpAddr>().is_ok() || words.contains(&text.as_str()) {
+        return Some(text);
+    }
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let help = if bare.parse::<IpAddr>().is_ok() {
+        format!("it has no brackets here: `\"{bare}\"`")
+    } else {
+        let words = words.iter().map(|word| format!(", or `{word}`"));
+        format!("such as `10.0.0.5`{}", words.collect::<String>())
+    };
+    invalid(scalar, scope, "an IP address", Some(&help))
+}
+
+/// Reads `dns ADDRESS…`.
+pub(super) fn name_servers(node: &Node, scope: &Scope<'_>) -> Vec<String> {
+    let mut reader = Reader::new(node, scope);
+    let mut servers = Vec::new();
+    let mut next = reader.needed("the address of a name server");
+    while let Some(scalar) = next {
+        // An address of one link has that link behind it: `fe80::1%eth0`.
+        let plain = |text: &str| text.split('%').next().unwrap_or_default().parse::<IpAddr>();
+        if let Some(text) = String::read(scalar, scope) {
+            if plain(&text).is_ok_and(|address| address.is_ipv6() || !text.contains('%')) {
+                servers.push(text);
+            } else {
+                invalid::<()>(scalar, scope, "an IP address", Some("such as `1.1.1.1`"));
+            }
+        }
+        next = reader.next();
+    }
+    reader.end();
+    servers
 }

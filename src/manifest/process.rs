@@ -7,11 +7,11 @@ use super::{
     node::Node,
     pair::open_pairs,
     reader::{Reader, texts, unknown_node},
-    scalar::{ContainerPath, Read},
+    scalar::{ContainerPath, Read, invalid},
     scope::Scope,
 };
 use crate::{
-    diagnostic::{StructureMistake, ValueMistake},
+    diagnostic::{StructureMistake, ValueMistake, suggest},
     span::{Span, Spanned},
 };
 
@@ -265,6 +265,44 @@ pub(super) fn logging(node: &Node, scope: &Scope<'_>) -> Option<Logging> {
         driver: driver?,
         options,
     })
+}
+
+/// The signals of Linux, without the `SIG` before them.
+const SIGNALS: &[&str] = &[
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
+    "PIPE", "POLL", "PROF", "PWR", "QUIT", "RTMAX", "RTMIN", "SEGV", "STKFLT", "STOP", "SYS",
+    "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU",
+    "XFSZ",
+];
+
+/// Reads `stop-signal`: a name or a number, as the engine knows them.
+pub(super) fn signal(node: &Node, scope: &Scope<'_>) -> Option<Spanned<String>> {
+    let mut reader = Reader::new(node, scope);
+    let written = reader.needed("a signal, such as `\"SIGTERM\"`");
+    reader.end();
+    let written = written?;
+    let text = String::read(written, scope)?;
+    let upper = text.to_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let counted = |base: &str, sign: char, most: u8| {
+        let count = name.strip_prefix(base)?.strip_prefix(sign)?.parse().ok();
+        count.filter(|count: &u8| (1..=most).contains(count))
+    };
+    let known = SIGNALS.contains(&name)
+        || counted("RTMIN", '+', 15).is_some()
+        || counted("RTMAX", '-', 14).is_some()
+        || text
+            .parse::<u8>()
+            .is_ok_and(|number| (1..=64).contains(&number));
+    if known {
+        return Some(Spanned::new(text, written.span));
+    }
+    let near = suggest(&name.to_lowercase(), SIGNALS.iter().copied());
+    let help = near.map_or_else(
+        || "such as `SIGTERM`, `SIGINT` or `SIGQUIT`".to_owned(),
+        |near| format!("did you mean `SIG{near}`?"),
+    );
+    invalid(written, scope, "a signal", Some(&help))
 }
 
 const ACTIONS: &[(&str, &str)] = &[

@@ -7,7 +7,8 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{
-    node::{Node, Scalar},
+    node::{Node, Scalar, plain},
+    rule,
     scalar::{FileMode, Read, one_of, placed, whole},
     scope::Scope,
 };
@@ -147,6 +148,12 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
+    /// All properties as they stand; their names are the writer's own.
+    pub fn open(&mut self) -> &'a [(Spanned<String>, Scalar)] {
+        self.open = true;
+        &self.node.properties
+    }
+
     /// The nodes of the block; none without a block.
     pub fn children(&mut self) -> &'a [Node] {
         self.block = true;
@@ -175,12 +182,20 @@ impl<'a> Reader<'a> {
             1 => "one argument".to_owned(),
             count => format!("{count} arguments"),
         };
+        let usual = || (!self.asked.is_empty()).then(|| self.takes());
         self.scope.mistake(StructureMistake::ExtraArgument {
             node: self.node.name.value.clone(),
             takes,
             at: extra.span,
-            help: (!self.asked.is_empty()).then(|| self.takes()),
+            help: self.next_node(extra).or_else(usual),
         });
+    }
+
+    /// What to write where the next node has been taken for an argument.
+    fn next_node(&self, extra: &Scalar) -> Option<String> {
+        let word = plain(extra)?;
+        let is_node = self.scope.written(extra.span) == word && rule::rule(word).is_some();
+        is_node.then(|| format!("nodes on one line have a `;` between them: `…; {word} …`"))
     }
 
     fn unknown_properties(&self) {
@@ -212,15 +227,10 @@ impl<'a> Reader<'a> {
 
 /// Notes a node that cannot stand where it stands.
 pub(super) fn unknown_node(node: &Node, place: &str, known: &[&str], scope: &Scope<'_>) {
-    let written = node.name.value.trim_end_matches(':');
-    let help = if written.len() < node.name.value.len() && known.contains(&written) {
-        Some(format!("a name has no colon here: `{written}`"))
-    } else {
-        did_you_mean(written, known.iter().copied()).or_else(|| {
-            let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
-            (known.len() <= 16).then(|| format!("known are {}", names.join(", ")))
-        })
-    };
+    let help = did_you_mean(&node.name.value, known.iter().copied()).or_else(|| {
+        let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+        (known.len() <= 16).then(|| format!("known are {}", names.join(", ")))
+    });
     scope.mistake(StructureMistake::UnknownNode {
         name: node.name.value.clone(),
         place: place.to_owned(),

@@ -13,6 +13,8 @@ pub(super) enum Rule {
     First,
     /// Each name in it stands for itself, written as `K="v"`, `{ K "v" }`, `"K" "v"` or `"K"`.
     Fields,
+    /// As [`Self::Fields`], and each name may have several values: `K "v" "w"`, or again `K "x"`.
+    Lists,
     /// By the path in the container, whatever is mounted there.
     Target,
     /// By the port in the container; several may stand in one layer.
@@ -49,7 +51,7 @@ pub(super) const NODES: &[(&str, Rule)] = &[
     ("env-file", Rule::List),
     ("expose", Rule::List),
     ("external-link", Rule::List),
-    ("extra-host", Rule::Fields),
+    ("extra-host", Rule::Lists),
     ("gpus", Rule::Once),
     ("group-add", Rule::List),
     ("healthcheck", Rule::Once),

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     diagnostic::{ValueMistake, did_you_mean},
     name::{
-        CertificateName, ConfigName, ContainerName, ImageRef, NameError, NetworkName, ProjectName,
-        SecretName, ServiceName, VolumeName,
+        CertificateName, ConfigName, ContainerName, EngineVolumeName, ImageRef, NameError,
+        NetworkName, ProjectName, SecretName, ServiceName, VolumeName,
     },
     span::Spanned,
     unit::{ByteSize, UnitError, parse_duration},
@@ -129,7 +129,18 @@ impl Read for bool {
             }
             _ => {}
         }
-        wrong_type(scalar, scope, "`#true` or `#false`", None)
+        let help = meant(scalar, scope).map(|truth| format!("write `#{truth}`"));
+        wrong_type(scalar, scope, "`#true` or `#false`", help)
+    }
+}
+
+/// What other languages write for a truth value.
+fn meant(scalar: &Scalar, scope: &Scope<'_>) -> Option<bool> {
+    let written = scope.written(scalar.span).trim_matches('"').to_lowercase();
+    match written.as_str() {
+        "1" | "enabled" | "on" | "t" | "true" | "y" | "yes" => Some(true),
+        "0" | "disabled" | "f" | "false" | "n" | "no" | "off" => Some(false),
+        _ => None,
     }
 }
 
@@ -323,7 +334,12 @@ fn named<N>(
     new: fn(String) -> Result<N, NameError>,
 ) -> Option<N> {
     let help = match wanted {
-        "a project's name" => "lower-case letters, digits, `-` and `_`",
+        "a project's name" => {
+            "lower-case letters and digits, and between two of them `_`, `__` or any number of `-`"
+        }
+        "a service's name" => {
+            "letters and digits, and between two of them `.`, `_`, `__` or any number of `-`"
+        }
         "an image" => "an image looks like `registry/name:tag` or `name@sha256:…`",
         _ => "letters, digits, `-`, `_` and `.`, beginning with a letter or a digit",
     };
@@ -353,6 +369,7 @@ names! {
     CertificateName: "a certificate's name";
     ConfigName: "a config's name";
     ContainerName: "a container's name";
+    EngineVolumeName: "a volume's name";
     ImageRef: "an image";
     NetworkName: "a network's name";
     ProjectName: "a project's name";

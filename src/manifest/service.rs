@@ -102,8 +102,8 @@ pub struct Service {
     pub links: Vec<Link>,
     /// Containers outside of the project, `NAME[:ALIAS]`.
     pub external_links: Vec<Spanned<String>>,
-    /// More lines of `/etc/hosts`, host to address.
-    pub extra_hosts: BTreeMap<String, String>,
+    /// More lines of `/etc/hosts`, host to addresses.
+    pub extra_hosts: BTreeMap<String, Vec<String>>,
     /// Name servers.
     pub dns: Vec<String>,
     /// Search domains.

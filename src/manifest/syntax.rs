@@ -1,7 +1,7 @@
 //! KDL text to [`Node`]s: the only file that knows the KDL library.
 //!
-//! The library's own diagnostics are told again in our words, with the remedy where the slip is a
-//! usual one. Nothing here knows which nodes exist.
+//! Of the library's own diagnostics only the place is used, and only where `habit` knows nothing of
+//! what was written. Nothing here knows which nodes exist.
 
 use std::thread;
 
@@ -9,6 +9,7 @@ use kdl::{KdlDiagnostic, KdlDocument, KdlEntry, KdlIdentifier, KdlNode, KdlValue
 use miette::SourceSpan;
 
 use super::{
+    habit::{self, Found},
     node::{Node, Scalar, Value},
     slip::Slip,
 };
@@ -23,31 +24,37 @@ use crate::{
 const STACK: usize = 256 << 20;
 /// The deepest nesting that is read; the language itself needs four levels.
 const DEEPEST: usize = 64;
-/// The most mistakes of syntax that are told of one file: behind the first few, the parser has
-/// lost its way.
+/// The most mistakes of syntax that are told of one file: who wrote in
+/// another language has seen enough.
 const MOST: usize = 10;
 
 /// Reads a text whose first byte lies at `start`.
 ///
 /// # Errors
-/// The first mistakes of the parser's, told again.
+/// What was written out of habit, and otherwise where the parser stopped.
 pub(super) fn parse(text: &str, start: usize) -> Result<Vec<Node<String>>, Vec<ReadingMistake>> {
     let place = Place { text, start };
     if let Some(at) = too_deep(text) {
         return Err(vec![Slip::Deep.mistake(Span::new(start + at, 1))]);
     }
     let read = move || match KdlDocument::parse_v2(text) {
-        Ok(document) => match yaml(&document, place) {
-            Some(mistake) => Err(vec![mistake]),
-            None => Ok(nodes(&document, place)),
-        },
-        Err(error) => match yaml_line(text) {
-            Some((at, length)) => Err(vec![ReadingMistake::Yaml {
-                at: Span::new(start + at, length),
-            }]),
-            None => Err(place.retell(&error.diagnostics)),
-        },
+        Ok(document) => {
+            let silent = habit::find(text)
+                .into_iter()
+                .filter(|found| found.is_silent);
+            let mistakes = place.mistakes(silent);
+            if mistakes.is_empty() {
+                Ok(nodes(&document, place))
+            } else {
+                Err(mistakes)
+            }
+        }
+        Err(error) => Err(place.retell(&error.diagnostics)),
     };
+    if let Some((at, length)) = yaml_line(text) {
+        let at = Span::new(start + at, length);
+        return Err(vec![ReadingMistake::Yaml { at }]);
+    }
     thread::scope(|scope| {
         let spawned = thread::Builder::new()
             .stack_size(STACK)
@@ -57,10 +64,8 @@ pub(super) fn parse(text: &str, start: usize) -> Result<Vec<Node<String>>, Vec<R
             return read();
         };
         spawned.join().unwrap_or_else(|_| {
-            let whole = Span::new(start, 0);
-            Err(vec![
-                Slip::Other("the parser has given up".to_owned(), None).mistake(whole),
-            ])
+            // The parser has given up.
+            Err(vec![Slip::Unreadable.mistake(Span::new(start, 0))])
         })
     })
 }
@@ -124,17 +129,6 @@ pub(super) fn repeated(node: &Node<String>, mistakes: &mut Vec<StructureMistake>
     for child in node.children.iter().flatten() {
         repeated(child, mistakes);
     }
-}
-
-/// YAML of the simple kind parses as KDL, with keys as names that end in a colon.
-fn yaml(document: &KdlDocument, place: Place<'_>) -> Option<ReadingMistake> {
-    let key = document
-        .nodes()
-        .iter()
-        .find(|node| node.name().value().ends_with(':'))?;
-    Some(ReadingMistake::Yaml {
-        at: place.span(key.name().span()),
-    })
 }
 
 fn nodes(document: &KdlDocument, place: Place<'_>) -> Vec<Node<String>> {
@@ -202,71 +196,37 @@ impl Place<'_> {
         )
     }
 
+    /// What is wrong with a text that the parser could not read.
     fn retell(self, diagnostics: &[KdlDiagnostic]) -> Vec<ReadingMistake> {
-        let mut slips: Vec<(usize, usize, Slip)> = Vec::new();
-        for diagnostic in diagnostics {
-            let (from, length, slip) = self.slip(diagnostic);
-            // The parser says some things twice, once from inside and once from outside.
-            let message = diagnostic.message.as_deref();
-            let echo = message == Some("Closing '}' was not found after nodes")
-                || slips.iter().any(|(known, _, _)| *known == from);
-            if echo && !slips.is_empty() {
-                continue;
+        let told = self.mistakes(habit::find(self.text).into_iter());
+        if !told.is_empty() {
+            return told;
+        }
+        // Nothing that is known: only the place is the parser's.
+        let first = diagnostics.first();
+        let at = first.map_or(Span::new(self.start, 0), |first| self.span(first.span));
+        vec![Slip::Unreadable.mistake(self.first_line(at))]
+    }
+
+    fn mistakes(self, found: impl Iterator<Item = Found>) -> Vec<ReadingMistake> {
+        let mut told = Vec::new();
+        for found in found.take(MOST) {
+            let is_lost = found.slip.is_lost();
+            let at = Span::new(self.start + found.from, found.length);
+            told.push(found.slip.mistake(at));
+            if is_lost {
+                break;
             }
-            slips.push((from, length, slip));
         }
-        // Behind a lost quote, text and code have changed places: all else is noise.
-        if let Some(lost) = slips
-            .iter()
-            .position(|(_, _, slip)| matches!(slip, Slip::Unclosed))
-        {
-            slips.truncate(lost + 1);
-        }
-        // The parser gives the block up at a stray `=`, and then misses its braces.
-        if slips
-            .iter()
-            .any(|(_, _, slip)| matches!(slip, Slip::Equals))
-        {
-            slips.retain(|(_, _, slip)| !matches!(slip, Slip::BraceOpen | Slip::BraceClose));
-        }
-        slips.truncate(MOST);
-        let place = |from, length| Span::new(self.start + from, length);
-        slips
-            .into_iter()
-            .map(|(from, length, slip)| slip.mistake(place(from, length)))
-            .collect()
+        told
     }
 
-    /// What was probably meant, and where the slip begins and how long it is.
-    fn slip(self, diagnostic: &KdlDiagnostic) -> (usize, usize, Slip) {
-        let (mut from, mut length) = (diagnostic.span.offset(), diagnostic.span.len());
-        let message = diagnostic.message.clone().unwrap_or_default();
-        if message == "Expected property value" {
-            // Reported from the start of the node: the slip is the word at the end.
-            (from, length) = self.word_at(from + length);
-        }
-        let Some(found) = self.text.get(from..from + length) else {
-            return (0, 0, Slip::Other(message, diagnostic.help.clone()));
-        };
-        let trimmed = found.trim_end();
-        length = trimmed.len();
-        (
-            from,
-            length,
-            Slip::of(trimmed, message, diagnostic.help.clone()),
-        )
-    }
-
-    /// The word around an offset.
-    fn word_at(self, offset: usize) -> (usize, usize) {
-        let edge = |character: char| character.is_whitespace() || "={}();\"".contains(character);
-        let offset = self.text.floor_char_boundary(offset);
-        let from = self.text[..offset].rfind(edge).map_or(0, |at| {
-            at + self.text[at..].chars().next().map_or(1, char::len_utf8)
-        });
-        let to = self.text[offset..]
-            .find(edge)
-            .map_or(self.text.len(), |at| offset + at);
-        (from, to - from)
+    /// A place without its lines behind the first.
+    fn first_line(self, at: Span) -> Span {
+        let from = at.start() - self.start;
+        let text = &self.text[from..from + at.length()];
+        let line = text.trim_start().lines().next().unwrap_or_default();
+        let blank = text.len() - text.trim_start().len();
+        Span::new(at.start() + blank, line.trim_end().len())
     }
 }

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::hosts::Hosts;
 use crate::{
     name::{NetworkName, ServiceName, VolumeName},
     secret::{Secret, Text},
@@ -68,7 +69,7 @@ pub struct ContainerSpec {
     pub network: NetworkMode,
     /// More lines of `/etc/hosts`, host to address.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub extra_hosts: BTreeMap<String, String>,
+    pub extra_hosts: Hosts,
     /// Name servers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<String>,
@@ -291,6 +292,15 @@ pub enum MountKind {
         /// Its permissions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mode: Option<u32>,
+        /// Programs in it can be run.
+        #[serde(default, skip_serializing_if = "is_false")]
+        exec: bool,
+        /// Owner.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uid: Option<u32>,
+        /// Group.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gid: Option<u32>,
     },
 }
 

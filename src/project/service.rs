@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerSpec, Gate};
+use super::{ContainerSpec, Gate, hosts::Hosts};
 use crate::{
     name::{ImageRef, ServiceName},
     secret::Text,
@@ -103,7 +103,7 @@ pub struct Build {
     /// Where cached layers go.
     pub cache_to: Vec<String>,
     /// More lines of `/etc/hosts` in `RUN` steps, host to address.
-    pub extra_hosts: BTreeMap<String, String>,
+    pub extra_hosts: Hosts,
     /// Size of `/dev/shm` in `RUN` steps, in bytes.
     pub shm_size: Option<u64>,
 }

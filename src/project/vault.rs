@@ -15,7 +15,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use thiserror::Error;
 
 pub use super::store::StoreError;
-use super::{archive::Archive, rotation::Rotation, store::Store};
+use super::{archive::Archive, link::dangling, rotation::Rotation, store::Store};
 use crate::{
     name::SecretName,
     secret::{Secret, digest},
@@ -294,7 +294,8 @@ impl Vault {
             SecretSource::File(path) => {
                 let content = fs::read(path).map_err(|error| VaultError::Unreadable {
                     path: path.clone(),
-                    cause: error.to_string(),
+                    cause: dangling(path)
+                        .map_or_else(|| error.to_string(), |cause| format!("it {cause}")),
                 })?;
                 Secret::new(content)
             }

@@ -22,11 +22,11 @@ use cimandat::{
     project::{
         Attachment, Check, ContainerSpec, FileSet, Gate, HealthTest, Healthcheck, Hook,
         InjectedFile, Kind, Mount, MountKind, Network, NetworkMode, PortBinding, Probe,
-        RestartPolicy, Volume,
+        RestartPolicy, Volume, hosts::Addresses,
     },
     secret::{Secret, Text},
     state::{Record, State, Status},
-    unit::Protocol,
+    unit::{ByteSize, Protocol},
 };
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc::unbounded_channel;
@@ -491,6 +491,70 @@ fn files_are_there_before_the_start() {
         passed(&world.ask(&name, Probe::File { path }).await);
         let path = "/opt/some/app/none".to_owned();
         not_yet(&world.ask(&name, Probe::File { path }).await);
+    });
+}
+
+#[test]
+fn memory_is_mounted_as_it_is_asked_for() {
+    World::with("memory", async |world| {
+        let tmpfs = |target: &str, exec, owner: Option<u32>| Mount {
+            target: target.into(),
+            read_only: false,
+            kind: MountKind::Tmpfs {
+                size: Some(ByteSize(1 << 20)),
+                mode: Some(0o750),
+                exec,
+                uid: owner,
+                gid: owner.map(|owner| owner + 1),
+            },
+        };
+        let spec = ContainerSpec {
+            mounts: vec![
+                tmpfs("/plain", false, None),
+                tmpfs("/programs", true, Some(1000)),
+                Mount {
+                    read_only: true,
+                    ..tmpfs("/closed", false, None)
+                },
+            ],
+            ..idle()
+        };
+        let name = world.start("memory", spec).await;
+        let line = "stat -c '%u %g %a' /plain /programs | tr '\\n' ' '; df -k /plain | tail -1";
+        let seen = world.run(&name, line).await;
+        let seen = passed(&seen);
+        assert!(
+            seen.starts_with("exit code 0: 0 0 750 1000 1001 750"),
+            "{seen}"
+        );
+        assert!(seen.contains(" 1024 "), "{seen}");
+        let program = |folder: &str| {
+            format!(
+                "cp /bin/true {folder}/program && chmod 0755 {folder}/program && {folder}/program"
+            )
+        };
+        passed(&world.run(&name, &program("/programs")).await);
+        let refused = world.run(&name, &program("/plain")).await;
+        assert!(not_yet(&refused).contains("126"), "{refused:?}");
+        not_yet(&world.run(&name, "touch /closed/file").await);
+    });
+}
+
+#[test]
+fn a_host_has_all_of_its_addresses() {
+    World::with("extra-hosts", async |world| {
+        let addresses = ["10.0.0.1", "10.0.0.2"].map(str::to_owned);
+        let spec = ContainerSpec {
+            extra_hosts: BTreeMap::from([("elsewhere".to_owned(), Addresses(addresses.into()))]),
+            ..idle()
+        };
+        let name = world.start("hosts", spec).await;
+        let line = "grep elsewhere /etc/hosts | tr -s '\\t\\n' ' '";
+        let seen = world.run(&name, line).await;
+        assert_eq!(
+            passed(&seen),
+            "exit code 0: 10.0.0.1 elsewhere 10.0.0.2 elsewhere"
+        );
     });
 }
 

@@ -1,4 +1,5 @@
 //! All integration tests, in one binary.
+mod agreement;
 mod build;
 mod ci_mandat;
 mod commands;

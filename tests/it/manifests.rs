@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use cimandat::{
     diagnostic::Style,
-    manifest::{Disk, EnvValue, Manifest, MountKind, Request, Service, load},
+    manifest::{Disk, EnvValue, Manifest, MountKind, Request, STANDARD_INPUT, Service, load},
 };
 use proptest::prelude::*;
 
@@ -107,6 +107,74 @@ fn the_reference_manifest_is_read() {
     assert_eq!(backend.depends_on.len(), 3);
     assert_eq!(manifest.verify.len(), 6);
     assert_eq!(manifest.networks["data"].internal, Some(true));
+}
+
+#[test]
+fn a_manifest_comes_in_by_standard_input() {
+    let text = r#"
+        include "more.kdl"
+        service "web" { image "x:1"; bind "./www" "/www" }
+    "#;
+    let more = "service \"db\" { image \"x:1\" }".to_owned();
+    let files = BTreeMap::from([(PathBuf::from("/srv/my shop/more.kdl"), more)]);
+    let request = Request {
+        current: PathBuf::from("/srv/my shop"),
+        files: vec![PathBuf::from(STANDARD_INPUT)],
+        standard_input: Some(text.to_owned()),
+        ..Request::default()
+    };
+    let manifest = load(&request, &files).unwrap();
+    assert_eq!(manifest.project.as_str(), "myshop");
+    assert_eq!(manifest.directory, PathBuf::from("/srv/my shop"));
+    assert_eq!(manifest.services.len(), 2);
+    let MountKind::Bind { source, .. } = &manifest.services["web"].mounts[0].kind else {
+        panic!("no bind")
+    };
+    assert_eq!(source.value, PathBuf::from("/srv/my shop/www"));
+
+    // A mistake in it is told at its place, and a file of that name is another thing.
+    let bad = Request {
+        standard_input: Some("service \"web\" { imgae \"x\" }".to_owned()),
+        ..request.clone()
+    };
+    let report = load(&bad, &files).unwrap_err();
+    assert_eq!(report.entries()[0].file.as_deref(), Some("<stdin>"));
+    let named = Request {
+        files: vec![PathBuf::from("./-")],
+        ..request
+    };
+    let report = load(&named, &files).unwrap_err();
+    assert_eq!(report.entries()[0].code, "manifest::unreadable");
+}
+
+#[test]
+fn a_host_has_one_or_several_addresses() {
+    let service = web(&[
+        r#"
+        defaults { extra-host "db" "10.0.0.9"; extra-host "mail" "10.0.0.8" }
+        service "web" {
+            image "x"
+            extra-host "db" "10.0.0.1" "10.0.0.2"
+            extra-host "db" "::1"
+            extra-host cache="host-gateway"
+            extra-host { search "10.0.0.3" "10.0.0.4"; search "10.0.0.3" }
+        }
+        "#,
+        r#"service "web" { (remove)extra-host "cache" }"#,
+    ]);
+    let found: Vec<_> = service
+        .extra_hosts
+        .iter()
+        .map(|(host, addresses)| format!("{host} {}", addresses.join(" ")))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "db 10.0.0.1 10.0.0.2 ::1",
+            "mail 10.0.0.8",
+            "search 10.0.0.3 10.0.0.4"
+        ]
+    );
 }
 
 #[test]

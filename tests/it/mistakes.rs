@@ -2,6 +2,8 @@
 //!
 //! The whole text of each message is compared: width 80, without colour.
 
+mod engine;
+mod habit;
 mod many;
 mod reading;
 mod reference;

@@ -27,7 +27,7 @@ use tempfile::TempDir;
 
 /// A service that says much.
 const EVERYTHING: &str = r#"
-network "edge"
+network "edge" subnet="10.1.0.0/16"
 network "outside" external=#true
 volume "data" { label "tier" "hot" }
 volume "shared" external=#true name="there"
@@ -779,6 +779,144 @@ fn everything_that_is_not_there_is_told_at_once() {
 
     13 mistakes
     "#);
+}
+
+/// A link in the folder of the manifest.
+fn linked(stage: Stage, link: &str, target: &str) -> Stage {
+    std::os::unix::fs::symlink(target, stage.folder.path().join(link)).unwrap();
+    stage
+}
+
+#[test]
+fn a_link_to_nothing_is_told_as_one() {
+    let mut stage = Stage::new(
+        r#"
+        secret "key" file="key.pem"
+        config "conf" file="conf"
+        service "web" {
+            image "x:1"
+            bind "./current" "/www"
+            bind "./made" "/made" create=#true
+            secret "key"
+            config "conf"
+            env-file "web.env"
+            build "app" dockerfile="Dockerfile"
+        }
+        "#,
+    );
+    for (link, target) in [
+        ("current", "releases/7"),
+        ("made", "nowhere"),
+        ("key.pem", "/etc/no/such/key.pem"),
+        ("conf", "current/conf"),
+        ("web.env", "web.env"),
+        ("app", "current"),
+    ] {
+        stage = linked(stage, link, target);
+    }
+    insta::assert_snapshot!(stage.mistakes(), @r#"
+    project::secret
+
+      × secret `key` has no value: cannot read `/shop/key.pem`: it is a link to `/etc/no/such/key.pem`, which does not exist
+       ╭─[cimandat.kdl:3:27]
+     2 │ 
+     3 │         secret "key" file="key.pem"
+       ·                           ────┬────
+       ·                               ╰── declared here
+     4 │         config "conf" file="conf"
+       ╰────
+      help: make the file, or let the value be made with `generate=`
+
+    project::config
+
+      × config `conf` has no content: cannot read `/shop/conf`: it is a link to `/shop/releases/7`, which does not exist
+       ╭─[cimandat.kdl:4:28]
+     3 │         secret "key" file="key.pem"
+     4 │         config "conf" file="conf"
+       ·                            ───┬──
+       ·                               ╰── declared here
+     5 │         service "web" {
+       ╰────
+
+    project::missing_path
+
+      × bind source `/shop/current` is a link to `/shop/releases/7`, which does not exist
+       ╭─[cimandat.kdl:7:18]
+     6 │             image "x:1"
+     7 │             bind "./current" "/www"
+       ·                  ─────┬─────
+       ·                       ╰── named here
+     8 │             bind "./made" "/made" create=#true
+       ╰────
+      help: mend the link, or name what it should lead to
+
+    project::missing_path
+
+      × bind source `/shop/made` is a link to `/shop/nowhere`, which does not exist
+       ╭─[cimandat.kdl:8:18]
+     7 │             bind "./current" "/www"
+     8 │             bind "./made" "/made" create=#true
+       ·                  ────┬───
+       ·                      ╰── named here
+     9 │             secret "key"
+       ╰────
+      help: mend the link, or name what it should lead to
+
+    project::missing_path
+
+      × env-file `/shop/web.env` is not there: `/shop/web.env` is a link to itself
+        ╭─[cimandat.kdl:11:22]
+     10 │             config "conf"
+     11 │             env-file "web.env"
+        ·                      ────┬────
+        ·                          ╰── named here
+     12 │             build "app" dockerfile="Dockerfile"
+        ╰────
+      help: mend the link, or name what it should lead to
+
+    project::missing_path
+
+      × build context `/shop/app` is a link to `/shop/releases/7`, which does not exist
+        ╭─[cimandat.kdl:12:19]
+     11 │             env-file "web.env"
+     12 │             build "app" dockerfile="Dockerfile"
+        ·                   ──┬──
+        ·                     ╰── named here
+     13 │         }
+        ╰────
+      help: mend the link, or name what it should lead to
+
+    6 mistakes
+    "#);
+}
+
+#[test]
+fn a_folder_called_dot_env_is_no_file_of_variables() {
+    let stage = Stage::new("service \"web\" { image \"x:1\" }").file(".env/bin/python", "");
+    assert_eq!(stage.project().services.len(), 1);
+    // Nor is a folder a manifest.
+    let below = stage.folder.path().join("below");
+    fs::create_dir_all(below.join(manifest::FILE_NAME)).unwrap();
+    let found = manifest::find(&below, &Disk);
+    assert_eq!(found, Some(stage.folder.path().join(manifest::FILE_NAME)));
+}
+
+#[test]
+fn memory_has_an_owner_and_may_run_programs() {
+    let stage = Stage::new(
+        r#"
+        service "web" {
+            image "x:1"
+            tmpfs "/run/web" exec=#true uid=1000 gid=1001 mode=0o700
+            tmpfs "/tmp" size="1MiB"
+        }
+        "#,
+    );
+    let mounts = serde_json::to_string(&stage.service("web").container.mounts).unwrap();
+    assert_eq!(
+        mounts,
+        r#"[{"target":"/run/web","mount":"tmpfs","mode":448,"exec":true,"uid":1000,"gid":1001},{"target":"/tmp","mount":"tmpfs","size":1048576}]"#
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
 };
 
+use super::address;
 use crate::{
     diagnostic::ReferenceMistake,
     manifest::{Port, Service, lower::Parts, scope::Scope},
@@ -12,12 +13,14 @@ use crate::{
     unit::Protocol,
 };
 
-/// Checks ports of the host, names of containers, and places in containers.
+/// Checks names, addresses, ports of the host, and places in containers.
 pub(super) fn check(parts: &Parts, scope: &Scope<'_>) {
     // In source order, so that of two the second is the one that clashes.
     let mut services: Vec<&Service> = parts.services.values().collect();
     services.sort_by_key(|service| service.name.span);
     ports(&services, scope);
+    names(&services, scope);
+    address::check(parts, &services, scope);
     container_names(&services, scope);
     for service in services {
         replicas(service, scope);
@@ -37,16 +40,62 @@ fn ports(services: &[&Service], scope: &Scope<'_>) {
                 meet(port.host_ip, known.host_ip) && together(service, other)
             });
             if let Some((other, known)) = clash {
+                let (one, two) = (&other.name.value, &service.name.value);
+                let who = if one == two {
+                    format!("by `{one}`")
+                } else {
+                    format!("by `{one}` and by `{two}`")
+                };
                 scope.mistake(ReferenceMistake::PortClash {
                     port: format!("{published}/{}", port.protocol),
-                    one: other.name.to_string(),
-                    other: service.name.to_string(),
+                    who,
+                    one: one.to_string(),
+                    other: two.to_string(),
                     at: port.span,
                     first: known.span,
+                    help: elsewhere(services, port, published),
                 });
             } else {
                 others.push((service, port));
             }
+        }
+    }
+}
+
+/// How to publish a port where no service publishes one.
+fn elsewhere(services: &[&Service], port: &Port, published: u16) -> Option<String> {
+    let taken = |number: u16| {
+        let all = services.iter().flat_map(|service| &service.ports);
+        let mut alike = all.filter(|other| other.protocol == port.protocol);
+        alike.any(|other| other.published == Some(number))
+    };
+    let free = (published..=u16::MAX).find(|number| !taken(*number))?;
+    let target = port.target;
+    let protocol = match port.protocol {
+        Protocol::Tcp => String::new(),
+        other => format!(" protocol=\"{other}\""),
+    };
+    // Without its address it would be open to all.
+    let address = port
+        .host_ip
+        .map(|address| format!(" host-ip=\"{address}\""))
+        .unwrap_or_default();
+    let written = format!("port {free} to={target}{address}{protocol}");
+    Some(format!("publish one of them elsewhere: `{written}`"))
+}
+
+/// Names of services are names of hosts and of images, and neither knows capital letters.
+fn names(services: &[&Service], scope: &Scope<'_>) {
+    let mut taken: BTreeMap<String, &Service> = BTreeMap::new();
+    for service in services.iter().copied() {
+        match taken.get(&service.name.as_str().to_lowercase()) {
+            Some(other) => scope.mistake(ReferenceMistake::NameClash {
+                one: other.name.to_string(),
+                other: service.name.to_string(),
+                at: service.name.span,
+                first: other.name.span,
+            }),
+            None => drop(taken.insert(service.name.as_str().to_lowercase(), service)),
         }
     }
 }
@@ -58,7 +107,7 @@ fn meet(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
 }
 
 /// Whether two services can run at one time: not when their profiles tell them apart.
-fn together(one: &Service, other: &Service) -> bool {
+pub(super) fn together(one: &Service, other: &Service) -> bool {
     let apart = !one.profiles.is_empty()
         && !other.profiles.is_empty()
         && !one.profiles.iter().any(|profile| {

@@ -1,5 +1,6 @@
 //! What can only be seen of the whole manifest: names that nothing bears, circles, clashes.
 
+mod address;
 mod clash;
 mod reference;
 

@@ -2,7 +2,7 @@
 //!
 //! Text in, entries out: which layer they belong to, and where the file is, is for the caller.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Environment,
@@ -21,39 +21,41 @@ pub struct Entry {
     pub line: usize,
 }
 
-/// Reads a file with variables.
+/// What was read of a file with variables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// The variables that could be read.
+    pub entries: Vec<Entry>,
+    /// Those that have a line, and no value because of a mistake in it.
+    pub broken: BTreeSet<String>,
+    /// All mistakes of the file, in its order.
+    pub errors: Vec<DotenvError>,
+}
+
+/// Reads a file with variables. What has no mistake is read, whatever is wrong with other lines.
 ///
 /// A line is `NAME=value`, `NAME: value` or `NAME` alone, each also behind `export`; an empty line;
-/// or a comment. `'…'` is taken as it is; in `"…"` the escapes `\n`, `\r`, `\t`, `\"`, `\\` and
+/// or a comment. `'…'` is taken as it is, but for `\'`; in `"…"` the escapes `\n`, `\r`, `\t`, `\"`, `\\` and
 /// `\$` hold; both may go over several lines. A value without quotes ends at the line's end or at
 /// ` #`. Variables are replaced in values that are not in single quotes: the process environment
 /// comes first, then earlier lines, then the other layers of `environment`.
-///
-/// # Errors
-/// All mistakes of the file, in its order.
-pub fn parse(text: &str, environment: &Environment) -> Result<Vec<Entry>, Vec<DotenvError>> {
+pub fn parse(text: &str, environment: &Environment) -> Contents {
     let mut reader = Reader::new(text, environment);
     while reader.at < text.len() {
         if let Err(error) = reader.line() {
-            reader.errors.push(error);
+            let is_unclosed = matches!(error.kind, DotenvErrorKind::Unclosed { .. });
+            reader.note(error);
+            reader.is_lost |= is_unclosed;
             reader.skip_line();
         }
     }
-    if reader.errors.is_empty() {
-        Ok(reader.entries)
-    } else {
-        Err(reader.errors)
-    }
+    reader.contents
 }
 
 /// Reads a file with variables as the engine's own command line does: everything behind the first
 /// `=` is the value, quotes and dollar signs too.
-///
-/// # Errors
-/// All lines without a name.
-pub fn parse_raw(text: &str) -> Result<Vec<Entry>, Vec<DotenvError>> {
-    let mut entries = Vec::new();
-    let mut errors = Vec::new();
+pub fn parse_raw(text: &str) -> Contents {
+    let mut contents = Contents::default();
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim_start();
         let number = index + 1;
@@ -70,23 +72,19 @@ pub fn parse_raw(text: &str) -> Result<Vec<Entry>, Vec<DotenvError>> {
             name.chars().find(|found| found.is_whitespace())
         };
         match bad {
-            Some(found) => errors.push(DotenvError {
+            Some(found) => contents.errors.push(DotenvError {
                 line: number,
                 column: 1,
                 kind: DotenvErrorKind::NoName { found },
             }),
-            None => entries.push(Entry {
+            None => contents.entries.push(Entry {
                 name: name.to_owned(),
                 value,
                 line: number,
             }),
         }
     }
-    if errors.is_empty() {
-        Ok(entries)
-    } else {
-        Err(errors)
-    }
+    contents
 }
 
 struct Reader<'a> {
@@ -96,8 +94,10 @@ struct Reader<'a> {
     at: usize,
     /// What the lines so far say.
     known: BTreeMap<String, String>,
-    entries: Vec<Entry>,
-    errors: Vec<DotenvError>,
+    contents: Contents,
+    /// A quote was not closed: what follows may be text or lines, and what is wrong with it is not
+    /// told.
+    is_lost: bool,
 }
 
 /// A value whose escapes are gone, with the place in the file of each of its bytes.
@@ -127,8 +127,8 @@ impl<'a> Reader<'a> {
             environment,
             at,
             known: BTreeMap::new(),
-            entries: Vec::new(),
-            errors: Vec::new(),
+            contents: Contents::default(),
+            is_lost: false,
         }
     }
 
@@ -165,6 +165,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn note(&mut self, error: DotenvError) {
+        if !self.is_lost {
+            self.contents.errors.push(error);
+        }
+    }
+
     fn line(&mut self) -> Result<(), DotenvError> {
         self.skip(char::is_whitespace);
         match self.peek() {
@@ -187,11 +193,16 @@ impl<'a> Reader<'a> {
             return Err(self.error(self.at, DotenvErrorKind::NoName { found }));
         }
         let line = self.error(start, DotenvErrorKind::Secret).line;
+        // Until its value has been read.
+        self.contents.broken.insert(name.to_owned());
         let value = match self.peek() {
             Some('=' | ':') => {
                 self.bump();
                 self.skip(is_blank);
-                Some(self.value()?)
+                let Some(value) = self.value()? else {
+                    return Ok(());
+                };
+                Some(value)
             }
             None | Some('\n' | '\r') => None,
             Some('#') if !blank.is_empty() => {
@@ -206,8 +217,9 @@ impl<'a> Reader<'a> {
         if let Some(value) = &value {
             self.known.insert(name.to_owned(), value.clone());
         }
+        self.contents.broken.remove(name);
         let name = name.to_owned();
-        self.entries.push(Entry { name, value, line });
+        self.contents.entries.push(Entry { name, value, line });
         Ok(())
     }
 
@@ -215,14 +227,15 @@ impl<'a> Reader<'a> {
         self.skip(is_name)
     }
 
-    fn value(&mut self) -> Result<String, DotenvError> {
+    /// `None`: its mistakes have been noted.
+    fn value(&mut self) -> Result<Option<String>, DotenvError> {
         let start = self.at;
         match self.peek() {
             Some('\'') => {
                 self.bump();
-                let value = self.skip(|c| c != '\'');
+                let value = self.literal();
                 self.close(start, '\'')?;
-                Ok(value.to_owned())
+                Ok(Some(value))
             }
             Some('"') => {
                 self.bump();
@@ -239,6 +252,25 @@ impl<'a> Reader<'a> {
                 Ok(self.interpolated(&cooked))
             }
         }
+    }
+
+    /// To the closing single quote, which is not eaten. A backslash before any other character than
+    /// the quote is itself, and so is that character.
+    fn literal(&mut self) -> String {
+        let mut value = String::new();
+        while let Some(character) = self.peek().filter(|c| *c != '\'') {
+            self.bump();
+            if character != '\\' {
+                value.push(character);
+                continue;
+            }
+            let escaped = self.bump();
+            if escaped != Some('\'') {
+                value.push('\\');
+            }
+            value.extend(escaped);
+        }
+        value
     }
 
     /// To the closing double quote, which is not eaten.
@@ -271,6 +303,8 @@ impl<'a> Reader<'a> {
     /// Eats the closing quote, and what may follow it on its line.
     fn close(&mut self, opened: usize, quote: char) -> Result<(), DotenvError> {
         if self.bump().is_none() {
+            // The lines behind it can be read nevertheless.
+            self.at = opened;
             return Err(self.error(opened, DotenvErrorKind::Unclosed { quote }));
         }
         self.skip(is_blank);
@@ -279,13 +313,12 @@ impl<'a> Reader<'a> {
                 self.skip_line();
                 Ok(())
             }
-            Some(found) => Err(self.error(self.at, DotenvErrorKind::Trailing { found })),
+            Some(found) => Err(self.error(self.at, DotenvErrorKind::Trailing { found, quote })),
         }
     }
 
-    /// Notes a mistake and goes on with an empty value, so that later lines that use this one do
-    /// not bring the same mistake again.
-    fn interpolated(&mut self, cooked: &Cooked) -> String {
+    /// Notes its mistakes, unless they are those of a line before.
+    fn interpolated(&mut self, cooked: &Cooked) -> Option<String> {
         let lookup = |name: &str| {
             let process = self.environment.process().get(name);
             let found = process.or_else(|| self.known.get(name)).cloned();
@@ -297,19 +330,27 @@ impl<'a> Reader<'a> {
         let place = |at: usize| cooked.places.get(at).copied().unwrap_or(self.at);
         let errors = match interpolate_with(&cooked.text, &lookup) {
             Ok(template) => match template.as_plain() {
-                Some(value) => return value.to_owned(),
+                Some(value) => return Some(value.to_owned()),
                 None => vec![self.error(place(0), DotenvErrorKind::Secret)],
             },
             Err(errors) => errors
                 .into_iter()
+                .filter(|error| {
+                    let unset = error.kind.unset();
+                    !unset.is_some_and(|name| {
+                        self.contents.broken.contains(name) || self.environment.is_in_doubt(name)
+                    })
+                })
                 .map(|error| {
                     let kind = DotenvErrorKind::Interpolation(error.kind);
                     self.error(place(error.range.start), kind)
                 })
                 .collect(),
         };
-        self.errors.extend(errors);
-        String::new()
+        for error in errors {
+            self.note(error);
+        }
+        None
     }
 }
 
@@ -346,7 +387,9 @@ mod tests {
     }
 
     fn check(text: &str, expected: &[(&str, Option<&str>)]) {
-        let entries = parse(text, &environment()).unwrap();
+        let contents = parse(text, &environment());
+        assert_eq!(contents.errors, [], "{text}");
+        let entries = contents.entries;
         let found: Vec<_> = entries
             .iter()
             .map(|entry| (entry.name.as_str(), entry.value.as_deref()))
@@ -356,7 +399,7 @@ mod tests {
 
     fn check_mistakes(text: &str, expected: &[&str]) {
         let found: Vec<_> = parse(text, &environment())
-            .unwrap_err()
+            .errors
             .iter()
             .map(|error| format!("{}:{} {error}", error.line, error.column))
             .collect();
@@ -443,11 +486,41 @@ mod tests {
     }
 
     #[test]
+    fn an_escaped_quote_is_part_of_a_value_in_single_quotes() {
+        check(
+            "A='Let\\'s go!' # now\nB='\\''\nC='x\\\\'",
+            &[
+                ("A", Some("Let's go!")),
+                ("B", Some("'")),
+                ("C", Some("x\\\\")),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_bad_line_keeps_no_other_from_being_read() {
+        let contents = parse(
+            "A=1\nB='x' y\nC=${NO}\nD=$B-$C\nE=$A\nF G\nH='x\nI=2\n=3",
+            &environment(),
+        );
+        let found: Vec<_> = contents
+            .entries
+            .iter()
+            .map(|entry| entry.name.as_str())
+            .collect();
+        assert_eq!(found, ["A", "E", "I"]);
+        let broken: Vec<_> = contents.broken.iter().map(String::as_str).collect();
+        assert_eq!(broken, ["B", "C", "D", "F", "H"]);
+        let lines: Vec<_> = contents.errors.iter().map(|error| error.line).collect();
+        assert_eq!(lines, [2, 3, 6, 7]);
+    }
+
+    #[test]
     fn a_raw_file_is_taken_as_it_is() {
-        let entries = parse_raw("A=\"$x\" # y\n#c\nB\n").unwrap();
+        let entries = parse_raw("A=\"$x\" # y\n#c\nB\n").entries;
         let values: Vec<_> = entries.iter().map(|e| e.value.as_deref()).collect();
         assert_eq!(values, [Some("\"$x\" # y"), None]);
-        assert_eq!(parse_raw("A B=1\n=2").unwrap_err().len(), 2);
+        assert_eq!(parse_raw("A B=1\n=2").errors.len(), 2);
     }
 
     proptest! {
@@ -458,11 +531,21 @@ mod tests {
         }
 
         #[test]
-        fn a_value_in_single_quotes_is_itself(value in "[^']*") {
+        fn a_value_in_single_quotes_is_itself(value in "([^'\\\\]|\\\\[^'])*") {
             let text = format!("A='{value}'\nB=2");
-            let entries = parse(&text, &environment()).unwrap();
-            prop_assert_eq!(entries[0].value.as_deref(), Some(value.as_str()));
-            prop_assert_eq!(entries.len(), 2);
+            let contents = parse(&text, &environment());
+            prop_assert_eq!(contents.errors, []);
+            prop_assert_eq!(contents.entries[0].value.as_deref(), Some(value.as_str()));
+            prop_assert_eq!(contents.entries.len(), 2);
+        }
+
+        #[test]
+        fn any_value_can_stand_in_single_quotes(value in "[^\\\\]*") {
+            let text = format!("A='{}'\nB=2", value.replace('\'', "\\'"));
+            let contents = parse(&text, &environment());
+            prop_assert_eq!(contents.errors, []);
+            prop_assert_eq!(contents.entries[0].value.as_deref(), Some(value.as_str()));
+            prop_assert_eq!(contents.entries.len(), 2);
         }
     }
 }

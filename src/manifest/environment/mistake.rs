@@ -61,6 +61,14 @@ pub enum InterpolationErrorKind {
 }
 
 impl InterpolationErrorKind {
+    /// The variable, when what is wrong is that it has no value.
+    pub(in crate::manifest) fn unset(&self) -> Option<&str> {
+        match self {
+            Self::Unset { name } | Self::Required { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn help(&self) -> Option<String> {
@@ -124,6 +132,8 @@ pub enum DotenvErrorKind {
     Trailing {
         /// What stands there.
         found: char,
+        /// The quote.
+        quote: char,
     },
     /// A mistake in the value's variables.
     #[error("{0}")]
@@ -141,12 +151,14 @@ impl DotenvErrorKind {
             Self::NoName { .. } | Self::NoEquals { .. } => {
                 "a line is `NAME=value`, `NAME` alone, or a comment with `#`".to_owned()
             }
-            Self::Unclosed { .. } => {
-                "close it, or put the value into quotes of the other kind".to_owned()
-            }
-            Self::Trailing { .. } => {
-                "put all of the value into the quotes; a comment begins with ` #`".to_owned()
-            }
+            Self::Unclosed { quote } => format!(
+                "close it (`\\{quote}` is a quote in the value), or put the value into quotes of \
+                 the other kind"
+            ),
+            Self::Trailing { quote, .. } => format!(
+                "put all of the value into the quotes, and a quote in it as `\\{quote}`; a comment \
+                 begins with ` #`"
+            ),
             Self::Interpolation(kind) => {
                 let quotes = "a value in single quotes is taken as it is";
                 kind.help()

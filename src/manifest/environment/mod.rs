@@ -9,13 +9,13 @@ mod mistake;
 mod template;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
 };
 
 pub use self::{
-    dotenv::{Entry, parse, parse_raw},
+    dotenv::{Contents, Entry, parse, parse_raw},
     interpolate::interpolate,
     mistake::{DotenvError, DotenvErrorKind, InterpolationError, InterpolationErrorKind},
     template::{Piece, Template},
@@ -26,6 +26,10 @@ pub use self::{
 pub struct Environment {
     process: BTreeMap<String, String>,
     files: BTreeMap<Layer, BTreeMap<String, FileValue>>,
+    /// Variables that a file gives a value that cannot be read.
+    broken: BTreeSet<String>,
+    /// A file with variables could not be read.
+    is_incomplete: bool,
 }
 
 /// The layers of files, weakest first. The process environment is stronger than all of them.
@@ -84,7 +88,7 @@ impl Environment {
     pub fn new(process: BTreeMap<String, String>) -> Self {
         Self {
             process,
-            files: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -93,19 +97,32 @@ impl Environment {
     /// Variables in its values are looked up in the process environment, then among the file's
     /// earlier lines, then in what was added before; so add weaker layers first.
     ///
-    /// # Errors
-    /// All mistakes of the file; nothing of it is added then.
-    pub fn add(&mut self, layer: Layer, path: &Path, text: &str) -> Result<(), Vec<DotenvError>> {
-        let entries = parse(text, self)?;
+    /// Gives all mistakes of the file; what has none is added.
+    #[must_use = "a mistake has to be told"]
+    pub fn add(&mut self, layer: Layer, path: &Path, text: &str) -> Vec<DotenvError> {
+        let contents = parse(text, self);
+        self.broken.extend(contents.broken);
         let values = self.files.entry(layer).or_default();
-        for Entry { name, value, line } in entries {
+        for Entry { name, value, line } in contents.entries {
             // A name alone means the value that the variable has anyway.
             if let Some(value) = value {
                 let path = path.to_owned();
                 values.insert(name, FileValue { value, path, line });
             }
         }
-        Ok(())
+        contents.errors
+    }
+
+    /// Notes that a file with variables could not be read.
+    pub fn lacks_a_file(&mut self) {
+        self.is_incomplete = true;
+    }
+
+    /// Whether a variable without a value may have one in a file that could not be read: that the
+    /// file has a mistake is told, and then this would be the same mistake again.
+    #[must_use]
+    pub fn is_in_doubt(&self, name: &str) -> bool {
+        self.is_incomplete || self.broken.contains(name)
     }
 
     /// The strongest value of a variable, and where it comes from.
@@ -153,7 +170,7 @@ mod tests {
         let process = BTreeMap::from([("A".to_owned(), "process".to_owned())]);
         let mut environment = Environment::new(process);
         let mut add = |layer, path: &str, text: &str| {
-            environment.add(layer, Path::new(path), text).unwrap();
+            assert_eq!(environment.add(layer, Path::new(path), text), []);
         };
         add(Layer::CommandLine, "first", "A=1\nB=first\nC=first");
         add(Layer::CommandLine, "second", "B=second");
@@ -185,9 +202,8 @@ mod tests {
         let process = BTreeMap::from([("HOME".to_owned(), "/root".to_owned())]);
         let mut environment = Environment::new(process);
         let text = "HOME=/other\nDIR=${HOME}/x\nFILE=$DIR/y\nHOME";
-        environment
-            .add(Layer::Default, Path::new(".env"), text)
-            .unwrap();
+        let errors = environment.add(Layer::Default, Path::new(".env"), text);
+        assert_eq!(errors, []);
         assert_eq!(environment.get("FILE").unwrap().0, "/root/x/y");
     }
 }

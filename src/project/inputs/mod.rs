@@ -23,7 +23,7 @@ pub use self::{
     pattern::{Matches, PatternError, Patterns},
     walk::{Entry, Filter, WalkError, walk},
 };
-use super::Build;
+use super::{Build, hosts};
 use crate::secret::Text;
 
 /// Why the inputs of a build could not be read.
@@ -212,7 +212,7 @@ fn sum_options(sum: &mut Sum, build: &Build, platform: Option<&str>) {
         sum.field("label", name);
         sum.field("value", value);
     }
-    for (host, address) in &build.extra_hosts {
+    for (host, address) in hosts::lines(&build.extra_hosts) {
         sum.field("host", host);
         sum.field("address", address);
     }

@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{cleaned, resolver::Resolver};
+use super::{cleaned, network::hosts, resolver::Resolver};
 use crate::{
     diagnostic::{ResolvingMistake, did_you_mean},
     manifest::{self, Context},
     name::ImageRef,
-    project::{Build, BuildSecret, BuildSecretSource},
+    project::{Build, BuildSecret, BuildSecretSource, link::dangling},
     secret::Text,
     span::{Span, Spanned},
 };
@@ -52,7 +52,7 @@ impl Resolver<'_> {
                 .collect(),
             cache_from: build.cache_from.clone(),
             cache_to: build.cache_to.clone(),
-            extra_hosts: build.extra_hosts.clone(),
+            extra_hosts: hosts(&build.extra_hosts),
             shm_size: build.shm_size.map(|size| size.0),
         })
     }
@@ -144,7 +144,8 @@ impl Resolver<'_> {
                 if path.is_file() {
                     Ok(BuildSecretSource::File(path))
                 } else {
-                    Err(format!("there is no file `{}`", path.display()))
+                    let cause = dangling(&path).unwrap_or_else(|| "is no file".to_owned());
+                    Err(format!("`{}` {cause}", path.display()))
                 }
             }
             manifest::BuildSecretSource::Env(variable) => match self.variable(variable) {

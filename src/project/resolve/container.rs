@@ -1,6 +1,7 @@
 //! What the engine is asked for when a service's container is created.
 
 use super::{
+    network::hosts,
     process::{command, healthcheck, logging},
     resolver::Resolver,
 };
@@ -75,7 +76,7 @@ impl Resolver<'_> {
         container.expose = service.expose.iter().map(|port| port.value).collect();
         container.expose.sort_unstable();
         container.expose.dedup();
-        container.extra_hosts.clone_from(&service.extra_hosts);
+        container.extra_hosts = hosts(&service.extra_hosts);
         container.dns.clone_from(&service.dns);
         container.dns_search.clone_from(&service.dns_search);
         container.dns_opt.clone_from(&service.dns_opt);

@@ -9,6 +9,7 @@ use crate::{
         EnvValue, Service,
         environment::{DotenvError, Entry, parse, parse_raw},
     },
+    project::link::dangling,
     secret::Text,
     span::{Span, Spanned},
 };
@@ -90,25 +91,20 @@ impl Resolver<'_> {
             Grammar::Dotenv => parse(&text, &self.manifest.environment),
             Grammar::Raw => parse_raw(&text),
         };
-        match read {
-            Ok(entries) => entries
-                .into_iter()
-                .filter_map(|Entry { name, value, .. }| {
-                    let value = value.or_else(|| self.variable(&name))?;
-                    Some((name, value))
-                })
-                .collect(),
-            Err(errors) => {
-                for error in errors {
-                    self.refuse_line(path, &error, at);
-                }
-                BTreeMap::new()
-            }
+        for error in &read.errors {
+            self.refuse_line(path, error, at);
         }
+        let entries = read.entries.into_iter();
+        entries
+            .filter_map(|Entry { name, value, .. }| {
+                let value = value.or_else(|| self.variable(&name))?;
+                Some((name, value))
+            })
+            .collect()
     }
 
     fn unreadable(&mut self, what: &'static str, path: &Path, error: &io::Error, at: Span) {
-        if error.kind() != io::ErrorKind::NotFound {
+        if error.kind() != io::ErrorKind::NotFound && dangling(path).is_none() {
             self.fail(ResolvingMistake::MissingPath {
                 what,
                 path: path.display().to_string(),

@@ -10,7 +10,7 @@ use crate::{
     diagnostic::ResolvingMistake,
     manifest::{self, ConfigSource, Service},
     name::{ConfigName, SecretName},
-    project::{FileSet, InjectedFile},
+    project::{FileSet, InjectedFile, link::dangling},
     secret::{Secret, digest},
     span::Span,
 };
@@ -99,8 +99,11 @@ impl Resolver<'_> {
         let found = match &declared.source.value {
             ConfigSource::File(file) => {
                 let file = cleaned(file);
-                fs::read(&file)
-                    .map_err(|error| format!("cannot read `{}`: {error}", file.display()))
+                fs::read(&file).map_err(|error| {
+                    let cause = dangling(&file)
+                        .map_or_else(|| error.to_string(), |cause| format!("it {cause}"));
+                    format!("cannot read `{}`: {cause}", file.display())
+                })
             }
             ConfigSource::Env(variable) => self
                 .variable(variable)

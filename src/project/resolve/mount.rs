@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{EngineHost, cleaned, resolver::Resolver};
 use crate::{
     manifest,
-    project::{BindCreation, Mount, MountKind},
+    project::{BindCreation, Mount, MountKind, link::dangling},
     span::Span,
 };
 
@@ -47,9 +47,18 @@ impl Resolver<'_> {
                 },
                 propagation: propagation.clone(),
             },
-            manifest::MountKind::Tmpfs { size, mode } => MountKind::Tmpfs {
+            manifest::MountKind::Tmpfs {
+                size,
+                mode,
+                exec,
+                uid,
+                gid,
+            } => MountKind::Tmpfs {
                 size: *size,
                 mode: *mode,
+                exec: *exec,
+                uid: *uid,
+                gid: *gid,
             },
         };
         Some(Mount {
@@ -62,7 +71,9 @@ impl Resolver<'_> {
     fn bind_source(&mut self, source: &Path, create: bool, at: Span) -> Option<String> {
         let source = cleaned(source);
         let seen = self.resolution.engine == EngineHost::ThisMachine;
-        if seen && !create && !source.exists() {
+        // What this user may not look at is the engine's to judge; a link to nothing is not made.
+        let is_missing = seen && source.try_exists().is_ok_and(|there| !there);
+        if is_missing && (!create || dangling(&source).is_some()) {
             let help = "make it, or let `up` make a folder there: `create=#true`".to_owned();
             self.missing("bind source", &source, at, Some(help));
             return None;

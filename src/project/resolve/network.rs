@@ -6,7 +6,10 @@ use super::{default_network, resolver::Resolver};
 use crate::{
     manifest,
     name::{NetworkName, VolumeName},
-    project::{Attachment, ContainerSpec, Network, NetworkMode, Subnet, Volume},
+    project::{
+        Attachment, ContainerSpec, Network, NetworkMode, Subnet, Volume,
+        hosts::{Addresses, Hosts},
+    },
     span::Spanned,
 };
 
@@ -144,6 +147,13 @@ impl Resolver<'_> {
             .filter_map(|link| link.alias.clone())
             .collect()
     }
+}
+
+pub(super) fn hosts(given: &BTreeMap<String, Vec<String>>) -> Hosts {
+    let given = given.iter();
+    given
+        .map(|(host, addresses)| (host.clone(), Addresses(addresses.clone())))
+        .collect()
 }
 
 fn driver(given: Option<&Spanned<String>>, usual: &str) -> String {

@@ -14,6 +14,7 @@ use crate::{
     name::{CertificateName, ProjectName, SecretName, ServiceName},
     project::{
         authority::{Authority, AuthorityError, CertificateRequest, DEFAULT_DAYS, Issued},
+        link::dangling,
         vault::{Held, Recipe, SecretSource, Vault},
     },
     secret::{Secret, Text},
@@ -273,10 +274,18 @@ impl<'a> Resolver<'a> {
         at: Span,
         help: Option<String>,
     ) {
+        // A new file in its place would not mend a link.
+        let (cause, help) = match dangling(path) {
+            Some(cause) => (
+                cause,
+                Some("mend the link, or name what it should lead to".to_owned()),
+            ),
+            None => ("does not exist".to_owned(), help),
+        };
         self.fail(ResolvingMistake::MissingPath {
             what,
             path: path.display().to_string(),
-            cause: "does not exist".to_owned(),
+            cause,
             at,
             help,
         });

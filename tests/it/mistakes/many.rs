@@ -77,7 +77,7 @@ manifest::port_clash
    ·         ╰── published again by `db`
  5 │ }
    ╰────
-  help: publish one of them elsewhere: `port 8080 to=80`
+  help: publish one of them elsewhere: `port 8081 to=8080`
 
 4 mistakes
 "#,
@@ -115,7 +115,7 @@ manifest::port_clash
    ·        ╰── published again by `two`
  4 │ }
    ╰────
-  help: publish one of them elsewhere: `port 8080 to=80`
+  help: publish one of them elsewhere: `port 81 to=80`
 
 1 mistake
 "#,
@@ -143,6 +143,59 @@ manifest::env_file
 
 1 mistake
 ",
+    );
+}
+
+#[test]
+fn a_bad_line_of_variables_is_one_mistake() {
+    check_files(
+        &[
+            (
+                "cimandat.kdl",
+                "service \"web\" {\n    image \"nginx:$TAG\"\n    env GREETING=\"$GREETING $NAME\"\n}\n",
+            ),
+            (".env", "NAME='Jo'\nGREETING='Let's go!'\nTAG=1\n"),
+        ],
+        r"
+manifest::env_file
+
+  × `s` cannot follow a closing quote
+   ╭─[.env:2:15]
+ 1 │ NAME='Jo'
+ 2 │ GREETING='Let's go!'
+   ·               ┬
+   ·               ╰── here
+ 3 │ TAG=1
+   ╰────
+  help: put all of the value into the quotes, and a quote in it as `\'`; a
+        comment begins with ` #`
+
+1 mistake
+",
+    );
+}
+
+#[test]
+fn a_file_of_variables_that_cannot_be_read_is_one_mistake() {
+    check_files(
+        &[(
+            "cimandat.kdl",
+            "env-file \"shop.env\"\nservice \"web\" { image \"nginx:$TAG\" }\n",
+        )],
+        r#"
+manifest::unreadable_include
+
+  × reading `shop.env`: no such file
+   ╭─[cimandat.kdl:1:10]
+ 1 │ env-file "shop.env"
+   ·          ─────┬────
+   ·               ╰── named here
+ 2 │ service "web" { image "nginx:$TAG" }
+   ╰────
+  help: a relative path starts from the folder of the file it stands in
+
+1 mistake
+"#,
     );
 }
 

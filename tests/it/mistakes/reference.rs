@@ -483,7 +483,7 @@ manifest::port_clash
    ·                 ╰── published again by `two`
  8 │ }
    ╰────
-  help: publish one of them elsewhere: `port 8080 to=80`
+  help: publish one of them elsewhere: `port 8081 to=80 host-ip="127.0.0.1"`
 
 1 mistake
 "#,

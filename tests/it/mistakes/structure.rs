@@ -98,17 +98,17 @@ fn a_colon_after_a_name() {
     image "nginx"
 }"#,
         r#"
-manifest::unknown_node
+manifest::syntax
 
-  × there is no node `image:` in a service
-   ╭─[cimandat.kdl:2:5]
+  × a name has no colon behind it
+   ╭─[cimandat.kdl:2:10]
  1 │ service "web" {
  2 │     image: "nginx"
-   ·     ───┬──
-   ·        ╰── unknown node
+   ·          ┬
+   ·          ╰── a colon
  3 │     image "nginx"
    ╰────
-  help: a name has no colon here: `image`
+  help: write `image "nginx"`
 
 1 mistake
 "#,

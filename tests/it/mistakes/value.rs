@@ -70,6 +70,7 @@ manifest::wrong_type
    ·           ╰── not `#true` or `#false`
  4 │ }
    ╰────
+  help: write `#true`
 
 1 mistake
 "#,
@@ -318,7 +319,8 @@ manifest::invalid_name
    ·         ────┬───
    ·             ╰── not a service's name
    ╰────
-  help: letters, digits, `-`, `_` and `.`, beginning with a letter or a digit
+  help: letters and digits, and between two of them `.`, `_`, `__` or any
+        number of `-`
 
 1 mistake
 "#,
@@ -340,7 +342,8 @@ manifest::invalid_name
    ·            ╰── not a project's name
  2 │ service "web" { image "nginx" }
    ╰────
-  help: lower-case letters, digits, `-` and `_`
+  help: lower-case letters and digits, and between two of them `_`, `__` or
+        any number of `-`
 
 1 mistake
 "#,

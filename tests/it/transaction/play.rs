@@ -66,6 +66,7 @@ enum Command {
 async fn carry_out(sim: &Sim, command: &Command) -> End {
     let scope = Scope {
         files: Vec::new(),
+        standard_input: None,
         directory: PathBuf::from("/shop"),
         project: None,
         env_files: Vec::new(),

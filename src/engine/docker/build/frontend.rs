@@ -12,7 +12,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, CacheOptionsEntry
 
 use crate::{
     plan::BuildImage,
-    project::{Build, inputs::remote},
+    project::{Build, hosts, inputs::remote},
     state::label,
 };
 
@@ -126,8 +126,7 @@ impl Wanted {
             self.set("shm-size", size.to_string());
         }
         if !build.extra_hosts.is_empty() {
-            let hosts = build.extra_hosts.iter();
-            let hosts: Vec<_> = hosts
+            let hosts: Vec<_> = hosts::lines(&build.extra_hosts)
                 .map(|(host, address)| format!("{host}={address}"))
                 .collect();
             self.set("add-hosts", hosts.join(","));
@@ -174,6 +173,7 @@ mod tests {
     use super::*;
     use crate::{
         name::{ImageRef, ProjectName, ServiceName},
+        project::hosts::Addresses,
         secret::Text,
     };
 
@@ -251,10 +251,10 @@ mod tests {
         build.cache_from = vec!["r/x:cache".to_owned(), "type=local,src=/c".to_owned()];
         build
             .extra_hosts
-            .insert("a".to_owned(), "10.0.0.1".to_owned());
+            .insert("a".to_owned(), Addresses(vec!["10.0.0.1".to_owned()]));
         build
             .extra_hosts
-            .insert("b".to_owned(), "10.0.0.2".to_owned());
+            .insert("b".to_owned(), Addresses(vec!["10.0.0.2".to_owned()]));
         build.shm_size = Some(1 << 20);
         let (lines, wanted) = wanted(&request);
         assert_eq!(

@@ -10,7 +10,7 @@ use bollard::models::{
 use super::{Order, mounts, networks};
 use crate::{
     engine::{EngineError, docker::container::restart_policy},
-    project::{ContainerSpec, RestartPolicy},
+    project::{ContainerSpec, RestartPolicy, hosts},
     state::Allowance,
     unit::ByteSize,
 };
@@ -21,6 +21,7 @@ pub(super) fn config(order: Order<'_>) -> Result<HostConfig, EngineError> {
         network_mode: Some(networks::mode(order)?),
         port_bindings: Some(port_bindings(spec)),
         mounts: Some(mounts::mounts(order)),
+        tmpfs: mounts::tmpfs(order),
         binds: mounts::binds_of_old_engines(order),
         volumes_from: Some(volumes_from(order)?),
         // The declared one is given when the deploy is committed.
@@ -31,9 +32,7 @@ pub(super) fn config(order: Order<'_>) -> Result<HostConfig, EngineError> {
         }),
         init: spec.init.then_some(true),
         extra_hosts: some(
-            spec.extra_hosts
-                .iter()
-                .map(|(host, to)| format!("{host}:{to}")),
+            hosts::lines(&spec.extra_hosts).map(|(host, address)| format!("{host}:{address}")),
         ),
         dns: some(spec.dns.iter().cloned()),
         dns_search: some(spec.dns_search.iter().cloned()),

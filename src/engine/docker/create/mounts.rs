@@ -2,11 +2,9 @@
 //!
 //! As `Mounts` and not as `Binds`, with which a missing source would silently become a folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use bollard::models::{
-    Mount as Body, MountBindOptions, MountTmpfsOptions, MountType, MountVolumeOptions,
-};
+use bollard::models::{Mount as Body, MountBindOptions, MountType, MountVolumeOptions};
 
 use super::Order;
 use crate::{
@@ -20,7 +18,7 @@ pub(super) fn mounts(order: Order<'_>) -> Vec<Body> {
     let declared = request.spec.mounts.iter();
     let mut mounts: Vec<Body> = declared
         .filter(|mount| !as_old_bind(order, mount))
-        .map(|mount| body(order, mount))
+        .filter_map(|mount| body(order, mount))
         .collect();
     let folders = request.spec.files.iter().filter(|set| set.volume);
     mounts.extend(folders.map(|set| {
@@ -33,10 +31,11 @@ pub(super) fn mounts(order: Order<'_>) -> Vec<Body> {
             ..volume(&set.folder, None)
         }
     }));
-    let taken: BTreeSet<String> = mounts
+    let mut taken: BTreeSet<String> = mounts
         .iter()
         .filter_map(|mount| mount.target.clone())
         .collect();
+    taken.extend(tmpfs(order).into_iter().flat_map(HashMap::into_keys));
     let carried = request.carried.iter();
     mounts.extend(
         carried
@@ -106,7 +105,39 @@ fn volume(target: &str, source: Option<String>) -> Body {
     }
 }
 
-fn body(order: Order<'_>, mount: &Mount) -> Body {
+/// Memory, by target. As a mount it could not have an owner.
+pub(super) fn tmpfs(order: Order<'_>) -> Option<HashMap<String, String>> {
+    let mounts = order.request.spec.mounts.iter();
+    let tmpfs: HashMap<String, String> = mounts
+        .filter_map(|mount| Some((mount.target.clone(), tmpfs_options(mount)?)))
+        .collect();
+    (!tmpfs.is_empty()).then_some(tmpfs)
+}
+
+/// As `mount -o` takes them, when the mount is of memory.
+fn tmpfs_options(mount: &Mount) -> Option<String> {
+    let MountKind::Tmpfs {
+        size,
+        mode,
+        exec,
+        uid,
+        gid,
+    } = &mount.kind
+    else {
+        return None;
+    };
+    let access = if mount.read_only { "ro" } else { "rw" };
+    let programs = if *exec { "exec" } else { "noexec" };
+    let mut options = vec![access.to_owned(), programs.to_owned()];
+    options.extend(size.map(|size| format!("size={}", size.0)));
+    options.extend(mode.map(|mode| format!("mode={mode:o}")));
+    options.extend(uid.map(|uid| format!("uid={uid}")));
+    options.extend(gid.map(|gid| format!("gid={gid}")));
+    Some(options.join(","))
+}
+
+/// `None` for memory, which is no mount to the engine.
+fn body(order: Order<'_>, mount: &Mount) -> Option<Body> {
     let made = match &mount.kind {
         MountKind::Volume {
             engine_name,
@@ -142,19 +173,10 @@ fn body(order: Order<'_>, mount: &Mount) -> Body {
             }),
             ..Body::default()
         },
-        MountKind::Tmpfs { size, mode } => Body {
-            target: Some(mount.target.clone()),
-            typ: Some(MountType::TMPFS),
-            tmpfs_options: Some(MountTmpfsOptions {
-                size_bytes: size.and_then(|size| i64::try_from(size.0).ok()),
-                mode: mode.map(i64::from),
-                ..MountTmpfsOptions::default()
-            }),
-            ..Body::default()
-        },
+        MountKind::Tmpfs { .. } => return None,
     };
-    Body {
+    Some(Body {
         read_only: Some(mount.read_only),
         ..made
-    }
+    })
 }

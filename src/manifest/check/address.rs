@@ -1,0 +1,176 @@
+//! Addresses that are fixed: ranges of networks, and the addresses of containers in them.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use super::clash::together;
+use crate::{
+    diagnostic::{ReferenceMistake, StructureMistake},
+    manifest::{Attachment, Network, Service, Subnet, lower::Parts, scope::Scope, subnet::Range},
+    span::Span,
+};
+
+/// A range, and where it is declared.
+struct Held<'a> {
+    network: &'a Network,
+    subnet: &'a Subnet,
+    range: Range,
+}
+
+/// Checks the ranges of networks, and the addresses of containers.
+pub(super) fn check(parts: &Parts, services: &[&Service], scope: &Scope<'_>) {
+    // What exists already has its range from elsewhere.
+    let own = parts.networks.values().filter(|network| !network.external);
+    let mut ranges: Vec<Held<'_>> = own.flat_map(ranges).collect();
+    ranges.sort_by_key(|held| held.subnet.span);
+    overlaps(&ranges, scope);
+    families(&ranges, scope);
+    let mut taken = BTreeMap::new();
+    for service in services.iter().copied() {
+        for (name, attachment) in &service.networks {
+            let network = parts.networks.get(name);
+            if network.is_some_and(|network| network.external) {
+                continue;
+            }
+            for address in addresses(attachment) {
+                let place = (name.as_str(), address);
+                fixed(place, attachment.span, network, scope);
+                clash(place, service, attachment.span, &mut taken, scope);
+            }
+        }
+    }
+}
+
+fn ranges(network: &Network) -> impl Iterator<Item = Held<'_>> {
+    network.subnets.iter().filter_map(move |subnet| {
+        Some(Held {
+            network,
+            subnet,
+            range: subnet.subnet.parse().ok()?,
+        })
+    })
+}
+
+fn addresses(attachment: &Attachment) -> impl Iterator<Item = IpAddr> {
+    let ipv4 = attachment.ipv4.map(IpAddr::V4);
+    ipv4.into_iter().chain(attachment.ipv6.map(IpAddr::V6))
+}
+
+/// The engine gives an address to one network only.
+fn overlaps(ranges: &[Held<'_>], scope: &Scope<'_>) {
+    for (index, held) in ranges.iter().enumerate() {
+        let first = ranges[..index]
+            .iter()
+            .find(|first| first.range.overlaps(held.range));
+        let Some(first) = first else { continue };
+        scope.mistake(ReferenceMistake::SubnetClash {
+            one: first.network.name.to_string(),
+            other: held.network.name.to_string(),
+            range: held.range.to_string(),
+            at: held.subnet.span,
+            first: first.subnet.span,
+            help: free(ranges, held.range)
+                .map(|free| format!("give one of them another range, such as `{free}`")),
+        });
+    }
+}
+
+/// A range of the same size that nobody has.
+fn free(ranges: &[Held<'_>], like: Range) -> Option<Range> {
+    let all = std::iter::successors(like.after(), |range| range.after());
+    all.take(1024)
+        .find(|range| ranges.iter().all(|held| !held.range.overlaps(*range)))
+}
+
+/// A network of the engine's usual driver has one range of each family.
+fn families(ranges: &[Held<'_>], scope: &Scope<'_>) {
+    let is_bridge = |network: &Network| {
+        let driver = network.driver.as_ref();
+        driver.is_none_or(|driver| driver.value == "bridge")
+    };
+    for (index, held) in ranges.iter().enumerate() {
+        let first = ranges[..index].iter().find(|first| {
+            first.network.name == held.network.name
+                && first.range.is_ipv4() == held.range.is_ipv4()
+                && !first.range.overlaps(held.range)
+        });
+        if let (Some(first), true) = (first, is_bridge(held.network)) {
+            scope.mistake(StructureMistake::Conflict {
+                one: format!("`{}`", first.subnet.subnet),
+                other: format!("`{}`", held.subnet.subnet),
+                at: held.subnet.span,
+                first: first.subnet.span,
+                help: Some(
+                    "a network of the driver `bridge` has one range of IPv4 addresses and one of \
+                     IPv6"
+                        .to_owned(),
+                ),
+            });
+        }
+    }
+}
+
+/// Whether the engine would give a container this address.
+fn fixed((name, address): (&str, IpAddr), at: Span, network: Option<&Network>, scope: &Scope<'_>) {
+    let mistake = |cause: String, help: Option<String>| {
+        scope.mistake(ReferenceMistake::FixedAddress {
+            address: address.to_string(),
+            network: name.to_owned(),
+            cause,
+            at,
+            help,
+        });
+    };
+    let alike: Vec<Held<'_>> = network
+        .into_iter()
+        .flat_map(ranges)
+        .filter(|held| held.range.is_ipv4() == address.is_ipv4())
+        .collect();
+    if alike.is_empty() {
+        let usual = if address.is_ipv4() { 24 } else { 64 };
+        let range = format!("{address}/{usual}").parse::<Range>().ok();
+        let help =
+            range.map(|range| format!("declare it: `network \"{name}\" subnet=\"{range}\"`"));
+        return mistake("it has no range of its own".to_owned(), help);
+    }
+    let Some(held) = alike.iter().find(|held| held.range.contains(address)) else {
+        let known: Vec<_> = alike
+            .iter()
+            .map(|held| format!("`{}`", held.range))
+            .collect();
+        let cause = format!("its addresses are those of {}", known.join(" and "));
+        return mistake(cause, None);
+    };
+    let gateway = held.subnet.gateway.as_ref().and_then(|it| it.parse().ok());
+    if gateway == Some(address) {
+        mistake("it is the address of the gateway".to_owned(), None);
+    } else if held.range.is_reserved(address) {
+        mistake(
+            "no host has the first or the last address of a range".to_owned(),
+            None,
+        );
+    }
+}
+
+/// An address is given to one container.
+fn clash<'a>(
+    place: (&'a str, IpAddr),
+    service: &'a Service,
+    at: Span,
+    taken: &mut BTreeMap<(&'a str, IpAddr), Vec<(&'a Service, Span)>>,
+    scope: &Scope<'_>,
+) {
+    let others = taken.entry(place).or_default();
+    let clash = others.iter().find(|(other, _)| together(service, other));
+    if let Some((other, first)) = clash {
+        scope.mistake(ReferenceMistake::AddressClash {
+            address: place.1.to_string(),
+            network: place.0.to_owned(),
+            one: other.name.to_string(),
+            other: service.name.to_string(),
+            at,
+            first: *first,
+        });
+    } else {
+        others.push((service, at));
+    }
+}

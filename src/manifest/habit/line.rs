@@ -1,0 +1,416 @@
+//! A line with the nodes that stand on it, and what is odd about the first that is odd.
+
+use super::{
+    Found, rewrite, text,
+    token::{Kind, Token},
+};
+use crate::manifest::{
+    rule::{self, Rule},
+    slip::{Habit, Slip},
+};
+
+/// The most tokens that a list in brackets is believed to have.
+const LIST: usize = 400;
+
+/// What stands between two ends of lines; a list in brackets may go over several.
+#[derive(Debug, Clone)]
+pub(super) struct Line<'a> {
+    /// At least one.
+    pub tokens: Vec<Token<'a>>,
+    /// From the first to the last.
+    source: &'a str,
+    /// Characters before the first.
+    pub indent: usize,
+}
+
+/// All lines on which something stands.
+pub(super) fn lines<'a>(text: &'a str, tokens: &[Token<'a>]) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    let mut current: Vec<Token<'a>> = Vec::new();
+    let mut joined = 0;
+    for (index, token) in tokens.iter().enumerate() {
+        if matches!(token.kind, Kind::OpenBracket | Kind::OpenParenthesis) {
+            joined = joined.max(list(&tokens[index..]).map_or(0, |length| index + length));
+        }
+        if !token.is(Kind::Newline) {
+            current.push(*token);
+        } else if index >= joined {
+            lines.extend(Line::new(text, std::mem::take(&mut current)));
+        }
+    }
+    lines.extend(Line::new(text, current));
+    lines
+}
+
+/// How many tokens there are to the bracket that closes the first; a block is in no list.
+fn list(tokens: &[Token<'_>]) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (index, token) in tokens.iter().take(LIST).enumerate() {
+        match token.kind {
+            Kind::OpenBracket | Kind::OpenParenthesis => depth += 1,
+            Kind::CloseBracket | Kind::CloseParenthesis => depth -= 1,
+            Kind::Open | Kind::Close | Kind::Semicolon => return None,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(index + 1);
+        }
+    }
+    None
+}
+
+/// Whether the text is one of another language altogether.
+pub(super) fn language(lines: &[Line<'_>]) -> Option<Found> {
+    let first = lines.first()?;
+    if first.tokens[0].is(Kind::Open) {
+        let slip = Slip::Language("JSON");
+        return Some(found(&first.tokens[0], slip, false));
+    }
+    let header = lines.iter().find(|line| line.is_header())?;
+    let (first, last) = (header.tokens.first()?, header.tokens.last()?);
+    Some(Found {
+        from: first.at,
+        length: last.end() - first.at,
+        slip: Slip::Language("TOML"),
+        is_silent: false,
+    })
+}
+
+/// A block by indentation, in braces or as one node for each item; `None`: it is too much to show.
+pub(super) fn block(name: &str, below: &[Line<'_>]) -> Option<String> {
+    let indent = below.first()?.indent;
+    if below.iter().any(|line| line.indent != indent) {
+        return None;
+    }
+    let written = below
+        .iter()
+        .map(|line| rewrite::line(&line.tokens, Some(name)));
+    let written: Vec<String> = written.collect::<Option<_>>()?;
+    let of_items = below.iter().all(Line::is_item) && !rewrite::has_pairs(name);
+    let text = match rule::rule(name) {
+        Some(Rule::Once | Rule::List) if of_items => {
+            let values = written.iter().map(|line| &line[name.len()..]);
+            format!("{name}{}", values.collect::<String>())
+        }
+        _ if of_items => written.join("; "),
+        _ => format!("{name} {{ {} }}", written.join("; ")),
+    };
+    (text.len() <= rewrite::LONGEST).then_some(text)
+}
+
+fn found(token: &Token<'_>, slip: Slip, is_silent: bool) -> Found {
+    Found {
+        from: token.at,
+        length: token.text.len(),
+        slip,
+        is_silent,
+    }
+}
+
+fn habit(token: &Token<'_>, habit: Habit) -> Option<Found> {
+    Some(found(token, Slip::Habit(habit, None), false))
+}
+
+/// One that the parser takes for something else.
+fn silent(token: &Token<'_>, habit: Habit) -> Option<Found> {
+    Some(found(token, Slip::Habit(habit, None), true))
+}
+
+/// Where in a node a token stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Start,
+    BehindName,
+    Value,
+    BehindBlock,
+}
+
+impl<'a> Line<'a> {
+    fn new(text: &'a str, tokens: Vec<Token<'a>>) -> Option<Self> {
+        let (first, last) = (tokens.first()?, tokens.last()?);
+        let before = &text[..first.at];
+        let start = before.rfind(super::token::is_newline).map_or(0, |at| {
+            at + before[at..].chars().next().map_or(1, char::len_utf8)
+        });
+        let indent = before[start..].chars().count();
+        let source = &text[first.at..last.end()];
+        Some(Self {
+            tokens,
+            source,
+            indent,
+        })
+    }
+
+    /// The name of its first node.
+    pub fn name(&self) -> &'a str {
+        self.tokens[0].text
+    }
+
+    /// Whether it is an item of a list in YAML.
+    pub fn is_item(&self) -> bool {
+        self.tokens[0].is_word("-")
+    }
+
+    pub fn has_braces(&self) -> bool {
+        self.tokens
+            .iter()
+            .any(|token| matches!(token.kind, Kind::Open | Kind::Close))
+    }
+
+    /// `[section]` or `[[section]]`.
+    fn is_header(&self) -> bool {
+        let kinds: Vec<Kind> = self.tokens.iter().map(|token| token.kind).collect();
+        use Kind::{CloseBracket, OpenBracket, Word};
+        matches!(
+            kinds.as_slice(),
+            [OpenBracket, Word, CloseBracket]
+                | [OpenBracket, OpenBracket, Word, CloseBracket, CloseBracket]
+        ) && !self.tokens.iter().any(|token| token.text.contains(','))
+    }
+
+    /// The first thing on it that is no KDL, or is not what it seems to be.
+    pub fn oddity(&self) -> Option<Found> {
+        let mut place = Place::Start;
+        for (index, token) in self.tokens.iter().enumerate() {
+            let rest = &self.tokens[index..];
+            let before = index.checked_sub(1).map(|before| &self.tokens[before]);
+            let odd = match place {
+                Place::Start => self.begins(rest),
+                Place::BehindName => behind_name(before, rest).or_else(|| self.value(before, rest)),
+                Place::Value => self.value(before, rest),
+                Place::BehindBlock => behind_block(token),
+            };
+            if odd.is_some() {
+                return odd;
+            }
+            place = match (token.kind, place) {
+                (Kind::Open | Kind::Semicolon, _) => Place::Start,
+                (Kind::Close, _) => Place::BehindBlock,
+                (Kind::Newline, place) => place,
+                // A word in parentheses before a name.
+                (Kind::OpenParenthesis | Kind::CloseParenthesis, Place::Start) => Place::Start,
+                (_, Place::Start) if before.is_some_and(|it| it.is(Kind::OpenParenthesis)) => {
+                    Place::Start
+                }
+                (_, Place::Start) => Place::BehindName,
+                _ => Place::Value,
+            };
+        }
+        None
+    }
+
+    /// The name of a node.
+    fn begins(&self, rest: &[Token<'a>]) -> Option<Found> {
+        let token = &rest[0];
+        let next = rest.get(1);
+        let colon = next.filter(|next| next.is(Kind::Word) && next.text.starts_with(':'));
+        match token.kind {
+            Kind::Word if token.text == "-" => silent(token, Habit::Dash),
+            Kind::Word if token.text.starts_with('#') => Some(self.comment(token)),
+            Kind::Word | Kind::Text if colon.is_some() => silent(colon?, Habit::Colon),
+            Kind::Word => name(token),
+            Kind::OpenBracket => habit(token, Habit::Brackets),
+            Kind::Open => habit(token, Habit::NoName),
+            Kind::Equals => habit(token, Habit::Name(token.text.to_owned())),
+            Kind::Semicolon | Kind::Close | Kind::Newline => None,
+            Kind::OpenParenthesis | Kind::CloseParenthesis | Kind::CloseBracket => None,
+            _ => self.quoted(token),
+        }
+    }
+
+    /// A value, or the name of a property.
+    fn value(&self, before: Option<&Token<'a>>, rest: &[Token<'a>]) -> Option<Found> {
+        let token = &rest[0];
+        if before.is_some_and(|before| is_adjacent(before, token)) {
+            return habit(token, Habit::Adjacent);
+        }
+        match token.kind {
+            Kind::Word if token.text.starts_with('#') => self.keyword(token, rest.get(1)),
+            Kind::Word => property(rest).or_else(|| word(token)),
+            Kind::Text => property(rest).or_else(|| text::oddity(token)),
+            Kind::OpenBracket => habit(token, Habit::Brackets),
+            Kind::OpenParenthesis if !is_annotation(rest) => habit(token, Habit::Parentheses),
+            Kind::Equals if before.is_some_and(|it| it.is(Kind::Equals)) => {
+                habit(token, Habit::Equals)
+            }
+            _ => self.quoted(token),
+        }
+    }
+
+    fn quoted(&self, token: &Token<'a>) -> Option<Found> {
+        match token.kind {
+            Kind::Text => text::oddity(token),
+            Kind::Unclosed if token.text.contains("\"\"\"") => {
+                Some(found(token, Slip::UnclosedLines, false))
+            }
+            Kind::Unclosed => Some(found(token, Slip::Unclosed, false)),
+            Kind::OtherQuotes => {
+                let quote = token.text.chars().next()?;
+                silent(token, Habit::Quotes(quote))
+            }
+            Kind::OldRaw => habit(token, Habit::OldRaw),
+            Kind::HereDocument => {
+                let line = token.text.lines().next()?;
+                let mut found = silent(token, Habit::HereDocument)?;
+                found.length = line.len();
+                Some(found)
+            }
+            Kind::OtherComment => Some(self.comment(token)),
+            Kind::OpenComment => habit(token, Habit::OpenComment),
+            _ => None,
+        }
+    }
+
+    /// From a hash on: a comment of another language.
+    fn comment(&self, token: &Token<'a>) -> Found {
+        let rest = &self.source[token.at - self.tokens[0].at..];
+        let said = rest.trim_start_matches('#').trim();
+        Found {
+            from: token.at,
+            length: rest.len(),
+            slip: Slip::Habit(Habit::Comment, Some(format!("// {said}"))),
+            is_silent: false,
+        }
+    }
+
+    fn keyword(&self, token: &Token<'a>, next: Option<&Token<'a>>) -> Option<Found> {
+        const MEANT: [&str; 12] = [
+            "f", "false", "n", "nil", "no", "none", "null", "off", "on", "t", "true", "yes",
+        ];
+        let word = &token.text[1..];
+        if matches!(word, "true" | "false" | "null" | "inf" | "-inf" | "nan") {
+            return None;
+        }
+        let goes_on = next.is_some_and(|next| next.is(Kind::Word));
+        if MEANT.contains(&word.to_lowercase().as_str()) && !goes_on {
+            let slip = Slip::UnknownKeyword(token.text.to_owned());
+            return Some(found(token, slip, false));
+        }
+        Some(self.comment(token))
+    }
+}
+
+fn name(token: &Token<'_>) -> Option<Found> {
+    let text = token.text;
+    let colon = text.find(':').filter(|colon| {
+        let is_last = *colon > 0 && colon + 1 == text.len();
+        is_last || rewrite::is_known(&text[..*colon])
+    });
+    if let Some(colon) = colon {
+        return Some(Found {
+            from: token.at + colon,
+            length: 1,
+            slip: Slip::Habit(Habit::Colon, None),
+            is_silent: true,
+        });
+    }
+    if is_like_a_number(text) || text.contains(['/', '\\', '#']) || is_keyword(text) {
+        return habit(token, Habit::Name(text.to_owned()));
+    }
+    None
+}
+
+fn behind_name(before: Option<&Token<'_>>, rest: &[Token<'_>]) -> Option<Found> {
+    let token = &rest[0];
+    let is_adjacent = before.is_some_and(|before| before.end() == token.at);
+    match token.kind {
+        Kind::Equals => habit(token, Habit::Equals),
+        Kind::OpenParenthesis if is_adjacent => habit(token, Habit::Parentheses),
+        _ => None,
+    }
+}
+
+fn behind_block(token: &Token<'_>) -> Option<Found> {
+    match token.kind {
+        Kind::Newline | Kind::Semicolon | Kind::Close => None,
+        Kind::Word if token.text.starts_with(',') => silent(token, Habit::Commas),
+        Kind::OtherComment => habit(token, Habit::Comment),
+        _ => habit(token, Habit::AfterBlock),
+    }
+}
+
+/// Two words or texts without a space between them.
+fn is_adjacent(before: &Token<'_>, token: &Token<'_>) -> bool {
+    let is_value = |token: &Token<'_>| {
+        let kinds = [Kind::Word, Kind::Text, Kind::OldRaw, Kind::OtherQuotes];
+        kinds.contains(&token.kind) && !token.text.starts_with(',')
+    };
+    before.end() == token.at && is_value(before) && is_value(token)
+}
+
+/// `(u8)10`: a word in parentheses right before a value.
+fn is_annotation(rest: &[Token<'_>]) -> bool {
+    let [open, word, close, value, ..] = rest else {
+        return false;
+    };
+    word.is(Kind::Word)
+        && close.is(Kind::CloseParenthesis)
+        && close.end() == value.at
+        && open.end() == word.at
+        && word.end() == close.at
+}
+
+/// The name of a property, whose value must follow without a space.
+fn property(rest: &[Token<'_>]) -> Option<Found> {
+    let [name, equals, value @ ..] = rest else {
+        return None;
+    };
+    if !equals.is(Kind::Equals) {
+        return None;
+    }
+    let ends = |token: &Token<'_>| {
+        matches!(
+            token.kind,
+            Kind::Newline | Kind::Semicolon | Kind::Open | Kind::Close | Kind::OtherComment
+        )
+    };
+    let value = value.first().filter(|value| !ends(value));
+    let Some(value) = value else {
+        return Some(Found {
+            from: equals.end(),
+            length: 0,
+            slip: Slip::NoValue,
+            is_silent: false,
+        });
+    };
+    if name.end() == equals.at && equals.end() == value.at {
+        return None;
+    }
+    habit(equals, Habit::Spaced)
+}
+
+fn is_keyword(word: &str) -> bool {
+    matches!(word, "true" | "false" | "null" | "inf" | "-inf" | "nan")
+}
+
+/// A text cannot begin like a number.
+fn is_like_a_number(word: &str) -> bool {
+    let bare = word.strip_prefix(['+', '-']).unwrap_or(word);
+    let bare = bare.strip_prefix('.').unwrap_or(bare);
+    bare.starts_with(|first: char| first.is_ascii_digit())
+}
+
+fn word(token: &Token<'_>) -> Option<Found> {
+    let text = token.text;
+    let bare = text.trim_end_matches(',');
+    if bare.contains("${") {
+        return silent(token, Habit::Variable);
+    }
+    if bare.contains("://") {
+        return silent(token, Habit::Bare(bare.to_owned()));
+    }
+    if bare.len() < text.len() {
+        return silent(token, Habit::Commas);
+    }
+    if is_keyword(text) {
+        return Some(found(token, Slip::Keyword(text.to_owned()), false));
+    }
+    if is_like_a_number(text) {
+        let slip = Slip::Unquoted(text.to_owned());
+        return (!rewrite::is_number(text)).then(|| found(token, slip, false));
+    }
+    if text.contains(['/', '\\', '#']) {
+        return habit(token, Habit::Bare(text.to_owned()));
+    }
+    None
+}

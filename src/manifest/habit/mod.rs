@@ -1,0 +1,214 @@
+//! Habits of other languages (YAML, TOML, HCL, JSON, the first KDL) in a manifest, each with the
+//! line to write instead.
+//!
+//! Works on the text and not on what the parser made of it: the parser stops at the first thing
+//! that it does not know, and takes some of these for something else.
+
+mod line;
+mod rewrite;
+mod text;
+mod token;
+
+use self::{
+    line::{Line, lines},
+    rewrite::translated,
+    token::{Kind, Token, tokens},
+};
+use super::slip::{Habit, Slip};
+
+/// Something that was written out of habit.
+pub(super) struct Found {
+    pub from: usize,
+    pub length: usize,
+    pub slip: Slip,
+    /// The parser takes it for something else, and says nothing.
+    pub is_silent: bool,
+}
+
+/// Every habit of a text, in its order, one for each line at most.
+pub(super) fn find(text: &str) -> Vec<Found> {
+    let tokens = tokens(text);
+    let lines = lines(text, &tokens);
+    if let Some(found) = line::language(&lines) {
+        return vec![found];
+    }
+    let count = |kind| tokens.iter().filter(|token| token.is(kind)).count();
+    let mut walk = Walk {
+        lines,
+        open: Vec::new(),
+        missing: count(Kind::Open).saturating_sub(count(Kind::Close)),
+        found: Vec::new(),
+    };
+    let mut index = 0;
+    while index < walk.lines.len() {
+        index += walk.line(index);
+    }
+    walk.close();
+    let mut found = walk.found;
+    found.extend(invisible(text));
+    found.sort_by_key(|found| found.from);
+    found
+}
+
+/// A character that the language forbids, and that nobody sees.
+fn invisible(text: &str) -> Option<Found> {
+    let forbidden = |(at, letter): &(usize, char)| {
+        matches!(letter, '\0'..='\u{8}' | '\u{e}'..='\u{1f}' | '\u{7f}' | '\u{200e}' | '\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || *letter == '\u{feff}' && *at > 0
+    };
+    let (from, letter) = text.char_indices().find(forbidden)?;
+    Some(Found {
+        from,
+        length: letter.len_utf8(),
+        slip: Slip::Habit(Habit::Invisible(letter), None),
+        is_silent: false,
+    })
+}
+
+/// A block that is open.
+struct Block<'a> {
+    /// Its node, by the name that it has here.
+    node: String,
+    brace: Token<'a>,
+    /// Of the line that opened it.
+    indent: usize,
+}
+
+/// The way through the lines.
+struct Walk<'a> {
+    lines: Vec<Line<'a>>,
+    open: Vec<Block<'a>>,
+    /// So many blocks are not closed.
+    missing: usize,
+    found: Vec<Found>,
+}
+
+impl<'a> Walk<'a> {
+    fn parent(&self) -> Option<&str> {
+        self.open.last().map(|block| block.node.as_str())
+    }
+
+    fn note(&mut self, token: &Token<'_>, slip: Slip, is_silent: bool) {
+        self.found.push(Found {
+            from: token.at,
+            length: token.text.len(),
+            slip,
+            is_silent,
+        });
+    }
+
+    /// Looks at a line; says how many lines it took.
+    fn line(&mut self, index: usize) -> usize {
+        let line = self.lines[index].clone();
+        if let Some((brace, above)) = self.brace_below(index) {
+            let write =
+                rewrite::line(&above.tokens, self.parent()).map(|text| format!("{text} {{"));
+            self.note(&brace, Slip::Habit(Habit::BraceBelow, write), false);
+            self.blocks(&line, translated(above.name()));
+            return 1;
+        }
+        if let Some((taken, write)) = self.indented(index) {
+            let end = line.tokens[0].end();
+            self.found.push(Found {
+                from: end - 1,
+                length: 1,
+                slip: Slip::Habit(Habit::Colon, write),
+                is_silent: true,
+            });
+            return taken;
+        }
+        if let Some(odd) = line.oddity() {
+            let slip = match odd.slip {
+                Slip::Habit(habit, None) if habit.is_of_line() => {
+                    Slip::Habit(habit, rewrite::line(&line.tokens, self.parent()))
+                }
+                other => other,
+            };
+            self.found.push(Found { slip, ..odd });
+        }
+        self.blocks(&line, String::new());
+        1
+    }
+
+    /// The brace of a line that stands below its node, and that node's line.
+    fn brace_below(&self, index: usize) -> Option<(Token<'a>, Line<'a>)> {
+        let brace = *self.lines[index].tokens.first()?;
+        let above = self.lines[..index].last()?;
+        let last = above.tokens.last()?;
+        let ended = matches!(last.kind, Kind::Open | Kind::Close | Kind::Semicolon);
+        (brace.is(Kind::Open) && !ended).then(|| (brace, above.clone()))
+    }
+
+    /// A block by indentation: how many lines it has, and how it is written with braces.
+    fn indented(&self, index: usize) -> Option<(usize, Option<String>)> {
+        let head = &self.lines[index];
+        let [only] = head.tokens.as_slice() else {
+            return None;
+        };
+        let name = only.text.strip_suffix(':')?;
+        if !only.is(Kind::Word) || name.is_empty() {
+            return None;
+        }
+        let below = self.lines[index + 1..].iter().take_while(|line| {
+            let deeper = line.indent > head.indent;
+            let item = line.indent == head.indent && line.is_item();
+            (deeper || item) && !line.has_braces()
+        });
+        let below: Vec<_> = below.cloned().collect();
+        if below.is_empty() {
+            return None;
+        }
+        Some((1 + below.len(), line::block(&translated(name), &below)))
+    }
+
+    /// Follows the braces of a line; `node` is the one whose block begins the line.
+    fn blocks(&mut self, line: &Line<'a>, mut node: String) {
+        let mut begins = node.is_empty();
+        for (index, token) in line.tokens.iter().enumerate() {
+            match token.kind {
+                Kind::Open => {
+                    self.open.push(Block {
+                        node: std::mem::take(&mut node),
+                        brace: *token,
+                        indent: line.indent,
+                    });
+                    begins = true;
+                }
+                Kind::Close => {
+                    self.shut(token, (index == 0).then_some(line.indent));
+                    begins = true;
+                }
+                Kind::Semicolon => begins = true,
+                Kind::Word | Kind::Text if begins => {
+                    node = translated(rewrite::inner(token));
+                    begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Closes a block. Where braces are missing, those are not closed whose line stands further
+    /// right than the brace.
+    fn shut(&mut self, brace: &Token<'a>, indent: Option<usize>) {
+        while let Some(block) = self.open.pop() {
+            let is_deeper = indent.is_some_and(|indent| block.indent > indent);
+            if self.missing == 0 || !is_deeper || self.open.is_empty() {
+                return;
+            }
+            self.missing -= 1;
+            self.note(&block.brace, Slip::BraceOpen, false);
+        }
+        self.note(brace, Slip::BraceClose, false);
+    }
+
+    /// What is open at the end. Behind a lost quote braces are text, and in a comment they are none.
+    fn close(&mut self) {
+        let mut found = self.found.iter();
+        let is_lost = found.any(|found| found.slip.is_lost());
+        if let (Some(block), false) = (self.open.pop(), is_lost) {
+            self.note(&block.brace, Slip::BraceOpen, false);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Links that lead nowhere: why a path is not there although it can be seen.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// More links than the kernel follows for one path.
+const MOST: usize = 40;
+
+/// The link that keeps a path from being there: in the path, or what it leads to. `is_whole` when it
+/// is the path itself.
+struct Broken {
+    link: PathBuf,
+    target: PathBuf,
+    is_whole: bool,
+}
+
+/// What is told of a path that is not there because of a link; `None` where there is no such link.
+///
+/// It follows the path's name: `is a link to …`, or `is not there: … is a link to …`.
+#[must_use]
+pub fn dangling(path: &Path) -> Option<String> {
+    let found = broken(path)?;
+    let (link, target) = (found.link.display(), found.target.display());
+    Some(if found.target == found.link {
+        format!("is not there: `{link}` is a link to itself")
+    } else if found.is_whole {
+        format!("is a link to `{target}`, which does not exist")
+    } else {
+        format!("is not there: `{link}` is a link to `{target}`, which does not exist")
+    })
+}
+
+fn broken(path: &Path) -> Option<Broken> {
+    let mut path = path.to_owned();
+    let mut first = None;
+    for _ in 0..MOST {
+        let (link, target) = dangling_link(&path)?;
+        let is_whole = link == path;
+        first.get_or_insert((link.clone(), is_whole));
+        // A link to a link: the last one says what is missing.
+        if fs::symlink_metadata(&target).is_err() && dangling_link(&target).is_none() {
+            let (link, is_whole) = first?;
+            return Some(Broken {
+                link,
+                target,
+                is_whole,
+            });
+        }
+        path = target;
+    }
+    let (link, is_whole) = first?;
+    Some(Broken {
+        target: link.clone(),
+        link,
+        is_whole,
+    })
+}
+
+/// The first part of a path that is a link to nothing, and where it leads.
+fn dangling_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut parts: Vec<&Path> = path.ancestors().collect();
+    parts.reverse();
+    let part = parts.into_iter().find(|part| !part.exists())?;
+    let target = fs::read_link(part).ok()?;
+    let folder = part.parent().unwrap_or(part);
+    Some((part.to_owned(), folder.join(target)))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_link_to_nothing_is_told_with_its_target() {
+        let folder = TempDir::new().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let check = |name: &str, expected: Option<&str>| {
+            let told = dangling(&at(name));
+            let told = told.map(|told| told.replace(&folder.path().display().to_string(), "."));
+            assert_eq!(told.as_deref(), expected, "{name}");
+        };
+        symlink(at("gone"), at("absolute")).unwrap();
+        symlink("gone", at("relative")).unwrap();
+        symlink("relative", at("second")).unwrap();
+        symlink("round", at("circle")).unwrap();
+        symlink("circle", at("round")).unwrap();
+        fs::write(at("file"), "").unwrap();
+        symlink("file", at("good")).unwrap();
+        let told = Some("is a link to `./gone`, which does not exist");
+        check("absolute", told);
+        check("relative", told);
+        check("second", told);
+        check(
+            "relative/below",
+            Some("is not there: `./relative` is a link to `./gone`, which does not exist"),
+        );
+        check(
+            "circle",
+            Some("is not there: `./circle` is a link to itself"),
+        );
+        check("gone", None);
+        check("good", None);
+        check("file", None);
+    }
+}

@@ -1,0 +1,575 @@
+//! What the engine would refuse, refused before it is asked (`agreement` holds both together).
+#![expect(clippy::too_many_lines, reason = "messages are shown whole")]
+
+use super::check_mistake;
+
+#[test]
+fn ranges_of_two_networks_that_overlap_are_refused() {
+    check_mistake(
+        r#"network "a" subnet="10.20.0.0/16"
+network "b" { subnet "10.20.7.0/24"; }
+network "c" subnet="10.20.8.0/24" external=#true
+service "web" { image "nginx" }
+"#,
+        r#"
+manifest::subnet_clash
+
+  × the ranges of the networks `a` and `b` overlap
+   ╭─[cimandat.kdl:2:15]
+ 1 │ network "a" subnet="10.20.0.0/16"
+   · ────────────────┬────────────────
+   ·                 ╰── by this network
+ 2 │ network "b" { subnet "10.20.7.0/24"; }
+   ·               ──────────┬──────────
+   ·                         ╰── `10.20.7.0/24` is in use
+ 3 │ network "c" subnet="10.20.8.0/24" external=#true
+   ╰────
+  help: give one of them another range, such as `10.21.0.0/24`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn two_ranges_of_one_bridge_are_refused() {
+    check_mistake(
+        r#"network "a" {
+    subnet "10.20.0.0/24"
+    subnet "10.20.1.0/24"
+    subnet "fd12::/64"
+}
+service "web" { image "nginx" }
+"#,
+        r#"
+manifest::conflict
+
+  × `10.20.0.0/24` and `10.20.1.0/24` exclude each other
+   ╭─[cimandat.kdl:3:5]
+ 1 │ network "a" {
+ 2 │     subnet "10.20.0.0/24"
+   ·     ──────────┬──────────
+   ·               ╰── the other
+ 3 │     subnet "10.20.1.0/24"
+   ·     ──────────┬──────────
+   ·               ╰── cannot stand with the other
+ 4 │     subnet "fd12::/64"
+   ╰────
+  help: a network of the driver `bridge` has one range of IPv4 addresses and
+        one of IPv6
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_range_with_host_bits_is_refused() {
+    check_mistake(
+        r#"network "a" subnet="10.20.0.1/16"
+service "web" { image "nginx" }
+"#,
+        r#"
+manifest::invalid_value
+
+  × `10.20.0.1/16` is not the first address of a range
+   ╭─[cimandat.kdl:1:20]
+ 1 │ network "a" subnet="10.20.0.1/16"
+   ·                    ───────┬──────
+   ·                           ╰── not the first address of a range
+ 2 │ service "web" { image "nginx" }
+   ╰────
+  help: the range that this address is in is `10.20.0.0/16`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_gateway_outside_of_its_range_is_refused() {
+    check_mistake(
+        r#"network "a" {
+    subnet "10.20.0.0/24" range="10.20.0.0/16" gateway="10.20.0.255"
+}
+service "web" { image "nginx" }
+"#,
+        r#"
+manifest::invalid_value
+
+  × `10.20.0.0/16` is not a part of `10.20.0.0/24`
+   ╭─[cimandat.kdl:2:33]
+ 1 │ network "a" {
+ 2 │     subnet "10.20.0.0/24" range="10.20.0.0/16" gateway="10.20.0.255"
+   ·                                 ───────┬──────
+   ·                                        ╰── not a part of `10.20.0.0/24`
+ 3 │ }
+   ╰────
+
+manifest::invalid_value
+
+  × `10.20.0.255` is not an address of a host in `10.20.0.0/24`
+   ╭─[cimandat.kdl:2:56]
+ 1 │ network "a" {
+ 2 │     subnet "10.20.0.0/24" range="10.20.0.0/16" gateway="10.20.0.255"
+   ·                                                        ──────┬──────
+   ·                                                              ╰── not an address of a host in `10.20.0.0/24`
+ 3 │ }
+   ╰────
+
+2 mistakes
+"#,
+    );
+}
+
+#[test]
+fn a_fixed_address_without_a_range_is_refused() {
+    check_mistake(
+        r#"network "a"
+service "web" {
+    image "nginx"
+    network "a" ipv4="10.20.0.5"
+}
+"#,
+        r#"
+manifest::fixed_address
+
+  × `10.20.0.5` cannot be an address in the network `a`: it has no range of
+  │ its own
+   ╭─[cimandat.kdl:4:5]
+ 3 │     image "nginx"
+ 4 │     network "a" ipv4="10.20.0.5"
+   ·     ──────────────┬─────────────
+   ·                   ╰── given here
+ 5 │ }
+   ╰────
+  help: declare it: `network "a" subnet="10.20.0.0/24"`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn fixed_addresses_outside_of_their_range_are_refused() {
+    check_mistake(
+        r#"network "a" { subnet "10.20.0.0/24" gateway="10.20.0.9"; }
+service "web" { image "nginx"; network "a" ipv4="10.20.1.5"; }
+service "db" { image "nginx"; network "a" ipv4="10.20.0.9"; }
+service "cache" { image "nginx"; network "a" ipv4="10.20.0.255"; }
+"#,
+        r#"
+manifest::fixed_address
+
+  × `10.20.1.5` cannot be an address in the network `a`: its addresses are
+  │ those of `10.20.0.0/24`
+   ╭─[cimandat.kdl:2:32]
+ 1 │ network "a" { subnet "10.20.0.0/24" gateway="10.20.0.9"; }
+ 2 │ service "web" { image "nginx"; network "a" ipv4="10.20.1.5"; }
+   ·                                ──────────────┬─────────────
+   ·                                              ╰── given here
+ 3 │ service "db" { image "nginx"; network "a" ipv4="10.20.0.9"; }
+   ╰────
+
+manifest::fixed_address
+
+  × `10.20.0.9` cannot be an address in the network `a`: it is the address of
+  │ the gateway
+   ╭─[cimandat.kdl:3:31]
+ 2 │ service "web" { image "nginx"; network "a" ipv4="10.20.1.5"; }
+ 3 │ service "db" { image "nginx"; network "a" ipv4="10.20.0.9"; }
+   ·                               ──────────────┬─────────────
+   ·                                             ╰── given here
+ 4 │ service "cache" { image "nginx"; network "a" ipv4="10.20.0.255"; }
+   ╰────
+
+manifest::fixed_address
+
+  × `10.20.0.255` cannot be an address in the network `a`: no host has the
+  │ first or the last address of a range
+   ╭─[cimandat.kdl:4:34]
+ 3 │ service "db" { image "nginx"; network "a" ipv4="10.20.0.9"; }
+ 4 │ service "cache" { image "nginx"; network "a" ipv4="10.20.0.255"; }
+   ·                                  ───────────────┬──────────────
+   ·                                                 ╰── given here
+   ╰────
+
+3 mistakes
+"#,
+    );
+}
+
+#[test]
+fn a_fixed_address_given_twice_is_refused() {
+    check_mistake(
+        r#"network "a" subnet="10.20.0.0/24"
+service "web" { image "nginx"; network "a" ipv4="10.20.0.5"; }
+service "db" { image "nginx"; network "a" ipv4="10.20.0.5"; }
+"#,
+        r#"
+manifest::address_clash
+
+  × `web` and `db` have the same address in the network `a`
+   ╭─[cimandat.kdl:3:31]
+ 1 │ network "a" subnet="10.20.0.0/24"
+ 2 │ service "web" { image "nginx"; network "a" ipv4="10.20.0.5"; }
+   ·                                ──────────────┬─────────────
+   ·                                              ╰── first given here
+ 3 │ service "db" { image "nginx"; network "a" ipv4="10.20.0.5"; }
+   ·                               ──────────────┬─────────────
+   ·                                             ╰── `10.20.0.5` again
+   ╰────
+  help: give one of them another address, or leave it to the engine
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn services_that_differ_in_capital_letters_are_refused() {
+    check_mistake(
+        r#"service "web" { image "nginx" }
+service "Web" { image "nginx" }
+"#,
+        r#"
+manifest::name_clash
+
+  × the services `web` and `Web` differ in capital letters only
+   ╭─[cimandat.kdl:2:9]
+ 1 │ service "web" { image "nginx" }
+   ·         ──┬──
+   ·           ╰── first named here
+ 2 │ service "Web" { image "nginx" }
+   ·         ──┬──
+   ·           ╰── the same name
+   ╰────
+  help: a service's name is also the name of a host and of an image: give one
+        another name
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_port_published_twice_by_one_service_names_it_once() {
+    check_mistake(
+        r#"service "app" {
+    image "nginx"
+    port 8080
+    port 8081
+    port "127.0.0.1:8080:80"
+}
+"#,
+        r#"
+manifest::port_clash
+
+  × port 8080/tcp of this host is published twice, by `app`
+   ╭─[cimandat.kdl:5:5]
+ 2 │     image "nginx"
+ 3 │     port 8080
+   ·     ────┬────
+   ·         ╰── published by `app`
+ 4 │     port 8081
+ 5 │     port "127.0.0.1:8080:80"
+   ·     ────────────┬───────────
+   ·                 ╰── published again by `app`
+ 6 │ }
+   ╰────
+  help: publish one of them elsewhere: `port 8082 to=80 host-ip="127.0.0.1"`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_name_that_an_image_cannot_have_is_refused() {
+    check_mistake(
+        r#"project "pp_-_test"
+service "c___d" { image "nginx" }
+service "e-" { image "nginx" }
+"#,
+        r#"
+manifest::invalid_name
+
+  × `_-_` cannot stand in the middle of the name `pp_-_test`
+   ╭─[cimandat.kdl:1:9]
+ 1 │ project "pp_-_test"
+   ·         ─────┬─────
+   ·              ╰── not a project's name
+ 2 │ service "c___d" { image "nginx" }
+   ╰────
+  help: lower-case letters and digits, and between two of them `_`, `__` or
+        any number of `-`
+
+manifest::invalid_name
+
+  × `___` cannot stand in the middle of the name `c___d`
+   ╭─[cimandat.kdl:2:9]
+ 1 │ project "pp_-_test"
+ 2 │ service "c___d" { image "nginx" }
+   ·         ───┬───
+   ·            ╰── not a service's name
+ 3 │ service "e-" { image "nginx" }
+   ╰────
+  help: letters and digits, and between two of them `.`, `_`, `__` or any
+        number of `-`
+
+manifest::invalid_name
+
+  × `-` cannot stand at the end of the name `e-`
+   ╭─[cimandat.kdl:3:9]
+ 2 │ service "c___d" { image "nginx" }
+ 3 │ service "e-" { image "nginx" }
+   ·         ──┬─
+   ·           ╰── not a service's name
+   ╰────
+  help: letters and digits, and between two of them `.`, `_`, `__` or any
+        number of `-`
+
+3 mistakes
+"#,
+    );
+}
+
+#[test]
+fn images_without_a_valid_reference_are_refused() {
+    check_mistake(
+        r#"service "web" { image "Nginx" }
+service "db" { image "postgres:" }
+service "cache" { image "redis@sha256:12" }
+"#,
+        r#"
+manifest::invalid_name
+
+  × `Nginx` is not an image: its name has capital letters
+   ╭─[cimandat.kdl:1:23]
+ 1 │ service "web" { image "Nginx" }
+   ·                       ───┬───
+   ·                          ╰── not an image
+ 2 │ service "db" { image "postgres:" }
+   ╰────
+  help: an image looks like `registry/name:tag` or `name@sha256:…`
+
+manifest::invalid_name
+
+  × `postgres:` is not an image: no tag follows the colon
+   ╭─[cimandat.kdl:2:22]
+ 1 │ service "web" { image "Nginx" }
+ 2 │ service "db" { image "postgres:" }
+   ·                      ─────┬─────
+   ·                           ╰── not an image
+ 3 │ service "cache" { image "redis@sha256:12" }
+   ╰────
+  help: an image looks like `registry/name:tag` or `name@sha256:…`
+
+manifest::invalid_name
+
+  × `redis@sha256:12` is not an image: what follows the `@` is no digest, such
+  │ as `sha256:` and 64 digits
+   ╭─[cimandat.kdl:3:25]
+ 2 │ service "db" { image "postgres:" }
+ 3 │ service "cache" { image "redis@sha256:12" }
+   ·                         ────────┬────────
+   ·                                 ╰── not an image
+   ╰────
+  help: an image looks like `registry/name:tag` or `name@sha256:…`
+
+3 mistakes
+"#,
+    );
+}
+
+#[test]
+fn a_container_name_of_one_letter_is_refused() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    container-name "w"
+}
+"#,
+        r#"
+manifest::invalid_name
+
+  × `w` is shorter than 2 characters
+   ╭─[cimandat.kdl:3:20]
+ 2 │     image "nginx"
+ 3 │     container-name "w"
+   ·                    ─┬─
+   ·                     ╰── not a container's name
+ 4 │ }
+   ╰────
+  help: letters, digits, `-`, `_` and `.`, beginning with a letter or a digit
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn extra_hosts_without_an_address_are_refused() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    extra-host "db:10.0.0.1"
+    extra-host "cache" "cache.example"
+    extra-host "mail" "[::1]"
+    extra-host "none"
+    build "." { extra-host "me" "host-gateway"; }
+}
+"#,
+        r#"
+manifest::invalid_value
+
+  × `db:10.0.0.1` is not a host name
+   ╭─[cimandat.kdl:3:16]
+ 2 │     image "nginx"
+ 3 │     extra-host "db:10.0.0.1"
+   ·                ──────┬──────
+   ·                      ╰── not a host name
+ 4 │     extra-host "cache" "cache.example"
+   ╰────
+  help: name and address stand apart: `"db" "10.0.0.1"`
+
+manifest::invalid_value
+
+  × `cache.example` is not an IP address
+   ╭─[cimandat.kdl:4:24]
+ 3 │     extra-host "db:10.0.0.1"
+ 4 │     extra-host "cache" "cache.example"
+   ·                        ───────┬───────
+   ·                               ╰── not an IP address
+ 5 │     extra-host "mail" "[::1]"
+   ╰────
+  help: such as `10.0.0.5`, or `host-gateway`
+
+manifest::invalid_value
+
+  × `[::1]` is not an IP address
+   ╭─[cimandat.kdl:5:23]
+ 4 │     extra-host "cache" "cache.example"
+ 5 │     extra-host "mail" "[::1]"
+   ·                       ───┬───
+   ·                          ╰── not an IP address
+ 6 │     extra-host "none"
+   ╰────
+  help: it has no brackets here: `"::1"`
+
+manifest::missing_argument
+
+  × `extra-host` needs an address for `none`
+   ╭─[cimandat.kdl:6:5]
+ 5 │     extra-host "mail" "[::1]"
+ 6 │     extra-host "none"
+   ·     ────────┬────────
+   ·             ╰── missing here
+ 7 │     build "." { extra-host "me" "host-gateway"; }
+   ╰────
+
+manifest::invalid_value
+
+  × `host-gateway` is not an IP address
+   ╭─[cimandat.kdl:7:33]
+ 6 │     extra-host "none"
+ 7 │     build "." { extra-host "me" "host-gateway"; }
+   ·                                 ───────┬──────
+   ·                                        ╰── not an IP address
+ 8 │ }
+   ╰────
+  help: such as `10.0.0.5`
+
+5 mistakes
+"#,
+    );
+}
+
+#[test]
+fn names_that_the_engine_refuses_are_refused() {
+    check_mistake(
+        r#"volume "data" name="d"
+network "edge" name="host"
+service "web" {
+    image "nginx"
+    hostname "my web"
+    dns "resolver"
+    stop-signal "SIGTREM"
+    network "edge" mac="01:42:ac:11:00:02"
+}
+"#,
+        r#"
+manifest::invalid_name
+
+  × `d` is shorter than 2 characters
+   ╭─[cimandat.kdl:1:20]
+ 1 │ volume "data" name="d"
+   ·                    ─┬─
+   ·                     ╰── not a volume's name
+ 2 │ network "edge" name="host"
+   ╰────
+  help: letters, digits, `-`, `_` and `.`, beginning with a letter or a digit
+
+manifest::invalid_value
+
+  × `host` is not a name for a network
+   ╭─[cimandat.kdl:2:21]
+ 1 │ volume "data" name="d"
+ 2 │ network "edge" name="host"
+   ·                     ───┬──
+   ·                        ╰── not a name for a network
+ 3 │ service "web" {
+   ╰────
+  help: the engine has a network of this name itself
+
+manifest::invalid_value
+
+  × `my web` is not a host name
+   ╭─[cimandat.kdl:5:14]
+ 4 │     image "nginx"
+ 5 │     hostname "my web"
+   ·              ────┬───
+   ·                  ╰── not a host name
+ 6 │     dns "resolver"
+   ╰────
+
+manifest::invalid_value
+
+  × `resolver` is not an IP address
+   ╭─[cimandat.kdl:6:9]
+ 5 │     hostname "my web"
+ 6 │     dns "resolver"
+   ·         ─────┬────
+   ·              ╰── not an IP address
+ 7 │     stop-signal "SIGTREM"
+   ╰────
+  help: such as `1.1.1.1`
+
+manifest::invalid_value
+
+  × `SIGTREM` is not a signal
+   ╭─[cimandat.kdl:7:17]
+ 6 │     dns "resolver"
+ 7 │     stop-signal "SIGTREM"
+   ·                 ────┬────
+   ·                     ╰── not a signal
+ 8 │     network "edge" mac="01:42:ac:11:00:02"
+   ╰────
+  help: did you mean `SIGTERM`?
+
+manifest::invalid_value
+
+  × `01:42:ac:11:00:02` is not the address of one host
+   ╭─[cimandat.kdl:8:24]
+ 7 │     stop-signal "SIGTREM"
+ 8 │     network "edge" mac="01:42:ac:11:00:02"
+   ·                        ─────────┬─────────
+   ·                                 ╰── not the address of one host
+ 9 │ }
+   ╰────
+  help: the second digit is `0`, `2`, `4`, `6`, `8`, `a`, `c` or `e`
+
+6 mistakes
+"#,
+    );
+}

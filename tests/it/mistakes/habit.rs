@@ -1,0 +1,1308 @@
+//! Habits of YAML, TOML, HCL, JSON and the first KDL: each is one mistake with the line to write.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use cimandat::{
+    diagnostic::Style,
+    manifest::{Request, load},
+};
+use proptest::{prelude::*, sample::select};
+
+use super::check_mistake;
+
+const REFERENCE: &str = include_str!("../../../manifests/ci-mandat.kdl");
+
+/// What the library says of its own accord; none of it is for people.
+const PARSERS_WORDS: [&str; 11] = [
+    "Found",
+    "Expected",
+    "expected",
+    "invalid digit",
+    "value terminator",
+    "Non-digit",
+    "partially parsed",
+    "child block",
+    "identifier string",
+    "No closing",
+    "bad prefix",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_slip_of_the_pen_is_told_without_the_words_of_the_parser(
+        at in 0..REFERENCE.len(),
+        cut in 0..3_usize,
+        put in select(vec![
+            "", "{", "}", "[", "]", "(", ")", "=", " = ", ":", ",", ";", "#", "\"", "'", "\\", "/", "/*",
+            "\n", " ", "- ", "5s", "true", "\"\"\"", "r#\"", "<<E",
+        ]),
+    ) {
+        let at = REFERENCE.floor_char_boundary(at);
+        let end = REFERENCE.ceil_char_boundary((at + cut).min(REFERENCE.len()));
+        let text = format!("{}{put}{}", &REFERENCE[..at], &REFERENCE[end..]);
+        let files = BTreeMap::from([(PathBuf::from("/shop/cimandat.kdl"), text.clone())]);
+        let request = Request {
+            current: PathBuf::from("/shop"),
+            ..Request::default()
+        };
+        if let Err(report) = load(&request, &files) {
+            let style = Style { width: 80, colour: false };
+            prop_assert!(!report.render(style).is_empty());
+            for entry in report.entries().iter().filter(|it| it.code == "manifest::syntax") {
+                let told = format!("{}\n{}", entry.message, entry.help.as_deref().unwrap_or(""));
+                for words in PARSERS_WORDS {
+                    prop_assert!(!told.contains(words), "{told}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_list_in_brackets_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    command ["node", "s.js"]
+    depends_on: [redis]
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a list has no brackets
+   ╭─[cimandat.kdl:3:13]
+ 2 │     image "nginx"
+ 3 │     command ["node", "s.js"]
+   ·             ┬
+   ·             ╰── begins here
+ 4 │     depends_on: [redis]
+   ╰────
+  help: its items follow one another: `command "node" "s.js"`
+
+manifest::syntax
+
+  × a name has no colon behind it
+   ╭─[cimandat.kdl:4:15]
+ 3 │     command ["node", "s.js"]
+ 4 │     depends_on: [redis]
+   ·               ┬
+   ·               ╰── a colon
+ 5 │ }
+   ╰────
+  help: write `depends-on "redis"`
+
+2 mistakes
+"#,
+    );
+}
+
+#[test]
+fn a_list_of_several_lines_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    command = [
+        "node",
+        "s.js",
+    ]
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a node has no `=` behind its name
+   ╭─[cimandat.kdl:3:13]
+ 2 │     image "nginx"
+ 3 │     command = [
+   ·             ┬
+   ·             ╰── not here
+ 4 │         "node",
+   ╰────
+  help: an argument follows after a space: `command "node" "s.js"`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_block_on_the_line_below_is_explained() {
+    check_mistake(
+        r#"service "web"
+{
+    image "nginx"
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a block begins on the line of its node
+   ╭─[cimandat.kdl:2:1]
+ 1 │ service "web"
+ 2 │ {
+   · ┬
+   · ╰── a line too late
+ 3 │     image "nginx"
+   ╰────
+  help: write `service "web" {`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn an_equals_sign_in_a_block_of_variables_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    env {
+        B=2
+        C = "3"
+    }
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a node has no `=` behind its name
+   ╭─[cimandat.kdl:4:10]
+ 3 │     env {
+ 4 │         B=2
+   ·          ┬
+   ·          ╰── not here
+ 5 │         C = "3"
+   ╰────
+  help: an argument follows after a space: `B "2"`
+
+manifest::syntax
+
+  × a node has no `=` behind its name
+   ╭─[cimandat.kdl:5:11]
+ 4 │         B=2
+ 5 │         C = "3"
+   ·           ┬
+   ·           ╰── not here
+ 6 │     }
+   ╰────
+  help: an argument follows after a space: `C "3"`
+
+2 mistakes
+"#,
+    );
+}
+
+#[test]
+fn an_inline_table_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    env = { MODE = "fast", LEVEL = 3 }
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a node has no `=` behind its name
+   ╭─[cimandat.kdl:3:9]
+ 2 │     image "nginx"
+ 3 │     env = { MODE = "fast", LEVEL = 3 }
+   ·         ┬
+   ·         ╰── not here
+ 4 │ }
+   ╰────
+  help: an argument follows after a space: `env { MODE "fast"; LEVEL "3" }`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_colon_behind_a_name_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image: nginx
+    "tty": true
+    env { MODE: "fast" }
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a name has no colon behind it
+   ╭─[cimandat.kdl:2:10]
+ 1 │ service "web" {
+ 2 │     image: nginx
+   ·          ┬
+   ·          ╰── a colon
+ 3 │     "tty": true
+   ╰────
+  help: write `image "nginx"`
+
+manifest::syntax
+
+  × a name has no colon behind it
+   ╭─[cimandat.kdl:3:10]
+ 2 │     image: nginx
+ 3 │     "tty": true
+   ·          ┬
+   ·          ╰── a colon
+ 4 │     env { MODE: "fast" }
+   ╰────
+  help: write `tty #true`
+
+manifest::syntax
+
+  × a name has no colon behind it
+   ╭─[cimandat.kdl:4:15]
+ 3 │     "tty": true
+ 4 │     env { MODE: "fast" }
+   ·               ┬
+   ·               ╰── a colon
+ 5 │ }
+   ╰────
+  help: write `env { MODE "fast" }`
+
+3 mistakes
+"#,
+    );
+}
+
+#[test]
+fn a_list_with_dashes_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    ports:
+      - "80:80"
+      - 443:443
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a name has no colon behind it
+   ╭─[cimandat.kdl:3:10]
+ 2 │     image "nginx"
+ 3 │     ports:
+   ·          ┬
+   ·          ╰── a colon
+ 4 │       - "80:80"
+   ╰────
+  help: write `port "80:80"; port "443:443"`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_command_with_dashes_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    command:
+    - node
+    - s.js
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a name has no colon behind it
+   ╭─[cimandat.kdl:3:12]
+ 2 │     image "nginx"
+ 3 │     command:
+   ·            ┬
+   ·            ╰── a colon
+ 4 │     - node
+   ╰────
+  help: write `command "node" "s.js"`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn variables_by_indentation_are_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    environment:
+        MODE: fast
+        DEBUG: true
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a name has no colon behind it
+   ╭─[cimandat.kdl:3:16]
+ 2 │     image "nginx"
+ 3 │     environment:
+   ·                ┬
+   ·                ╰── a colon
+ 4 │         MODE: fast
+   ╰────
+  help: write `env { MODE "fast"; DEBUG "true" }`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn variables_with_dashes_are_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    env {
+        - MODE=fast
+    }
+}
+"#,
+        r#"
+manifest::syntax
+
+  × an item of a list has no dash
+   ╭─[cimandat.kdl:4:9]
+ 3 │     env {
+ 4 │         - MODE=fast
+   ·         ┬
+   ·         ╰── a dash
+ 5 │     }
+   ╰────
+  help: each item is a node of its own: `MODE "fast"`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_comment_with_a_hash_is_explained() {
+    check_mistake(
+        r#"# the shop
+service "web" {
+    image "nginx" # pinned
+    #port 80
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a comment does not begin with `#`
+   ╭─[cimandat.kdl:1:1]
+ 1 │ # the shop
+   · ─────┬────
+   ·      ╰── a comment
+ 2 │ service "web" {
+   ╰────
+  help: write `// the shop`
+
+manifest::syntax
+
+  × a comment does not begin with `#`
+   ╭─[cimandat.kdl:3:19]
+ 2 │ service "web" {
+ 3 │     image "nginx" # pinned
+   ·                   ────┬───
+   ·                       ╰── a comment
+ 4 │     #port 80
+   ╰────
+  help: write `// pinned`
+
+manifest::syntax
+
+  × a comment does not begin with `#`
+   ╭─[cimandat.kdl:4:5]
+ 3 │     image "nginx" # pinned
+ 4 │     #port 80
+   ·     ────┬───
+   ·         ╰── a comment
+ 5 │ }
+   ╰────
+  help: write `// port 80`
+
+3 mistakes
+"#,
+    );
+}
+
+#[test]
+fn a_section_of_toml_is_explained() {
+    check_mistake(
+        r#"[services.web]
+image = "nginx"
+"#,
+        r#"
+manifest::other_language
+
+  × this looks like TOML, and a manifest is written in KDL
+   ╭─[cimandat.kdl:1:1]
+ 1 │ [services.web]
+   · ───────┬──────
+   ·        ╰── as in TOML
+ 2 │ image = "nginx"
+   ╰────
+  help: a service is written `service "web" { image "nginx"; port 80 }` here
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_text_of_json_is_explained() {
+    check_mistake(
+        r#"{
+  "services": {}
+}
+"#,
+        r#"
+manifest::other_language
+
+  × this looks like JSON, and a manifest is written in KDL
+   ╭─[cimandat.kdl:1:1]
+ 1 │ {
+   · ┬
+   · ╰── as in JSON
+ 2 │   "services": {}
+   ╰────
+  help: a service is written `service "web" { image "nginx"; port 80 }` here
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_pair_of_json_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    "image": "nginx",
+    "tty": true
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a name has no colon behind it
+   ╭─[cimandat.kdl:2:12]
+ 1 │ service "web" {
+ 2 │     "image": "nginx",
+   ·            ┬
+   ·            ╰── a colon
+ 3 │     "tty": true
+   ╰────
+  help: write `image "nginx"`
+
+manifest::syntax
+
+  × a name has no colon behind it
+   ╭─[cimandat.kdl:3:10]
+ 2 │     "image": "nginx",
+ 3 │     "tty": true
+   ·          ┬
+   ·          ╰── a colon
+ 4 │ }
+   ╰────
+  help: write `tty #true`
+
+2 mistakes
+"#,
+    );
+}
+
+#[test]
+fn single_quotes_are_explained() {
+    check_mistake(
+        r#"service "web" {
+    image 'nginx'
+    command `node` “s.js”
+}
+"#,
+        r#"
+manifest::syntax
+
+  × `'` is no quote
+   ╭─[cimandat.kdl:2:11]
+ 1 │ service "web" {
+ 2 │     image 'nginx'
+   ·           ───┬───
+   ·              ╰── other quotes
+ 3 │     command `node` “s.js”
+   ╰────
+  help: write `image "nginx"`
+
+manifest::syntax
+
+  × ``` is no quote
+   ╭─[cimandat.kdl:3:13]
+ 2 │     image 'nginx'
+ 3 │     command `node` “s.js”
+   ·             ───┬──
+   ·                ╰── other quotes
+ 4 │ }
+   ╰────
+  help: write `command "node" "s.js"`
+
+2 mistakes
+"#,
+    );
+}
+
+#[test]
+fn a_here_document_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    command "sh" "-c" <<EOF
+        echo a
+    EOF
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a text of several lines stands between `"""`
+   ╭─[cimandat.kdl:3:23]
+ 2 │     image "nginx"
+ 3 │     command "sh" "-c" <<EOF
+   ·                       ──┬──
+   ·                         ╰── begins here
+ 4 │         echo a
+   ╰────
+  help: end the line with `"""`, and put the closing `"""` on a line of its
+        own
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn commas_are_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    cap-add NET_ADMIN, SYS_TIME
+    dns "1.1.1.1", "8.8.8.8"
+}
+"#,
+        r#"
+manifest::syntax
+
+  × no comma stands between values
+   ╭─[cimandat.kdl:3:13]
+ 2 │     image "nginx"
+ 3 │     cap-add NET_ADMIN, SYS_TIME
+   ·             ─────┬────
+   ·                  ╰── a comma
+ 4 │     dns "1.1.1.1", "8.8.8.8"
+   ╰────
+  help: a space is enough: `cap-add "NET_ADMIN" "SYS_TIME"`
+
+manifest::syntax
+
+  × no comma stands between values
+   ╭─[cimandat.kdl:4:18]
+ 3 │     cap-add NET_ADMIN, SYS_TIME
+ 4 │     dns "1.1.1.1", "8.8.8.8"
+   ·                  ┬
+   ·                  ╰── a comma
+ 5 │ }
+   ╰────
+  help: a space is enough: `dns "1.1.1.1" "8.8.8.8"`
+
+2 mistakes
+"#,
+    );
+}
+
+#[test]
+fn values_in_parentheses_are_explained() {
+    check_mistake(
+        r#"service "web" {
+    image("nginx")
+}
+"#,
+        r#"
+manifest::syntax
+
+  × values do not stand in parentheses
+   ╭─[cimandat.kdl:2:10]
+ 1 │ service "web" {
+ 2 │     image("nginx")
+   ·          ┬
+   ·          ╰── begin here
+ 3 │ }
+   ╰────
+  help: a space is enough: `image "nginx"`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_raw_text_of_the_first_kdl_is_explained() {
+    check_mistake(
+        r##"service "web" {
+    image "nginx"
+    label "a" r"\d"
+    ready { log r#"say "x""#; }
+}
+"##,
+        r##"
+manifest::syntax
+
+  × a raw text has no `r` before it
+   ╭─[cimandat.kdl:3:15]
+ 2 │     image "nginx"
+ 3 │     label "a" r"\d"
+   ·               ──┬──
+   ·                 ╰── as in KDL 1
+ 4 │     ready { log r#"say "x""#; }
+   ╰────
+  help: write `label "a" #"\d"#`
+
+manifest::syntax
+
+  × a raw text has no `r` before it
+   ╭─[cimandat.kdl:4:17]
+ 3 │     label "a" r"\d"
+ 4 │     ready { log r#"say "x""#; }
+   ·                 ──────┬─────
+   ·                       ╰── as in KDL 1
+ 5 │ }
+   ╰────
+  help: write `ready { log #"say "x""#; }`
+
+2 mistakes
+"##,
+    );
+}
+
+#[test]
+fn a_path_without_quotes_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image ghcr.io/shop/web:1
+    bind ./www /www read-only=#true
+}
+"#,
+        r#"
+manifest::syntax
+
+  × `ghcr.io/shop/web:1` needs quotes
+   ╭─[cimandat.kdl:2:11]
+ 1 │ service "web" {
+ 2 │     image ghcr.io/shop/web:1
+   ·           ─────────┬────────
+   ·                    ╰── without quotes
+ 3 │     bind ./www /www read-only=#true
+   ╰────
+  help: write `image "ghcr.io/shop/web:1"`
+
+manifest::syntax
+
+  × `./www` needs quotes
+   ╭─[cimandat.kdl:3:10]
+ 2 │     image ghcr.io/shop/web:1
+ 3 │     bind ./www /www read-only=#true
+   ·          ──┬──
+   ·            ╰── without quotes
+ 4 │ }
+   ╰────
+  help: write `bind "./www" "/www" read-only=#true`
+
+2 mistakes
+"#,
+    );
+}
+
+#[test]
+fn an_address_without_quotes_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    ready { http http://localhost:80/ }
+}
+"#,
+        r#"
+manifest::syntax
+
+  × `http://localhost:80/` needs quotes
+   ╭─[cimandat.kdl:3:18]
+ 2 │     image "nginx"
+ 3 │     ready { http http://localhost:80/ }
+   ·                  ──────────┬─────────
+   ·                            ╰── without quotes
+ 4 │ }
+   ╰────
+  help: write `ready { http "http://localhost:80/" }`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_variable_without_quotes_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image nginx:${TAG:-1}
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a text with a variable in it needs quotes
+   ╭─[cimandat.kdl:2:11]
+ 1 │ service "web" {
+ 2 │     image nginx:${TAG:-1}
+   ·           ───────┬───────
+   ·                  ╰── without quotes
+ 3 │ }
+   ╰────
+  help: write `image "nginx:${TAG:-1}"`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn spaces_around_the_equals_sign_are_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    ready within = 5s { tcp 80 }
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a property has no spaces around its `=`
+   ╭─[cimandat.kdl:3:18]
+ 2 │     image "nginx"
+ 3 │     ready within = 5s { tcp 80 }
+   ·                  ┬
+   ·                  ╰── of a property
+ 4 │ }
+   ╰────
+  help: write `ready within="5s" { tcp 80 }`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn an_escape_of_another_language_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    ready { log "\d+ ready"; }
+    label "a" "\u0041"
+}
+"#,
+        r##"
+manifest::syntax
+
+  × `\d` is no escape
+   ╭─[cimandat.kdl:3:18]
+ 2 │     image "nginx"
+ 3 │     ready { log "\d+ ready"; }
+   ·                  ─┬
+   ·                   ╰── in this text
+ 4 │     label "a" "\u0041"
+   ╰────
+  help: in a raw text backslashes stand for themselves: `#"\d+ ready"#`
+
+manifest::syntax
+
+  × `\u` is no escape
+   ╭─[cimandat.kdl:4:16]
+ 3 │     ready { log "\d+ ready"; }
+ 4 │     label "a" "\u0041"
+   ·                ─┬
+   ·                 ╰── in this text
+ 5 │ }
+   ╰────
+  help: the code stands in braces: `\u{41}`
+
+2 mistakes
+"##,
+    );
+}
+
+#[test]
+fn several_quotes_on_one_line_are_explained() {
+    check_mistake(
+        r#"service "web" {
+    image """nginx"""
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a text begins on the line of its `"""`
+   ╭─[cimandat.kdl:2:11]
+ 1 │ service "web" {
+ 2 │     image """nginx"""
+   ·           ─────┬─────
+   ·                ╰── several lines begin here
+ 3 │ }
+   ╰────
+  help: a text of one line has one quote: `"nginx"`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_text_that_is_indented_too_little_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    command "sh" "-c" """
+      echo a
+    echo b
+      """
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a line of a text begins further left than its closing `"""`
+   ╭─[cimandat.kdl:5:5]
+ 4 │       echo a
+ 5 │     echo b
+   ·     ───┬──
+   ·        ╰── this line
+ 6 │       """
+   ╰────
+  help: indent it as far, or move the closing `"""` to the left
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_text_that_ends_on_its_last_line_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    command "sh" "-c" """
+      echo a"""
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a text ends on the line of its closing `"""`
+   ╭─[cimandat.kdl:4:7]
+ 3 │     command "sh" "-c" """
+ 4 │       echo a"""
+   ·       ───┬──
+   ·          ╰── before the end
+ 5 │ }
+   ╰────
+  help: put the closing `"""` on a line of its own
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn two_blocks_on_one_line_are_explained() {
+    check_mistake(
+        r#"service "web" { image "nginx"; } service "db" { image "nginx"; }
+"#,
+        r#"
+manifest::syntax
+
+  × something follows a block on its line
+   ╭─[cimandat.kdl:1:34]
+ 1 │ service "web" { image "nginx"; } service "db" { image "nginx"; }
+   ·                                  ───┬───
+   ·                                     ╰── here
+   ╰────
+  help: begin a new line, or put a `;` between
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_number_as_a_node_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    80 "http"
+}
+"#,
+        r#"
+manifest::syntax
+
+  × `80` cannot be the name of a node
+   ╭─[cimandat.kdl:3:5]
+ 2 │     image "nginx"
+ 3 │     80 "http"
+   ·     ─┬
+   ·      ╰── not a name
+ 4 │ }
+   ╰────
+  help: a node begins with its name: `port 8080`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn no_semicolon_on_one_line_is_explained() {
+    check_mistake(
+        r#"service "web" { image "nginx" tty #true }
+"#,
+        r#"
+manifest::extra_argument
+
+  × `image` takes one argument
+   ╭─[cimandat.kdl:1:31]
+ 1 │ service "web" { image "nginx" tty #true }
+   ·                               ─┬─
+   ·                                ╰── one too many
+   ╰────
+  help: nodes on one line have a `;` between them: `…; tty …`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn truth_as_yaml_writes_it_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    tty yes
+    init "on"
+    read-only 1
+}
+"#,
+        r#"
+manifest::wrong_type
+
+  × expected `#true` or `#false`, found the text `yes`
+   ╭─[cimandat.kdl:3:9]
+ 2 │     image "nginx"
+ 3 │     tty yes
+   ·         ─┬─
+   ·          ╰── not `#true` or `#false`
+ 4 │     init "on"
+   ╰────
+  help: write `#true`
+
+manifest::wrong_type
+
+  × expected `#true` or `#false`, found the text `on`
+   ╭─[cimandat.kdl:4:10]
+ 3 │     tty yes
+ 4 │     init "on"
+   ·          ──┬─
+   ·            ╰── not `#true` or `#false`
+ 5 │     read-only 1
+   ╰────
+  help: write `#true`
+
+manifest::wrong_type
+
+  × expected `#true` or `#false`, found the number `1`
+   ╭─[cimandat.kdl:5:15]
+ 4 │     init "on"
+ 5 │     read-only 1
+   ·               ┬
+   ·               ╰── not `#true` or `#false`
+ 6 │ }
+   ╰────
+  help: write `#true`
+
+3 mistakes
+"#,
+    );
+}
+
+#[test]
+fn numbers_that_are_none_are_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    limit cpus=.5 memory="1GiB"
+    secret "a" mode=0o9
+    replicas 99999999999999999999999999999999999999999999
+}
+"#,
+        r#"
+manifest::syntax
+
+  × `.5` is neither a number nor a text
+   ╭─[cimandat.kdl:3:16]
+ 2 │     image "nginx"
+ 3 │     limit cpus=.5 memory="1GiB"
+   ·                ─┬
+   ·                 ╰── begins like a number
+ 4 │     secret "a" mode=0o9
+   ╰────
+  help: write `0.5`
+
+manifest::syntax
+
+  × `0o9` is neither a number nor a text
+   ╭─[cimandat.kdl:4:21]
+ 3 │     limit cpus=.5 memory="1GiB"
+ 4 │     secret "a" mode=0o9
+   ·                     ─┬─
+   ·                      ╰── begins like a number
+ 5 │     replicas 99999999999999999999999999999999999999999999
+   ╰────
+  help: the digits of an octal number are 0 to 7
+
+manifest::syntax
+
+  × `99999999999999999999999999999999999999999999` is neither a number nor a
+  │ text
+   ╭─[cimandat.kdl:5:14]
+ 4 │     secret "a" mode=0o9
+ 5 │     replicas 99999999999999999999999999999999999999999999
+   ·              ──────────────────────┬─────────────────────
+   ·                                    ╰── begins like a number
+ 6 │ }
+   ╰────
+  help: the number is too large
+
+3 mistakes
+"#,
+    );
+}
+
+#[test]
+fn a_block_that_is_not_closed_inside_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    env {
+        A "1"
+}
+service "db" {
+    image "nginx"
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a block is not closed
+   ╭─[cimandat.kdl:3:9]
+ 2 │     image "nginx"
+ 3 │     env {
+   ·         ┬
+   ·         ╰── opened here
+ 4 │         A "1"
+   ╰────
+  help: close it with `}`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_comment_that_is_not_closed_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx" /* pinned
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a comment is not closed
+   ╭─[cimandat.kdl:2:19]
+ 1 │ service "web" {
+ 2 │     image "nginx" /* pinned
+   ·                   ─┬
+   ·                    ╰── begins here
+ 3 │ }
+   ╰────
+  help: close it with `*/`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_character_that_nobody_sees_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx‎"
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a text has a character that nobody sees: U+200E
+   ╭─[cimandat.kdl:2:17]
+ 1 │ service "web" {
+ 2 │     image "nginx‎"
+   ·                 ┬
+   ·                 ╰── here
+ 3 │ }
+   ╰────
+  help: take it out
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn no_space_between_two_values_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image"nginx"
+    command "node""s.js"
+}
+"#,
+        r#"
+manifest::syntax
+
+  × two values have no space between them
+   ╭─[cimandat.kdl:2:10]
+ 1 │ service "web" {
+ 2 │     image"nginx"
+   ·          ───┬───
+   ·             ╰── begins here
+ 3 │     command "node""s.js"
+   ╰────
+  help: write `image "nginx"`
+
+manifest::syntax
+
+  × two values have no space between them
+   ╭─[cimandat.kdl:3:19]
+ 2 │     image"nginx"
+ 3 │     command "node""s.js"
+   ·                   ───┬──
+   ·                      ╰── begins here
+ 4 │ }
+   ╰────
+  help: write `command "node" "s.js"`
+
+2 mistakes
+"#,
+    );
+}
+
+#[test]
+fn a_whole_file_of_hcl_is_explained() {
+    check_mistake(
+        r#"service "web" {
+  image = "nginx"
+  ports = ["80:80"]
+  env = {
+    MODE = "fast"
+  }
+}
+"#,
+        r#"
+manifest::syntax
+
+  × a node has no `=` behind its name
+   ╭─[cimandat.kdl:2:9]
+ 1 │ service "web" {
+ 2 │   image = "nginx"
+   ·         ┬
+   ·         ╰── not here
+ 3 │   ports = ["80:80"]
+   ╰────
+  help: an argument follows after a space: `image "nginx"`
+
+manifest::syntax
+
+  × a node has no `=` behind its name
+   ╭─[cimandat.kdl:3:9]
+ 2 │   image = "nginx"
+ 3 │   ports = ["80:80"]
+   ·         ┬
+   ·         ╰── not here
+ 4 │   env = {
+   ╰────
+  help: an argument follows after a space: `port "80:80"`
+
+manifest::syntax
+
+  × a node has no `=` behind its name
+   ╭─[cimandat.kdl:4:7]
+ 3 │   ports = ["80:80"]
+ 4 │   env = {
+   ·       ┬
+   ·       ╰── not here
+ 5 │     MODE = "fast"
+   ╰────
+  help: an argument follows after a space: `env {`
+
+manifest::syntax
+
+  × a node has no `=` behind its name
+   ╭─[cimandat.kdl:5:10]
+ 4 │   env = {
+ 5 │     MODE = "fast"
+   ·          ┬
+   ·          ╰── not here
+ 6 │   }
+   ╰────
+  help: an argument follows after a space: `MODE "fast"`
+
+4 mistakes
+"#,
+    );
+}
+
+#[test]
+fn anything_else_is_shown_at_its_place() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    (remove
+}
+"#,
+        r#"
+manifest::syntax
+
+  × this is not written in KDL
+   ╭─[cimandat.kdl:3:6]
+ 2 │     image "nginx"
+ 3 │     (remove
+   ·      ───┬──
+   ·         ╰── cannot be read
+ 4 │ }
+   ╰────
+  help: a node has a name, then values and properties, then perhaps a block:
+        `port 8080 to=80`
+
+1 mistake
+"#,
+    );
+}
