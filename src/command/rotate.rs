@@ -4,7 +4,7 @@
 //! store says either what the old generation runs with or what the new one does; which of the two
 //! is seen by what runs.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
 use super::{CommandError, Scope, deployment, load, relay::Remark};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         Project, RollbackScope,
         resolve::{renew, resolve},
         rotation::Rotation,
-        vault::StoreMode,
+        vault::{StoreMode, StoreRoot},
     },
 };
 
@@ -50,7 +50,7 @@ impl Request<'_> {
         engine: &impl Ledger,
         old: &Project,
     ) -> Result<Option<(Project, Rotation)>, CommandError> {
-        let Some(rotation) = Rotation::pending(&old.directory)? else {
+        let Some(rotation) = Rotation::pending(&StoreRoot::of(old))? else {
             return Ok(None);
         };
         let new = self.rotated(&rotation)?;
@@ -67,13 +67,13 @@ impl Request<'_> {
         names: &BTreeSet<String>,
     ) -> Result<(Project, Turn), CommandError> {
         let mut project = self.project(StoreMode::Create)?;
-        let directory = project.directory.clone();
+        let root = StoreRoot::of(&project);
         match self.unfinished(engine, &project).await? {
             Some((rotated, rotation)) => {
-                rotation.put_in_force(&directory, keep(&project))?;
+                rotation.put_in_force(&root, keep(&project))?;
                 project = rotated;
             }
-            None => Rotation::give_up(&directory)?,
+            None => Rotation::give_up(&root)?,
         }
         if names.is_empty() {
             return Ok((project, Turn::default()));
@@ -83,10 +83,10 @@ impl Request<'_> {
         let rotation = renew(&load::manifest(self.scope)?, &resolution, names);
         let rotation =
             rotation.map_err(|(message, help)| CommandError::Rotation { message, help })?;
-        rotation.begin(&directory)?;
+        rotation.begin(&root)?;
         let turn = Turn {
             rotation,
-            directory: Some(directory),
+            root: Some(root),
             keep: keep(&project),
         };
         let mut project = self.rotated(&turn.rotation)?;
@@ -105,7 +105,7 @@ fn keep(project: &Project) -> usize {
 pub(super) struct Turn {
     rotation: Rotation,
     /// Of the project; `None`: nothing is open.
-    directory: Option<PathBuf>,
+    root: Option<StoreRoot>,
     keep: usize,
 }
 
@@ -137,17 +137,17 @@ impl Turn {
 
     /// Its deploy came to this end.
     pub fn ended(mut self, verdict: Verdict) -> Result<(), CommandError> {
-        let Some(directory) = self.directory.take() else {
+        let Some(root) = self.root.take() else {
             return Ok(());
         };
         match verdict {
             Verdict::Converged | Verdict::Unchanged => {
-                self.rotation.put_in_force(&directory, self.keep)?;
+                self.rotation.put_in_force(&root, self.keep)?;
             }
             // Nobody knows yet which of the two it will be.
             Verdict::Stuck => {}
             Verdict::Untouched | Verdict::RolledBack | Verdict::Interrupted => {
-                Rotation::give_up(&directory)?;
+                Rotation::give_up(&root)?;
             }
         }
         Ok(())
@@ -156,9 +156,9 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(directory) = &self.directory {
+        if let Some(root) = &self.root {
             // If this fails, the next command sees that nothing was committed.
-            let _ = Rotation::give_up(directory);
+            let _ = Rotation::give_up(root);
         }
     }
 }

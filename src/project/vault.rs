@@ -1,20 +1,15 @@
 //! The project's secrets: made once, kept beside the manifest, given out sealed.
 //!
-//! Generated values live in `.cimandat/secrets/`, and what they were before in
-//! `.cimandat/earlier/`; values from files and variables stay where they are. No value is ever
+//! Generated values live in `.cimandat/PROJECT/secrets/`, and what they were before in
+//! `.cimandat/PROJECT/earlier/`; values from files and variables stay where they are. No value is ever
 //! printed: the only way out is [`Secret::expose`].
 
-use std::{
-    collections::BTreeMap,
-    fmt, fs,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use thiserror::Error;
 
-pub use super::store::StoreError;
+pub use super::store::{StoreError, StoreRoot};
 use super::{archive::Archive, rotation::Rotation, store::Store};
 use crate::{
     name::SecretName,
@@ -170,6 +165,8 @@ pub enum VaultError {
         name: SecretName,
         /// Where it was kept.
         path: PathBuf,
+        /// Where the rotation is written down.
+        pending: PathBuf,
     },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {cause}")]
@@ -193,9 +190,10 @@ impl VaultError {
                  new value made, which whatever knows the old one must be told",
                 path.display()
             )),
-            Self::Lost { .. } => Some(
-                "delete `.cimandat/rotation/pending`: then the old value is in force".to_owned(),
-            ),
+            Self::Lost { pending, .. } => Some(format!(
+                "delete `{}`: then the old value is in force",
+                pending.display()
+            )),
             Self::NoRandomness { .. } => None,
         }
     }
@@ -232,6 +230,7 @@ impl Held {
 /// The secrets of one project.
 #[derive(Debug, Clone)]
 pub struct Vault {
+    root: StoreRoot,
     store: Store,
     archive: Archive,
     rotation: Rotation,
@@ -239,12 +238,13 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Of the project whose first manifest is in `directory`. Nothing is read or made yet.
+    /// Of the project with this store. Nothing is read or made yet.
     #[must_use]
-    pub fn new(directory: &Path, mode: StoreMode) -> Self {
+    pub fn new(root: &StoreRoot, mode: StoreMode) -> Self {
         Self {
-            store: Store::new(directory, "secrets"),
-            archive: Archive::secrets(directory),
+            root: root.clone(),
+            store: Store::new(root, "secrets"),
+            archive: Archive::secrets(root),
             rotation: Rotation::default(),
             mode,
         }
@@ -287,12 +287,17 @@ impl Vault {
             let lost = || VaultError::Lost {
                 name: name.clone(),
                 path: self.archive.path(file, digest),
+                pending: Rotation::place(&self.root),
             };
             let content = content.ok_or_else(lost)?;
             return Ok(Held {
                 content,
                 placeholder,
             });
+        }
+        if self.mode == StoreMode::Create {
+            // Before anything is read: what projects shared becomes their own.
+            self.store.prepare()?;
         }
         let mut stored = self.store.read(file)?;
         if stored.is_none() && self.mode == StoreMode::Create {
@@ -443,11 +448,12 @@ impl Vault {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, path::Path};
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::name::ProjectName;
 
     const PASSWORD: SecretSource = SecretSource::Generated(Recipe::Alphanumeric { length: 32 });
 
@@ -457,6 +463,14 @@ mod tests {
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
+    }
+
+    fn root(folder: &Path) -> StoreRoot {
+        StoreRoot::new(folder, &ProjectName::new("shop").unwrap())
+    }
+
+    fn vault_of(folder: &Path, mode: StoreMode) -> Vault {
+        Vault::new(&root(folder), mode)
     }
 
     #[cfg(unix)]
@@ -474,10 +488,10 @@ mod tests {
     #[test]
     fn a_value_is_made_once() {
         let folder = folder();
-        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let vault = vault_of(folder.path(), StoreMode::Create);
         let first = vault.value(&name(), &PASSWORD).unwrap();
         assert_eq!(vault.value(&name(), &PASSWORD).unwrap(), first);
-        let look = Vault::new(folder.path(), StoreMode::Look);
+        let look = vault_of(folder.path(), StoreMode::Look);
         assert_eq!(look.value(&name(), &PASSWORD).unwrap(), first);
         assert!(!first.placeholder);
     }
@@ -485,7 +499,7 @@ mod tests {
     #[test]
     fn of_two_makers_at_once_the_first_wins() {
         let folder = folder();
-        let make = || Vault::new(folder.path(), StoreMode::Create).value(&name(), &PASSWORD);
+        let make = || vault_of(folder.path(), StoreMode::Create).value(&name(), &PASSWORD);
         let values = std::thread::scope(|scope| {
             let makers: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
             let values = makers.into_iter().map(|maker| maker.join().unwrap());
@@ -498,14 +512,15 @@ mod tests {
     #[cfg(unix)]
     fn only_the_owner_can_read_the_store() {
         let folder = folder();
-        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let vault = vault_of(folder.path(), StoreMode::Create);
         vault.value(&name(), &PASSWORD).unwrap();
         let root = folder.path().join(".cimandat");
         assert_eq!(mode(&root), 0o700);
-        assert_eq!(mode(&root.join("secrets")), 0o700);
-        assert_eq!(mode(&root.join("secrets/db_password")), 0o600);
+        assert_eq!(mode(&root.join("shop")), 0o700);
+        assert_eq!(mode(&root.join("shop/secrets")), 0o700);
+        assert_eq!(mode(&root.join("shop/secrets/db_password")), 0o600);
         assert_eq!(fs::read_to_string(root.join(".gitignore")).unwrap(), "*\n");
-        let left: Vec<_> = fs::read_dir(root.join("secrets")).unwrap().collect();
+        let left: Vec<_> = fs::read_dir(root.join("shop/secrets")).unwrap().collect();
         assert_eq!(left.len(), 1, "no temporary file stays behind");
     }
 
@@ -513,11 +528,11 @@ mod tests {
     #[cfg(unix)]
     fn an_exposed_store_is_refused() {
         for (exposed, as_mode, wanted) in [
-            ("secrets", 0o750, "700"),
-            ("secrets/db_password", 0o604, "600"),
+            ("shop/secrets", 0o750, "700"),
+            ("shop/secrets/db_password", 0o604, "600"),
         ] {
             let folder = folder();
-            let vault = Vault::new(folder.path(), StoreMode::Create);
+            let vault = vault_of(folder.path(), StoreMode::Create);
             vault.value(&name(), &PASSWORD).unwrap();
             let path = folder.path().join(".cimandat").join(exposed);
             set_mode(&path, as_mode);
@@ -534,11 +549,11 @@ mod tests {
     #[test]
     fn looking_writes_nothing() {
         let folder = folder();
-        let vault = Vault::new(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::Look);
         let held = vault.value(&name(), &PASSWORD).unwrap();
         assert!(held.placeholder);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        let made = Vault::new(folder.path(), StoreMode::Create)
+        let made = vault_of(folder.path(), StoreMode::Create)
             .value(&name(), &PASSWORD)
             .unwrap();
         assert_ne!(made.digest(), held.digest());
@@ -547,11 +562,11 @@ mod tests {
     #[test]
     fn a_stored_value_of_another_shape_is_refused() {
         let folder = folder();
-        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let vault = vault_of(folder.path(), StoreMode::Create);
         vault.value(&name(), &PASSWORD).unwrap();
         let longer = SecretSource::Generated(Recipe::Hex { bytes: 32 });
         let error = vault.value(&name(), &longer).unwrap_err();
-        let path = folder.path().join(".cimandat/secrets/db_password");
+        let path = folder.path().join(".cimandat/shop/secrets/db_password");
         assert_eq!(
             error.to_string(),
             format!(
@@ -563,7 +578,7 @@ mod tests {
 
     /// Rotates it, and gives the digests of the old and the new value.
     fn rotate(folder: &Path) -> (String, String, Rotation) {
-        let vault = Vault::new(folder, StoreMode::Create);
+        let vault = vault_of(folder, StoreMode::Create);
         let old = vault.value(&name(), &PASSWORD).unwrap().digest();
         let SecretSource::Generated(recipe) = PASSWORD else {
             unreachable!("it is generated");
@@ -573,7 +588,7 @@ mod tests {
             secrets: BTreeMap::from([(name(), new.clone())]),
             ..Rotation::default()
         };
-        rotation.begin(folder).unwrap();
+        rotation.begin(&root(folder)).unwrap();
         (old, new, rotation)
     }
 
@@ -581,19 +596,19 @@ mod tests {
     fn a_rotated_value_is_in_force_when_that_is_said_and_not_before() {
         let folder = folder();
         let (old, new, rotation) = rotate(folder.path());
-        let vault = || Vault::new(folder.path(), StoreMode::Create);
+        let vault = || vault_of(folder.path(), StoreMode::Create);
         let in_force = || vault().value(&name(), &PASSWORD).unwrap().digest();
         assert_ne!(old, new);
         assert_eq!(in_force(), old);
-        let pending = Rotation::pending(folder.path()).unwrap().unwrap();
+        let pending = Rotation::pending(&root(folder.path())).unwrap().unwrap();
         assert_eq!(pending, rotation);
         let next = vault().with(pending);
         assert_eq!(next.value(&name(), &PASSWORD).unwrap().digest(), new);
 
         for _ in 0..2 {
-            rotation.put_in_force(folder.path(), 5).unwrap();
+            rotation.put_in_force(&root(folder.path()), 5).unwrap();
             assert_eq!(in_force(), new);
-            assert_eq!(Rotation::pending(folder.path()).unwrap(), None);
+            assert_eq!(Rotation::pending(&root(folder.path())).unwrap(), None);
         }
         for digest in [&old, &new] {
             let found = vault().with_digest(&name(), digest).unwrap().unwrap();
@@ -607,10 +622,10 @@ mod tests {
     fn a_rotation_that_is_given_up_leaves_the_old_value_in_force() {
         let folder = folder();
         let (old, new, _) = rotate(folder.path());
-        Rotation::give_up(folder.path()).unwrap();
-        Rotation::give_up(folder.path()).unwrap();
-        assert_eq!(Rotation::pending(folder.path()).unwrap(), None);
-        let vault = Vault::new(folder.path(), StoreMode::Look);
+        Rotation::give_up(&root(folder.path())).unwrap();
+        Rotation::give_up(&root(folder.path())).unwrap();
+        assert_eq!(Rotation::pending(&root(folder.path())).unwrap(), None);
+        let vault = vault_of(folder.path(), StoreMode::Look);
         assert_eq!(vault.value(&name(), &PASSWORD).unwrap().digest(), old);
         // A database may have learned it before the deploy failed.
         assert!(vault.with_digest(&name(), &new).unwrap().is_some());
@@ -622,9 +637,9 @@ mod tests {
         let (first, ..) = rotate(folder.path());
         for _ in 0..4 {
             let (_, _, rotation) = rotate(folder.path());
-            rotation.put_in_force(folder.path(), 3).unwrap();
+            rotation.put_in_force(&root(folder.path()), 3).unwrap();
         }
-        let vault = Vault::new(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::Look);
         assert_eq!(vault.archive.of("db_password").unwrap().len(), 4);
         assert_eq!(vault.with_digest(&name(), &first).unwrap(), None);
     }
@@ -633,17 +648,17 @@ mod tests {
     fn a_sealed_text_is_found_again_by_its_digest() {
         let folder = folder();
         let sealed = || {
-            let vault = Vault::new(folder.path(), StoreMode::Look);
+            let vault = vault_of(folder.path(), StoreMode::Look);
             let held = vault.value(&name(), &PASSWORD).unwrap();
             let text = held.text().unwrap().expose().clone();
             format!("{text}@db/{text}?x")
         };
         let (_, _, rotation) = rotate(folder.path());
         let old = sealed();
-        rotation.put_in_force(folder.path(), 5).unwrap();
+        rotation.put_in_force(&root(folder.path()), 5).unwrap();
         let new = sealed();
         assert_ne!(old, new);
-        let vault = Vault::new(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::Look);
         let shown = "${secret:db_password}@db/${secret:db_password}?x";
         for text in [old, new] {
             let found = vault.unsealed(shown, &digest(text.as_bytes())).unwrap();
@@ -656,7 +671,7 @@ mod tests {
     #[test]
     fn a_value_is_never_printed() {
         let folder = folder();
-        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let vault = vault_of(folder.path(), StoreMode::Create);
         let held = vault.value(&name(), &PASSWORD).unwrap();
         let value = held.text().unwrap();
         assert!(!format!("{held:?} {vault:?}").contains(value.expose().as_str()));
@@ -669,7 +684,7 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("token");
         fs::write(&path, "hunter2\r\n").unwrap();
-        let vault = Vault::new(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::Look);
         let held = vault.value(&name(), &SecretSource::File(path)).unwrap();
         assert_eq!(held.content.expose(), b"hunter2\r\n");
         assert_eq!(held.text().unwrap().expose(), "hunter2");

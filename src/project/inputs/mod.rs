@@ -280,10 +280,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        name::SecretName,
+        name::{ProjectName, SecretName},
         project::{
             BuildSecret, BuildSecretSource,
-            vault::{Recipe, SecretSource, StoreMode, Vault},
+            vault::{Recipe, SecretSource, StoreMode, StoreRoot, Vault},
         },
     };
 
@@ -331,12 +331,18 @@ mod tests {
     fn the_secrets_beside_a_manifest_are_never_an_input() {
         let (folder, build) = context();
         let before = digest(&build, None).unwrap();
-        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let project = ProjectName::new("shop").unwrap();
+        let vault = Vault::new(&StoreRoot::new(folder.path(), &project), StoreMode::Create);
         let recipe = SecretSource::Generated(Recipe::Hex { bytes: 32 });
         vault
             .value(&SecretName::new("password").unwrap(), &recipe)
             .unwrap();
-        assert!(folder.path().join(".cimandat/secrets/password").exists());
+        assert!(
+            folder
+                .path()
+                .join(".cimandat/shop/secrets/password")
+                .exists()
+        );
         assert_eq!(digest(&build, None).unwrap(), before);
     }
 

@@ -33,12 +33,17 @@ fn picky(world: &World) {
     );
 }
 
+/// The project's store.
+fn store(world: &World) -> PathBuf {
+    world.path(".cimandat").join(&world.project)
+}
+
 fn stored(world: &World) -> PathBuf {
-    world.path(".cimandat/secrets/token")
+    store(world).join("secrets/token")
 }
 
 fn pending(world: &World) -> bool {
-    world.path(".cimandat/rotation/pending").exists()
+    store(world).join("rotation/pending").exists()
 }
 
 /// The value that is in force.
@@ -135,8 +140,9 @@ fn a_new_value_is_deployed_and_then_in_force() {
     world.up().with(0, Verdict::Unchanged);
 
     // The earlier value is there for whoever goes back.
-    let earlier = format!(".cimandat/earlier/secrets/{}.token", digest(old.as_bytes()));
-    assert_eq!(fs::read_to_string(world.path(&earlier)).unwrap(), old);
+    let earlier = format!("earlier/secrets/{}.token", digest(old.as_bytes()));
+    let earlier = store(&world).join(earlier);
+    assert_eq!(fs::read_to_string(earlier).unwrap(), old);
 
     let certificate = listed(&world)[2]["digest"].clone();
     let arguments = ["secret", "rotate", "certificate:app", "--progress", "json"];
@@ -202,6 +208,69 @@ fn a_killed_rotation_is_settled_by_what_counts() {
     // What was cut off goes back, and then there is nothing to do.
     world.up().with_code(0);
     is_as_before(&world, &old, &container);
+}
+
+#[test]
+fn rotation_of_a_project_leaves_another_one_of_the_same_folder_alone() {
+    let Some((one, two)) = World::new("folderone").zip(World::new("foldertwo")) else {
+        return;
+    };
+    one.manifest(
+        r#"
+        secret "token" generate="hex"
+        service "app" { use "doomed"; secret "token"; ready { log "at work"; }; }
+        deploy settle="0s"
+        "#,
+    );
+    let manifest = one.path("cimandat.kdl").display().to_string();
+    let of_two = ["-f", &manifest, "-p", &two.project, "--progress", "json"];
+    let run_two = |verb: &[&str]| two.run(&[verb, &of_two[..]].concat());
+    one.up().with(0, Verdict::Converged);
+    run_two(&["up"]).with(0, Verdict::Converged);
+    let value_of_two = || {
+        let place = format!(".cimandat/{}/secrets/token", two.project);
+        fs::read_to_string(one.path(&place)).unwrap()
+    };
+    let (first, second) = (value(&one), value_of_two());
+    assert_ne!(first, second);
+
+    run_two(&["secret", "rotate", "token"]).with(0, Verdict::Converged);
+    assert_ne!(value_of_two(), second);
+    assert_eq!(value(&one), first);
+    one.run(&["plan", "--exit-code"]).with_code(0);
+    one.up().with(0, Verdict::Unchanged);
+    run_two(&["up"]).with(0, Verdict::Unchanged);
+}
+
+#[test]
+fn store_that_projects_shared_is_taken_over_by_each() {
+    let Some((one, two)) = World::new("sharedone").zip(World::new("sharedtwo")) else {
+        return;
+    };
+    one.manifest(
+        r#"
+        secret "token" generate="hex"
+        service "app" { use "doomed"; secret "token"; ready { log "at work"; }; }
+        deploy settle="0s"
+        "#,
+    );
+    let manifest = one.path("cimandat.kdl").display().to_string();
+    let of_two = ["-f", &manifest, "-p", &two.project, "--progress", "json"];
+    let run_two = |verb: &[&str]| two.run(&[verb, &of_two[..]].concat());
+    one.up().with(0, Verdict::Converged);
+    // As both had it before: one value, in a place that belongs to no project.
+    let root = one.path(".cimandat");
+    let shared = value(&one);
+    for folder in ["secrets", "earlier"] {
+        fs::rename(store(&one).join(folder), root.join(folder)).unwrap();
+    }
+    fs::remove_dir_all(store(&one)).unwrap();
+    run_two(&["up"]).with(0, Verdict::Converged);
+    one.up().with(0, Verdict::Unchanged);
+    assert_eq!(value(&one), shared);
+    run_two(&["secret", "rotate", "token"]).with(0, Verdict::Converged);
+    one.up().with(0, Verdict::Unchanged);
+    assert_eq!(value(&one), shared);
 }
 
 #[test]
