@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{FieldChange, Obstacle};
+use super::{FieldChange, Obstacle, Reason};
 use crate::name::{ImageRef, ServiceName};
 
 /// One reason; all that are found are told at once.
@@ -188,6 +188,14 @@ pub enum Refusal {
         /// Those that are; empty: none.
         known: String,
     },
+    /// A job whose work cannot be undone would run again.
+    #[error("`{job}` is irreversible and would run again, as {reason}")]
+    JobAgain {
+        /// Which.
+        job: ServiceName,
+        /// Why.
+        reason: Reason,
+    },
     /// A service is to start its new container while the old one runs, and cannot.
     #[error("`{service}` cannot start its new container before the old one stops, as {because}")]
     CannotStartFirst {
@@ -268,6 +276,9 @@ impl Refusal {
             Self::NoService { known, .. } => format!("its services are {known}"),
             Self::NoJob { known, .. } if known.is_empty() => "it has no jobs".to_owned(),
             Self::NoJob { known, .. } => format!("its jobs are {known}"),
+            Self::JobAgain { job, .. } => {
+                format!("`--rerun {job}` runs it again; `--no-rerun` takes it for done")
+            }
             Self::CannotStartFirst { .. } => "say `update order=\"auto\"`".to_owned(),
             Self::Circle { .. } => {
                 "give up one of the dependencies, or move the ports in two steps".to_owned()

@@ -74,6 +74,7 @@ pub fn subject(subject: &Subject, project: &str, replicas: u32) -> String {
 pub fn reason(reason: &Reason) -> String {
     match reason {
         Reason::Missing => "missing".to_owned(),
+        Reason::NewVolume { .. } | Reason::Unrecorded => reason.to_string(),
         Reason::Stopped => "not running".to_owned(),
         Reason::Changed { changes } => fields("changed", changes),
         Reason::Drifted { changes } => fields("drifted", changes),

@@ -79,6 +79,7 @@ impl World {
                     networks: BTreeSet::new(),
                     volumes: BTreeSet::new(),
                     own_images: false,
+                    kept_images: false,
                     databases: BTreeSet::new(),
                 };
                 let state = docker.observe(&query).await.unwrap();
@@ -132,6 +133,7 @@ impl World {
             networks: BTreeSet::new(),
             volumes: BTreeSet::new(),
             own_images: false,
+            kept_images: false,
             databases: BTreeSet::new(),
         };
         self.docker.observe(&query).await.unwrap()
@@ -252,6 +254,7 @@ impl World {
             },
             name: name.clone(),
             definition: "d1".into(),
+            generation: 1,
         })))
         .await;
         Mount {
@@ -883,6 +886,7 @@ fn an_anonymous_volume_is_carried_over_and_goes_with_its_last_container() {
             networks: BTreeSet::new(),
             volumes: BTreeSet::from([volume.name]),
             own_images: false,
+            kept_images: false,
             databases: BTreeSet::new(),
         };
         assert!(

@@ -17,6 +17,7 @@ mod error;
 mod exec;
 mod greet;
 mod holder;
+mod image;
 mod ledger;
 mod logs;
 mod network;

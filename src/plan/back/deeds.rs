@@ -32,7 +32,7 @@ pub(super) struct Deeds<'a> {
     pub ways: Vec<(&'a str, &'a Subject)>,
     /// Who was attached to those.
     pub connected: Vec<&'a ConnectNetwork>,
-    /// Volumes that a first deploy made, by name on the engine.
+    /// Volumes that were not there before, by name on the engine.
     pub volumes: Vec<String>,
     /// The run was cut off, maybe on its way back.
     pub cut_off: bool,
@@ -61,7 +61,7 @@ impl<'a> Deeds<'a> {
             Action::ConnectNetwork(connect) => self.connected.push(connect),
             Action::CreateVolume(create) => {
                 let name = &create.volume.engine_name;
-                if state.containers.is_empty() && !state.volumes.contains_key(name) {
+                if !state.volumes.contains_key(name) {
                     self.volumes.push(name.clone());
                 }
             }

@@ -218,6 +218,7 @@ impl Scenario {
             name: VolumeName::new(short).unwrap(),
             volume,
             definition: definition.to_owned(),
+            generation: 1,
         }))
     }
 }
