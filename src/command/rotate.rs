@@ -1,4 +1,5 @@
-//! New values for secrets: made before a deploy, in force when it is committed.
+//! New values for secrets: made before a deploy, in force when it is committed. A rotation deploys
+//! what runs with the new values; a manifest that differs from it is left to `up`.
 //!
 //! The values in force do not change before the commit, so that whatever cuts a rotation off, the
 //! store says either what the old generation runs with or what the new one does; which of the two
@@ -6,7 +7,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{CommandError, Scope, deployment, load, relay::Remark};
+use jiff::Timestamp;
+
+use super::{
+    CommandError, Scope, deployment, load,
+    relay::Remark,
+    running::{self, Comparison},
+};
 use crate::{
     engine::{Ledger, docker::Settings},
     event::Verdict,
@@ -14,9 +21,11 @@ use crate::{
     plan::{self, Options},
     project::{
         Project, RollbackScope,
+        authority::Authority,
+        renewal::Renewal,
         resolve::{renew, resolve},
         rotation::Rotation,
-        vault::{StoreMode, StoreRoot},
+        vault::{StoreMode, StoreRoot, Vault},
     },
 };
 
@@ -84,16 +93,49 @@ impl Request<'_> {
         let rotation =
             rotation.map_err(|(message, help)| CommandError::Rotation { message, help })?;
         rotation.begin(&root)?;
-        let turn = Turn {
+        let mut turn = Turn {
             rotation,
             root: Some(root),
             keep: keep(&project),
+            left_to_up: BTreeSet::new(),
         };
-        let mut project = self.rotated(&turn.rotation)?;
+        let new = self.rotated(&turn.rotation)?;
+        let mut deployed = match running::compare(engine, &project).await? {
+            Comparison::Same => new,
+            Comparison::Differs { mut running, parts } => {
+                turn.left_to_up = parts;
+                renew_running(&mut running, (&project, &new), &turn.rotation)?;
+                *running
+            }
+        };
         // Two halves with different values would not understand each other.
-        project.deploy.rollback = RollbackScope::All;
-        Ok((project, turn))
+        deployed.deploy.rollback = RollbackScope::All;
+        Ok((deployed, turn))
     }
+}
+
+/// Gives what runs the new values, and nothing else of the manifest, which differs.
+fn renew_running(
+    running: &mut Project,
+    (old, new): (&Project, &Project),
+    rotation: &Rotation,
+) -> Result<(), CommandError> {
+    let (root, look) = (StoreRoot::of(old), StoreMode::Look);
+    let vault = Vault::new(&root, look).with(rotation.clone());
+    let authority = Authority::new(&root, &old.name, look, Timestamp::now());
+    let authority = authority.with(rotation.clone());
+    let renewal = Renewal {
+        rotation,
+        vault: &vault,
+        authority: &authority,
+        old,
+        new,
+    };
+    let applied = renewal.apply(running);
+    applied.map_err(|error| CommandError::Rotation {
+        message: error.to_string(),
+        help: Some("deploy the manifest first: `cimandat up`".to_owned()),
+    })
 }
 
 fn keep(project: &Project) -> usize {
@@ -107,23 +149,26 @@ pub(super) struct Turn {
     /// Of the project; `None`: nothing is open.
     root: Option<StoreRoot>,
     keep: usize,
+    /// In what the manifest differs from what runs.
+    left_to_up: BTreeSet<String>,
 }
 
 impl Turn {
     /// What is said of the values at the end.
     pub fn remark(&self) -> Remark {
         let names = self.rotation.names();
+        let left = Vec::from_iter(self.left_to_up.iter().cloned()).join(", ");
         Box::new(move |verdict| {
             if names.is_empty() {
                 return None;
             }
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             let names = names.join(", ");
-            match verdict {
+            let values = match verdict {
                 Verdict::Converged => None,
-                Verdict::Unchanged => {
-                    Some(format!("no service uses {names}; new values are in force"))
-                }
+                Verdict::Unchanged => Some(format!(
+                    "nothing that runs uses {names}; new values are in force"
+                )),
                 Verdict::Stuck => Some(format!(
                     "the next `up` sees by what runs whether the old or the new values of {names} are \
                      in force; until then the old ones are"
@@ -131,7 +176,15 @@ impl Turn {
                 Verdict::Untouched | Verdict::RolledBack | Verdict::Interrupted => {
                     Some(format!("the old values of {names} stay in force"))
                 }
-            }
+            };
+            let manifest = (!left.is_empty()).then(|| {
+                format!(
+                    "only {names} changed; the manifest differs from what runs in {left}, which \
+                     `cimandat up` deploys"
+                )
+            });
+            let parts: Vec<String> = values.into_iter().chain(manifest).collect();
+            (!parts.is_empty()).then(|| parts.join("; "))
         })
     }
 

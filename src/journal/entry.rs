@@ -76,11 +76,13 @@ impl Entry {
         self.committed() || self.split.is_some()
     }
 
-    /// Whether what this deploy made or kept of a service came to stay.
-    fn settled(&self, service: &ServiceName) -> bool {
+    /// What this deploy made or kept of a service, where that came to stay.
+    #[must_use]
+    pub fn part(&self, service: &ServiceName) -> Option<&Made> {
         let split = self.split.as_ref();
-        let part = split.is_some_and(|split| split.new.contains(service));
-        (self.committed() || part) && self.made.values().any(|made| made.service == *service)
+        let stayed = split.is_some_and(|split| split.new.contains(service));
+        let mut made = self.made.values().filter(|_| self.committed() || stayed);
+        made.find(|made| made.service == *service)
     }
 
     /// Whether a job, as it is asked for now and from this image, is what it was in this
@@ -114,7 +116,7 @@ pub fn entries(pages: &[Page]) -> Vec<Entry> {
 #[must_use]
 pub fn job_record(entries: &[Entry], job: &Service, image: Option<&str>) -> Option<JobRecord> {
     let mut latest = entries.iter().rev();
-    let entry = latest.find(|entry| entry.settled(&job.name))?;
+    let entry = latest.find(|entry| entry.part(&job.name).is_some())?;
     Some(JobRecord {
         generation: entry.generation,
         done: image.is_some_and(|image| entry.has_done(job, image)),
@@ -137,11 +139,10 @@ pub fn is_unrecorded(entries: &[Entry], job: &ServiceName, there: bool) -> bool 
     let Some(oldest) = entries.first() else {
         return there;
     };
-    let mut entries_with = entries.iter().filter(|entry| entry.settled(job));
     there
         && removed(entries).is_some()
         && oldest.project.services.contains_key(job)
-        && entries_with.next().is_none()
+        && entries.iter().all(|entry| entry.part(job).is_none())
 }
 
 #[cfg(test)]

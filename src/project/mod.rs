@@ -8,6 +8,7 @@ pub mod authority;
 mod container;
 mod gate;
 pub mod inputs;
+pub mod renewal;
 pub mod resolve;
 pub mod rotation;
 mod service;

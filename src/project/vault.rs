@@ -4,7 +4,12 @@
 //! `.cimandat/PROJECT/earlier/`; values from files and variables stay where they are. No value is ever
 //! printed: the only way out is [`Secret::expose`].
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    path::PathBuf,
+    time::SystemTime,
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use thiserror::Error;
@@ -13,7 +18,7 @@ pub use super::store::{StoreError, StoreRoot};
 use super::{archive::Archive, rotation::Rotation, store::Store};
 use crate::{
     name::SecretName,
-    secret::{Secret, digest},
+    secret::{Secret, Text, digest},
 };
 
 /// Whether the store may be written.
@@ -214,10 +219,7 @@ impl Held {
     /// `None` when it is not text.
     #[must_use]
     pub fn text(&self) -> Option<Secret<String>> {
-        let text = std::str::from_utf8(self.content.expose()).ok()?;
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        Some(Secret::new(text.to_owned()))
+        text_of(self.content.expose()).map(Secret::new)
     }
 
     /// [`digest`] of the content.
@@ -225,6 +227,12 @@ impl Held {
     pub fn digest(&self) -> String {
         digest(self.content.expose())
     }
+}
+
+fn text_of(content: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(content).ok()?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    Some(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
 /// The secrets of one project.
@@ -388,6 +396,41 @@ impl Vault {
         shown: &str,
         digest: &str,
     ) -> Result<Option<Secret<String>>, VaultError> {
+        let found = self.opened(shown, digest)?;
+        Ok(found.map(|(text, _)| Secret::new(text)))
+    }
+
+    /// A sealed text with the values of the rotation in place of those that it has. `None`: these
+    /// are not known.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn renewed(&self, shown: &str, digest: &str) -> Result<Option<Text>, VaultError> {
+        let Some((_, values)) = self.opened(shown, digest)? else {
+            return Ok(None);
+        };
+        let mut text = shown.to_owned();
+        for (name, value) in values {
+            let mut value = value;
+            if let Some(digest) = self.rotation.secrets.get(&name) {
+                let content = self.with_digest(&name, digest)?;
+                let held = content.and_then(|content| text_of(content.expose()));
+                let Some(new) = held else {
+                    return Ok(None);
+                };
+                value = new;
+            }
+            text = text.replace(&format!("${{secret:{name}}}"), &value);
+        }
+        Ok(Some(Text::sealed(shown.to_owned(), text)))
+    }
+
+    /// The value of a sealed text, and those of the secrets in it.
+    fn opened(
+        &self,
+        shown: &str,
+        digest: &str,
+    ) -> Result<Option<(String, BTreeMap<SecretName, String>)>, VaultError> {
         let mut pieces = shown.split("${secret:");
         let mut candidates = vec![pieces.next().unwrap_or_default().to_owned()];
         let mut chosen: Vec<BTreeMap<SecretName, String>> = vec![BTreeMap::new()];
@@ -398,7 +441,7 @@ impl Vault {
             let Ok(name) = SecretName::new(name) else {
                 return Ok(None);
             };
-            let values = self.texts(&name)?;
+            let values = self.all_texts(&name)?;
             let mut longer = Vec::new();
             let mut choices = Vec::new();
             for (text, choice) in candidates.iter().zip(&chosen) {
@@ -416,27 +459,45 @@ impl Vault {
             }
             (candidates, chosen) = (longer, choices);
         }
-        let mut candidates = candidates.into_iter();
-        let found = candidates.find(|text| self::digest(text.as_bytes()) == digest);
-        Ok(found.map(Secret::new))
+        let mut candidates = candidates.into_iter().zip(chosen);
+        Ok(candidates.find(|(text, _)| self::digest(text.as_bytes()) == digest))
     }
 
-    /// All values of a generated secret as they go into a string.
-    fn texts(&self, name: &SecretName) -> Result<Vec<String>, VaultError> {
+    /// The digests of all values of a generated secret that are known.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn digests(&self, name: &SecretName) -> Result<BTreeSet<String>, VaultError> {
         let file = name.as_str();
-        let mut values: Vec<Secret<Vec<u8>>> = self.store.read(file)?.into_iter().collect();
+        let in_force = self.store.read(file)?;
+        let in_force = in_force.map(|value| digest(value.expose()));
+        let earlier = self.archive.of(file)?;
+        Ok(earlier.into_iter().chain(in_force).collect())
+    }
+
+    /// The values of a generated secret as they go into a string: the one in force, and the others
+    /// that are known.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn texts(
+        &self,
+        name: &SecretName,
+    ) -> Result<(Option<Secret<String>>, Vec<Secret<String>>), VaultError> {
+        let file = name.as_str();
+        let text = |value: Secret<Vec<u8>>| text_of(value.expose()).map(Secret::new);
+        let in_force = self.store.read(file)?.and_then(text);
+        let mut others = Vec::new();
         for digest in self.archive.of(file)? {
-            values.extend(self.archive.get(file, &digest)?);
+            others.extend(self.archive.get(file, &digest)?.and_then(text));
         }
-        let texts = values.into_iter().filter_map(|content| {
-            let placeholder = false;
-            let held = Held {
-                content,
-                placeholder,
-            };
-            held.text().map(|text| text.expose().clone())
-        });
-        Ok(texts.collect())
+        Ok((in_force, others))
+    }
+
+    fn all_texts(&self, name: &SecretName) -> Result<Vec<String>, VaultError> {
+        let (in_force, others) = self.texts(name)?;
+        let all = in_force.iter().chain(&others);
+        Ok(all.map(|text| text.expose().clone()).collect())
     }
 
     /// When the value in force of a generated secret was put there; `None`: there is none.
@@ -448,7 +509,7 @@ impl Vault {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, path::Path};
+    use std::path::Path;
 
     use proptest::prelude::*;
 
@@ -666,6 +727,28 @@ mod tests {
         }
         assert_eq!(vault.unsealed(shown, &digest(b"other")).unwrap(), None);
         assert_eq!(vault.unsealed("${secret:", "0").unwrap(), None);
+    }
+
+    #[test]
+    fn sealed_text_is_renewed_with_the_values_of_a_rotation() {
+        let folder = folder();
+        let (old, new, rotation) = rotate(folder.path());
+        let look = vault_of(folder.path(), StoreMode::Look);
+        let value = |digest: &str| {
+            let content = look.with_digest(&name(), digest).unwrap().unwrap();
+            String::from_utf8(content.expose().clone()).unwrap()
+        };
+        let shown = "${secret:db_password}@db/${secret:db_password}";
+        let sealed = |digest: &str| format!("{0}@db/{0}", value(digest));
+        let vault = vault_of(folder.path(), StoreMode::Look).with(rotation);
+        for known in [&old, &new] {
+            let its = digest(sealed(known).as_bytes());
+            let renewed = vault.renewed(shown, &its).unwrap().unwrap();
+            assert_eq!(renewed.shown(), shown);
+            assert_eq!(renewed.expose(), Some(sealed(&new).as_str()));
+        }
+        assert_eq!(vault.renewed(shown, &digest(b"other")).unwrap(), None);
+        assert_eq!(look.digests(&name()).unwrap(), BTreeSet::from([old, new]));
     }
 
     #[test]

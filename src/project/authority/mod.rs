@@ -7,7 +7,7 @@
 mod pair;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::PathBuf,
     time::{Duration, SystemTime},
@@ -246,6 +246,37 @@ impl Authority {
         });
         let mut files = files.filter(|file| self::digest(file) == digest);
         Ok(files.next().map(Secret::new))
+    }
+
+    /// The files of a rotated certificate in place of those that it had: by the digest of an old one
+    /// its new content. Empty where the certificate is not rotated.
+    ///
+    /// # Errors
+    /// When the store cannot be used or is damaged, or the new one is not there any more.
+    pub fn renewed(
+        &self,
+        name: &CertificateName,
+    ) -> Result<BTreeMap<String, Secret<Vec<u8>>>, AuthorityError> {
+        let Some(rotated) = self.rotation.certificates.get(name) else {
+            return Ok(BTreeMap::new());
+        };
+        let new = self.archived(name, rotated)?;
+        let mut old = Vec::from_iter(self.load(&format!("{name}.pem"))?);
+        for its in self.archive.of(name.as_str())? {
+            let kept = self.archive.get(name.as_str(), &its)?;
+            old.extend(kept.and_then(|pem| Pair::read(pem.expose()).ok()));
+        }
+        let files = old.iter().flat_map(|old| {
+            [
+                (&old.certificate, &new.certificate),
+                (old.key.expose(), new.key.expose()),
+            ]
+        });
+        let files = files.map(|(old, new)| {
+            let new = Secret::new(new.clone().into_bytes());
+            (digest(old.as_bytes()), new)
+        });
+        Ok(files.collect())
     }
 
     /// When a certificate in force ends, in seconds since the epoch; `None`: there is none.
@@ -560,7 +591,7 @@ mod tests {
         let digest = create().renew(&name(), &wanted).unwrap();
         assert_eq!(create().issue(&name(), &wanted).unwrap(), old);
         let rotation = Rotation {
-            certificates: std::collections::BTreeMap::from([(name(), digest)]),
+            certificates: BTreeMap::from([(name(), digest)]),
             ..Rotation::default()
         };
         let next = create().with(rotation.clone());
