@@ -206,7 +206,7 @@ pub enum Event {
         took: Duration,
         /// The chain of steps that the end waited for.
         critical_path: Vec<Segment>,
-        /// Volumes that a failed first deploy made and that are kept.
+        /// Volumes that a failed deploy made and that are kept.
         kept_volumes: Vec<String>,
         /// Containers that failed and are kept, stopped, for somebody to look at.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

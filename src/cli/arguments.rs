@@ -274,6 +274,9 @@ pub(super) struct Choice {
     /// Run jobs again that have done their work: these, or, without a name, all
     #[arg(long, value_name = "JOB", num_args = 0..)]
     pub rerun: Option<Vec<String>>,
+    /// Take jobs for done that would run again because a volume is new or their record is gone
+    #[arg(long, conflicts_with = "rerun")]
+    pub no_rerun: bool,
     /// Seconds that a container may take to end, instead of its own grace period
     #[arg(short, long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
@@ -314,7 +317,8 @@ pub(super) struct DownArguments {
     pub files: Files,
     /// Only these services' containers
     pub services: Vec<String>,
-    /// Remove the project's volumes and what they hold, and the snapshots of them, too
+    /// Remove the project's volumes and what they hold, and the snapshots of them, too; of the
+    /// services that are named, the volumes that no other service uses
     #[arg(short, long)]
     pub volumes: bool,
     /// Remove the images that were built for the project, too

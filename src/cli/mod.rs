@@ -250,6 +250,7 @@ fn options(choice: arguments::Choice) -> Result<Options, NameError> {
         _ => BuildChoice::Missing,
     };
     let rerun = match choice.rerun.map(names).transpose()? {
+        None if choice.no_rerun => Rerun::Never,
         None => Rerun::None,
         Some(jobs) if jobs.is_empty() => Rerun::All,
         Some(jobs) => Rerun::Jobs(jobs.into_iter().collect()),
@@ -321,7 +322,7 @@ fn down(down: DownArguments) -> Result<command::Down, NameError> {
             volumes: down.volumes,
             images: down.images,
             timeout: down.timeout.map(std::time::Duration::from_secs),
-            tags: BTreeSet::new(),
+            ..Removal::default()
         },
         lock_wait: down.lock.lock_wait.unwrap_or_default(),
     })

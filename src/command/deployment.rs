@@ -10,7 +10,7 @@ use crate::{
     engine::{Ledger, Query},
     event::{Change, Participant, Purpose, Replica, Verdict},
     graph::Graph,
-    journal::{Author, Planned, Writer},
+    journal::{self, Author, Planned, Writer},
     name::ServiceName,
     plan::{self, Deploy, Options, Plan},
     project::{ImageSource, Kind, Project, RollbackScope, Service},
@@ -191,43 +191,41 @@ pub(super) async fn observe(
                 .map(|it| it.engine_name.clone())
                 .collect(),
             own_images: false,
+            kept_images: false,
             databases: BTreeSet::new(),
         })
         .await?;
-    state.remembered = remembered(engine, project, options, &state).await?;
+    note_jobs(engine, project, options, &mut state).await?;
     Ok(state)
 }
 
-/// Jobs whose containers were taken away since they did their work: the history knows them.
-async fn remembered(
+/// Looks into the history where only that can say whether a job runs.
+async fn note_jobs(
     engine: &impl Ledger,
     project: &Project,
     options: &Options,
-    state: &State,
-) -> Result<BTreeSet<ServiceName>, CommandError> {
-    let is_there = |name: &ServiceName| state.containers.values().any(|it| it.service == *name);
-    let missing: Vec<_> = project
-        .services
-        .values()
-        .filter(|it| matches!(it.kind, Kind::Job { .. }) && !is_there(&it.name))
-        .collect();
-    // Before a first deploy there is nothing to remember.
-    if missing.is_empty() || state.containers.is_empty() {
-        return Ok(BTreeSet::new());
+    state: &mut State,
+) -> Result<(), CommandError> {
+    let jobs = plan::jobs_in_question(project, state);
+    if jobs.is_empty() {
+        return Ok(());
     }
     let entries = history::entries(engine, &project.name).await?;
-    let Some(current) = history::current(&entries) else {
-        return Ok(BTreeSet::new());
-    };
-    let done = missing.into_iter().filter(|job| {
+    for job in jobs.iter().filter_map(|name| project.services.get(name)) {
         let image = plan::image_of(project, &options.tags, job);
         let image = image.and_then(|image| state.images.get(&image));
-        image.is_some_and(|image| current.has_done(job, &image.id))
-    });
-    Ok(done.map(|job| job.name.clone()).collect())
+        let image = image.map(|it| it.id.as_str());
+        if let Some(record) = journal::job_record(&entries, job, image) {
+            state.job_records.insert(job.name.clone(), record);
+        } else if journal::is_unrecorded(&entries, &job.name, !state.containers.is_empty()) {
+            state.unrecorded_jobs.insert(job.name.clone());
+        }
+    }
+    Ok(())
 }
 
-/// Plans a deploy. Where that cannot be said without a look at a database's data, looks at it.
+/// Plans a deploy. Where something changes, looks first at the data of databases in question and at
+/// the images that are kept.
 pub(super) async fn planned(
     engine: &impl Ledger,
     project: &Project,
@@ -235,15 +233,16 @@ pub(super) async fn planned(
     state: &mut State,
 ) -> Result<Deploy, CommandError> {
     let deploy = plan::deploy(project, state, options).map_err(CommandError::Refused)?;
-    let databases = plan::databases_in_question(project, state, options, &deploy);
-    if databases.is_empty() {
+    if deploy.plan.changes_nothing() {
         return Ok(deploy);
     }
     let query = Query {
-        databases,
+        databases: plan::databases_in_question(project, state, options, &deploy),
+        kept_images: true,
         ..Query::of(project.name.clone())
     };
-    state.databases = engine.observe(&query).await?.databases;
+    let more = engine.observe(&query).await?;
+    (state.databases, state.kept_images) = (more.databases, more.kept_images);
     plan::deploy(project, state, options).map_err(CommandError::Refused)
 }
 

@@ -1,6 +1,10 @@
 //! `cimandat down`: everything of the project goes; volumes only when asked for.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::Stream;
 
@@ -16,8 +20,8 @@ use crate::{
     },
     event::{Change, Participant, Purpose, Replica, Verdict},
     name::{ImageRef, ProjectName, ServiceName},
-    plan::{self, Removal},
-    project::Kind,
+    plan::{self, Removal, SharedVolume},
+    project::{Kind, MountKind, Project, Service},
     run::{self, OnFailure, Run},
     state::State,
 };
@@ -74,6 +78,29 @@ impl Down {
         session.end(done).await
     }
 
+    /// What is to go, with what only the history knows.
+    async fn recorded(
+        &self,
+        engine: &impl Ledger,
+        project: &ProjectName,
+    ) -> Result<Removal, CommandError> {
+        let mut removal = self.removal.clone();
+        let whole = removal.services.is_empty();
+        if !whole && !removal.volumes {
+            return Ok(removal);
+        }
+        let entries = history::entries(engine, project).await?;
+        if whole {
+            let tags = entries.iter().flat_map(|entry| entry.tags.values());
+            removal.tags = tags
+                .filter_map(|tag| ImageRef::new(tag.as_str()).ok())
+                .collect();
+        } else if let Some(current) = history::current(&entries) {
+            removal.mounts = mounts(&current.project);
+        }
+        Ok(removal)
+    }
+
     async fn remove<E: Ledger>(
         &self,
         (engine, project): (&Arc<E>, &ProjectName),
@@ -89,17 +116,11 @@ impl Down {
         }
         let query = Query {
             own_images: self.removal.images,
+            kept_images: true,
             ..Query::of(project.clone())
         };
         let state = engine.observe(&query).await?;
-        let mut removal = self.removal.clone();
-        if whole {
-            let entries = history::entries(engine.as_ref(), project).await?;
-            let tags = entries.iter().flat_map(|entry| entry.tags.values());
-            removal.tags = tags
-                .filter_map(|tag| ImageRef::new(tag.as_str()).ok())
-                .collect();
-        }
+        let removal = self.recorded(engine.as_ref(), project).await?;
         let plan = plan::down(project.as_str(), &state, &removal);
         let settings = run::Settings {
             verb: "down".to_owned(),
@@ -119,6 +140,8 @@ impl Down {
             project: project.clone(),
         };
         let mut relay = Relay::new(console);
+        let shared = plan::shared_volumes(project.as_str(), &settings.origin, &removal);
+        relay.before_the_end(Box::new(move |_| kept(&shared)));
         let run = Run::new(plan, settings);
         let outcome = session.carry_out(&mut relay, run, interrupts).await?;
         if whole && matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged) {
@@ -126,6 +149,36 @@ impl Down {
         }
         Ok(Done::Run(outcome.verdict))
     }
+}
+
+/// What is said of volumes that stay though they were to go.
+fn kept(shared: &[SharedVolume]) -> Option<String> {
+    let those = shared.iter().map(|volume| {
+        let name = &volume.name;
+        let users: Vec<String> = volume.users.iter().map(|it| format!("`{it}`")).collect();
+        if users.is_empty() {
+            format!("volume `{name}` is kept, as a container outside of the project uses it")
+        } else {
+            let verb = if users.len() == 1 { "uses" } else { "use" };
+            let users = users.join(", ");
+            format!("volume `{name}` is kept, as {users} {verb} it too")
+        }
+    });
+    let those: Vec<String> = those.collect();
+    (!those.is_empty()).then(|| those.join("; "))
+}
+
+/// The named volumes of each service in force, by name on the engine.
+fn mounts(project: &Project) -> BTreeMap<ServiceName, BTreeSet<String>> {
+    let named = |service: &Service| {
+        let mounts = service.container.mounts.iter();
+        let names = mounts.filter_map(|mount| match &mount.kind {
+            MountKind::Volume { engine_name, .. } => Some(engine_name.clone()),
+            _ => None,
+        });
+        (service.name.clone(), names.collect())
+    };
+    project.services.values().map(named).collect()
 }
 
 fn participants(state: &State, removal: &Removal) -> Vec<Participant> {

@@ -1,6 +1,6 @@
 //! `cimandat history`: what was deployed, by whom, how it ended, and whether there is a way back.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use super::{
     CommandError, Console, DataFormat, Done, Scope, load, say, say_json,
@@ -43,6 +43,7 @@ impl History {
         let (unfinished, remark) = unfinished::remark(&engine, &project).await?;
         let state = engine.observe(&query(&project, &entries)).await?;
         let current = current(&entries).map(|entry| entry.generation);
+        let removed = removed(&entries, &state);
         match self.format {
             DataFormat::Text => {
                 console.warn(&remark);
@@ -59,17 +60,33 @@ impl History {
                     WIDTH
                 };
                 say(&table(&headers, &rows, Some(width)));
+                if let Some(removed) = &removed {
+                    let (first, last) = (removed.start(), removed.end());
+                    console.warn(&format!(
+                        "the record of deploys {first} to {last} was removed from the engine\n"
+                    ));
+                }
             }
             DataFormat::Json => say_json(&serde_json::json!({
                 "version": 1,
                 "project": project,
                 "current": current,
+                "removed": removed.map(|it| [*it.start(), *it.end()]),
                 "deploys": entries.iter().map(|it| json(it, &state)).collect::<Vec<_>>(),
                 "unfinished": unfinished.map(|it| it.json()),
             })),
         }
         Ok(Done::Well)
     }
+}
+
+/// The deploys that are not recorded any more, though they have left something.
+fn removed(entries: &[Entry], state: &State) -> Option<RangeInclusive<u64>> {
+    if !entries.is_empty() {
+        return journal::removed(entries);
+    }
+    let generations = state.containers.values().map(|it| it.generation);
+    generations.max().map(|latest| 1..=latest)
 }
 
 /// The deploys that are remembered, oldest first.

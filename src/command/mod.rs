@@ -22,6 +22,7 @@ mod rehearse;
 mod relay;
 mod rollback;
 mod rotate;
+mod running;
 mod secrets;
 mod session;
 mod unfinished;

@@ -28,7 +28,7 @@ use crate::{
         ImageSource, Kind, Project, PullPolicy, Service,
         authority::Authority,
         unseal,
-        vault::{StoreMode, Vault},
+        vault::{StoreMode, StoreRoot, Vault},
     },
     run,
     state::State,
@@ -121,9 +121,9 @@ impl Rollback {
         let entries = std::slice::from_ref(entry);
         let state = engine.observe(&history::query(project, entries)).await?;
         let mut restored = restored(entry, &state).map_err(CommandError::Refused)?;
-        let (folder, look) = (restored.directory.clone(), StoreMode::Look);
-        let vault = Vault::new(&folder, look);
-        let authority = Authority::new(&folder, project, look, Timestamp::now());
+        let (root, look) = (StoreRoot::of(&restored), StoreMode::Look);
+        let vault = Vault::new(&root, look);
+        let authority = Authority::new(&root, project, look, Timestamp::now());
         unseal(&mut restored, &vault, &authority);
         Ok(restored)
     }

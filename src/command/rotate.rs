@@ -1,12 +1,19 @@
-//! New values for secrets: made before a deploy, in force when it is committed.
+//! New values for secrets: made before a deploy, in force when it is committed. A rotation deploys
+//! what runs with the new values; a manifest that differs from it is left to `up`.
 //!
 //! The values in force do not change before the commit, so that whatever cuts a rotation off, the
 //! store says either what the old generation runs with or what the new one does; which of the two
 //! is seen by what runs.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
-use super::{CommandError, Scope, deployment, load, relay::Remark};
+use jiff::Timestamp;
+
+use super::{
+    CommandError, Scope, deployment, load,
+    relay::Remark,
+    running::{self, Comparison},
+};
 use crate::{
     engine::{Ledger, docker::Settings},
     event::Verdict,
@@ -14,9 +21,11 @@ use crate::{
     plan::{self, Options},
     project::{
         Project, RollbackScope,
+        authority::Authority,
+        renewal::Renewal,
         resolve::{renew, resolve},
         rotation::Rotation,
-        vault::StoreMode,
+        vault::{StoreMode, StoreRoot, Vault},
     },
 };
 
@@ -50,7 +59,7 @@ impl Request<'_> {
         engine: &impl Ledger,
         old: &Project,
     ) -> Result<Option<(Project, Rotation)>, CommandError> {
-        let Some(rotation) = Rotation::pending(&old.directory)? else {
+        let Some(rotation) = Rotation::pending(&StoreRoot::of(old))? else {
             return Ok(None);
         };
         let new = self.rotated(&rotation)?;
@@ -67,13 +76,13 @@ impl Request<'_> {
         names: &BTreeSet<String>,
     ) -> Result<(Project, Turn), CommandError> {
         let mut project = self.project(StoreMode::Create)?;
-        let directory = project.directory.clone();
+        let root = StoreRoot::of(&project);
         match self.unfinished(engine, &project).await? {
             Some((rotated, rotation)) => {
-                rotation.put_in_force(&directory, keep(&project))?;
+                rotation.put_in_force(&root, keep(&project))?;
                 project = rotated;
             }
-            None => Rotation::give_up(&directory)?,
+            None => Rotation::give_up(&root)?,
         }
         if names.is_empty() {
             return Ok((project, Turn::default()));
@@ -83,17 +92,50 @@ impl Request<'_> {
         let rotation = renew(&load::manifest(self.scope)?, &resolution, names);
         let rotation =
             rotation.map_err(|(message, help)| CommandError::Rotation { message, help })?;
-        rotation.begin(&directory)?;
-        let turn = Turn {
+        rotation.begin(&root)?;
+        let mut turn = Turn {
             rotation,
-            directory: Some(directory),
+            root: Some(root),
             keep: keep(&project),
+            left_to_up: BTreeSet::new(),
         };
-        let mut project = self.rotated(&turn.rotation)?;
+        let new = self.rotated(&turn.rotation)?;
+        let mut deployed = match running::compare(engine, &project).await? {
+            Comparison::Same => new,
+            Comparison::Differs { mut running, parts } => {
+                turn.left_to_up = parts;
+                renew_running(&mut running, (&project, &new), &turn.rotation)?;
+                *running
+            }
+        };
         // Two halves with different values would not understand each other.
-        project.deploy.rollback = RollbackScope::All;
-        Ok((project, turn))
+        deployed.deploy.rollback = RollbackScope::All;
+        Ok((deployed, turn))
     }
+}
+
+/// Gives what runs the new values, and nothing else of the manifest, which differs.
+fn renew_running(
+    running: &mut Project,
+    (old, new): (&Project, &Project),
+    rotation: &Rotation,
+) -> Result<(), CommandError> {
+    let (root, look) = (StoreRoot::of(old), StoreMode::Look);
+    let vault = Vault::new(&root, look).with(rotation.clone());
+    let authority = Authority::new(&root, &old.name, look, Timestamp::now());
+    let authority = authority.with(rotation.clone());
+    let renewal = Renewal {
+        rotation,
+        vault: &vault,
+        authority: &authority,
+        old,
+        new,
+    };
+    let applied = renewal.apply(running);
+    applied.map_err(|error| CommandError::Rotation {
+        message: error.to_string(),
+        help: Some("deploy the manifest first: `cimandat up`".to_owned()),
+    })
 }
 
 fn keep(project: &Project) -> usize {
@@ -105,25 +147,28 @@ fn keep(project: &Project) -> usize {
 pub(super) struct Turn {
     rotation: Rotation,
     /// Of the project; `None`: nothing is open.
-    directory: Option<PathBuf>,
+    root: Option<StoreRoot>,
     keep: usize,
+    /// In what the manifest differs from what runs.
+    left_to_up: BTreeSet<String>,
 }
 
 impl Turn {
     /// What is said of the values at the end.
     pub fn remark(&self) -> Remark {
         let names = self.rotation.names();
+        let left = Vec::from_iter(self.left_to_up.iter().cloned()).join(", ");
         Box::new(move |verdict| {
             if names.is_empty() {
                 return None;
             }
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             let names = names.join(", ");
-            match verdict {
+            let values = match verdict {
                 Verdict::Converged => None,
-                Verdict::Unchanged => {
-                    Some(format!("no service uses {names}; new values are in force"))
-                }
+                Verdict::Unchanged => Some(format!(
+                    "nothing that runs uses {names}; new values are in force"
+                )),
                 Verdict::Stuck | Verdict::RollbackInterrupted => Some(format!(
                     "the next `up` sees by what runs whether the old or the new values of {names} are \
                      in force; until then the old ones are"
@@ -134,18 +179,26 @@ impl Turn {
                 | Verdict::RemovalIncomplete => {
                     Some(format!("the old values of {names} stay in force"))
                 }
-            }
+            };
+            let manifest = (!left.is_empty()).then(|| {
+                format!(
+                    "only {names} changed; the manifest differs from what runs in {left}, which \
+                     `cimandat up` deploys"
+                )
+            });
+            let parts: Vec<String> = values.into_iter().chain(manifest).collect();
+            (!parts.is_empty()).then(|| parts.join("; "))
         })
     }
 
     /// Its deploy came to this end.
     pub fn ended(mut self, verdict: Verdict) -> Result<(), CommandError> {
-        let Some(directory) = self.directory.take() else {
+        let Some(root) = self.root.take() else {
             return Ok(());
         };
         match verdict {
             Verdict::Converged | Verdict::Unchanged => {
-                self.rotation.put_in_force(&directory, self.keep)?;
+                self.rotation.put_in_force(&root, self.keep)?;
             }
             // Nobody knows yet which of the two it will be.
             Verdict::Stuck | Verdict::RollbackInterrupted => {}
@@ -153,7 +206,7 @@ impl Turn {
             | Verdict::RolledBack
             | Verdict::Interrupted
             | Verdict::RemovalIncomplete => {
-                Rotation::give_up(&directory)?;
+                Rotation::give_up(&root)?;
             }
         }
         Ok(())
@@ -162,9 +215,9 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(directory) = &self.directory {
+        if let Some(root) = &self.root {
             // If this fails, the next command sees that nothing was committed.
-            let _ = Rotation::give_up(directory);
+            let _ = Rotation::give_up(root);
         }
     }
 }

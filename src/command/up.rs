@@ -23,7 +23,11 @@ use crate::{
     event::Verdict,
     name::ProjectName,
     plan::Options,
-    project::{Project, rotation::Rotation, vault::StoreMode},
+    project::{
+        Project,
+        rotation::Rotation,
+        vault::{StoreMode, StoreRoot},
+    },
     run,
 };
 
@@ -63,7 +67,7 @@ impl Up {
         let project = request.project(StoreMode::Create)?;
         let name = project.name.clone();
         let mut idle = None;
-        if self.rotate.is_empty() && Rotation::pending(&project.directory)?.is_none() {
+        if self.rotate.is_empty() && Rotation::pending(&StoreRoot::of(&project))?.is_none() {
             let deployment = self.deployment(&engine, project)?;
             idle = Box::pin(deployment.idle(console, &mut interrupts)).await?;
         }

@@ -99,6 +99,8 @@ pub struct Query {
     pub volumes: BTreeSet<String>,
     /// Whether the images that were built for the project are listed too.
     pub own_images: bool,
+    /// Whether the names under which images are kept for generations are listed too.
+    pub kept_images: bool,
     /// The project's containers whose data directories are looked at.
     pub databases: BTreeSet<ContainerName>,
 }
@@ -113,6 +115,7 @@ impl Query {
             networks: BTreeSet::new(),
             volumes: BTreeSet::new(),
             own_images: false,
+            kept_images: false,
             databases: BTreeSet::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! The history: what became of the last deploys, and what each generation consists of.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use crate::{
     name::{ContainerName, ServiceName},
     plan::{Made, Split},
     project::{Kind, Project, Service},
+    state::JobRecord,
 };
 
 /// How many deploys are remembered; the next one takes the place of the oldest.
@@ -75,15 +76,22 @@ impl Entry {
         self.committed() || self.split.is_some()
     }
 
-    /// Whether a job, as it is asked for now and from this image, has done its work in this
-    /// generation.
+    /// What this deploy made or kept of a service, where that came to stay.
     #[must_use]
-    pub fn has_done(&self, job: &Service, image: &str) -> bool {
+    pub fn part(&self, service: &ServiceName) -> Option<&Made> {
+        let split = self.split.as_ref();
+        let stayed = split.is_some_and(|split| split.new.contains(service));
+        let mut made = self.made.values().filter(|_| self.committed() || stayed);
+        made.find(|made| made.service == *service)
+    }
+
+    /// Whether a job, as it is asked for now and from this image, is what it was in this
+    /// generation.
+    fn has_done(&self, job: &Service, image: &str) -> bool {
         let then = self.project.services.get(&job.name);
         let wished = |service: &Service| serde_json::to_value(&service.container).ok();
         let mut made = self.made.values();
-        self.committed()
-            && matches!(job.kind, Kind::Job { .. })
+        matches!(job.kind, Kind::Job { .. })
             && then.is_some_and(|then| wished(then) == wished(job))
             && made.any(|made| made.service == job.name && made.image == image)
     }
@@ -101,4 +109,73 @@ pub fn entries(pages: &[Page]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = pages.iter().filter_map(|page| page.read().ok()).collect();
     entries.sort_by_key(|entry| entry.generation);
     entries
+}
+
+/// What a history says of a job, as it is defined now and from the image that it has now. `None`: it
+/// was part of no deploy that was committed.
+#[must_use]
+pub fn job_record(entries: &[Entry], job: &Service, image: Option<&str>) -> Option<JobRecord> {
+    let mut latest = entries.iter().rev();
+    let entry = latest.find(|entry| entry.part(&job.name).is_some())?;
+    Some(JobRecord {
+        generation: entry.generation,
+        done: image.is_some_and(|image| entry.has_done(job, image)),
+    })
+}
+
+/// The numbers of deploys before the oldest entry that should have one too: their record was removed.
+#[must_use]
+pub fn removed(entries: &[Entry]) -> Option<RangeInclusive<u64>> {
+    let (oldest, latest) = (entries.first()?.generation, entries.last()?.generation);
+    let first = latest.saturating_sub(SLOTS - 1).max(1);
+    (first < oldest).then(|| first..=oldest - 1)
+}
+
+/// Whether nobody can say if a job without a container has run: it is not in the history, which does
+/// not reach back to where the job may have been declared. `there`: something of the project is on
+/// the engine.
+#[must_use]
+pub fn is_unrecorded(entries: &[Entry], job: &ServiceName, there: bool) -> bool {
+    let Some(oldest) = entries.first() else {
+        return there;
+    };
+    there
+        && removed(entries).is_some()
+        && oldest.project.services.contains_key(job)
+        && entries.iter().all(|entry| entry.part(job).is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(generation: u64, verdict: Verdict) -> Entry {
+        Entry::of(&Planned::sample(generation), verdict, Duration::ZERO, None)
+    }
+
+    fn of(generations: impl IntoIterator<Item = u64>) -> Vec<Entry> {
+        let entries = generations.into_iter();
+        entries.map(|it| entry(it, Verdict::Converged)).collect()
+    }
+
+    #[test]
+    fn removed_entries_are_those_that_the_history_should_have() {
+        assert_eq!(removed(&of([])), None);
+        assert_eq!(removed(&of(1..=5)), None);
+        assert_eq!(removed(&of(4..=5)), Some(1..=3));
+        // A full history begins where its places do.
+        assert_eq!(removed(&of(10..=73)), None);
+        assert_eq!(removed(&of(12..=73)), Some(10..=11));
+    }
+
+    #[test]
+    fn job_is_unrecorded_only_where_the_history_was_removed() {
+        let job = ServiceName::new("migrate").unwrap();
+        assert!(!is_unrecorded(&[], &job, false));
+        assert!(is_unrecorded(&[], &job, true));
+        // Nothing was removed: the job is new.
+        assert!(!is_unrecorded(&of(1..=5), &job, true));
+        // It was not declared in the oldest entry: it is newer than what was removed.
+        assert!(!is_unrecorded(&of(4..=5), &job, true));
+    }
 }

@@ -14,7 +14,7 @@ mod tier;
 mod writer;
 
 pub use self::{
-    entry::{Entry, SLOTS, entries},
+    entry::{Entry, SLOTS, entries, is_unrecorded, job_record, removed},
     page::{Page, Shelf},
     record::{Author, Planned, Record},
     replay::{Open, Refusal, Standing, replay},

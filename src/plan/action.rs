@@ -141,6 +141,9 @@ pub struct CreateVolume {
     pub volume: Volume,
     /// Digest of the definition, for the label.
     pub definition: String,
+    /// The generation that it is made for, for the label; 0: a version that did not record it.
+    #[serde(default)]
+    pub generation: u64,
 }
 
 /// A snapshot of a volume: what it held before a switch.

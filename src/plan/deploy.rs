@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Change, Decision, DriftChoice, Options, Plan, Refusal, addresses, diff, drift, generation,
-    major, networks, preflight, snapshot, strategy,
+    jobs, major, networks, preflight, snapshot, strategy,
     switch::{Assembly, Place},
 };
 use crate::{
@@ -62,6 +62,7 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
     if options.drift == DriftChoice::Refuse && !state.locked {
         refusals.extend(preflight::drifted(&decisions));
     }
+    refusals.extend(jobs::refusals(project, &decisions));
     refusals.extend(snapshot::refusals(project, state, &decisions));
     if !options.allow_major {
         refusals.extend(major::refusals(project, state, options, &decisions));

@@ -7,7 +7,7 @@ use super::{
     change::field_changes,
     deploy::final_name,
     drift::{self, Difference, Remedy},
-    image_of,
+    image_of, jobs,
     networks::{self, Networks},
 };
 use crate::{
@@ -48,6 +48,7 @@ pub(super) fn decide(
 ) -> Vec<Decision> {
     let mut decisions = Vec::new();
     let mut replaced: BTreeSet<&ServiceName> = BTreeSet::new();
+    let mut made: BTreeSet<&ServiceName> = BTreeSet::new();
     let mut used: BTreeSet<&ContainerName> = BTreeSet::new();
     for service in order.iter().filter_map(|name| project.services.get(name)) {
         for replica in 1..=service.replicas {
@@ -59,6 +60,7 @@ pub(super) fn decide(
                 networks,
                 options,
                 replaced: &replaced,
+                made: &made,
             };
             let drift = current.map(|(name, _)| drift::differences(state, name));
             let drift = drift.unwrap_or_default();
@@ -68,6 +70,9 @@ pub(super) fn decide(
             if matches!(change, Change::Replace | Change::Restart | Change::Start) {
                 // Even a mere start gives it new namespaces.
                 replaced.insert(&service.name);
+            }
+            if matches!(change, Change::Create | Change::Replace) {
+                made.insert(&service.name);
             }
             decisions.push(Decision {
                 service: service.name.clone(),
@@ -142,6 +147,7 @@ struct Facts<'a> {
     networks: &'a Networks,
     options: &'a Options,
     replaced: &'a BTreeSet<&'a ServiceName>,
+    made: &'a BTreeSet<&'a ServiceName>,
 }
 
 impl<'a> Facts<'a> {
@@ -152,11 +158,7 @@ impl<'a> Facts<'a> {
         drift: &[Difference],
     ) -> (Change, Option<Reason>) {
         let Some(current) = current else {
-            let again = self.options.force_recreate || self.reruns(service);
-            if self.state.remembered.contains(&service.name) && !again {
-                return (Change::Keep, None);
-            }
-            return (Change::Create, Some(Reason::Missing));
+            return self.missing(service);
         };
         if let Some(reason) = self.reason_to_replace(service, current) {
             return (Change::Replace, Some(reason));
@@ -168,12 +170,38 @@ impl<'a> Facts<'a> {
         ) {
             return (Change::Replace, Some(Reason::Stopped));
         }
-        let done = current.condition.exit_code == Some(0);
         match service.kind {
             // A job that has done its work is not done again.
-            Kind::Job { .. } if !current.condition.status.is_up() && done => (Change::Keep, None),
+            Kind::Job { .. } if is_done(service, current) => {
+                match self.question(service).with_container(current) {
+                    Some(reason) => (Change::Replace, Some(reason)),
+                    None => (Change::Keep, None),
+                }
+            }
             Kind::Job { .. } => (Change::Replace, Some(Reason::Stopped)),
             Kind::Service => self.stay(service, current, drift),
+        }
+    }
+
+    /// What happens where there is no container.
+    fn missing(&self, service: &Service) -> (Change, Option<Reason>) {
+        let again = self.options.force_recreate || self.reruns(service);
+        if again || service.kind == Kind::Service {
+            return (Change::Create, Some(Reason::Missing));
+        }
+        match self.question(service).without_container() {
+            Some(reason) => (Change::Create, Some(reason)),
+            None => (Change::Keep, None),
+        }
+    }
+
+    fn question<'q>(&'q self, job: &'q Service) -> jobs::Question<'q> {
+        jobs::Question {
+            project: self.project,
+            state: self.state,
+            options: self.options,
+            made: self.made,
+            job,
         }
     }
 
@@ -232,7 +260,11 @@ impl<'a> Facts<'a> {
         if let Some(network) = moved.filter(|_| service.kind == Kind::Service) {
             return Some(Reason::NetworkReplaced { network });
         }
-        // Whoever shares a namespace or the mounts of a container cannot outlive it.
+        // Whoever shares a namespace or the mounts of a container cannot outlive it. A job that is done
+        // does not have to.
+        if is_done(service, current) {
+            return None;
+        }
         let dependency = shared(service)
             .into_iter()
             .find(|peer| self.replaced.contains(peer))?;
@@ -241,7 +273,7 @@ impl<'a> Facts<'a> {
 
     fn reruns(&self, service: &Service) -> bool {
         let asked = match &self.options.rerun {
-            Rerun::None => false,
+            Rerun::None | Rerun::Never => false,
             Rerun::All => true,
             Rerun::Jobs(jobs) => jobs.contains(&service.name),
         };
@@ -297,6 +329,13 @@ impl<'a> Facts<'a> {
             .find(|(name, dependency)| dependency.restart && self.replaced.contains(name))
             .map(|(name, _)| name.clone())
     }
+}
+
+/// Whether a container is that of a job that has done its work.
+fn is_done(service: &Service, container: &Container) -> bool {
+    matches!(service.kind, Kind::Job { .. })
+        && !container.condition.status.is_up()
+        && container.condition.exit_code == Some(0)
 }
 
 /// The services whose namespaces or mounts a service shares.

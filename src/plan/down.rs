@@ -2,16 +2,19 @@
 //!
 //! Needs no manifest: what is there says itself what it waited for.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     Action, Plan, Reason, Step, Subject,
     draft::{Draft, Key},
-    generation::tag_of,
+    generation::{kept_images, tag_of},
 };
 use crate::{
     name::{ContainerName, ImageRef, ProjectName, ServiceName},
-    state::{Container, State},
+    state::{Container, Snapshot, State},
 };
 
 /// What is to go.
@@ -19,7 +22,8 @@ use crate::{
 pub struct Removal {
     /// Only these services' containers; empty: everything.
     pub services: BTreeSet<ServiceName>,
-    /// Named volumes, and what they hold, too.
+    /// Named volumes, and what they hold, too. Of chosen services, those that no other service
+    /// uses.
     pub volumes: bool,
     /// The images that were built for the project too.
     pub images: bool,
@@ -27,6 +31,18 @@ pub struct Removal {
     pub timeout: Option<Duration>,
     /// Names under which images were kept for generations, as the history knows them.
     pub tags: BTreeSet<ImageRef>,
+    /// The named volumes of each service, by name on the engine, as the history knows them: a
+    /// service uses them also while it has no container.
+    pub mounts: BTreeMap<ServiceName, BTreeSet<String>>,
+}
+
+/// A volume of chosen services that others use too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedVolume {
+    /// By name on the engine.
+    pub name: String,
+    /// The other services; empty: somebody outside of the project.
+    pub users: BTreeSet<ServiceName>,
 }
 
 /// Plans the removal of what is there.
@@ -75,20 +91,138 @@ fn remove(
         let step = Step::act(action, subject, Reason::Down);
         draft.add(Key::Remove((*name).clone()), step, needs);
     }
-    tags(project, removal, &going, &mut draft);
-    if removal.services.is_empty() {
-        let gone: Vec<Key> = going
-            .iter()
-            .map(|(name, _)| Key::Remove((*name).clone()))
-            .collect();
-        resources(project, state, removal, &gone, &mut draft);
+    tags(project, state, removal, &going, &mut draft);
+    let gone: Vec<Key> = going
+        .iter()
+        .map(|(name, _)| Key::Remove((*name).clone()))
+        .collect();
+    let whole = removal.services.is_empty();
+    if whole {
+        networks(project, state, &gone, &mut draft);
+    }
+    if removal.volumes {
+        let doomed = doomed_volumes(project, state, removal);
+        volumes(state, &doomed, &gone, &mut draft);
+        let copies = state.snapshots.iter();
+        for (name, snapshot) in copies.filter(|(_, it)| whole || doomed.contains(&it.of)) {
+            copy(name, snapshot, &mut draft);
+        }
+    }
+    if whole {
+        for snapshot in state.snapshots.values() {
+            helpers(snapshot, &mut draft);
+        }
+        images(state, removal, &gone, &mut draft);
     }
     draft.finish()
+}
+
+/// The volumes of chosen services that stay, as others use them too.
+#[must_use]
+pub fn shared_volumes(project: &str, state: &State, removal: &Removal) -> Vec<SharedVolume> {
+    if !removal.volumes || removal.services.is_empty() {
+        return Vec::new();
+    }
+    let doomed = doomed_volumes(project, state, removal);
+    let ours = state
+        .volumes
+        .iter()
+        .filter(|(_, it)| it.project.as_deref() == Some(project))
+        .map(|(name, _)| name);
+    ours.filter(|name| !doomed.contains(name))
+        .filter_map(|name| {
+            let users = users(state, removal, name);
+            let chosen = users.iter().any(|it| removal.services.contains(*it));
+            let others = users
+                .into_iter()
+                .filter(|it| !removal.services.contains(*it));
+            chosen.then(|| SharedVolume {
+                name: name.clone(),
+                users: others.cloned().collect(),
+            })
+        })
+        .collect()
+}
+
+/// The project's volumes that go: all of them, or those that only chosen services use.
+fn doomed_volumes<'a>(project: &str, state: &'a State, removal: &Removal) -> BTreeSet<&'a String> {
+    let ours = state
+        .volumes
+        .iter()
+        .filter(|(_, it)| it.project.as_deref() == Some(project));
+    let goes = |name: &String, all_users: usize| {
+        let users = users(state, removal, name);
+        let own = state
+            .containers
+            .values()
+            .filter(|it| mounts(it, name))
+            .count();
+        !users.is_empty()
+            && users.iter().all(|it| removal.services.contains(*it))
+            // Somebody else's container may mount it as well.
+            && all_users <= own
+    };
+    ours.filter(|(name, it)| removal.services.is_empty() || goes(name, it.users))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// The services that use a volume: by their containers, and by the history.
+fn users<'a>(state: &'a State, removal: &'a Removal, volume: &str) -> BTreeSet<&'a ServiceName> {
+    let now = state.containers.values().filter(|it| mounts(it, volume));
+    let recorded = removal.mounts.iter();
+    let recorded = recorded.filter(|(_, volumes)| volumes.contains(volume));
+    now.map(|it| &it.service)
+        .chain(recorded.map(|(service, _)| service))
+        .collect()
+}
+
+fn mounts(container: &Container, volume: &str) -> bool {
+    container.volumes.values().any(|it| it.name == volume)
+}
+
+fn volumes(state: &State, doomed: &BTreeSet<&String>, gone: &[Key], draft: &mut Draft) {
+    for name in doomed {
+        let known = state.volumes.get(*name).and_then(|it| it.name.clone());
+        let shown = known.unwrap_or_else(|| (*name).clone());
+        let action = Action::RemoveVolume((*name).clone());
+        let subject = Subject::Volume { name: shown };
+        let step = Step::act(action, subject, Reason::Down);
+        draft.add(Key::Volume((*name).clone()), step, gone.to_vec());
+    }
+}
+
+/// The snapshot of a volume, which goes before the volume itself.
+fn copy(name: &str, snapshot: &Snapshot, draft: &mut Draft) {
+    helpers(snapshot, draft);
+    let needs = snapshot.helpers.iter().cloned().map(Key::Remove);
+    let step = Step::act(
+        Action::RemoveSnapshot(name.to_owned()),
+        Subject::Volume {
+            name: name.to_owned(),
+        },
+        Reason::Down,
+    );
+    draft.add(Key::RemoveSnapshot(name.to_owned()), step, needs);
+    draft.needs(
+        &Key::Volume(snapshot.of.clone()),
+        Key::RemoveSnapshot(name.to_owned()),
+    );
+}
+
+/// Containers that a copy left behind which was cut off; they would hold the volume.
+fn helpers(snapshot: &Snapshot, draft: &mut Draft) {
+    for helper in &snapshot.helpers {
+        let action = Action::RemoveContainer(helper.clone());
+        let step = Step::act(action, Subject::Project, Reason::Down);
+        draft.add(Key::Remove(helper.clone()), step, []);
+    }
 }
 
 /// The names under which images were kept for generations; an image goes only with its last name.
 fn tags(
     project: &str,
+    state: &State,
     removal: &Removal,
     going: &[(&ContainerName, &Container)],
     draft: &mut Draft,
@@ -100,6 +234,11 @@ fn tags(
         .iter()
         .filter_map(|(_, it)| tag_of(&project, &it.service, it.generation));
     let mut tags: BTreeSet<ImageRef> = of_going.collect();
+    let services = going.iter().map(|(_, it)| &it.service);
+    for service in services.chain(&removal.services) {
+        let its = kept_images(&project, service, &state.kept_images);
+        tags.extend(its.map(|(_, tag)| tag.clone()));
+    }
     if removal.services.is_empty() {
         tags.extend(removal.tags.iter().cloned());
     }
@@ -122,7 +261,7 @@ fn waits_for(container: &Container, service: &ServiceName) -> bool {
         && container.service != *service
 }
 
-fn resources(project: &str, state: &State, removal: &Removal, gone: &[Key], draft: &mut Draft) {
+fn networks(project: &str, state: &State, gone: &[Key], draft: &mut Draft) {
     for (name, network) in &state.networks {
         if network.project.as_deref() == Some(project) {
             let shown = network.name.clone().unwrap_or_else(|| name.clone());
@@ -132,36 +271,9 @@ fn resources(project: &str, state: &State, removal: &Removal, gone: &[Key], draf
             draft.add(Key::Network(name.clone()), step, gone.to_vec());
         }
     }
-    for (name, volume) in state.volumes.iter().filter(|_| removal.volumes) {
-        if volume.project.as_deref() == Some(project) {
-            let shown = volume.name.clone().unwrap_or_else(|| name.clone());
-            let action = Action::RemoveVolume(name.clone());
-            let subject = Subject::Volume { name: shown };
-            let step = Step::act(action, subject, Reason::Down);
-            draft.add(Key::Volume(name.clone()), step, gone.to_vec());
-        }
-    }
-    for (name, snapshot) in &state.snapshots {
-        // Left by a copy that was cut off; it would hold the volume.
-        for helper in &snapshot.helpers {
-            let action = Action::RemoveContainer(helper.clone());
-            let step = Step::act(action, Subject::Project, Reason::Down);
-            draft.add(Key::Remove(helper.clone()), step, []);
-        }
-        if removal.volumes {
-            let needs = snapshot.helpers.iter().cloned().map(Key::Remove);
-            let step = Step::act(
-                Action::RemoveSnapshot(name.clone()),
-                Subject::Volume { name: name.clone() },
-                Reason::Down,
-            );
-            draft.add(Key::RemoveSnapshot(name.clone()), step, needs);
-            draft.needs(
-                &Key::Volume(snapshot.of.clone()),
-                Key::RemoveSnapshot(name.clone()),
-            );
-        }
-    }
+}
+
+fn images(state: &State, removal: &Removal, gone: &[Key], draft: &mut Draft) {
     for image in state.own_images.iter().filter(|_| removal.images) {
         let action = Action::RemoveImage(ImageRef::clone(image));
         let key = Key::Image(image.to_string());

@@ -1,11 +1,11 @@
 //! Generations: their numbers, what each consists of, and what is kept of earlier ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Change, Deploy, Plan, Reason, Refusal, Step, Work,
+    Action, Change, Deploy, Plan, Reason, Refusal, Step, Subject, Work,
     deploy::{final_name, interim_name},
     draft::{Draft, Key},
     image_of,
@@ -22,7 +22,14 @@ pub(super) fn next(state: &State) -> u64 {
     let newest = state.containers.values().map(|it| it.generation).max();
     // A snapshot is called after its generation, so that none may be taken for another.
     let copied = state.snapshots.values().map(|it| it.generation).max();
-    newest.max(copied).unwrap_or(0).max(state.last_deploy) + 1
+    // A volume outlives the history: what it was made for is not made again.
+    let kept = state.volume_generations.values().copied().max();
+    newest
+        .max(copied)
+        .max(kept)
+        .unwrap_or(0)
+        .max(state.last_deploy)
+        + 1
 }
 
 /// The name under which a service's image is kept for a generation.
@@ -30,6 +37,31 @@ pub(super) fn next(state: &State) -> u64 {
 pub fn tag_of(project: &ProjectName, service: &ServiceName, generation: u64) -> Option<ImageRef> {
     let name = format!("{project}-{service}").to_lowercase();
     ImageRef::new(format!("{name}:g{generation}")).ok()
+}
+
+/// Whether an image's name is one that [`tag_of`] gives for some service of this project.
+#[must_use]
+pub fn is_generation_tag(project: &ProjectName, name: &str) -> bool {
+    let prefix = format!("{project}-").to_lowercase();
+    let rest = name.strip_prefix(&prefix);
+    let generation = rest.and_then(|rest| rest.rsplit_once(":g"));
+    generation.is_some_and(|(service, number)| {
+        !service.is_empty() && !number.is_empty() && number.bytes().all(|it| it.is_ascii_digit())
+    })
+}
+
+/// Of these names those under which a service's images are kept, by generation.
+pub(super) fn kept_images<'a>(
+    project: &'a ProjectName,
+    service: &'a ServiceName,
+    names: &'a BTreeSet<ImageRef>,
+) -> impl Iterator<Item = (u64, &'a ImageRef)> {
+    names.iter().filter_map(move |name| {
+        let (_, generation) = name.as_str().rsplit_once(":g")?;
+        let generation = generation.parse().ok()?;
+        let its = tag_of(project, service, generation);
+        (its.as_ref() == Some(name)).then_some((generation, name))
+    })
 }
 
 /// A container of a generation.
@@ -220,6 +252,45 @@ impl Assembly<'_> {
         let failed_job =
             matches!(turn.service.kind, Kind::Job { .. }) && old.condition.exit_code != Some(0);
         ran && !failed_job && newer > old.generation
+    }
+
+    /// After the commit: names of images of generations that are not kept any more, where no container
+    /// is left with which they would go.
+    pub fn forget_images(&self, draft: &mut Draft) {
+        if !self.options.services.is_empty() || draft.is_empty_of_actions() {
+            return;
+        }
+        let containers = || self.state.containers.values();
+        let known = self.project.services.keys();
+        let known: BTreeSet<&ServiceName> =
+            known.chain(containers().map(|it| &it.service)).collect();
+        let room = self.project.deploy.keep.max(1) as usize;
+        for service in known {
+            let its = containers().filter(|it| it.service == *service);
+            let held: BTreeSet<u64> = its.map(|it| it.generation).collect();
+            let project = &self.project.name;
+            let tags = kept_images(project, service, &self.state.kept_images);
+            let tags: BTreeMap<u64, &ImageRef> = tags.collect();
+            let mut generations: BTreeSet<u64> = held.iter().chain(tags.keys()).copied().collect();
+            let new = tag_of(project, service, self.generation);
+            if new.is_some_and(|tag| draft.has(&Key::Tag(tag))) {
+                generations.insert(self.generation);
+            }
+            let too_old = generations.into_iter().rev().skip(room);
+            for tag in too_old
+                .filter(|it| !held.contains(it))
+                .filter_map(|it| tags.get(&it))
+            {
+                let subject = Subject::Service {
+                    name: service.clone(),
+                    replica: 1,
+                };
+                let action = Action::RemoveImage((*tag).clone());
+                let step = Step::act(action, subject, Reason::Replaced);
+                let step = step.optional().after_commit();
+                draft.add(Key::Collect((*tag).clone()), step, []);
+            }
+        }
     }
 
     /// The name of an image goes with the last container of its generation.

@@ -16,6 +16,7 @@ mod endpoints;
 mod generation;
 mod images;
 mod intent;
+mod jobs;
 mod major;
 mod networks;
 mod obstacle;
@@ -49,10 +50,11 @@ pub use self::{
     counts::Counts,
     deploy::{Deploy, deploy},
     diff::Decision,
-    down::{Removal, down},
+    down::{Removal, SharedVolume, down, shared_volumes},
     drift::drift,
-    generation::{Made, made, tag_of},
+    generation::{Made, is_generation_tag, made, tag_of},
     images::{image_of, images},
+    jobs::jobs_in_question,
     major::databases_in_question,
     obstacle::Obstacle,
     onward::onward,
@@ -118,6 +120,8 @@ pub enum Rerun {
     /// None.
     #[default]
     None,
+    /// None, not even those whose data is gone.
+    Never,
     /// All that the deploy is about.
     All,
     /// These, and they are part of the deploy, also when it is about others.
@@ -129,7 +133,7 @@ impl Rerun {
     fn named(&self) -> impl Iterator<Item = &ServiceName> {
         let named = match self {
             Self::Jobs(jobs) => Some(jobs),
-            Self::None | Self::All => None,
+            Self::None | Self::Never | Self::All => None,
         };
         named.into_iter().flatten()
     }
@@ -297,6 +301,15 @@ pub enum Change {
 pub enum Reason {
     /// It is not there.
     Missing,
+    /// It is a job, and a volume that it or a service that it depends on uses is new and empty.
+    NewVolume {
+        /// Who uses it.
+        service: ServiceName,
+        /// The manifest's name, or the target of one without a name.
+        volume: String,
+    },
+    /// It is a job, and the record that says whether it has run was removed.
+    Unrecorded,
     /// It is there, but does not run.
     Stopped,
     /// Its definition changed.
@@ -388,6 +401,10 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("not there yet"),
+            Self::NewVolume { service, volume } => {
+                write!(f, "volume `{volume}` of `{service}` is new and empty")
+            }
+            Self::Unrecorded => f.write_str("the record of whether it has run was removed"),
             Self::Stopped => f.write_str("not running"),
             Self::Changed { changes } if changes.is_empty() => {
                 f.write_str("what it was made from is not recorded")

@@ -40,6 +40,7 @@ impl Assembly<'_> {
                     name: name.clone(),
                     volume: volume.clone(),
                     definition: volume_definition(volume),
+                    generation: self.generation,
                 };
                 let subject = Subject::Volume {
                     name: name.to_string(),

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{FieldChange, Obstacle};
+use super::{FieldChange, Obstacle, Reason};
 use crate::{
     diagnostic::did_you_mean,
     name::{ImageRef, ServiceName},
@@ -206,6 +206,14 @@ pub enum Refusal {
         /// Those that are.
         known: Vec<String>,
     },
+    /// A job whose work cannot be undone would run again.
+    #[error("`{job}` is irreversible and would run again, as {reason}")]
+    JobAgain {
+        /// Which.
+        job: ServiceName,
+        /// Why.
+        reason: Reason,
+    },
     /// A service is to start its new container while the old one runs, and cannot.
     #[error("`{service}` cannot start its new container before the old one stops, as {because}")]
     CannotStartFirst {
@@ -299,6 +307,9 @@ impl Refusal {
             Self::NotBuilt { .. } => "leave out `--no-build`".to_owned(),
             Self::NoService { service, known } => among(service, known, "services"),
             Self::NoJob { job, known } => among(job, known, "jobs"),
+            Self::JobAgain { job, .. } => {
+                format!("`--rerun {job}` runs it again; `--no-rerun` takes it for done")
+            }
             Self::CannotStartFirst { .. } => "say `update order=\"auto\"`".to_owned(),
             Self::Circle { .. } => {
                 "give up one of the dependencies, or move the ports in two steps".to_owned()

@@ -95,6 +95,7 @@ impl Assembly<'_> {
             self.settle_in(&mut draft, turn);
         }
         self.clean_up(&mut draft);
+        self.forget_images(&mut draft);
         self.remove_networks(&mut draft);
         draft.finish()
     }

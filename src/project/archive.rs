@@ -1,11 +1,11 @@
 //! Values by their digest: what a secret or certificate was, and what it is to be next.
 //!
-//! Kept in `.cimandat/earlier/`, so that a generation that is gone back to finds the values that it
+//! Kept in `.cimandat/PROJECT/earlier/`, so that a generation that is gone back to finds the values that it
 //! ran with. A value is never overwritten: another value has another digest.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::store::{Store, StoreError};
+use super::store::{Store, StoreError, StoreRoot};
 use crate::secret::{Secret, digest};
 
 /// The values of one kind of thing, each file called `DIGEST.NAME`.
@@ -15,15 +15,15 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Of the secrets of the project in `directory`. Nothing is made yet.
-    pub(super) fn secrets(directory: &Path) -> Self {
-        let store = Store::new(directory, "earlier/secrets");
+    /// Of a project's secrets. Nothing is made yet.
+    pub(super) fn secrets(root: &StoreRoot) -> Self {
+        let store = Store::new(root, "earlier/secrets");
         Self { store }
     }
 
     /// Of its certificates, each with its key.
-    pub(super) fn certificates(directory: &Path) -> Self {
-        let store = Store::new(directory, "earlier/certificates");
+    pub(super) fn certificates(root: &StoreRoot) -> Self {
+        let store = Store::new(root, "earlier/certificates");
         Self { store }
     }
 
@@ -102,6 +102,7 @@ fn file(name: &str, digest: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::ProjectName;
 
     fn value(text: &str) -> Secret<Vec<u8>> {
         Secret::new(text.as_bytes().to_vec())
@@ -110,7 +111,8 @@ mod tests {
     #[test]
     fn a_value_is_found_by_its_digest_until_it_is_pruned() {
         let folder = tempfile::tempdir().unwrap();
-        let archive = Archive::secrets(folder.path());
+        let project = ProjectName::new("shop").unwrap();
+        let archive = Archive::secrets(&StoreRoot::new(folder.path(), &project));
         assert_eq!(archive.all().unwrap(), []);
         let digests: Vec<String> = (0..8)
             .map(|number| {

@@ -10,6 +10,7 @@ mod gate;
 pub mod hosts;
 pub mod inputs;
 mod link;
+pub mod renewal;
 pub mod resolve;
 pub mod rotation;
 mod service;

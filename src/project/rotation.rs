@@ -5,13 +5,13 @@
 //! when it has gone back, the rotation is given up. Whoever finds a rotation that was neither (its
 //! maker was killed) sees by what runs which of the two has to be made up for.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     archive::Archive,
-    store::{Store, StoreError},
+    store::{Store, StoreError, StoreRoot},
 };
 use crate::{
     name::{CertificateName, SecretName},
@@ -30,12 +30,12 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// The one that was begun and did not end, of the project in `directory`.
+    /// The one that was begun and did not end, of the project with this store.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn pending(directory: &Path) -> Result<Option<Self>, StoreError> {
-        let store = Store::new(directory, "rotation");
+    pub fn pending(root: &StoreRoot) -> Result<Option<Self>, StoreError> {
+        let store = Store::new(root, "rotation");
         let Some(text) = store.read(PENDING)? else {
             return Ok(None);
         };
@@ -47,14 +47,20 @@ impl Rotation {
         })
     }
 
+    /// Where it is written down.
+    #[must_use]
+    pub fn place(root: &StoreRoot) -> PathBuf {
+        Store::new(root, "rotation").path(PENDING)
+    }
+
     /// Writes it down, before anything is deployed with its values.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn begin(&self, directory: &Path) -> Result<(), StoreError> {
+    pub fn begin(&self, root: &StoreRoot) -> Result<(), StoreError> {
         // Two maps of names and digests can always be said in JSON.
         let text = serde_json::to_vec(self).unwrap_or_default();
-        Store::new(directory, "rotation").replace(PENDING, &Secret::new(text))
+        Store::new(root, "rotation").replace(PENDING, &Secret::new(text))
     }
 
     /// Puts its values in force, and forgets earlier ones beyond `keep` of each. Doing it again
@@ -62,31 +68,31 @@ impl Rotation {
     ///
     /// # Errors
     /// When a value is not in the archive any more, or the stores cannot be written.
-    pub fn put_in_force(&self, directory: &Path, keep: usize) -> Result<(), StoreError> {
+    pub fn put_in_force(&self, root: &StoreRoot, keep: usize) -> Result<(), StoreError> {
         let secrets = self.secrets.iter();
         for (name, digest) in secrets.map(|(name, digest)| (name.as_str(), digest)) {
-            let store = Store::new(directory, "secrets");
-            exchange(&store, name, &Archive::secrets(directory), (name, digest))?;
-            Archive::secrets(directory).prune(name, digest, keep)?;
+            let store = Store::new(root, "secrets");
+            exchange(&store, name, &Archive::secrets(root), (name, digest))?;
+            Archive::secrets(root).prune(name, digest, keep)?;
         }
         let certificates = self.certificates.iter();
         for (name, digest) in certificates.map(|(name, digest)| (name.as_str(), digest)) {
             let (store, archive) = (
-                Store::new(directory, "certificates"),
-                Archive::certificates(directory),
+                Store::new(root, "certificates"),
+                Archive::certificates(root),
             );
             exchange(&store, &format!("{name}.pem"), &archive, (name, digest))?;
             archive.prune(name, digest, keep)?;
         }
-        Self::give_up(directory)
+        Self::give_up(root)
     }
 
     /// Forgets that there was one: what was in force stays so.
     ///
     /// # Errors
     /// When it cannot be removed.
-    pub fn give_up(directory: &Path) -> Result<(), StoreError> {
-        Store::new(directory, "rotation").remove(PENDING)
+    pub fn give_up(root: &StoreRoot) -> Result<(), StoreError> {
+        Store::new(root, "rotation").remove(PENDING)
     }
 
     /// The names of what is rotated, for people.

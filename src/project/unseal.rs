@@ -3,7 +3,7 @@
 //!
 //! What is not found stays as it is; whoever needs it says so.
 
-use super::{Probe, Project, Service, authority::Authority, vault::Vault};
+use super::{InjectedFile, Probe, Project, Service, authority::Authority, vault::Vault};
 use crate::secret::{Secret, Text};
 
 /// Fills in what the stores still know.
@@ -21,18 +21,10 @@ struct Values<'a> {
 
 impl Values<'_> {
     fn fill(&self, service: &mut Service) {
-        let variables = service.container.env.values_mut();
-        let before = service.pre_stop.iter_mut();
-        let hooks = before.chain(&mut service.post_start);
-        let probes = service.ready.probes.iter_mut().flat_map(texts);
-        for text in variables
-            .chain(hooks.flat_map(|hook| hook.env.values_mut()))
-            .chain(probes)
-        {
+        for text in texts_of(service) {
             self.text(text);
         }
-        let files = service.container.files.iter_mut();
-        for file in files.flat_map(|set| &mut set.files) {
+        for file in files_of(service) {
             if file.content.is_none() {
                 file.content = self.content(&file.digest);
             }
@@ -55,6 +47,22 @@ impl Values<'_> {
         let secret = self.vault.content(digest).ok().flatten();
         secret.or_else(|| self.authority.content(digest).ok().flatten())
     }
+}
+
+/// The strings of a service that may hold secrets.
+pub(super) fn texts_of(service: &mut Service) -> impl Iterator<Item = &mut Text> {
+    let variables = service.container.env.values_mut();
+    let before = service.pre_stop.iter_mut();
+    let hooks = before.chain(&mut service.post_start);
+    let probes = service.ready.probes.iter_mut().flat_map(texts);
+    let hooks = hooks.flat_map(|hook| hook.env.values_mut());
+    variables.chain(hooks).chain(probes)
+}
+
+/// The files that a service is given.
+pub(super) fn files_of(service: &mut Service) -> impl Iterator<Item = &mut InjectedFile> {
+    let sets = service.container.files.iter_mut();
+    sets.flat_map(|set| &mut set.files)
 }
 
 /// The parts of a probe that may be secret.

@@ -1,24 +1,24 @@
 //! The project's secrets: made once, kept beside the manifest, given out sealed.
 //!
-//! Generated values live in `.cimandat/secrets/`, and what they were before in
-//! `.cimandat/earlier/`; values from files and variables stay where they are. No value is ever
+//! Generated values live in `.cimandat/PROJECT/secrets/`, and what they were before in
+//! `.cimandat/PROJECT/earlier/`; values from files and variables stay where they are. No value is ever
 //! printed: the only way out is [`Secret::expose`].
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::SystemTime,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use thiserror::Error;
 
-pub use super::store::StoreError;
+pub use super::store::{StoreError, StoreRoot};
 use super::{archive::Archive, link::dangling, rotation::Rotation, store::Store};
 use crate::{
     name::SecretName,
-    secret::{Secret, digest},
+    secret::{Secret, Text, digest},
 };
 
 /// Whether the store may be written.
@@ -173,6 +173,8 @@ pub enum VaultError {
         name: SecretName,
         /// Where it was kept.
         path: PathBuf,
+        /// Where the rotation is written down.
+        pending: PathBuf,
     },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {cause}")]
@@ -196,9 +198,10 @@ impl VaultError {
                  new value made, which whatever knows the old one must be told",
                 path.display()
             )),
-            Self::Lost { .. } => Some(
-                "delete `.cimandat/rotation/pending`: then the old value is in force".to_owned(),
-            ),
+            Self::Lost { pending, .. } => Some(format!(
+                "delete `{}`: then the old value is in force",
+                pending.display()
+            )),
             Self::NoRandomness { .. } => None,
         }
     }
@@ -219,10 +222,7 @@ impl Held {
     /// `None` when it is not text.
     #[must_use]
     pub fn text(&self) -> Option<Secret<String>> {
-        let text = std::str::from_utf8(self.content.expose()).ok()?;
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        Some(Secret::new(text.to_owned()))
+        text_of(self.content.expose()).map(Secret::new)
     }
 
     /// [`digest`] of the content.
@@ -254,9 +254,16 @@ fn unread(name: &SecretName, source: &SecretSource) -> Result<Held, VaultError> 
     })
 }
 
+fn text_of(content: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(content).ok()?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    Some(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
 /// The secrets of one project.
 #[derive(Debug, Clone)]
 pub struct Vault {
+    root: StoreRoot,
     store: Store,
     archive: Archive,
     rotation: Rotation,
@@ -264,12 +271,13 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Of the project whose first manifest is in `directory`. Nothing is read or made yet.
+    /// Of the project with this store. Nothing is read or made yet.
     #[must_use]
-    pub fn new(directory: &Path, mode: StoreMode) -> Self {
+    pub fn new(root: &StoreRoot, mode: StoreMode) -> Self {
         Self {
-            store: Store::new(directory, "secrets"),
-            archive: Archive::secrets(directory),
+            root: root.clone(),
+            store: Store::new(root, "secrets"),
+            archive: Archive::secrets(root),
             rotation: Rotation::default(),
             mode,
         }
@@ -316,12 +324,17 @@ impl Vault {
             let lost = || VaultError::Lost {
                 name: name.clone(),
                 path: self.archive.path(file, digest),
+                pending: Rotation::place(&self.root),
             };
             let content = content.ok_or_else(lost)?;
             return Ok(Held {
                 content,
                 placeholder,
             });
+        }
+        if self.mode == StoreMode::Create {
+            // Before anything is read: what projects shared becomes their own.
+            self.store.prepare()?;
         }
         let mut stored = self.store.read(file)?;
         if stored.is_none() && self.mode == StoreMode::Create {
@@ -412,6 +425,41 @@ impl Vault {
         shown: &str,
         digest: &str,
     ) -> Result<Option<Secret<String>>, VaultError> {
+        let found = self.opened(shown, digest)?;
+        Ok(found.map(|(text, _)| Secret::new(text)))
+    }
+
+    /// A sealed text with the values of the rotation in place of those that it has. `None`: these
+    /// are not known.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn renewed(&self, shown: &str, digest: &str) -> Result<Option<Text>, VaultError> {
+        let Some((_, values)) = self.opened(shown, digest)? else {
+            return Ok(None);
+        };
+        let mut text = shown.to_owned();
+        for (name, value) in values {
+            let mut value = value;
+            if let Some(digest) = self.rotation.secrets.get(&name) {
+                let content = self.with_digest(&name, digest)?;
+                let held = content.and_then(|content| text_of(content.expose()));
+                let Some(new) = held else {
+                    return Ok(None);
+                };
+                value = new;
+            }
+            text = text.replace(&format!("${{secret:{name}}}"), &value);
+        }
+        Ok(Some(Text::sealed(shown.to_owned(), text)))
+    }
+
+    /// The value of a sealed text, and those of the secrets in it.
+    fn opened(
+        &self,
+        shown: &str,
+        digest: &str,
+    ) -> Result<Option<(String, BTreeMap<SecretName, String>)>, VaultError> {
         let mut pieces = shown.split("${secret:");
         let mut candidates = vec![pieces.next().unwrap_or_default().to_owned()];
         let mut chosen: Vec<BTreeMap<SecretName, String>> = vec![BTreeMap::new()];
@@ -422,7 +470,7 @@ impl Vault {
             let Ok(name) = SecretName::new(name) else {
                 return Ok(None);
             };
-            let values = self.texts(&name)?;
+            let values = self.all_texts(&name)?;
             let mut longer = Vec::new();
             let mut choices = Vec::new();
             for (text, choice) in candidates.iter().zip(&chosen) {
@@ -440,27 +488,45 @@ impl Vault {
             }
             (candidates, chosen) = (longer, choices);
         }
-        let mut candidates = candidates.into_iter();
-        let found = candidates.find(|text| self::digest(text.as_bytes()) == digest);
-        Ok(found.map(Secret::new))
+        let mut candidates = candidates.into_iter().zip(chosen);
+        Ok(candidates.find(|(text, _)| self::digest(text.as_bytes()) == digest))
     }
 
-    /// All values of a generated secret as they go into a string.
-    fn texts(&self, name: &SecretName) -> Result<Vec<String>, VaultError> {
+    /// The digests of all values of a generated secret that are known.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn digests(&self, name: &SecretName) -> Result<BTreeSet<String>, VaultError> {
         let file = name.as_str();
-        let mut values: Vec<Secret<Vec<u8>>> = self.store.read(file)?.into_iter().collect();
+        let in_force = self.store.read(file)?;
+        let in_force = in_force.map(|value| digest(value.expose()));
+        let earlier = self.archive.of(file)?;
+        Ok(earlier.into_iter().chain(in_force).collect())
+    }
+
+    /// The values of a generated secret as they go into a string: the one in force, and the others
+    /// that are known.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn texts(
+        &self,
+        name: &SecretName,
+    ) -> Result<(Option<Secret<String>>, Vec<Secret<String>>), VaultError> {
+        let file = name.as_str();
+        let text = |value: Secret<Vec<u8>>| text_of(value.expose()).map(Secret::new);
+        let in_force = self.store.read(file)?.and_then(text);
+        let mut others = Vec::new();
         for digest in self.archive.of(file)? {
-            values.extend(self.archive.get(file, &digest)?);
+            others.extend(self.archive.get(file, &digest)?.and_then(text));
         }
-        let texts = values.into_iter().filter_map(|content| {
-            let placeholder = false;
-            let held = Held {
-                content,
-                placeholder,
-            };
-            held.text().map(|text| text.expose().clone())
-        });
-        Ok(texts.collect())
+        Ok((in_force, others))
+    }
+
+    fn all_texts(&self, name: &SecretName) -> Result<Vec<String>, VaultError> {
+        let (in_force, others) = self.texts(name)?;
+        let all = in_force.iter().chain(&others);
+        Ok(all.map(|text| text.expose().clone()).collect())
     }
 
     /// When the value in force of a generated secret was put there; `None`: there is none.
@@ -472,11 +538,12 @@ impl Vault {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::path::Path;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::name::ProjectName;
 
     const PASSWORD: SecretSource = SecretSource::Generated(Recipe::Alphanumeric { length: 32 });
 
@@ -486,6 +553,14 @@ mod tests {
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
+    }
+
+    fn root(folder: &Path) -> StoreRoot {
+        StoreRoot::new(folder, &ProjectName::new("shop").unwrap())
+    }
+
+    fn vault_of(folder: &Path, mode: StoreMode) -> Vault {
+        Vault::new(&root(folder), mode)
     }
 
     #[cfg(unix)]
@@ -503,7 +578,7 @@ mod tests {
     #[test]
     fn check_takes_placeholders_for_values() {
         let folder = tempfile::tempdir().unwrap();
-        let vault = Vault::new(folder.path(), StoreMode::Check);
+        let vault = vault_of(folder.path(), StoreMode::Check);
         let file = folder.path().join("password");
         let source = SecretSource::File(file.clone());
         let missing = vault.value(&name(), &source);
@@ -522,10 +597,10 @@ mod tests {
     #[test]
     fn a_value_is_made_once() {
         let folder = folder();
-        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let vault = vault_of(folder.path(), StoreMode::Create);
         let first = vault.value(&name(), &PASSWORD).unwrap();
         assert_eq!(vault.value(&name(), &PASSWORD).unwrap(), first);
-        let look = Vault::new(folder.path(), StoreMode::Look);
+        let look = vault_of(folder.path(), StoreMode::Look);
         assert_eq!(look.value(&name(), &PASSWORD).unwrap(), first);
         assert!(!first.placeholder);
     }
@@ -533,7 +608,7 @@ mod tests {
     #[test]
     fn of_two_makers_at_once_the_first_wins() {
         let folder = folder();
-        let make = || Vault::new(folder.path(), StoreMode::Create).value(&name(), &PASSWORD);
+        let make = || vault_of(folder.path(), StoreMode::Create).value(&name(), &PASSWORD);
         let values = std::thread::scope(|scope| {
             let makers: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
             let values = makers.into_iter().map(|maker| maker.join().unwrap());
@@ -546,14 +621,15 @@ mod tests {
     #[cfg(unix)]
     fn only_the_owner_can_read_the_store() {
         let folder = folder();
-        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let vault = vault_of(folder.path(), StoreMode::Create);
         vault.value(&name(), &PASSWORD).unwrap();
         let root = folder.path().join(".cimandat");
         assert_eq!(mode(&root), 0o700);
-        assert_eq!(mode(&root.join("secrets")), 0o700);
-        assert_eq!(mode(&root.join("secrets/db_password")), 0o600);
+        assert_eq!(mode(&root.join("shop")), 0o700);
+        assert_eq!(mode(&root.join("shop/secrets")), 0o700);
+        assert_eq!(mode(&root.join("shop/secrets/db_password")), 0o600);
         assert_eq!(fs::read_to_string(root.join(".gitignore")).unwrap(), "*\n");
-        let left: Vec<_> = fs::read_dir(root.join("secrets")).unwrap().collect();
+        let left: Vec<_> = fs::read_dir(root.join("shop/secrets")).unwrap().collect();
         assert_eq!(left.len(), 1, "no temporary file stays behind");
     }
 
@@ -561,11 +637,11 @@ mod tests {
     #[cfg(unix)]
     fn an_exposed_store_is_refused() {
         for (exposed, as_mode, wanted) in [
-            ("secrets", 0o750, "700"),
-            ("secrets/db_password", 0o604, "600"),
+            ("shop/secrets", 0o750, "700"),
+            ("shop/secrets/db_password", 0o604, "600"),
         ] {
             let folder = folder();
-            let vault = Vault::new(folder.path(), StoreMode::Create);
+            let vault = vault_of(folder.path(), StoreMode::Create);
             vault.value(&name(), &PASSWORD).unwrap();
             let path = folder.path().join(".cimandat").join(exposed);
             set_mode(&path, as_mode);
@@ -582,11 +658,11 @@ mod tests {
     #[test]
     fn looking_writes_nothing() {
         let folder = folder();
-        let vault = Vault::new(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::Look);
         let held = vault.value(&name(), &PASSWORD).unwrap();
         assert!(held.placeholder);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        let made = Vault::new(folder.path(), StoreMode::Create)
+        let made = vault_of(folder.path(), StoreMode::Create)
             .value(&name(), &PASSWORD)
             .unwrap();
         assert_ne!(made.digest(), held.digest());
@@ -595,11 +671,11 @@ mod tests {
     #[test]
     fn a_stored_value_of_another_shape_is_refused() {
         let folder = folder();
-        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let vault = vault_of(folder.path(), StoreMode::Create);
         vault.value(&name(), &PASSWORD).unwrap();
         let longer = SecretSource::Generated(Recipe::Hex { bytes: 32 });
         let error = vault.value(&name(), &longer).unwrap_err();
-        let path = folder.path().join(".cimandat/secrets/db_password");
+        let path = folder.path().join(".cimandat/shop/secrets/db_password");
         assert_eq!(
             error.to_string(),
             format!(
@@ -611,7 +687,7 @@ mod tests {
 
     /// Rotates it, and gives the digests of the old and the new value.
     fn rotate(folder: &Path) -> (String, String, Rotation) {
-        let vault = Vault::new(folder, StoreMode::Create);
+        let vault = vault_of(folder, StoreMode::Create);
         let old = vault.value(&name(), &PASSWORD).unwrap().digest();
         let SecretSource::Generated(recipe) = PASSWORD else {
             unreachable!("it is generated");
@@ -621,7 +697,7 @@ mod tests {
             secrets: BTreeMap::from([(name(), new.clone())]),
             ..Rotation::default()
         };
-        rotation.begin(folder).unwrap();
+        rotation.begin(&root(folder)).unwrap();
         (old, new, rotation)
     }
 
@@ -629,19 +705,19 @@ mod tests {
     fn a_rotated_value_is_in_force_when_that_is_said_and_not_before() {
         let folder = folder();
         let (old, new, rotation) = rotate(folder.path());
-        let vault = || Vault::new(folder.path(), StoreMode::Create);
+        let vault = || vault_of(folder.path(), StoreMode::Create);
         let in_force = || vault().value(&name(), &PASSWORD).unwrap().digest();
         assert_ne!(old, new);
         assert_eq!(in_force(), old);
-        let pending = Rotation::pending(folder.path()).unwrap().unwrap();
+        let pending = Rotation::pending(&root(folder.path())).unwrap().unwrap();
         assert_eq!(pending, rotation);
         let next = vault().with(pending);
         assert_eq!(next.value(&name(), &PASSWORD).unwrap().digest(), new);
 
         for _ in 0..2 {
-            rotation.put_in_force(folder.path(), 5).unwrap();
+            rotation.put_in_force(&root(folder.path()), 5).unwrap();
             assert_eq!(in_force(), new);
-            assert_eq!(Rotation::pending(folder.path()).unwrap(), None);
+            assert_eq!(Rotation::pending(&root(folder.path())).unwrap(), None);
         }
         for digest in [&old, &new] {
             let found = vault().with_digest(&name(), digest).unwrap().unwrap();
@@ -655,10 +731,10 @@ mod tests {
     fn a_rotation_that_is_given_up_leaves_the_old_value_in_force() {
         let folder = folder();
         let (old, new, _) = rotate(folder.path());
-        Rotation::give_up(folder.path()).unwrap();
-        Rotation::give_up(folder.path()).unwrap();
-        assert_eq!(Rotation::pending(folder.path()).unwrap(), None);
-        let vault = Vault::new(folder.path(), StoreMode::Look);
+        Rotation::give_up(&root(folder.path())).unwrap();
+        Rotation::give_up(&root(folder.path())).unwrap();
+        assert_eq!(Rotation::pending(&root(folder.path())).unwrap(), None);
+        let vault = vault_of(folder.path(), StoreMode::Look);
         assert_eq!(vault.value(&name(), &PASSWORD).unwrap().digest(), old);
         // A database may have learned it before the deploy failed.
         assert!(vault.with_digest(&name(), &new).unwrap().is_some());
@@ -670,9 +746,9 @@ mod tests {
         let (first, ..) = rotate(folder.path());
         for _ in 0..4 {
             let (_, _, rotation) = rotate(folder.path());
-            rotation.put_in_force(folder.path(), 3).unwrap();
+            rotation.put_in_force(&root(folder.path()), 3).unwrap();
         }
-        let vault = Vault::new(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::Look);
         assert_eq!(vault.archive.of("db_password").unwrap().len(), 4);
         assert_eq!(vault.with_digest(&name(), &first).unwrap(), None);
     }
@@ -681,17 +757,17 @@ mod tests {
     fn a_sealed_text_is_found_again_by_its_digest() {
         let folder = folder();
         let sealed = || {
-            let vault = Vault::new(folder.path(), StoreMode::Look);
+            let vault = vault_of(folder.path(), StoreMode::Look);
             let held = vault.value(&name(), &PASSWORD).unwrap();
             let text = held.text().unwrap().expose().clone();
             format!("{text}@db/{text}?x")
         };
         let (_, _, rotation) = rotate(folder.path());
         let old = sealed();
-        rotation.put_in_force(folder.path(), 5).unwrap();
+        rotation.put_in_force(&root(folder.path()), 5).unwrap();
         let new = sealed();
         assert_ne!(old, new);
-        let vault = Vault::new(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::Look);
         let shown = "${secret:db_password}@db/${secret:db_password}?x";
         for text in [old, new] {
             let found = vault.unsealed(shown, &digest(text.as_bytes())).unwrap();
@@ -702,9 +778,31 @@ mod tests {
     }
 
     #[test]
+    fn sealed_text_is_renewed_with_the_values_of_a_rotation() {
+        let folder = folder();
+        let (old, new, rotation) = rotate(folder.path());
+        let look = vault_of(folder.path(), StoreMode::Look);
+        let value = |digest: &str| {
+            let content = look.with_digest(&name(), digest).unwrap().unwrap();
+            String::from_utf8(content.expose().clone()).unwrap()
+        };
+        let shown = "${secret:db_password}@db/${secret:db_password}";
+        let sealed = |digest: &str| format!("{0}@db/{0}", value(digest));
+        let vault = vault_of(folder.path(), StoreMode::Look).with(rotation);
+        for known in [&old, &new] {
+            let its = digest(sealed(known).as_bytes());
+            let renewed = vault.renewed(shown, &its).unwrap().unwrap();
+            assert_eq!(renewed.shown(), shown);
+            assert_eq!(renewed.expose(), Some(sealed(&new).as_str()));
+        }
+        assert_eq!(vault.renewed(shown, &digest(b"other")).unwrap(), None);
+        assert_eq!(look.digests(&name()).unwrap(), BTreeSet::from([old, new]));
+    }
+
+    #[test]
     fn a_value_is_never_printed() {
         let folder = folder();
-        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let vault = vault_of(folder.path(), StoreMode::Create);
         let held = vault.value(&name(), &PASSWORD).unwrap();
         let value = held.text().unwrap();
         assert!(!format!("{held:?} {vault:?}").contains(value.expose().as_str()));
@@ -717,7 +815,7 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("token");
         fs::write(&path, "hunter2\r\n").unwrap();
-        let vault = Vault::new(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::Look);
         let held = vault.value(&name(), &SecretSource::File(path)).unwrap();
         assert_eq!(held.content.expose(), b"hunter2\r\n");
         assert_eq!(held.text().unwrap().expose(), "hunter2");

@@ -86,7 +86,7 @@ pub struct Ending {
     pub took: Duration,
     /// The chain of steps that the end waited for.
     pub critical_path: Vec<Segment>,
-    /// Volumes that a failed first deploy made and that are kept.
+    /// Volumes that a failed deploy made and that are kept.
     pub kept_volumes: Vec<String>,
     /// Containers that failed and are kept, stopped.
     pub kept_containers: Vec<ContainerName>,

@@ -61,10 +61,23 @@ pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
             "  kept volumes, with what the failed deploy wrote: {}",
             quoted(ending.kept_volumes.iter().map(String::as_str))
         ));
-        lines.push("  help: `cimandat down --volumes` removes them and what they hold".to_owned());
+        lines.push(format!("  help: {}", removal(board, ending)));
     }
     kept_failed(ending, &mut lines);
     lines
+}
+
+/// What removes the volumes that a failed deploy made. Where something runs, the project's other
+/// volumes have to stay.
+fn removal(board: &Board, ending: &Ending) -> String {
+    let mut services = board.services.iter();
+    if services.all(|service| service.change == Change::Create) {
+        return "`cimandat down --volumes` removes them and what they hold".to_owned();
+    }
+    let names = ending.kept_volumes.join(" ");
+    format!(
+        "the next `up` uses them as they are; `docker volume rm {names}` removes them and what they hold"
+    )
 }
 
 /// The verdict in a sentence.

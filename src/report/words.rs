@@ -94,6 +94,7 @@ pub fn interrupted(response: Response) -> &'static str {
 pub fn reason(reason: &Reason) -> String {
     match reason {
         Reason::Missing => "new".to_owned(),
+        Reason::NewVolume { .. } | Reason::Unrecorded => reason.to_string(),
         Reason::Stopped => "not running".to_owned(),
         Reason::Changed { changes } => fields("changed", changes),
         Reason::Drifted { changes } => fields("drifted", changes),

@@ -169,7 +169,9 @@ impl Run {
         self.guarded.remove(&container);
         let after = self.now.saturating_sub(self.schedule.started(id));
         let mut report = report(container.clone(), why.clone(), after, answers, evidence);
-        report.help.extend(self.stale_help(&container, &step.subject));
+        report
+            .help
+            .extend(self.stale_help(&container, &step.subject));
         let report = Box::new(report);
         self.emit(Event::Relapsed {
             subject: step.subject.clone(),

@@ -9,7 +9,7 @@ pub const PROJECT: &str = "io.cimandat.project";
 pub const SERVICE: &str = "io.cimandat.service";
 /// Which of a service's containers, counted from 1.
 pub const REPLICA: &str = "io.cimandat.replica";
-/// The generation that made it, counted from 1.
+/// The generation that made a container, a volume or a snapshot, counted from 1.
 pub const GENERATION: &str = "io.cimandat.generation";
 /// The serialised [`super::Record`]; of a network its serialised definition.
 pub const RECORD: &str = "io.cimandat.record";
@@ -22,7 +22,7 @@ pub const SNAPSHOT_OF: &str = "io.cimandat.snapshot-of";
 /// On a container that only copies: the snapshot's name on the engine.
 pub const SNAPSHOT: &str = "io.cimandat.snapshot";
 
-/// What a container of our own is for, that runs nothing: [`LOCK`] or [`JOURNAL`].
+/// What a container of our own is for, that runs nothing, or its volume: [`LOCK`] or [`JOURNAL`].
 pub const ROLE: &str = "io.cimandat.role";
 /// The [`ROLE`] of the project's lock.
 pub const LOCK: &str = "lock";

@@ -51,10 +51,21 @@ pub struct State {
     /// The number of the last deploy that the journal tells of; 0: it was not read, or is empty.
     #[serde(default)]
     pub last_deploy: u64,
-    /// Jobs whose containers are gone and that have done their work all the same, as the history
-    /// of the current generation says.
+    /// What the history says of jobs, where that was asked for.
     #[serde(default)]
-    pub remembered: BTreeSet<ServiceName>,
+    pub job_records: BTreeMap<ServiceName, JobRecord>,
+    /// Jobs without a container of which nobody can say whether they have run, as the history was
+    /// removed.
+    #[serde(default)]
+    pub unrecorded_jobs: BTreeSet<ServiceName>,
+    /// The generations that made volumes of the project, by the volume's name on the engine, where a
+    /// volume says so.
+    #[serde(default)]
+    pub volume_generations: BTreeMap<String, u64>,
+    /// Names under which images are kept for generations, where [`crate::engine::Query`] asks for
+    /// them.
+    #[serde(default)]
+    pub kept_images: BTreeSet<ImageRef>,
     /// Whether somebody else holds the project's lock: what is seen may be half done.
     #[serde(default)]
     pub locked: bool,
@@ -102,6 +113,15 @@ pub fn failed_name(name: &ContainerName, generation: u64) -> ContainerName {
     // A name of a container is bounded; what it begins with says whose it is.
     let kept: String = plain.chars().take(160).collect();
     ContainerName::new(format!("{kept}{own}{FAILED}")).unwrap_or_else(|_| name.clone())
+}
+
+/// What the history says of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// The last committed generation that it was part of.
+    pub generation: u64,
+    /// Whether it had done its work there, as it is defined now and from the image that it has now.
+    pub done: bool,
 }
 
 /// The engine itself.

@@ -394,6 +394,98 @@ async fn only_what_changed_is_sent_again() {
     assert_eq!(case.files()["wide/100"], "changed");
 }
 
+/// A change of a context, by what it is.
+type Change = (&'static str, fn(&Path));
+
+/// Changes that are made one after the other.
+const CHANGES: [Change; 16] = [
+    ("nothing", |_| {}),
+    ("content", |at| write(&at.join("page"), "other")),
+    ("mode of a file", |at| mode(&at.join("page"), 0o600)),
+    ("mode of a file for others", |at| {
+        mode(&at.join("page"), 0o604);
+    }),
+    ("executable bit", |at| mode(&at.join("page"), 0o704)),
+    ("set user id", |at| mode(&at.join("page"), 0o4704)),
+    ("mode of a folder", |at| mode(&at.join("folder"), 0o700)),
+    ("sticky folder", |at| mode(&at.join("folder"), 0o1700)),
+    ("time of a file", |at| touch(&at.join("page"))),
+    ("owner of a file", |at| {
+        // Only root may give a file away, and that takes its set-user-id bit.
+        let _ = std::os::unix::fs::chown(at.join("page"), Some(1234), Some(5678));
+        mode(&at.join("page"), 0o4704);
+    }),
+    ("target of a link", |at| {
+        std::fs::remove_file(at.join("link")).unwrap();
+        std::os::unix::fs::symlink("folder", at.join("link")).unwrap();
+    }),
+    ("link to file", |at| {
+        std::fs::remove_file(at.join("link")).unwrap();
+        write(&at.join("link"), "");
+    }),
+    ("file to folder", |at| {
+        std::fs::remove_file(at.join("link")).unwrap();
+        std::fs::create_dir(at.join("link")).unwrap();
+    }),
+    ("name", |at| {
+        std::fs::rename(at.join("link"), at.join("renamed")).unwrap();
+    }),
+    ("empty folder", |at| {
+        std::fs::create_dir(at.join("folder/empty")).unwrap();
+    }),
+    ("ignored file", |at| {
+        write(&at.join("noise.log"), "other noise");
+    }),
+];
+
+fn mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn touch(path: &Path) {
+    let file = std::fs::File::options().append(true).open(path).unwrap();
+    let hour = std::time::Duration::from_hours(1);
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH + hour)
+        .unwrap();
+}
+
+#[tokio::test]
+async fn digest_changes_where_the_builder_misses_its_cache() {
+    if !engine(&[BASE]) {
+        return;
+    }
+    let unique = std::process::id();
+    let case = Case::new(
+        "digest",
+        &format!(
+            "FROM {BASE}\nCOPY . /context-{unique}\n\
+             RUN cat /proc/sys/kernel/random/uuid > /run-of-this-step\n"
+        ),
+    );
+    case.file(".dockerignore", "*.log\n");
+    case.file("page", "text");
+    case.file("folder/inside", "text");
+    case.file("noise.log", "noise");
+    let context = &case.request.build.context;
+    std::os::unix::fs::symlink("page", context.join("link")).unwrap();
+    mode(&context.join("page"), 0o644);
+    mode(&context.join("folder"), 0o755);
+    let mut before = None;
+    for (what, change) in CHANGES {
+        change(context);
+        let digest = inputs::digest(&case.request.build, None).unwrap();
+        case.build().await.0.unwrap();
+        let image = docker(&["image", "inspect", "--format", "{{.Id}}", case.tag()]).stdout;
+        let image = String::from_utf8(image).unwrap();
+        if let Some((its_digest, its_image)) = before.replace((digest.clone(), image.clone())) {
+            // A step that is not taken from the cache writes another text.
+            let built = image != its_image;
+            assert_eq!(digest != its_digest, built, "{what}: built anew: {built}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn builds_of_one_context_run_side_by_side() {
     if !engine(&[]) {

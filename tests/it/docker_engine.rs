@@ -81,6 +81,7 @@ impl World {
                     networks: BTreeSet::new(),
                     volumes: BTreeSet::new(),
                     own_images: false,
+                    kept_images: false,
                     databases: BTreeSet::new(),
                 };
                 let state = docker.observe(&query).await.unwrap();
@@ -134,6 +135,7 @@ impl World {
             networks: BTreeSet::new(),
             volumes: BTreeSet::new(),
             own_images: false,
+            kept_images: false,
             databases: BTreeSet::new(),
         };
         self.docker.observe(&query).await.unwrap()
@@ -258,6 +260,7 @@ impl World {
             },
             name: name.clone(),
             definition: "d1".into(),
+            generation: 1,
         })))
         .await;
         Mount {
@@ -954,6 +957,7 @@ fn an_anonymous_volume_is_carried_over_and_goes_with_its_last_container() {
             networks: BTreeSet::new(),
             volumes: BTreeSet::from([volume.name]),
             own_images: false,
+            kept_images: false,
             databases: BTreeSet::new(),
         };
         assert!(

@@ -23,7 +23,7 @@ use cimandat::{
     secret::{Text, digest},
     state::{
         Condition, Container, Database, Endpoint, EngineInfo, Foreign, HeldPort, ImageFacts,
-        MountedVolume, Record, Resource, Setup, State, Status,
+        JobRecord, MountedVolume, Record, Resource, Setup, State, Status,
     },
     unit::Protocol,
 };
@@ -681,6 +681,196 @@ fn a_job_runs_again_only_when_it_changed_or_failed() {
         .container
         .command = Some(vec!["go".to_owned()]);
     assert_eq!(decision(&project, &state), plan::Change::Replace);
+}
+
+fn again(project: &Project, state: &State) -> (plan::Change, Option<plan::Reason>) {
+    let decision = migrate_with(project, state, &Options::default());
+    (decision.change, decision.reason)
+}
+
+fn new_volume(service: &str, volume: &str) -> Option<plan::Reason> {
+    Some(plan::Reason::NewVolume {
+        service: name(service),
+        volume: volume.to_owned(),
+    })
+}
+
+#[test]
+fn job_runs_again_when_a_volume_of_its_dependencies_is_new() {
+    let mut project = stack();
+    let done = deployed(&project);
+    assert_eq!(again(&project, &done), (plan::Change::Keep, None));
+    // It is not there any more: the database begins with nothing.
+    let mut gone = done.clone();
+    gone.volumes.clear();
+    let reason = new_volume("postgres", "data");
+    assert_eq!(
+        again(&project, &gone),
+        (plan::Change::Replace, reason.clone())
+    );
+    // Somebody else has to see to what a volume of somebody else holds.
+    let data = VolumeName::new("data").unwrap();
+    project.volumes.get_mut(&data).unwrap().external = true;
+    let mut external = done.clone();
+    external.volumes =
+        BTreeMap::from([("shop_other".to_owned(), done.volumes["shop_data"].clone())]);
+    project.volumes.get_mut(&data).unwrap().engine_name = "shop_other".to_owned();
+    assert_eq!(again(&project, &external).0, plan::Change::Keep);
+
+    // A deploy that failed made it: the job has never worked with it.
+    let project = stack();
+    let mut later = done.clone();
+    later.volume_generations.insert("shop_data".to_owned(), 2);
+    assert_eq!(again(&project, &later), (plan::Change::Replace, reason));
+    let record = |generation| JobRecord {
+        generation,
+        done: true,
+    };
+    // One that was committed with it has decided that.
+    later.job_records.insert(name("migrate"), record(2));
+    assert_eq!(again(&project, &later).0, plan::Change::Keep);
+    later.job_records.insert(name("migrate"), record(1));
+    assert_eq!(again(&project, &later).0, plan::Change::Replace);
+    let options = Options {
+        rerun: plan::Rerun::Never,
+        ..Options::default()
+    };
+    let kept = migrate_with(&project, &later, &options);
+    assert_eq!(kept.change, plan::Change::Keep);
+}
+
+#[test]
+fn job_runs_again_when_a_dependency_gets_a_new_nameless_volume() {
+    let mut project = stack();
+    project
+        .services
+        .get_mut("postgres")
+        .unwrap()
+        .container
+        .mounts
+        .clear();
+    let mut state = deployed(&project);
+    let image = ImageRef::new("postgres:1").unwrap();
+    state.images.get_mut(&image).unwrap().volumes = vec!["/data".to_owned()];
+    let volume = |anonymous| MountedVolume {
+        name: "0a1b".to_owned(),
+        anonymous,
+        writable: true,
+    };
+    let mounted = |anonymous| BTreeMap::from([("/data".to_owned(), volume(anonymous))]);
+    let postgres = "shop-postgres-1";
+    // Whatever a container that stays has mounted there.
+    assert_eq!(again(&project, &state).0, plan::Change::Keep);
+    state.containers.get_mut(postgres).unwrap().volumes = mounted(true);
+    let changed = project.services.get_mut("postgres").unwrap();
+    changed.container.user = Some("999".to_owned());
+    assert_eq!(
+        again(&project, &state).0,
+        plan::Change::Keep,
+        "it is carried"
+    );
+    // From a volume with a name to one without.
+    state.containers.get_mut(postgres).unwrap().volumes = mounted(false);
+    let reason = new_volume("postgres", "/data");
+    assert_eq!(
+        again(&project, &state),
+        (plan::Change::Replace, reason.clone())
+    );
+    // The data is in a folder below.
+    let changed = project.services.get_mut("postgres").unwrap();
+    changed.container.mounts = stack().services["postgres"].container.mounts.clone();
+    changed.container.mounts[0].target = "/data/inner".to_owned();
+    assert_eq!(again(&project, &state).0, plan::Change::Keep);
+    let changed = project.services.get_mut("postgres").unwrap();
+    changed.container.mounts.clear();
+    state.containers.remove(postgres);
+    assert_eq!(again(&project, &state), (plan::Change::Replace, reason));
+}
+
+#[test]
+fn job_without_a_container_runs_unless_the_history_says_that_it_is_done() {
+    let mut project = stack();
+    let mut state = deployed(&project);
+    state.containers.remove("shop-migrate-1");
+    let missing = (plan::Change::Create, Some(plan::Reason::Missing));
+    assert_eq!(again(&project, &state), missing);
+    let mut record = JobRecord {
+        generation: 1,
+        done: false,
+    };
+    state.job_records.insert(name("migrate"), record);
+    assert_eq!(again(&project, &state), missing);
+    record.done = true;
+    state.job_records.insert(name("migrate"), record);
+    assert_eq!(again(&project, &state), (plan::Change::Keep, None));
+    state.volume_generations.insert("shop_data".to_owned(), 2);
+    let reason = new_volume("postgres", "data");
+    assert_eq!(again(&project, &state), (plan::Change::Create, reason));
+
+    state.job_records.clear();
+    state.unrecorded_jobs.insert(name("migrate"));
+    let unrecorded = (plan::Change::Create, Some(plan::Reason::Unrecorded));
+    assert_eq!(again(&project, &state), unrecorded);
+    project.services.get_mut("migrate").unwrap().kind = Kind::Job { irreversible: true };
+    insta::assert_snapshot!(refused(&project, &state), @"
+    `migrate` is irreversible and would run again, as the record of whether it has run was removed
+      `--rerun migrate` runs it again; `--no-rerun` takes it for done
+    ");
+    let options = |rerun| Options {
+        rerun,
+        ..Options::default()
+    };
+    let kept = migrate_with(&project, &state, &options(plan::Rerun::Never));
+    assert_eq!(kept.change, plan::Change::Keep);
+    let asked = migrate_with(&project, &state, &options(plan::Rerun::All));
+    assert_eq!(asked.change, plan::Change::Create);
+}
+
+#[test]
+fn job_that_is_done_outlives_the_container_whose_volumes_it_shares() {
+    let mut project = stack();
+    let migrate = project.services.get_mut("migrate").unwrap();
+    migrate.container.volumes_from = vec!["postgres".to_owned()];
+    let state = deployed(&project);
+    let postgres = project.services.get_mut("postgres").unwrap();
+    postgres.container.user = Some("999".to_owned());
+    assert_eq!(again(&project, &state), (plan::Change::Keep, None));
+}
+
+#[test]
+fn images_of_generations_without_containers_are_forgotten() {
+    let mut project = stack();
+    project.deploy.keep = 2;
+    let mut state = deployed(&project);
+    let tag = |text: &str| ImageRef::new(text).unwrap();
+    for container in state.containers.values_mut() {
+        container.generation = 7;
+    }
+    let known = [
+        "shop-redis:g3",
+        "shop-redis:g6",
+        "shop-redis:g7",
+        "shop-other:g1",
+        "shop-redis:x",
+    ];
+    state.kept_images = known.map(tag).into();
+    // Nothing else is to be done.
+    assert!(deploy(&project, &state).plan.changes_nothing());
+    project.services.get_mut("redis").unwrap().container.user = Some("999".to_owned());
+    let deploy = deploy(&project, &state);
+    let removed = deploy
+        .plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.work {
+            plan::Work::Act(plan::Action::RemoveImage(tag)) => {
+                Some((tag.as_str(), step.after_commit))
+            }
+            _ => None,
+        });
+    // The new one and the one before it are kept.
+    let removed: Vec<_> = removed.collect();
+    assert_eq!(removed, [("shop-redis:g6", true), ("shop-redis:g3", true)]);
 }
 
 #[test]

@@ -454,7 +454,7 @@ fn a_secret_is_sealed_wherever_it_goes_and_made_only_once() {
     .file("Dockerfile", "FROM scratch")
     .creating();
     let service = stage.service("web");
-    let value = fs::read_to_string(stage.folder.path().join(".cimandat/secrets/db")).unwrap();
+    let value = fs::read_to_string(stage.folder.path().join(".cimandat/shop/secrets/db")).unwrap();
     let url = &service.container.env["URL"];
     assert_eq!(url.shown(), "postgresql://u:${secret:db}@db/x");
     assert_eq!(

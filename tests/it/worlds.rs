@@ -286,6 +286,7 @@ pub async fn observe(sim: &Sim) -> State {
         networks: BTreeSet::from(["shop_default".to_owned()]),
         volumes: BTreeSet::new(),
         own_images: false,
+        kept_images: false,
         databases: BTreeSet::new(),
     };
     sim.observe(&query).await.unwrap()

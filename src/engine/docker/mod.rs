@@ -19,6 +19,7 @@ mod exec;
 mod explain;
 mod greet;
 mod holder;
+mod image;
 mod ledger;
 mod logs;
 mod network;

@@ -19,7 +19,7 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use tokio::try_join;
 
-use super::{Docker, condition, database, error::present, greet, network, setup::setup};
+use super::{Docker, condition, database, error::present, greet, image, network, setup::setup};
 use crate::{
     engine::{EngineError, Query},
     name::{ContainerName, ImageRef, ServiceName},
@@ -32,7 +32,7 @@ use crate::{
 
 /// Everything that the query asks for.
 pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, EngineError> {
-    let (engine, greeting, summaries, networks, volumes, images, own_images) = try_join!(
+    let (engine, greeting, summaries, networks, volumes, images, own_images, kept) = try_join!(
         docker.info(),
         greet::greet(&docker.place),
         containers(docker),
@@ -40,6 +40,7 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
         volumes(docker, query),
         images(docker, query),
         own_images(docker, query),
+        image::kept(docker, query),
     )?;
     let project = query.project.as_str();
     let (own, others): (Vec<_>, Vec<_>) = summaries
@@ -59,9 +60,15 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
             .collect(),
         networks: wanted(query, &networks, &summaries),
         snapshots: snapshots(&volumes, &own),
+        volume_generations: volumes
+            .iter()
+            .filter(|it| it.labels.get(label::PROJECT).map(String::as_str) == Some(project))
+            .filter(|it| !is_auxiliary(&it.labels))
+            .filter_map(|it| Some((it.name.clone(), generation(&it.labels)?)))
+            .collect(),
         volumes: volumes
             .iter()
-            .filter(|volume| !volume.labels.contains_key(label::SNAPSHOT_OF))
+            .filter(|volume| !is_auxiliary(&volume.labels))
             .map(|volume| {
                 let users = summaries
                     .iter()
@@ -73,8 +80,10 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
         images,
         own_images,
         foreign_ranges: foreign_ranges(query, &networks),
+        kept_images: kept,
         last_deploy: 0,
-        remembered: BTreeSet::new(),
+        job_records: BTreeMap::new(),
+        unrecorded_jobs: BTreeSet::new(),
         locked: own
             .iter()
             .any(|summary| labelled(summary, label::ROLE) == Some(label::LOCK)),
@@ -182,6 +191,15 @@ async fn volumes(docker: &Docker, query: &Query) -> Result<Vec<Volume>, EngineEr
     Ok(volumes)
 }
 
+/// A snapshot, or what the journal is in: no volume of a service.
+fn is_auxiliary(labels: &HashMap<String, String>) -> bool {
+    labels.contains_key(label::SNAPSHOT_OF) || labels.contains_key(label::ROLE)
+}
+
+fn generation(labels: &HashMap<String, String>) -> Option<u64> {
+    labels.get(label::GENERATION)?.parse().ok()
+}
+
 /// Those volumes that are snapshots of others, each with the containers that copy into or out of
 /// it.
 fn snapshots(volumes: &[Volume], own: &[&ContainerSummary]) -> BTreeMap<String, Snapshot> {
@@ -193,12 +211,9 @@ fn snapshots(volumes: &[Volume], own: &[&ContainerSummary]) -> BTreeMap<String, 
             .collect()
     };
     let those = volumes.iter().filter_map(|volume| {
-        let generation = volume.labels.get(label::GENERATION);
         let snapshot = Snapshot {
             of: of_label(volume)?,
-            generation: generation
-                .and_then(|it| it.parse().ok())
-                .unwrap_or_default(),
+            generation: generation(&volume.labels).unwrap_or_default(),
             helpers: helpers(&volume.name),
         };
         Some((volume.name.clone(), snapshot))
@@ -271,10 +286,7 @@ fn container(
         id: inspected.id.clone()?,
         service,
         replica: number(label::REPLICA).unwrap_or(1),
-        generation: labels
-            .get(label::GENERATION)
-            .and_then(|generation| generation.parse().ok())
-            .unwrap_or_default(),
+        generation: generation(labels).unwrap_or_default(),
         record: labels
             .get(label::RECORD)
             .and_then(|record| serde_json::from_str(record).ok()),

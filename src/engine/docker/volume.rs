@@ -33,6 +33,7 @@ pub(super) async fn create(docker: &Docker, request: &CreateVolume) -> Result<()
         (label::PROJECT.to_owned(), request.project.to_string()),
         (label::NAME.to_owned(), request.name.to_string()),
         (label::DEFINITION.to_owned(), request.definition.clone()),
+        (label::GENERATION.to_owned(), request.generation.to_string()),
         (
             label::COMPOSE_PROJECT.to_owned(),
             request.project.to_string(),

@@ -64,6 +64,7 @@ impl World {
         world.epoch = starts.max().unwrap_or_default();
         world.networks = without_own(state.networks, |name| world.users_of_network(name));
         world.volumes = without_own(state.volumes, |name| world.users_of_volume(name));
+        world.volume_generations = state.volume_generations;
         world.mount();
         let snapshots = state.snapshots.into_iter();
         world.snapshots = snapshots.map(|(name, it)| (name, kept(it))).collect();

@@ -9,6 +9,7 @@ use super::world::{Thing, World, is_anonymous};
 use crate::{
     engine::Query,
     name::{ContainerName, ServiceName},
+    plan,
     project::RestartPolicy,
     state::{Condition, Container, Resource, State},
 };
@@ -125,7 +126,16 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
         },
         foreign_ranges: world.foreign_ranges.clone(),
         last_deploy: 0,
-        remembered: BTreeSet::new(),
+        kept_images: if query.kept_images {
+            let names = world.images.keys();
+            let kept = names.filter(|it| plan::is_generation_tag(&world.project, it.as_str()));
+            kept.cloned().collect()
+        } else {
+            BTreeSet::new()
+        },
+        volume_generations: world.volume_generations.clone(),
+        job_records: BTreeMap::new(),
+        unrecorded_jobs: BTreeSet::new(),
         locked: world.lock.is_some(),
     }
 }

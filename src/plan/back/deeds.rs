@@ -30,7 +30,7 @@ pub(super) struct Deeds<'a> {
     pub snapshots: Vec<(&'a VolumeSnapshot, &'a Subject)>,
     /// Containers that were attached otherwise, and traffic that was switched.
     pub cutovers: Vec<(&'a Cutover, &'a Subject)>,
-    /// Volumes that a first deploy made, by name on the engine.
+    /// Volumes that were not there before, by name on the engine.
     pub volumes: Vec<String>,
     /// The run was cut off, maybe on its way back.
     pub cut_off: bool,
@@ -64,7 +64,7 @@ impl<'a> Deeds<'a> {
             Action::Cutover(cutover) => self.cutovers.push((cutover, subject)),
             Action::CreateVolume(create) => {
                 let name = &create.volume.engine_name;
-                if state.containers.is_empty() && !state.volumes.contains_key(name) {
+                if !state.volumes.contains_key(name) {
                     self.volumes.push(name.clone());
                 }
             }

@@ -1,15 +1,15 @@
 //! The project's own certificate authority: it signs the certificates that services show to one
 //! another.
 //!
-//! Everything is kept in `.cimandat/certificates/`. The authority's key never leaves that folder;
+//! Everything is kept in `.cimandat/PROJECT/certificates/`. The authority's key never leaves that folder;
 //! a service gets its own key, its certificate, and the authority's certificate.
 
 mod pair;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
@@ -24,7 +24,7 @@ use self::pair::Pair;
 use super::{
     archive::Archive,
     rotation::Rotation,
-    store::{Store, StoreError},
+    store::{Store, StoreError, StoreRoot},
     vault::StoreMode,
 };
 use crate::{
@@ -67,6 +67,8 @@ pub enum AuthorityError {
         path: PathBuf,
         /// What is wrong with it.
         cause: String,
+        /// Where the rotation is written down.
+        pending: PathBuf,
     },
     /// A host that a certificate cannot be for.
     #[error("a certificate cannot be for `{host}`")]
@@ -92,10 +94,10 @@ impl AuthorityError {
                 "delete `{}`: the next `up` makes a new one",
                 path.display()
             )),
-            Self::Lost { .. } => Some(
-                "delete `.cimandat/rotation/pending`: then the old certificate is in force"
-                    .to_owned(),
-            ),
+            Self::Lost { pending, .. } => Some(format!(
+                "delete `{}`: then the old certificate is in force",
+                pending.display()
+            )),
             Self::Host { .. } => Some(
                 "a host is a name (`db`, `db.example.org`, `*.example.org`) or an IP address"
                     .to_owned(),
@@ -128,6 +130,7 @@ pub struct Issued {
 /// The certificate authority of one project.
 #[derive(Debug, Clone)]
 pub struct Authority {
+    root: StoreRoot,
     store: Store,
     archive: Archive,
     rotation: Rotation,
@@ -137,12 +140,13 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Of the project whose first manifest is in `directory`. Nothing is read or made yet.
+    /// Of the project with this store. Nothing is read or made yet.
     #[must_use]
-    pub fn new(directory: &Path, project: &ProjectName, mode: StoreMode, now: Timestamp) -> Self {
+    pub fn new(root: &StoreRoot, project: &ProjectName, mode: StoreMode, now: Timestamp) -> Self {
         Self {
-            store: Store::new(directory, "certificates"),
-            archive: Archive::certificates(directory),
+            root: root.clone(),
+            store: Store::new(root, "certificates"),
+            archive: Archive::certificates(root),
             rotation: Rotation::default(),
             mode,
             name: format!("{project} authority"),
@@ -244,6 +248,37 @@ impl Authority {
         Ok(files.next().map(Secret::new))
     }
 
+    /// The files of a rotated certificate in place of those that it had: by the digest of an old one
+    /// its new content. Empty where the certificate is not rotated.
+    ///
+    /// # Errors
+    /// When the store cannot be used or is damaged, or the new one is not there any more.
+    pub fn renewed(
+        &self,
+        name: &CertificateName,
+    ) -> Result<BTreeMap<String, Secret<Vec<u8>>>, AuthorityError> {
+        let Some(rotated) = self.rotation.certificates.get(name) else {
+            return Ok(BTreeMap::new());
+        };
+        let new = self.archived(name, rotated)?;
+        let mut old = Vec::from_iter(self.load(&format!("{name}.pem"))?);
+        for its in self.archive.of(name.as_str())? {
+            let kept = self.archive.get(name.as_str(), &its)?;
+            old.extend(kept.and_then(|pem| Pair::read(pem.expose()).ok()));
+        }
+        let files = old.iter().flat_map(|old| {
+            [
+                (&old.certificate, &new.certificate),
+                (old.key.expose(), new.key.expose()),
+            ]
+        });
+        let files = files.map(|(old, new)| {
+            let new = Secret::new(new.clone().into_bytes());
+            (digest(old.as_bytes()), new)
+        });
+        Ok(files.collect())
+    }
+
     /// When a certificate in force ends, in seconds since the epoch; `None`: there is none.
     ///
     /// # Errors
@@ -263,6 +298,7 @@ impl Authority {
         let damaged = |cause: String| AuthorityError::Lost {
             path: self.archive.path(name.as_str(), digest),
             cause,
+            pending: Rotation::place(&self.root),
         };
         let pem = self.archive.get(name.as_str(), digest)?;
         let pem = pem.ok_or_else(|| damaged("it is not there any more".to_owned()))?;
@@ -273,6 +309,10 @@ impl Authority {
     fn authority(&self) -> Result<Option<Pair>, AuthorityError> {
         if self.mode == StoreMode::Check {
             return Ok(None);
+        }
+        if self.mode == StoreMode::Create {
+            // Before anything is read: what projects shared becomes their own.
+            self.store.prepare()?;
         }
         let stored = self.load(AUTHORITY)?;
         let renewed = stored.is_some();
@@ -453,7 +493,7 @@ fn placeholder() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{path::Path, sync::Arc};
 
     use rustls::{
         RootCertStore,
@@ -466,10 +506,14 @@ mod tests {
     /// 2026-01-01.
     const NOW: i64 = 1_767_225_600;
 
+    fn root(folder: &Path) -> StoreRoot {
+        StoreRoot::new(folder, &ProjectName::new("shop").unwrap())
+    }
+
     fn authority(folder: &Path, mode: StoreMode, day: i64) -> Authority {
         let project = ProjectName::new("shop").unwrap();
         let now = Timestamp::from_second(NOW + day * DAY).unwrap();
-        Authority::new(folder, &project, mode, now)
+        Authority::new(&root(folder), &project, mode, now)
     }
 
     fn name() -> CertificateName {
@@ -550,7 +594,7 @@ mod tests {
         let digest = create().renew(&name(), &wanted).unwrap();
         assert_eq!(create().issue(&name(), &wanted).unwrap(), old);
         let rotation = Rotation {
-            certificates: std::collections::BTreeMap::from([(name(), digest)]),
+            certificates: BTreeMap::from([(name(), digest)]),
             ..Rotation::default()
         };
         let next = create().with(rotation.clone());
@@ -559,7 +603,7 @@ mod tests {
         assert_eq!(new.authority, old.authority);
         verify(&new, "postgres", 0).unwrap();
 
-        rotation.put_in_force(folder.path(), 5).unwrap();
+        rotation.put_in_force(&root(folder.path()), 5).unwrap();
         assert_eq!(create().issue(&name(), &wanted).unwrap(), new);
         for issued in [&old, &new] {
             for file in [&issued.certificate, issued.key.expose(), &issued.authority] {
@@ -621,7 +665,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let authority = authority(folder.path(), StoreMode::Create, 0);
         authority.certificate().unwrap();
-        let path = folder.path().join(".cimandat/certificates/_authority.pem");
+        let path = folder
+            .path()
+            .join(".cimandat/shop/certificates/_authority.pem");
         std::fs::write(&path, "nothing").unwrap();
         let error = authority.certificate().unwrap_err();
         assert!(matches!(error, AuthorityError::Damaged { .. }));

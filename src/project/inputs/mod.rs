@@ -1,17 +1,20 @@
 //! What an image is built from, and the digest of it: equal inputs, equal digest, equal image.
 //!
-//! The digest names the image, so it is the same on every machine: relative paths, contents and
-//! the executable bit count; times, owners and places do not. Secrets never count. This module
-//! reads files and does nothing else; what a remote context holds it does not know, so there the
-//! address alone counts.
+//! The digest names the image. It covers what the builder sees of a context, and nothing else:
+//! relative paths, kinds, permissions, link targets and contents. Times, owners and places are not
+//! part of it, as the builder ignores them too. Secrets never count. This module reads files and
+//! does nothing else; what a remote context holds it does not know, so there the address alone
+//! counts.
 
 mod contents;
 mod pattern;
 mod walk;
 
 use std::{
+    fmt::Write as _,
     io::ErrorKind,
     ops::ControlFlow,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -77,6 +80,28 @@ pub fn context(build: &Build) -> Result<Vec<Entry>, InputsError> {
     folder(&build.context, exclude)
 }
 
+/// The folders of the context and the named contexts whose permissions differ from those of their
+/// context's root, with these permissions. What cannot be read is left out: the build reports it.
+#[must_use]
+pub fn unusual_folders(build: &Build) -> String {
+    let mut roots = vec![(build.context.as_path(), context(build))];
+    let places = build.contexts.values().map(Path::new);
+    roots.extend(places.filter(|place| !remote(place)).map(|root| {
+        let exclude = ignored(&root.join(IGNORE_FILE));
+        (root, exclude.and_then(|exclude| folder(root, exclude)))
+    }));
+    let mut text = String::new();
+    for (root, entries) in roots {
+        let usual = root.metadata().map_or(0, |it| it.mode() & 0o7777);
+        for entry in entries.unwrap_or_default() {
+            if entry.metadata.is_dir() && entry.permissions() != usual {
+                let _ = writeln!(text, "{:o} {}", entry.permissions(), entry.path);
+            }
+        }
+    }
+    text
+}
+
 /// Whether the builder fetches a context itself: everything that is no absolute path.
 #[must_use]
 pub fn remote(context: &Path) -> bool {
@@ -133,7 +158,7 @@ impl Contents {
     pub fn digest(&mut self, build: &Build, platform: Option<&str>) -> Result<String, InputsError> {
         let mut sum = Sum(Sha256::new());
         // Raised when the same inputs are to make another image name.
-        sum.field("version", "1");
+        sum.field("version", "2");
         sum.bytes("dockerfile", &dockerfile(build)?);
         sum_options(&mut sum, build, platform);
         if remote(&build.context) {
@@ -165,11 +190,15 @@ impl Contents {
         for (entry, hash) in entries.iter().zip(hashes) {
             sum.field("path", &entry.path);
             match (&entry.target, hash) {
-                (Some(target), _) => sum.field("link", target),
-                (None, Some(hash)) if executable(entry) => sum.bytes("program", &hash),
+                // The permissions of a link are not its own to have.
+                (Some(target), _) => {
+                    sum.field("link", target);
+                    continue;
+                }
                 (None, Some(hash)) => sum.bytes("file", &hash),
                 (None, None) => sum.field("folder", ""),
             }
+            sum.field("mode", &format!("{:o}", entry.permissions()));
         }
         Ok(())
     }
@@ -221,12 +250,6 @@ fn sum_options(sum: &mut Sum, build: &Build, platform: Option<&str>) {
     }
 }
 
-#[cfg(unix)]
-fn executable(entry: &Entry) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    entry.metadata.permissions().mode() & 0o100 != 0
-}
-
 /// A hash over named fields of known length, so that no two lists of fields run together.
 struct Sum(Sha256);
 
@@ -243,7 +266,6 @@ impl Sum {
     }
 
     fn finish(self) -> String {
-        use std::fmt::Write;
         let hash = self.0.finalize();
         hash.iter().take(8).fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
@@ -258,10 +280,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        name::SecretName,
+        name::{ProjectName, SecretName},
         project::{
             BuildSecret, BuildSecretSource,
-            vault::{Recipe, SecretSource, StoreMode, Vault},
+            vault::{Recipe, SecretSource, StoreMode, StoreRoot, Vault},
         },
     };
 
@@ -271,7 +293,10 @@ mod tests {
         let write = |path: &str, content: &str| {
             let path = folder.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, content).unwrap();
+            std::fs::write(&path, content).unwrap();
+            // Whatever the mask of this process is.
+            mode(path.parent().unwrap(), 0o755);
+            mode(&path, 0o644);
         };
         write("Dockerfile", "FROM scratch\nCOPY . /\n");
         write(".dockerignore", "*.log\n");
@@ -306,12 +331,18 @@ mod tests {
     fn the_secrets_beside_a_manifest_are_never_an_input() {
         let (folder, build) = context();
         let before = digest(&build, None).unwrap();
-        let vault = Vault::new(folder.path(), StoreMode::Create);
+        let project = ProjectName::new("shop").unwrap();
+        let vault = Vault::new(&StoreRoot::new(folder.path(), &project), StoreMode::Create);
         let recipe = SecretSource::Generated(Recipe::Hex { bytes: 32 });
         vault
             .value(&SecretName::new("password").unwrap(), &recipe)
             .unwrap();
-        assert!(folder.path().join(".cimandat/secrets/password").exists());
+        assert!(
+            folder
+                .path()
+                .join(".cimandat/shop/secrets/password")
+                .exists()
+        );
         assert_eq!(digest(&build, None).unwrap(), before);
     }
 
@@ -321,15 +352,13 @@ mod tests {
 
     #[test]
     fn equal_inputs_in_another_place_at_another_time_have_the_same_digest() {
-        let (here, build) = context();
+        let (_here, build) = context();
         let (there, mut other) = context();
         let expected = digest(&build, None).unwrap();
         assert_eq!(expected.len(), 16);
         std::fs::write(there.path().join("debug.log"), "other noise").unwrap();
         let old = std::fs::File::open(there.path().join("src/main.js")).unwrap();
         old.set_modified(std::time::UNIX_EPOCH).unwrap();
-        mode(&here.path().join("src/main.js"), 0o600);
-        mode(&here.path().join("src"), 0o700);
         let source = BuildSecretSource::Value(Text::from("secret"));
         let required = true;
         let secret = BuildSecret { source, required };
@@ -341,7 +370,7 @@ mod tests {
     #[test]
     fn whatever_decides_the_image_changes_the_digest() {
         type Change = fn(&Path, &mut Build);
-        let changes: [(&str, Change); 13] = [
+        let changes: [(&str, Change); 18] = [
             ("content", |at, _| {
                 std::fs::write(at.join("src/main.js"), "x").unwrap();
             }),
@@ -354,7 +383,19 @@ mod tests {
             ("new folder", |at, _| {
                 std::fs::create_dir(at.join("new")).unwrap();
             }),
-            ("program", |at, _| mode(&at.join("start.sh"), 0o755)),
+            ("executable bits", |at, _| mode(&at.join("start.sh"), 0o755)),
+            ("executable by others", |at, _| {
+                mode(&at.join("start.sh"), 0o645);
+            }),
+            ("readable by its owner only", |at, _| {
+                mode(&at.join("start.sh"), 0o600);
+            }),
+            ("set user id", |at, _| mode(&at.join("start.sh"), 0o4644)),
+            ("closed folder", |at, _| mode(&at.join("src"), 0o700)),
+            ("file to folder", |at, _| {
+                std::fs::remove_file(at.join("start.sh")).unwrap();
+                std::fs::create_dir(at.join("start.sh")).unwrap();
+            }),
             ("ignored", |at, _| {
                 std::fs::write(at.join(".dockerignore"), "").unwrap();
             }),

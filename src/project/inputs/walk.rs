@@ -7,6 +7,7 @@
 use std::{
     fs::Metadata,
     ops::ControlFlow,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -47,6 +48,14 @@ pub struct Entry {
     pub metadata: Metadata,
     /// Where it points to, as written, when it is a link.
     pub target: Option<String>,
+}
+
+impl Entry {
+    /// The permission bits that the builder sees, with set-user-id, set-group-id and sticky.
+    #[must_use]
+    pub fn permissions(&self) -> u32 {
+        self.metadata.mode() & 0o7777
+    }
 }
 
 /// Walks `root` and hands each entry to `visit`, which may end the walk.

@@ -67,7 +67,11 @@ fn is_asked_for(project: &Project, service: &Service) -> bool {
             if inner.iter().any(|name| its.contains_key(*name)))
     };
     let dependencies = dependencies(project, &service.name);
-    let publishes = service.container.ports.iter().any(|it| it.published.is_some());
+    let publishes = service
+        .container
+        .ports
+        .iter()
+        .any(|it| it.published.is_some());
     let arranged = !inner.is_empty() && dependencies.iter().all(reaches);
     service.update.order == UpdateOrder::StartFirst
         && publishes

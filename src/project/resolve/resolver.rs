@@ -15,7 +15,7 @@ use crate::{
     project::{
         authority::{Authority, AuthorityError, CertificateRequest, DEFAULT_DAYS, Issued},
         link::dangling,
-        vault::{Held, Recipe, SecretSource, Vault},
+        vault::{Held, Recipe, SecretSource, StoreRoot, Vault},
     },
     secret::{Secret, Text},
     span::Span,
@@ -44,16 +44,15 @@ pub(super) struct Resolver<'a> {
 impl<'a> Resolver<'a> {
     pub(super) fn new(manifest: &'a Manifest, resolution: &'a Resolution) -> Self {
         let project = resolution.project.as_ref().unwrap_or(&manifest.project);
-        let directory = cleaned(&manifest.directory);
+        let root = StoreRoot::new(&cleaned(&manifest.directory), project);
         let (store, now) = (resolution.store, resolution.now);
         Self {
             manifest,
             resolution,
             project: project.clone(),
             enabled: BTreeSet::new(),
-            vault: Vault::new(&directory, store).with(resolution.rotation.clone()),
-            authority: Authority::new(&directory, project, store, now)
-                .with(resolution.rotation.clone()),
+            vault: Vault::new(&root, store).with(resolution.rotation.clone()),
+            authority: Authority::new(&root, project, store, now).with(resolution.rotation.clone()),
             secrets: BTreeMap::new(),
             certificates: BTreeMap::new(),
             mistakes: Vec::new(),

@@ -249,6 +249,7 @@ impl Scenario {
             name: VolumeName::new(short).unwrap(),
             volume,
             definition: definition.to_owned(),
+            generation: 1,
         }))
     }
 }

@@ -55,6 +55,7 @@ pub fn query(scenario: &Scenario, volumes: &BTreeSet<String>) -> Query {
         networks: BTreeSet::new(),
         volumes: volumes.clone(),
         own_images: false,
+        kept_images: false,
         databases: BTreeSet::new(),
     }
 }

@@ -1,6 +1,11 @@
 //! Jobs: they run once per change, gate what waits for them, and are listened to when they fail.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::process::Command;
+
 use cimandat::event::{Event, Verdict};
+use serde_json::Value;
 
 use crate::support::World;
 
@@ -115,4 +120,350 @@ fn a_job_that_fails_is_heard() {
     // A job that failed is tried again.
     migrated(&world, "echo migrated");
     world.up().with(0, Verdict::Converged);
+}
+
+/// What is in a file of a volume, by way of a service that mounts it at `/data`.
+fn read(world: &World, service: &str, file: &str) -> String {
+    let output = Command::new("docker")
+        .args([
+            "exec",
+            &world.name(service),
+            "cat",
+            &format!("/data/{file}"),
+        ])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn history(world: &World) -> Value {
+    let told = world.run(&["history", "--format", "json"]).with_code(0);
+    serde_json::from_str(&told.out).unwrap()
+}
+
+/// An irreversible job that counts its runs, and a service of some version.
+fn counted(world: &World, version: &str) {
+    world.manifest(&format!(
+        r#"
+        volume "data"
+        deploy settle="0s" keep=2
+        job "migrate" irreversible=#true {{
+            image "debian:trixie-slim"
+            command "sh" "-c" "echo x >> /data/runs"
+            volume "data" "/data"
+        }}
+        service "app" {{
+            use "doomed"
+            env VERSION="{version}"
+            volume "data" "/data"
+            depends-on "migrate"
+            ready {{ log "at work"; }}
+        }}
+        "#
+    ));
+}
+
+#[test]
+fn job_is_not_run_again_after_a_prune_of_containers() {
+    let Some(world) = World::new("jobprune") else {
+        return;
+    };
+    for version in ["one", "two", "three"] {
+        counted(&world, version);
+        world.up().with(0, Verdict::Converged);
+    }
+    assert_eq!(read(&world, "app", "runs"), "x\n");
+    world.api.prune(&world.project);
+    assert_eq!(world.containers().len(), 1);
+    world.run(&["plan", "--exit-code"]).with_code(0);
+    world.up().with(0, Verdict::Unchanged);
+    // Also where an update did not include the job.
+    counted(&world, "four");
+    let update = ["up", "app", "--no-build", "--progress", "json"];
+    world.run(&update).with(0, Verdict::Converged);
+    world.api.prune(&world.project);
+    world.up().with(0, Verdict::Unchanged);
+    assert_eq!(read(&world, "app", "runs"), "x\n");
+
+    let deploys = history(&world);
+    assert_eq!(deploys["current"], 4);
+    assert_eq!(deploys["deploys"].as_array().unwrap().len(), 4);
+    assert_eq!(deploys["removed"], Value::Null);
+
+    // No container is left with which the names of its images would have gone.
+    counted(&world, "five");
+    world.up().with(0, Verdict::Converged);
+    let mut tags = world.api.generations(&world.project);
+    tags.sort();
+    let tag = |service: &str, generation: u64| format!("{}-{service}:g{generation}", world.project);
+    assert_eq!(tags, [tag("app", 4), tag("app", 5), tag("migrate", 1)]);
+}
+
+#[test]
+fn job_of_a_project_without_services_is_not_run_again_after_a_prune() {
+    let Some(world) = World::new("jobonly") else {
+        return;
+    };
+    world.manifest(
+        r#"
+        volume "data"
+        job "migrate" irreversible=#true {
+            image "debian:trixie-slim"
+            command "true"
+            volume "data" "/data"
+        }
+        "#,
+    );
+    world.up().with(0, Verdict::Converged);
+    world.api.prune(&world.project);
+    assert!(world.containers().is_empty());
+    world.up().with(0, Verdict::Unchanged);
+    assert!(world.containers().is_empty());
+}
+
+#[test]
+fn irreversible_job_asks_where_the_record_of_its_run_was_removed() {
+    let Some(world) = World::new("joblost") else {
+        return;
+    };
+    counted(&world, "one");
+    world.up().with(0, Verdict::Converged);
+    counted(&world, "two");
+    world.up().with(0, Verdict::Converged);
+    let forget = || {
+        world.api.prune(&world.project);
+        let volume = format!("/volumes/cimandat.state.{}", world.project);
+        assert_eq!(world.api.ask("DELETE", &volume, None).status, 204);
+    };
+    forget();
+    let refused = world.run(&["up"]).with_code(3).err;
+    insta::assert_snapshot!(refused, @"
+    error: `migrate` is irreversible and would run again, as the record of whether it has run was removed
+     help: `--rerun migrate` runs it again; `--no-rerun` takes it for done
+    nothing was touched
+    ");
+    world.run(&["plan"]).with_code(3);
+    let told = history(&world);
+    assert_eq!(told["removed"], serde_json::json!([1, 2]));
+    let told = world.run(&["history"]).with_code(0);
+    assert!(
+        told.err
+            .contains("the record of deploys 1 to 2 was removed"),
+        "{}",
+        told.err
+    );
+
+    // Numbers go on, and what was said once is recorded.
+    counted(&world, "three");
+    let up = ["up", "--no-rerun", "--progress", "json"];
+    world.run(&up).with(0, Verdict::Converged);
+    assert_eq!(history(&world)["current"], 3);
+    assert_eq!(history(&world)["removed"], serde_json::json!([1, 2]));
+    world.up().with(0, Verdict::Unchanged);
+    assert_eq!(read(&world, "app", "runs"), "x\n");
+
+    forget();
+    let up = ["up", "--rerun", "migrate", "--progress", "json"];
+    world.run(&up).with(0, Verdict::Converged);
+    assert_eq!(read(&world, "app", "runs"), "x\nx\n");
+    world.up().with(0, Verdict::Unchanged);
+}
+
+/// A database in a volume, a job that sets it up, and a service that needs that.
+fn moved(world: &World, volume: &str, job: &str, version: &str) {
+    world.manifest(&format!(
+        r#"
+        volume "one"
+        volume "two"
+        deploy settle="0s"
+        service "db" {{
+            use "doomed"
+            volume "{volume}" "/data"
+            ready {{ log "at work"; }}
+        }}
+        job "migrate" {job} {{
+            image "debian:trixie-slim"
+            command "sh" "-c" "echo x >> /data/runs"
+            volumes-from "db"
+            depends-on "db"
+        }}
+        service "app" {{
+            image "debian:trixie-slim"
+            command "sh" "-c" "test -e /data/runs && exec sleep 600"
+            env VERSION="{version}"
+            volumes-from "db"
+            depends-on "migrate"
+            ready within="20s" {{ file "/{version}"; }}
+        }}
+        "#
+    ));
+}
+
+const WELL: &str = "etc";
+
+#[test]
+fn job_runs_again_when_a_service_that_it_depends_on_gets_a_new_volume() {
+    let Some(world) = World::new("jobfresh") else {
+        return;
+    };
+    moved(&world, "one", "", WELL);
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(read(&world, "db", "runs"), "x\n");
+    moved(&world, "two", "", WELL);
+    let plan = world.run(&["plan", "--exit-code"]).with_code(2).out;
+    assert!(
+        plan.contains("migrate") && plan.contains("volume `two` of `db` is new and empty"),
+        "{plan}"
+    );
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(read(&world, "db", "runs"), "x\n");
+    world.up().with(0, Verdict::Unchanged);
+
+    // It has worked with both now.
+    moved(&world, "one", "", WELL);
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(read(&world, "db", "runs"), "x\n");
+}
+
+#[test]
+fn new_volume_of_a_failed_deploy_is_named_and_still_counts_as_new() {
+    let Some(world) = World::new("jobretry") else {
+        return;
+    };
+    let migrated = |world: &World| read(world, "db", "runs");
+    moved(&world, "one", "", WELL);
+    world.up().with(0, Verdict::Converged);
+    moved(&world, "two", "", "never");
+    let two = format!("{}_two", world.project);
+    let failed = world.up().with(5, Verdict::RolledBack);
+    let kept = failed.told(|event| match event {
+        Event::RunFinished { kept_volumes, .. } => Some(kept_volumes.clone()),
+        _ => None,
+    });
+    assert_eq!(kept, [two.as_str()]);
+    assert_eq!(migrated(&world), "x\n");
+    let plain = world.run(&["up", "--progress", "plain"]).with_code(5).err;
+    // It is there already, and no deploy has been committed with it.
+    assert!(plain.contains("is new and empty"), "{plain}");
+    moved(&world, "two", "", WELL);
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(migrated(&world), "x\nx\nx\n", "once in each deploy");
+}
+
+#[test]
+fn irreversible_job_asks_when_a_volume_is_new() {
+    let Some(world) = World::new("jobask") else {
+        return;
+    };
+    let irreversible = "irreversible=#true";
+    moved(&world, "one", irreversible, WELL);
+    world.up().with(0, Verdict::Converged);
+    moved(&world, "two", irreversible, WELL);
+    let refused = world.run(&["up"]).with_code(3).err;
+    assert!(
+        refused.contains("as volume `two` of `db` is new and empty")
+            && refused.contains("--rerun migrate"),
+        "{refused}"
+    );
+    assert_eq!(world.volumes(), [format!("{}_one", world.project)]);
+    let up = ["up", "--rerun", "migrate", "--progress", "json"];
+    world.run(&up).with(0, Verdict::Converged);
+    assert_eq!(read(&world, "db", "runs"), "x\n");
+    world.up().with(0, Verdict::Unchanged);
+}
+
+#[test]
+fn job_runs_again_after_its_database_was_taken_down_with_its_volume() {
+    let Some(world) = World::new("downvolume") else {
+        return;
+    };
+    moved(&world, "one", "", WELL);
+    world.up().with(0, Verdict::Converged);
+    let one = format!("{}_one", world.project);
+    // Others have it mounted by way of the service.
+    let told = world.run(&["down", "db", "--volumes", "--progress", "json"]);
+    let told = told.with(0, Verdict::Converged).told(|event| match event {
+        Event::Warning { text } => Some(text.clone()),
+        _ => None,
+    });
+    assert_eq!(
+        told,
+        format!("volume `{one}` is kept, as `app`, `migrate` use it too")
+    );
+    assert_eq!(world.volumes(), [one.as_str()]);
+    let all = [
+        "down",
+        "db",
+        "migrate",
+        "app",
+        "--volumes",
+        "--progress",
+        "json",
+    ];
+    world.run(&all).with(0, Verdict::Converged);
+    assert_eq!(world.volumes(), Vec::<String>::new());
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(read(&world, "db", "runs"), "x\n");
+}
+
+#[test]
+fn volumes_of_a_service_go_with_it_unless_another_one_uses_them() {
+    let Some(world) = World::new("downone") else {
+        return;
+    };
+    let stack = |job: &str| {
+        world.manifest(&format!(
+            r#"
+            volume "own"
+            volume "shared"
+            deploy settle="0s"
+            service "db" {{
+                use "doomed"
+                volume "own" "/data"
+                volume "shared" "/shared"
+                ready {{ log "at work"; }}
+            }}
+            job "migrate" {job} {{
+                image "debian:trixie-slim"
+                command "true"
+                depends-on "db"
+            }}
+            service "web" {{ use "doomed"; volume "shared" "/shared"; ready {{ log "at work"; }}; }}
+            "#
+        ));
+    };
+    stack("");
+    world.up().with(0, Verdict::Converged);
+    let volume = |name: &str| format!("{}_{name}", world.project);
+    let web = world.running("web");
+    let job = world.containers()[&world.name("migrate")].clone();
+    let down = ["down", "db", "--volumes", "--progress", "json"];
+    let ended = world.run(&down).with(0, Verdict::Converged);
+    let told = ended.told(|event| match event {
+        Event::Warning { text } => Some(text.clone()),
+        _ => None,
+    });
+    let shared = volume("shared");
+    assert_eq!(
+        told,
+        format!("volume `{shared}` is kept, as `web` uses it too")
+    );
+    assert_eq!(world.volumes(), [shared]);
+    // The job has done its work, in a database that is gone.
+    let up = world.up().with(0, Verdict::Converged).deeds();
+    assert!(
+        up.iter()
+            .any(|it| it.starts_with("starting container") && it.contains("migrate")),
+        "{up:?}"
+    );
+    assert_ne!(world.containers()[&world.name("migrate")], job);
+    assert_eq!(world.running("web"), web);
+
+    // A service that is down already has its volumes all the same.
+    world
+        .run(&["down", "db", "--progress", "json"])
+        .with(0, Verdict::Converged);
+    assert_eq!(world.volumes(), [volume("own"), volume("shared")]);
+    world.run(&down).with_code(0);
+    assert_eq!(world.volumes(), [volume("shared")]);
 }

@@ -1,7 +1,7 @@
 //! New values for secrets: deployed like any change, and in force only when that went well.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command};
 
 use cimandat::{
     event::{Event, Verdict},
@@ -33,12 +33,17 @@ fn picky(world: &World) {
     );
 }
 
+/// The project's store.
+fn store(world: &World) -> PathBuf {
+    world.path(".cimandat").join(&world.project)
+}
+
 fn stored(world: &World) -> PathBuf {
-    world.path(".cimandat/secrets/token")
+    store(world).join("secrets/token")
 }
 
 fn pending(world: &World) -> bool {
-    world.path(".cimandat/rotation/pending").exists()
+    store(world).join("rotation/pending").exists()
 }
 
 /// The value that is in force.
@@ -135,8 +140,9 @@ fn a_new_value_is_deployed_and_then_in_force() {
     world.up().with(0, Verdict::Unchanged);
 
     // The earlier value is there for whoever goes back.
-    let earlier = format!(".cimandat/earlier/secrets/{}.token", digest(old.as_bytes()));
-    assert_eq!(fs::read_to_string(world.path(&earlier)).unwrap(), old);
+    let earlier = format!("earlier/secrets/{}.token", digest(old.as_bytes()));
+    let earlier = store(&world).join(earlier);
+    assert_eq!(fs::read_to_string(earlier).unwrap(), old);
 
     let certificate = listed(&world)[2]["digest"].clone();
     let arguments = ["secret", "rotate", "certificate:app", "--progress", "json"];
@@ -202,6 +208,251 @@ fn a_killed_rotation_is_settled_by_what_counts() {
     // What was cut off goes back, and then there is nothing to do.
     world.up().with_code(0);
     is_as_before(&world, &old, &container);
+}
+
+/// An app of some version with its secret in a file, a variable and a config.
+fn versioned(world: &World, version: &str, more: &str) {
+    world.manifest(&format!(
+        r#"
+        secret "token" generate="hex" bytes=24
+        certificate "app" host="app"
+        config "url" content="{version} ${{secret:token}}"
+        deploy settle="0s"
+        service "app" {{
+            use "doomed"
+            secret "token"
+            config "url" target="/etc/app/url"
+            certificate "app" "/run/certs"
+            env VERSION="{version}" URL="tcp://user:${{secret:token}}@{version}"
+            ready {{ log "at work"; }}
+        }}
+        service "aside" {{ use "doomed"; ready {{ log "at work"; }}; }}
+        {more}
+        "#
+    ));
+}
+
+/// The environment of the app as it runs.
+fn environment(world: &World) -> Vec<String> {
+    world.running("app");
+    let environment = world.inspect("app")["Config"]["Env"].clone();
+    let lines = environment.as_array().unwrap().iter();
+    lines
+        .map(|line| line.as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// A file of the app as it runs.
+fn file(world: &World, path: &str) -> String {
+    let output = Command::new("docker")
+        .args(["exec", &world.name("app"), "cat", path])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The app runs in this version and knows the secret that is in force.
+#[track_caller]
+fn runs(world: &World, version: &str) {
+    let token = value(world);
+    let environment = environment(world);
+    for line in [
+        format!("VERSION={version}"),
+        format!("URL=tcp://user:{token}@{version}"),
+    ] {
+        assert!(environment.contains(&line), "{line}: {environment:?}");
+    }
+    assert_eq!(file(world, "/run/secrets/token"), token);
+}
+
+#[test]
+fn rotation_is_refused_where_a_text_with_the_secret_is_of_another_manifest() {
+    let Some(world) = World::new("rotateback") else {
+        return;
+    };
+    versioned(&world, "one", "");
+    world.up().with(0, Verdict::Converged);
+    // A config with the secret in it says something else.
+    versioned(&world, "two", "");
+    world.up().with(0, Verdict::Converged);
+    world
+        .run(&["rollback", "--progress", "json"])
+        .with(0, Verdict::Converged);
+    runs(&world, "one");
+    let old = value(&world);
+    let refused = world.run(&["secret", "rotate", "token"]).with_code(3).err;
+    insta::assert_snapshot!(refused, @"
+    error: the file `/etc/app/url` of `app` cannot be renewed: of its value as it runs only the digest is known
+     help: deploy the manifest first: `cimandat up`
+    ");
+    assert_eq!(value(&world), old);
+    assert!(!pending(&world));
+}
+
+#[test]
+fn rotation_after_a_rollback_leaves_what_the_manifest_says_to_up() {
+    let Some(world) = World::new("rotatediff") else {
+        return;
+    };
+    let plain = |version: &str, more: &str| {
+        versioned(&world, version, more);
+        let path = world.path("cimandat.kdl");
+        let text = fs::read_to_string(&path).unwrap();
+        let content = format!("content=\"{version} ");
+        fs::write(&path, text.replace(&content, "content=\"fixed ")).unwrap();
+    };
+    plain("one", "");
+    world.up().with(0, Verdict::Converged);
+    let more = r#"service "later" { use "doomed"; ready { log "at work"; }; }"#;
+    plain("two", more);
+    world.up().with(0, Verdict::Converged);
+    world
+        .run(&["rollback", "--progress", "json"])
+        .with(0, Verdict::Converged);
+    runs(&world, "one");
+    let (old, aside) = (value(&world), world.running("aside"));
+    let certificate = file(&world, "/run/certs/tls.crt");
+
+    let ended = rotate(&world, &["certificate:app"])
+        .end()
+        .with(0, Verdict::Converged);
+    assert_eq!(
+        remark(&ended),
+        "only `token`, `app` changed; the manifest differs from what runs in `app`, `later`, which \
+         `cimandat up` deploys"
+    );
+    assert_ne!(value(&world), old);
+    runs(&world, "one");
+    assert_ne!(file(&world, "/run/certs/tls.crt"), certificate);
+    assert_eq!(
+        file(&world, "/etc/app/url"),
+        format!("fixed {}", value(&world))
+    );
+    assert_eq!(world.running("aside"), aside);
+    assert_eq!(world.containers().len(), 2);
+
+    // Once more, from the rotated generation, and then from a value that is not in force.
+    rotate(&world, &[]).end().with(0, Verdict::Converged);
+    runs(&world, "one");
+    world
+        .run(&["rollback", "--progress", "json"])
+        .with(0, Verdict::Converged);
+    rotate(&world, &[]).end().with(0, Verdict::Converged);
+    runs(&world, "one");
+    assert_eq!(world.containers().len(), 2);
+
+    world.up().with(0, Verdict::Converged);
+    runs(&world, "two");
+    world.running("later");
+    world.up().with(0, Verdict::Unchanged);
+    // Now it is what runs.
+    let ended = rotate(&world, &[]).end().with(0, Verdict::Converged);
+    let warned = |it: &cimandat::event::Stamped| matches!(it.event, Event::Warning { .. });
+    assert!(!ended.events.iter().any(warned), "{}", ended.out);
+    runs(&world, "two");
+    world.up().with(0, Verdict::Unchanged);
+}
+
+#[test]
+fn rotation_deploys_nothing_where_nothing_runs() {
+    let Some(world) = World::new("rotatenone") else {
+        return;
+    };
+    versioned(&world, "one", "");
+    let ended = rotate(&world, &[]).end().with(0, Verdict::Unchanged);
+    assert!(
+        remark(&ended).starts_with("nothing that runs uses `token`; new values are in force"),
+        "{}",
+        ended.out
+    );
+    assert_eq!(world.things(), Vec::<String>::new());
+    let token = value(&world);
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(value(&world), token);
+    runs(&world, "one");
+}
+
+#[test]
+fn rotation_needs_no_history() {
+    let Some(world) = World::new("rotatelost") else {
+        return;
+    };
+    versioned(&world, "one", "");
+    world.up().with(0, Verdict::Converged);
+    world.api.prune(&world.project);
+    let volume = format!("/volumes/cimandat.state.{}", world.project);
+    assert_eq!(world.api.ask("DELETE", &volume, None).status, 204);
+    // A change that the rotation does not deploy.
+    versioned(&world, "one", r#"service "later" { use "doomed"; }"#);
+    rotate(&world, &[]).end().with(0, Verdict::Converged);
+    runs(&world, "one");
+    assert_eq!(world.containers().len(), 2);
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(world.containers().len(), 3);
+}
+
+#[test]
+fn rotation_of_a_project_another_one_of_the_same_folder_alone() {
+    let Some((one, two)) = World::new("folderone").zip(World::new("foldertwo")) else {
+        return;
+    };
+    one.manifest(
+        r#"
+        secret "token" generate="hex"
+        service "app" { use "doomed"; secret "token"; ready { log "at work"; }; }
+        deploy settle="0s"
+        "#,
+    );
+    let manifest = one.path("cimandat.kdl").display().to_string();
+    let of_two = ["-f", &manifest, "-p", &two.project, "--progress", "json"];
+    let run_two = |verb: &[&str]| two.run(&[verb, &of_two[..]].concat());
+    one.up().with(0, Verdict::Converged);
+    run_two(&["up"]).with(0, Verdict::Converged);
+    let value_of_two = || {
+        let place = format!(".cimandat/{}/secrets/token", two.project);
+        fs::read_to_string(one.path(&place)).unwrap()
+    };
+    let (first, second) = (value(&one), value_of_two());
+    assert_ne!(first, second);
+
+    run_two(&["secret", "rotate", "token"]).with(0, Verdict::Converged);
+    assert_ne!(value_of_two(), second);
+    assert_eq!(value(&one), first);
+    one.run(&["plan", "--exit-code"]).with_code(0);
+    one.up().with(0, Verdict::Unchanged);
+    run_two(&["up"]).with(0, Verdict::Unchanged);
+}
+
+#[test]
+fn store_that_projects_shared_is_taken_over_by_each() {
+    let Some((one, two)) = World::new("sharedone").zip(World::new("sharedtwo")) else {
+        return;
+    };
+    one.manifest(
+        r#"
+        secret "token" generate="hex"
+        service "app" { use "doomed"; secret "token"; ready { log "at work"; }; }
+        deploy settle="0s"
+        "#,
+    );
+    let manifest = one.path("cimandat.kdl").display().to_string();
+    let of_two = ["-f", &manifest, "-p", &two.project, "--progress", "json"];
+    let run_two = |verb: &[&str]| two.run(&[verb, &of_two[..]].concat());
+    one.up().with(0, Verdict::Converged);
+    // As both had it before: one value, in a place that belongs to no project.
+    let root = one.path(".cimandat");
+    let shared = value(&one);
+    for folder in ["secrets", "earlier"] {
+        fs::rename(store(&one).join(folder), root.join(folder)).unwrap();
+    }
+    fs::remove_dir_all(store(&one)).unwrap();
+    run_two(&["up"]).with(0, Verdict::Converged);
+    one.up().with(0, Verdict::Unchanged);
+    assert_eq!(value(&one), shared);
+    run_two(&["secret", "rotate", "token"]).with(0, Verdict::Converged);
+    one.up().with(0, Verdict::Unchanged);
+    assert_eq!(value(&one), shared);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn a_generated_secret_is_a_file_and_nothing_more() {
     );
     // Before there is one, nothing makes it but a deploy.
     world.run(&["plan"]).with_code(0);
-    let path = world.path(".cimandat/secrets/token");
+    let path = world.path(&format!(".cimandat/{}/secrets/token", world.project));
     assert!(!path.exists());
 
     world.up().with(0, Verdict::Converged);

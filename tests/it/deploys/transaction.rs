@@ -2,6 +2,8 @@
 //! remembered: journal, lock, recovery, history, rollback on a real engine.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::process::Command;
+
 use cimandat::event::{Event, Verdict};
 use serde_json::Value;
 
@@ -243,6 +245,88 @@ fn an_earlier_generation_is_deployed_again_without_its_manifest() {
         unknown.err.contains("remembered are 1, 2"),
         "{}",
         unknown.err
+    );
+}
+
+fn docker(arguments: &[&str]) {
+    let output = Command::new("docker").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+/// Puts the journal where versions kept it that knew no volume for it: into its container.
+fn journal_without_volume(world: &World) {
+    let name = format!("cimandat.state.{}", world.project);
+    let pages = world.path("pages").display().to_string();
+    docker(&["cp", &format!("{name}:/state"), &pages]);
+    docker(&["rm", &name]);
+    docker(&["volume", "rm", &name]);
+    let project = format!("io.cimandat.project={}", world.project);
+    let mut create = vec!["create", "--name", &name, "--label", &project];
+    create.extend(["--label", "io.cimandat.role=journal", "--network", "none"]);
+    create.extend(["cimandat-empty:1", "-"]);
+    docker(&create);
+    docker(&["cp", &format!("{pages}/."), &format!("{name}:/")]);
+}
+
+#[test]
+fn journal_of_an_earlier_version_is_read_and_moved_into_a_volume() {
+    let Some(world) = World::new("oldjournal") else {
+        return;
+    };
+    let port = free_port();
+    stack(&world, port, "one", READY);
+    world.up().with(0, Verdict::Converged);
+    stack(&world, port, "two", NEVER);
+    let mut running = world.begin_up();
+    running.until("the new gate", |event| {
+        matches!(event, Event::GateAnswered { subject, .. } if subject.to_string() == "web")
+    });
+    kill(running);
+    journal_without_volume(&world);
+    let volume = format!("cimandat.state.{}", world.project);
+    let there = || world.api.volumes(&world.project).contains(&volume);
+
+    // Reading changes nothing.
+    let told = world.run(&["recover", "--plan"]).with_code(0).out;
+    assert!(told.contains("it would go back"), "{told}");
+    assert_eq!(history(&world)["current"], 1);
+    assert!(!there());
+    world.run(&["recover"]).with_code(5);
+    assert!(there());
+    assert_eq!(own(&world), ["journal"]);
+    let deploys = history(&world);
+    assert_eq!(deploys["current"], 1);
+    assert_eq!(deploys["deploys"][1]["verdict"], "rolled-back");
+    // A prune does not reach it any more.
+    world.api.prune(&world.project);
+    assert_eq!(history(&world)["deploys"], deploys["deploys"]);
+}
+
+#[test]
+fn deploy_whose_journal_was_pruned_is_recovered() {
+    let Some(world) = World::new("prunedjournal") else {
+        return;
+    };
+    let port = free_port();
+    stack(&world, port, "one", READY);
+    world.up().with(0, Verdict::Converged);
+    let db = world.running("db");
+    stack(&world, port, "two", NEVER);
+    let mut running = world.begin_up();
+    running.until("the new gate", |event| {
+        matches!(event, Event::GateAnswered { subject, .. } if subject.to_string() == "web")
+    });
+    kill(running);
+    // Lock and journal go, and so do the old containers, which do not run.
+    world.api.prune(&world.project);
+    let told = world.run(&["recover", "--plan"]).with_code(0).out;
+    assert!(told.contains("it would go back"), "{told}");
+    let ended = world.run(&["recover"]);
+    assert!(matches!(ended.code, Some(5 | 6)), "{ended:?}");
+    assert_eq!(history(&world)["current"], 1);
+    assert!(
+        !world.containers().values().any(|(id, up)| *up && *id == db),
+        "it was pruned"
     );
 }
 

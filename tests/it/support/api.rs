@@ -77,6 +77,12 @@ impl Api {
         assert_eq!(self.ask("POST", &path, None).status, 204, "{path}");
     }
 
+    /// Removes whatever containers of a project do not run, as `docker container prune` does.
+    pub fn prune(&self, project: &str) {
+        let path = format!("/containers/prune?filters={}", filter(project));
+        assert_eq!(self.ask("POST", &path, None).status, 200, "{path}");
+    }
+
     /// All containers of a project, as the engine lists them.
     pub fn containers(&self, project: &str) -> Vec<Value> {
         let listed = self.get(&format!(

@@ -245,9 +245,11 @@ impl World {
         things
     }
 
-    /// The names of the project's volumes on the engine.
+    /// The names of the project's volumes on the engine, but for that of its journal.
     pub fn volumes(&self) -> Vec<String> {
-        self.api.volumes(&self.project)
+        let mut volumes = self.api.volumes(&self.project);
+        volumes.retain(|it| *it != format!("cimandat.state.{}", self.project));
+        volumes
     }
 
     fn remove_by_hand(&self) -> Vec<String> {

@@ -52,7 +52,9 @@ pub use self::{
     session::{Login, Logins},
     wire::Wire,
 };
-use crate::{engine::EngineError, event::Progress, name::ImageRef, plan::BuildImage};
+use crate::{
+    engine::EngineError, event::Progress, name::ImageRef, plan::BuildImage, project::inputs,
+};
 
 /// Builds images on one engine.
 #[derive(Clone)]
@@ -311,7 +313,8 @@ fn session_headers(id: &str, request: &BuildImage, offer: &Offer) -> Vec<(&'stat
 /// Under which the builder keeps what it was sent, to compare it with what is there next time.
 ///
 /// It compares sizes and times and not contents, so folders of two machines that have the same
-/// path must not share a key.
+/// path must not share a key. It also keeps the cached steps of a folder whose permissions alone
+/// changed (seen on engine 28.5), so these are part of the key.
 fn shared_key(request: &BuildImage) -> String {
     let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
     let build = &request.build;
@@ -320,6 +323,8 @@ fn shared_key(request: &BuildImage) -> String {
         key.push(0);
         key.extend_from_slice(path.as_os_str().as_encoded_bytes());
     }
+    key.push(0);
+    key.extend_from_slice(inputs::unusual_folders(build).as_bytes());
     crate::secret::digest(&key)
 }
 

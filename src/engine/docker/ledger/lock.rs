@@ -55,7 +55,7 @@ pub(super) async fn take(
         serde_json::to_string(holder).unwrap_or_default(),
     );
     loop {
-        match make(docker, TAKING, &name, labels.clone()).await? {
+        match make(docker, TAKING, &name, labels.clone(), None).await? {
             Made::New(id) => return Ok(Grant::Given(LockId(id))),
             Made::Taken => {
                 // When it was given back in between, somebody gets it each time.

@@ -1,8 +1,8 @@
 //! The journal and the lock, as containers that are made and never started.
 //!
-//! They are made from an empty image, so that no image of the project is held by them. The engine
-//! stops containers and prunes them; what that takes away is found again by the labels of the
-//! project's own containers.
+//! They are made from an empty image, so that no image of the project is held by them. A prune of
+//! containers removes both. What the journal's container shows is in a named volume, which such a
+//! prune does not remove, so that the next command only has to make the container again.
 
 mod lock;
 mod pages;
@@ -11,7 +11,7 @@ use std::{collections::HashMap, time::Duration};
 
 use bollard::{
     body_full,
-    models::ContainerCreateBody,
+    models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions},
     query_parameters::{
         CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder,
     },
@@ -50,7 +50,7 @@ impl Ledger for Docker {
     }
 
     async fn remove_ledger(&self, project: &ProjectName) -> Result<(), EngineError> {
-        remove(self, "removing the journal", &pages::name(project)).await
+        pages::discard(self, project).await
     }
 
     async fn lock(&self, project: &ProjectName, holder: &Holder) -> Result<Grant, EngineError> {
@@ -82,18 +82,35 @@ enum Made {
     Taken,
 }
 
-/// Makes a container for one of our own purposes.
+/// Makes a container for one of our own purposes; with a volume where one is given, which gets the
+/// same labels if it has to be made.
 async fn make(
     docker: &Docker,
     verb: &str,
     name: &str,
     labels: HashMap<String, String>,
+    volume: Option<(&str, &str)>,
 ) -> Result<Made, EngineError> {
+    let mount = |(volume, target): (&str, &str)| Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(volume.to_owned()),
+        target: Some(target.to_owned()),
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(true),
+            labels: Some(labels.clone()),
+            ..MountVolumeOptions::default()
+        }),
+        ..Mount::default()
+    };
     let body = ContainerCreateBody {
         image: Some(format!("{}:{}", EMPTY.0, EMPTY.1)),
         // Nothing ever runs; the engine wants to know what.
         cmd: Some(vec!["-".to_owned()]),
-        labels: Some(labels),
+        host_config: volume.map(|volume| HostConfig {
+            mounts: Some(vec![mount(volume)]),
+            ..HostConfig::default()
+        }),
+        labels: Some(labels.clone()),
         network_disabled: Some(true),
         ..ContainerCreateBody::default()
     };

@@ -1,22 +1,32 @@
-//! Pages of the journal: files in a container that is never started, by archive (5 to 12 ms each
-//! way, measured; they survive the engine's own end by force).
+//! Pages of the journal: files in a volume that a container mounts which is never started, by
+//! archive (5 to 12 ms each way, measured; they survive the engine's own end by force).
+//!
+//! The volume is what counts. A container that was pruned is made again over it.
 
-use std::io::{self, Read};
+use std::{
+    collections::HashMap,
+    io::{self, Read},
+};
 
 use bollard::{
     body_full,
-    query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder},
+    models::ContainerInspectResponse,
+    query_parameters::{
+        DownloadFromContainerOptionsBuilder, RemoveVolumeOptions, RenameContainerOptionsBuilder,
+        UploadToContainerOptionsBuilder,
+    },
 };
 use bytes::Bytes;
 use futures::TryStreamExt;
 
-use super::{Made, labels, make};
+use super::{Made, labels, make, remove};
 use crate::{
     engine::{
         EngineError,
         docker::{
-            Docker,
+            Docker, container,
             error::{present, status},
+            volume,
         },
     },
     journal::{Page, Shelf},
@@ -26,37 +36,60 @@ use crate::{
 
 const WRITING: &str = "writing the journal";
 const READING: &str = "reading the journal";
+const REMOVING: &str = "removing the journal";
 
-/// The container's name.
-pub(super) fn name(project: &ProjectName) -> String {
+/// Where the volume is mounted.
+const PLACE: &str = "/state";
+/// How often the removal of the volume is tried while readers make the container again.
+const TRIES: u32 = 5;
+
+/// The name of the container, and of its volume.
+fn name(project: &ProjectName) -> String {
     format!("cimandat.state.{project}")
 }
 
-/// Makes the container; one that is there must be ours.
+/// Makes the container, and the volume where there is none; those that are there must be ours.
 pub(super) async fn open(docker: &Docker, project: &ProjectName) -> Result<(), EngineError> {
-    let name = name(project);
-    match make(docker, WRITING, &name, labels(project, label::JOURNAL)).await? {
-        Made::New(_) => Ok(()),
-        Made::Taken => check(docker, project, &name).await,
-    }
+    open_as(docker, project, &name(project)).await
 }
 
-async fn check(docker: &Docker, project: &ProjectName, name: &str) -> Result<(), EngineError> {
-    let inspected = present(docker.client.inspect_container(name, None).await)
-        .map_err(|wire| docker.doing(WRITING, name).failed(wire))?;
-    let labels = inspected.map(|found| super::super::container::labels(&found));
-    let ours = |labels: &std::collections::HashMap<String, String>| {
-        labels.get(label::PROJECT).map(String::as_str) == Some(project.as_str())
-            && labels.get(label::ROLE).map(String::as_str) == Some(label::JOURNAL)
+async fn open_as(docker: &Docker, project: &ProjectName, named: &str) -> Result<(), EngineError> {
+    let volume = name(project);
+    let labels = labels(project, label::JOURNAL);
+    let made = make(docker, WRITING, named, labels, Some((&volume, PLACE))).await?;
+    let ours = match &made {
+        Made::New(_) => volume::labels_of(docker, WRITING, &volume).await?,
+        Made::Taken => find(docker, named).await?.as_ref().map(container::labels),
     };
-    // One that is gone again can be made.
-    if labels.is_none_or(|labels| ours(&labels)) {
-        Ok(())
-    } else {
-        Err(EngineError::Foreign {
-            name: name.to_owned(),
-        })
+    // What is gone again can be made.
+    if ours.is_none_or(|labels| is_journal(&labels, project)) {
+        return Ok(());
     }
+    if let Made::New(id) = made {
+        remove(docker, WRITING, &id).await?;
+    }
+    Err(EngineError::Foreign {
+        name: named.to_owned(),
+    })
+}
+
+fn is_journal(labels: &HashMap<String, String>, project: &ProjectName) -> bool {
+    labels.get(label::PROJECT).map(String::as_str) == Some(project.as_str())
+        && labels.get(label::ROLE).map(String::as_str) == Some(label::JOURNAL)
+}
+
+async fn find(
+    docker: &Docker,
+    name: &str,
+) -> Result<Option<ContainerInspectResponse>, EngineError> {
+    present(docker.client.inspect_container(name, None).await)
+        .map_err(|wire| docker.doing(WRITING, name).failed(wire))
+}
+
+/// Whether a container was made by a version that kept the pages in the container itself.
+fn is_without_volume(container: &ContainerInspectResponse) -> bool {
+    let mut mounts = container.mounts.iter().flatten();
+    mounts.all(|mount| mount.destination.as_deref() != Some(PLACE))
 }
 
 pub(super) async fn write(
@@ -69,22 +102,60 @@ pub(super) async fn write(
         let doing = docker.doing(WRITING, &name);
         doing.broke(format!("packing it: {error}"))
     })?;
-    let upload = || {
-        let options = UploadToContainerOptionsBuilder::new().path("/").build();
-        let body = body_full(archive.clone());
-        docker
-            .client
-            .upload_to_container(&name, Some(options), body)
-    };
-    let mut written = upload().await;
-    if written
-        .as_ref()
-        .is_err_and(|wire| status(wire) == Some(404))
-    {
-        open(docker, project).await?;
-        written = upload().await;
+    if upload(docker, &name, &archive).await? {
+        return Ok(());
     }
-    written.map_err(|wire| docker.doing(WRITING, &name).failed(wire))
+    prepare(docker, project).await?;
+    if upload(docker, &name, &archive).await? {
+        return Ok(());
+    }
+    Err(EngineError::Gone {
+        what: "the journal".to_owned(),
+    })
+}
+
+/// Whether there was a place for it.
+async fn upload(docker: &Docker, container: &str, archive: &Bytes) -> Result<bool, EngineError> {
+    let options = UploadToContainerOptionsBuilder::new().path(PLACE).build();
+    let written = docker
+        .client
+        .upload_to_container(container, Some(options), body_full(archive.clone()))
+        .await;
+    match written {
+        Err(wire) if status(&wire) == Some(404) => Ok(false),
+        written => written
+            .map(|()| true)
+            .map_err(|wire| docker.doing(WRITING, container).failed(wire)),
+    }
+}
+
+/// Makes the place for pages: only called by the holder of the lock. The pages of a container
+/// without a volume are copied into one; until that is done, that container is what counts.
+async fn prepare(docker: &Docker, project: &ProjectName) -> Result<(), EngineError> {
+    let name = name(project);
+    let old = find(docker, &name).await?;
+    if !old.as_ref().is_some_and(is_without_volume) {
+        return open(docker, project).await;
+    }
+    let draft = draft_of(&name);
+    open_as(docker, project, &draft).await?;
+    for shelf in [Shelf::Journal, Shelf::History] {
+        let pages = download(docker, &name, &format!("/{}", shelf.folder())).await?;
+        let pages = unpacked(docker, &name, shelf, pages)?;
+        let archive = pack(&pages).map_err(|error| {
+            let doing = docker.doing(WRITING, &name);
+            doing.broke(format!("packing it: {error}"))
+        })?;
+        upload(docker, &draft, &archive).await?;
+    }
+    remove(docker, WRITING, &name).await?;
+    let options = RenameContainerOptionsBuilder::new().name(&name).build();
+    let renamed = docker.client.rename_container(&draft, options).await;
+    renamed.map_err(|wire| docker.doing(WRITING, &name).failed(wire))
+}
+
+fn draft_of(name: &str) -> String {
+    format!("{name}.draft")
 }
 
 pub(super) async fn read(
@@ -93,23 +164,81 @@ pub(super) async fn read(
     shelf: Shelf,
 ) -> Result<Vec<Page>, EngineError> {
     let name = name(project);
+    let path = format!("{PLACE}/{}", shelf.folder());
+    let mut archive = download(docker, &name, &path).await?;
+    if archive.is_none() {
+        archive = match find(docker, &name).await? {
+            Some(old) if is_without_volume(&old) => {
+                download(docker, &name, &format!("/{}", shelf.folder())).await?
+            }
+            // Nothing was written on this shelf.
+            Some(_) => None,
+            None => {
+                let volume = volume::labels_of(docker, READING, &name).await?;
+                if volume.is_some_and(|labels| is_journal(&labels, project)) {
+                    open(docker, project).await?;
+                    download(docker, &name, &path).await?
+                } else {
+                    None
+                }
+            }
+        };
+    }
+    unpacked(docker, &name, shelf, archive)
+}
+
+/// `None`: there is no such container, or no such folder in it.
+async fn download(
+    docker: &Docker,
+    container: &str,
+    path: &str,
+) -> Result<Option<Vec<u8>>, EngineError> {
     let options = DownloadFromContainerOptionsBuilder::new()
-        .path(&format!("/{}", shelf.folder()))
+        .path(path)
         .build();
     let chunks = docker
         .client
-        .download_from_container(&name, Some(options))
+        .download_from_container(container, Some(options))
         .try_collect::<Vec<Bytes>>()
         .await;
-    // Neither the container nor the folder needs to be there.
-    let chunks = present(chunks).map_err(|wire| docker.doing(READING, &name).failed(wire))?;
-    let Some(chunks) = chunks else {
-        return Ok(Vec::new());
-    };
-    unpack(shelf, &chunks.concat()).map_err(|error| {
-        let doing = docker.doing(READING, &name);
+    let chunks = present(chunks).map_err(|wire| docker.doing(READING, container).failed(wire))?;
+    Ok(chunks.map(|chunks| chunks.concat()))
+}
+
+/// Removes container and volume. A reader may make the container again in between.
+pub(super) async fn discard(docker: &Docker, project: &ProjectName) -> Result<(), EngineError> {
+    let name = name(project);
+    let volume = volume::labels_of(docker, REMOVING, &name).await?;
+    let ours = volume.is_some_and(|labels| is_journal(&labels, project));
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        remove(docker, REMOVING, &draft_of(&name)).await?;
+        remove(docker, REMOVING, &name).await?;
+        if !ours {
+            return Ok(());
+        }
+        let options = None::<RemoveVolumeOptions>;
+        match present(docker.client.remove_volume(&name, options).await) {
+            Ok(_) => return Ok(()),
+            Err(wire) if status(&wire) == Some(409) && tries < TRIES => {}
+            Err(wire) => return Err(docker.doing(REMOVING, &name).failed(wire)),
+        }
+    }
+}
+
+fn unpacked(
+    docker: &Docker,
+    name: &str,
+    shelf: Shelf,
+    archive: Option<Vec<u8>>,
+) -> Result<Vec<Page>, EngineError> {
+    let pages = archive.map(|archive| unpack(shelf, &archive)).transpose();
+    let pages = pages.map_err(|error| {
+        let doing = docker.doing(READING, name);
         doing.broke(format!("unpacking it: {error}"))
-    })
+    })?;
+    Ok(pages.unwrap_or_default())
 }
 
 fn pack(pages: &[Page]) -> io::Result<Bytes> {

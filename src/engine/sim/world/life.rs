@@ -167,11 +167,10 @@ impl World {
         notices
     }
 
-    /// Whatever does not run goes, with its anonymous volumes left behind; so do lock and journal,
-    /// which are containers too.
+    /// Whatever does not run goes, with its anonymous volumes left behind; so does the lock, which is
+    /// a container too. The journal is in a volume and stays.
     pub fn prune_containers(&mut self) {
         self.lock = None;
-        self.pages.clear();
         self.containers.retain(|_, it| it.condition.status.is_up());
         self.foreign.retain(|_, it| it.running);
     }

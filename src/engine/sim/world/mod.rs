@@ -37,6 +37,8 @@ pub(super) struct World {
     pub containers: BTreeMap<ContainerName, Thing>,
     pub networks: BTreeMap<String, Resource>,
     pub volumes: BTreeMap<String, Resource>,
+    /// The generations that made volumes, where they say so.
+    pub volume_generations: BTreeMap<String, u64>,
     /// What each volume holds.
     pub data: BTreeMap<String, BTreeSet<String>>,
     pub snapshots: BTreeMap<String, Kept>,
@@ -124,6 +126,7 @@ impl World {
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            volume_generations: BTreeMap::new(),
             data: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             images: BTreeMap::new(),
@@ -175,6 +178,11 @@ impl World {
             Action::RemoveNetwork(name) => self.remove_network(action, name),
             Action::CreateVolume(create) => {
                 let resource = resource(&create.project, create.name.as_str(), &create.definition);
+                let name = &create.volume.engine_name;
+                if !self.volumes.contains_key(name) {
+                    let generation = create.generation;
+                    self.volume_generations.insert(name.clone(), generation);
+                }
                 make(action, &mut self.volumes, resource, false)
             }
             Action::RemoveVolume(name) => self.remove_volume(action, name),

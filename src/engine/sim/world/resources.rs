@@ -116,6 +116,7 @@ impl World {
             return Err(refused(action, 409, "volume is in use"));
         }
         self.volumes.remove(name);
+        self.volume_generations.remove(name);
         self.data.remove(name);
         Ok(None)
     }

@@ -1,0 +1,36 @@
+//! Names of images that are on the engine.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bollard::query_parameters::ListImagesOptionsBuilder;
+
+use super::Docker;
+use crate::{
+    engine::{EngineError, Query},
+    name::ImageRef,
+    plan,
+};
+
+/// The names under which images are kept for a project's generations, where they are asked for.
+pub(super) async fn kept(
+    docker: &Docker,
+    query: &Query,
+) -> Result<BTreeSet<ImageRef>, EngineError> {
+    if !query.kept_images {
+        return Ok(BTreeSet::new());
+    }
+    let pattern = format!("{}-*:g*", query.project).to_lowercase();
+    let filters = HashMap::from([("reference", vec![pattern])]);
+    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+    let listed = docker
+        .client
+        .list_images(Some(options))
+        .await
+        .map_err(|wire| docker.doing("listing", "images").failed(wire))?;
+    Ok(listed
+        .into_iter()
+        .flat_map(|image| image.repo_tags)
+        .filter(|name| plan::is_generation_tag(&query.project, name))
+        .filter_map(|name| ImageRef::new(name).ok())
+        .collect())
+}
