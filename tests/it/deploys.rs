@@ -10,6 +10,7 @@ mod drift;
 mod failure;
 mod interrupt;
 mod job;
+mod name;
 mod network;
 mod part;
 mod question;
