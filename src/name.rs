@@ -119,10 +119,8 @@ fn printable(character: char) -> bool {
     !character.is_whitespace() && !character.is_control()
 }
 
-/// No further rule.
-fn any(_: &str) -> Result<(), NameError> {
-    Ok(())
-}
+/// A rule that only the whole of a name can break.
+type Rule = fn(&str) -> Result<(), NameError>;
 
 /// The engine wants two characters for a container or a volume.
 fn two(name: &str) -> Result<(), NameError> {
@@ -267,7 +265,7 @@ fn is_host(text: &str) -> bool {
 }
 
 macro_rules! names {
-  ($($(#[$doc:meta])* $name:ident: $limit:expr, $first:expr, $rest:expr, $whole:expr;)*) => {$(
+  ($($(#[$doc:meta])* $name:ident: $limit:expr, $first:expr, $rest:expr, $rules:expr;)*) => {$(
     $(#[$doc])*
     #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     #[serde(try_from = "String", into = "String")]
@@ -279,9 +277,12 @@ macro_rules! names {
       /// # Errors
       /// When the text breaks the rule of this kind of name.
       pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
+        const RULES: &[Rule] = &$rules;
         let name = name.into();
         check(&name, $limit, $first, $rest)?;
-        $whole(&name)?;
+        for rule in RULES {
+          rule(&name)?;
+        }
         Ok(Self(name))
       }
 
@@ -327,25 +328,25 @@ macro_rules! names {
 
 names! {
   /// A project: the unit that is deployed, and the value of the label by which we know our own.
-  ProjectName: DNS_LABEL, lower, lower_word, component;
+  ProjectName: DNS_LABEL, lower, lower_word, [component];
   /// A service or a job of a project; also its name in the project's networks.
-  ServiceName: DNS_LABEL, alphanumeric, word, component;
+  ServiceName: DNS_LABEL, alphanumeric, word, [component];
   /// A network as the manifest calls it.
-  NetworkName: STORED, alphanumeric, word, any;
+  NetworkName: STORED, alphanumeric, word, [];
   /// A volume as the manifest calls it.
-  VolumeName: STORED, alphanumeric, word, any;
+  VolumeName: STORED, alphanumeric, word, [];
   /// A secret as the manifest calls it.
-  SecretName: STORED, alphanumeric, word, any;
+  SecretName: STORED, alphanumeric, word, [];
   /// A config as the manifest calls it.
-  ConfigName: STORED, alphanumeric, word, any;
+  ConfigName: STORED, alphanumeric, word, [];
   /// A certificate as the manifest calls it.
-  CertificateName: STORED, alphanumeric, word, any;
+  CertificateName: STORED, alphanumeric, word, [];
   /// A volume as the engine calls it.
-  EngineVolumeName: CONTAINER, alphanumeric, word, two;
+  EngineVolumeName: CONTAINER, alphanumeric, word, [two];
   /// A container as the engine calls it.
-  ContainerName: CONTAINER, alphanumeric, word, two;
+  ContainerName: CONTAINER, alphanumeric, word, [two];
   /// An image by reference: `name`, `name:tag`, `name@digest`, or an id (`sha256:…`).
-  ImageRef: 512, printable, printable, reference;
+  ImageRef: 512, printable, printable, [reference];
 }
 
 #[cfg(test)]

@@ -95,9 +95,12 @@ pub(super) fn is_no_file(error: &io::Error) -> bool {
 pub fn load(request: &Request, files: &dyn Files) -> Result<Manifest, Report> {
     let named = request.files.iter();
     let mut paths: Vec<_> = named
-        .map(|path| match path.as_os_str() == STANDARD_INPUT {
-            true => standard_input(&request.current),
-            false => normal(&request.current.join(path)),
+        .map(|path| {
+            if path.as_os_str() == STANDARD_INPUT {
+                standard_input(&request.current)
+            } else {
+                normal(&request.current.join(path))
+            }
         })
         .collect();
     if paths.is_empty() {

@@ -9,7 +9,7 @@ use std::{
 use super::{
     node::{Node, Scalar},
     pair::pairs,
-    reader::{Reader, texts, unknown_node},
+    reader::{Reader, unknown_node},
     scalar::{Read, invalid, parsed},
     scope::Scope,
 };
@@ -69,7 +69,7 @@ pub(super) fn attachment(
     let name = reader.argument("a network's name");
     let mut attachment = Attachment {
         span: node.head(),
-        aliases: reader.property("alias").into_iter().collect(),
+        aliases: alias(reader.placed("alias"), scope).into_iter().collect(),
         ipv4: address(reader.raw("ipv4"), scope, "an IPv4 address"),
         ipv6: address(reader.raw("ipv6"), scope, "an IPv6 address"),
         mac: reader.raw("mac").and_then(|scalar| mac(scalar, scope)),
@@ -80,7 +80,9 @@ pub(super) fn attachment(
         match child.name.value.as_str() {
             "alias" => {
                 let mut inner = Reader::new(child, scope);
-                attachment.aliases.extend(texts(inner.all("a name")));
+                let names = inner.all("a name").into_iter();
+                let aliases = names.filter_map(|name| alias(Some(name), scope));
+                attachment.aliases.extend(aliases);
                 inner.end();
             }
             "option" => attachment.options.extend(pairs(child, scope)),
@@ -89,6 +91,12 @@ pub(super) fn attachment(
     }
     reader.end();
     Some((name?, attachment))
+}
+
+/// A name that others look for.
+fn alias(name: Option<Spanned<String>>, scope: &Scope<'_>) -> Option<String> {
+    let name = name.filter(|name| is_host(name, name.span, scope))?;
+    Some(name.value)
 }
 
 fn address<T: FromStr>(scalar: Option<&Scalar>, scope: &Scope<'_>, wanted: &str) -> Option<T> {
@@ -148,7 +156,7 @@ pub(super) fn mode(node: &Node, scope: &Scope<'_>) -> Option<Spanned<NetworkMode
 pub(super) fn link(node: &Node, scope: &Scope<'_>) -> Option<Link> {
     let mut reader = Reader::new(node, scope);
     let service = reader.argument("a service");
-    let alias = reader.optional::<String>().map(|alias| alias.value);
+    let alias = alias(reader.optional(), scope);
     reader.end();
     Some(Link {
         service: service?,

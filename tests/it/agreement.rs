@@ -73,7 +73,8 @@ fn agree(
             None => (value.as_str(), false),
         };
         let (accepted, taken) = (accepts(&manifest(value)), engine(value));
-        if accepted != taken.is_ok() && !(ours && !accepted) {
+        let is_stricter = ours && !accepted;
+        if accepted != taken.is_ok() && !is_stricter {
             wrong.push(format!(
                 "{value:?}: accepted {accepted}, the engine: {taken:?}"
             ));
@@ -147,9 +148,9 @@ fn names_of_services_and_projects_make_names_of_images() {
             .into_iter()
             .filter(|name| !name.is_empty() && !name.starts_with(['_', '-']))
             // With a dash at its end a project's name looks like the beginning of another.
-            .map(|name| match name.ends_with('-') {
-                true => format!("{OURS}{name}"),
-                false => name,
+            .map(|name| {
+                let mark = if name.ends_with('-') { OURS } else { "" };
+                format!("{mark}{name}")
             })
             .collect();
         agree(
@@ -160,69 +161,74 @@ fn names_of_services_and_projects_make_names_of_images() {
     });
 }
 
+/// References of images, good and bad.
+fn images() -> Vec<String> {
+    let digits = "0123456789abcdef".repeat(4);
+    let mut images = texts(&[
+        "db",
+        "Db",
+        "a/b/c",
+        "A/b",
+        "A.b/c",
+        "a/B",
+        "a//b",
+        "/a",
+        "a/",
+        "a b",
+        "db:",
+        "db::1",
+        "db:a:b",
+        "db:_x",
+        "db:.x",
+        "db:-x",
+        "db:X.y-z_",
+        "localhost/db",
+        "r:5000/db",
+        "r.example:/db",
+        "r_e.example/db",
+        "R_e/db",
+        "[::1]:5000/db",
+        "[::1]/db",
+        "[::x]/db",
+        "-a/b",
+        "a-/b",
+        "a.b-/c",
+        "db@",
+        "db@x",
+        "db@sha256:12",
+        "ä",
+        "db:ä",
+        "a\nb",
+        "a.b:1/c/d:e",
+    ]);
+    images.extend([
+        digits.clone(),
+        format!("sha256:{digits}"),
+        format!("db@sha256:{digits}"),
+        format!("db:1@sha256:{digits}"),
+        format!("db@sha256:{digits}x"),
+        format!("db@sha256:{}", digits.to_uppercase()),
+        format!("db@sha512:{digits}"),
+        format!("db@sha512:{digits}{digits}"),
+        format!("db@md5:{}", &digits[..32]),
+        "x".repeat(247),
+        "x".repeat(248),
+        format!("r.example/{}", "x".repeat(255)),
+        format!("r.example/{}", "x".repeat(256)),
+        format!("db:{}", "x".repeat(128)),
+        format!("db:{}", "x".repeat(129)),
+    ]);
+    images.extend(combined(&["a", ".", "_", "-", "/", ":"], 3));
+    // To the engine an empty image is another mistake.
+    images.retain(|image| !image.is_empty());
+    images
+}
+
 #[test]
 fn images_are_read_as_the_engine_reads_them() {
     with_engine("images", |api| {
-        let digits = "0123456789abcdef".repeat(4);
-        let mut images = texts(&[
-            "db",
-            "Db",
-            "a/b/c",
-            "A/b",
-            "A.b/c",
-            "a/B",
-            "a//b",
-            "/a",
-            "a/",
-            "a b",
-            "db:",
-            "db::1",
-            "db:a:b",
-            "db:_x",
-            "db:.x",
-            "db:-x",
-            "db:X.y-z_",
-            "localhost/db",
-            "r:5000/db",
-            "r.example:/db",
-            "r_e.example/db",
-            "R_e/db",
-            "[::1]:5000/db",
-            "[::1]/db",
-            "[::x]/db",
-            "-a/b",
-            "a-/b",
-            "a.b-/c",
-            "db@",
-            "db@x",
-            "db@sha256:12",
-            "ä",
-            "db:ä",
-            "a\nb",
-            "a.b:1/c/d:e",
-        ]);
-        images.extend([
-            digits.clone(),
-            format!("sha256:{digits}"),
-            format!("db@sha256:{digits}"),
-            format!("db:1@sha256:{digits}"),
-            format!("db@sha256:{digits}x"),
-            format!("db@sha256:{}", digits.to_uppercase()),
-            format!("db@sha512:{digits}"),
-            format!("db@sha512:{digits}{digits}"),
-            format!("db@md5:{}", &digits[..32]),
-            "x".repeat(247),
-            "x".repeat(248),
-            format!("r.example/{}", "x".repeat(255)),
-            format!("r.example/{}", "x".repeat(256)),
-            format!("db:{}", "x".repeat(128)),
-            format!("db:{}", "x".repeat(129)),
-        ]);
-        images.extend(combined(&["a", ".", "_", "-", "/", ":"], 3));
-        // To the engine an empty image is another mistake.
-        images.retain(|image| !image.is_empty());
         agree(
-            &images,
+            &images(),
             |image| format!("service \"web\" {{ image {} }}", quoted(image)),
             |image| takes(api, json!({ "Image": image })),
         );
@@ -260,7 +266,9 @@ fn names_of_containers_are_those_of_the_engine() {
 }
 
 fn percent(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |encoded, byte| {
+        encoded + &format!("%{byte:02X}")
+    })
 }
 
 #[test]

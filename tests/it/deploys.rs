@@ -14,6 +14,7 @@ mod interrupt;
 mod job;
 mod listing;
 mod logs;
+mod name;
 mod network;
 mod part;
 mod proof;

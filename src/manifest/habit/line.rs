@@ -107,11 +107,13 @@ fn found(token: &Token<'_>, slip: Slip, is_silent: bool) -> Found {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "each is its caller's answer")]
 fn habit(token: &Token<'_>, habit: Habit) -> Option<Found> {
     Some(found(token, Slip::Habit(habit, None), false))
 }
 
 /// One that the parser takes for something else.
+#[expect(clippy::unnecessary_wraps, reason = "each is its caller's answer")]
 fn silent(token: &Token<'_>, habit: Habit) -> Option<Found> {
     Some(found(token, Slip::Habit(habit, None), true))
 }
@@ -159,8 +161,8 @@ impl<'a> Line<'a> {
 
     /// `[section]` or `[[section]]`.
     fn is_header(&self) -> bool {
-        let kinds: Vec<Kind> = self.tokens.iter().map(|token| token.kind).collect();
         use Kind::{CloseBracket, OpenBracket, Word};
+        let kinds: Vec<Kind> = self.tokens.iter().map(|token| token.kind).collect();
         matches!(
             kinds.as_slice(),
             [OpenBracket, Word, CloseBracket]
@@ -184,14 +186,12 @@ impl<'a> Line<'a> {
                 return odd;
             }
             place = match (token.kind, place) {
-                (Kind::Open | Kind::Semicolon, _) => Place::Start,
                 (Kind::Close, _) => Place::BehindBlock,
                 (Kind::Newline, place) => place,
-                // A word in parentheses before a name.
-                (Kind::OpenParenthesis | Kind::CloseParenthesis, Place::Start) => Place::Start,
-                (_, Place::Start) if before.is_some_and(|it| it.is(Kind::OpenParenthesis)) => {
-                    Place::Start
-                }
+                // A name may have a word in parentheses before it.
+                (Kind::Open | Kind::Semicolon, _)
+                | (Kind::OpenParenthesis | Kind::CloseParenthesis, Place::Start) => Place::Start,
+                (_, Place::Start) if before.is_some_and(|it| it.is(Kind::OpenParenthesis)) => place,
                 (_, Place::Start) => Place::BehindName,
                 _ => Place::Value,
             };
@@ -212,8 +212,12 @@ impl<'a> Line<'a> {
             Kind::OpenBracket => habit(token, Habit::Brackets),
             Kind::Open => habit(token, Habit::NoName),
             Kind::Equals => habit(token, Habit::Name(token.text.to_owned())),
-            Kind::Semicolon | Kind::Close | Kind::Newline => None,
-            Kind::OpenParenthesis | Kind::CloseParenthesis | Kind::CloseBracket => None,
+            Kind::Semicolon
+            | Kind::Close
+            | Kind::Newline
+            | Kind::OpenParenthesis
+            | Kind::CloseParenthesis
+            | Kind::CloseBracket => None,
             _ => self.quoted(token),
         }
     }

@@ -21,6 +21,7 @@ pub(super) fn oddity(token: &Token<'_>) -> Option<Found> {
     odd.or_else(|| (hashes == 0).then(|| escapes(body, at))?)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "each is its caller's answer")]
 fn at(from: usize, length: usize, habit: Habit, write: Option<String>) -> Option<Found> {
     Some(Found {
         from,

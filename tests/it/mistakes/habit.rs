@@ -656,7 +656,7 @@ fn a_raw_text_of_the_first_kdl_is_explained() {
         r##"service "web" {
     image "nginx"
     label "a" r"\d"
-    ready { log r#"say "x""#; }
+    ready { log r#"say "x" now"#; }
 }
 "##,
         r##"
@@ -668,7 +668,7 @@ manifest::syntax
  3 │     label "a" r"\d"
    ·               ──┬──
    ·                 ╰── as in KDL 1
- 4 │     ready { log r#"say "x""#; }
+ 4 │     ready { log r#"say "x" now"#; }
    ╰────
   help: write `label "a" #"\d"#`
 
@@ -677,12 +677,12 @@ manifest::syntax
   × a raw text has no `r` before it
    ╭─[cimandat.kdl:4:17]
  3 │     label "a" r"\d"
- 4 │     ready { log r#"say "x""#; }
-   ·                 ──────┬─────
-   ·                       ╰── as in KDL 1
+ 4 │     ready { log r#"say "x" now"#; }
+   ·                 ────────┬───────
+   ·                         ╰── as in KDL 1
  5 │ }
    ╰────
-  help: write `ready { log #"say "x""#; }`
+  help: write `ready { log #"say "x" now"#; }`
 
 2 mistakes
 "##,
