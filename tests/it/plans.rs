@@ -367,7 +367,7 @@ fn an_update_makes_all_new_containers_before_it_stops_an_old_one() {
     10 gate shop-backend-1.g2 <9>
     11 switching traffic to container shop-backend-1.g2 <0,2,10>
     12 stopping container shop-backend-1 <11>
-    13 gate shop-frontend-1 <10,11>
+    13 gate shop-frontend-1 <10,11,12>
     14 setting the restart policy of container shop-redis-1.g2 <> (after commit)
     15 setting the restart policy of container shop-redis-1 <8> (after commit)
     16 renaming container shop-redis-1 <8,15> (after commit)
@@ -1389,7 +1389,7 @@ fn start_first_update_switches_traffic_in_one_step() {
     5 drain shop-web-1 <4>
     6 setting the restart policy of container shop-web-1 <4,5>
     7 stopping container shop-web-1 <4,5,6>
-    8 gate shop-client-1 <3,4>
+    8 gate shop-client-1 <3,4,7>
     9 setting the restart policy of container shop-web-1.g2 <> (after commit)
     10 renaming container shop-web-1 <6,7> (after commit)
     11 renaming container shop-web-1.g2 <9,10> (after commit)
