@@ -35,59 +35,40 @@ pub fn print(text: &str) {
     eprintln!("{text}");
 }
 
-/// A kind of client.
-#[derive(Clone, Copy)]
+/// A kind of client, from `kinds.json`.
+#[derive(Clone, Deserialize)]
 pub struct Kind {
     /// The name of its service.
-    pub name: &'static str,
+    #[serde(skip)]
+    pub name: String,
     /// What it asks for.
-    pub path: &'static str,
+    path: String,
+    /// Whether it asks the published proxy, from this machine.
+    #[serde(default)]
+    pub published: bool,
     /// How it asks: variables of the program.
-    pub env: &'static [(&'static str, &'static str)],
+    env: BTreeMap<String, String>,
 }
 
 impl Kind {
-    /// A connection for each request.
-    pub const NEW: Self = Self {
-        name: "new",
-        path: "/",
-        env: &[],
-    };
-    /// One connection that is kept: `http.Agent({ keepAlive: true })`.
-    pub const KEPT: Self = Self {
-        name: "kept",
-        path: "/",
-        env: &[("AGENT", "kept")],
-    };
-    /// A pool of kept connections.
-    pub const POOL: Self = Self {
-        name: "pool",
-        path: "/",
-        env: &[("AGENT", "kept"), ("WORKERS", "8"), ("PAUSE_MS", "20")],
-    };
-    /// Requests on new connections for which the service itself opens one to another service.
-    pub const UPSTREAM: Self = Self {
-        name: "upstream",
-        path: "/upstream?ms=120",
-        env: &[("NOMINAL_MS", "120"), ("WORKERS", "4")],
-    };
-    /// A connection for each request, all to the address that the name had at the start.
-    pub const RESOLVED_ONCE: Self = Self {
-        name: "resolved-once",
-        path: "/",
-        env: &[("RESOLVE", "once")],
-    };
-    /// Asks a proxy with new connections, which asks the service over kept ones.
-    pub const CHAIN: Self = Self {
-        name: "chain",
-        path: "/page",
-        env: &[],
-    };
-    /// Its service in a manifest, which asks `web`.
+    /// The kind of this name.
+    pub fn named(name: &str) -> Self {
+        let mut kinds: BTreeMap<String, Self> =
+            serde_json::from_str(include_str!("kinds.json")).unwrap();
+        let kind = kinds.remove(name);
+        let kind = kind.unwrap_or_else(|| panic!("there is no client `{name}`"));
+        let name = name.to_owned();
+        Self { name, ..kind }
+    }
+
+    /// Its service in a manifest, which asks `web`; nothing for a client on this machine.
     pub fn service(&self, image: &str) -> String {
-        let Self { name, path, env } = self;
+        let Self { name, path, .. } = self;
+        if self.published {
+            return String::new();
+        }
         let mut variables = String::new();
-        for (key, value) in *env {
+        for (key, value) in &self.env {
             let _ = write!(variables, " {key}=\"{value}\"");
         }
         format!(
@@ -105,7 +86,11 @@ impl Kind {
 
     /// The same client on this machine, which asks a published port.
     pub fn here(&self, port: u16) -> Here {
-        Here::begin(&format!("http://127.0.0.1:{port}{}", self.path), self.env)
+        let env = self.env.iter();
+        let env: Vec<_> = env
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        Here::begin(&format!("http://127.0.0.1:{port}{}", self.path), &env)
     }
 }
 

@@ -2,11 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
+    cell::RefCell,
     process::Command,
     sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
+
+use cimandat::event::Verdict;
 
 use super::client::{Here, Kind, Report, is_missing, print};
 use crate::support::{Ended, Running, World, free_port};
@@ -24,28 +27,52 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Stand {
     pub world: World,
     image: String,
-    clients: &'static [Kind],
+    clients: Vec<Kind>,
     /// Where `page` is published.
     port: u16,
+    /// The clients on this machine.
+    here: RefCell<Vec<Here>>,
 }
 
 impl Stand {
-    /// One with these clients; `None` where there is no engine, or no Node.js.
-    pub fn new(story: &str, clients: &'static [Kind]) -> Option<Self> {
+    /// One with clients of these kinds; `None` where there is no engine, or no Node.js.
+    pub fn new(story: &str, clients: &[&str]) -> Option<Self> {
         if is_missing(story) {
             return None;
         }
-        let world = World::new(story)?;
+        let world = World::new(&format!("cutover-{story}"))?;
         Some(Self {
             world,
             image: image(),
-            clients,
+            clients: clients.iter().map(|name| Kind::named(name)).collect(),
             port: free_port(),
+            here: RefCell::default(),
         })
     }
 
-    /// Writes the manifest; `TEXT` of `web` says which version it is, `more` is of its node.
-    pub fn manifest(&self, text: &str, more: &str) {
+    /// Deploys the first version, and lets the clients begin.
+    pub fn begin(&self, more: &str) {
+        self.up("one", more).with(0, Verdict::Converged);
+        let published = self.clients.iter().filter(|kind| kind.published);
+        self.here
+            .replace(published.map(|kind| kind.here(self.port)).collect());
+    }
+
+    /// Deploys; `TEXT` of `web` says which version it is, `more` is of its node.
+    pub fn up(&self, text: &str, more: &str) -> Ended {
+        self.manifest(text, more);
+        self.world.up()
+    }
+
+    /// The same, killed at a request, or with `count` told how many requests it makes.
+    pub fn killed_up(&self, text: &str, more: &str, at: &str) -> Ended {
+        self.manifest(text, more);
+        let mut command = self.world.command(&["up", "--progress", "json"]);
+        command.env("CIMANDAT_CRASH", at);
+        Running::begin(&self.world, command).end()
+    }
+
+    fn manifest(&self, text: &str, more: &str) {
         let (image, port) = (&self.image, self.port);
         let clients: String = self.clients.iter().map(|it| it.service(image)).collect();
         self.world.manifest(&format!(
@@ -74,35 +101,18 @@ impl Stand {
         ));
     }
 
-    /// `up` that is killed at a request, or with `count` says how many requests it makes.
-    pub fn up_with(&self, crash: &str) -> Ended {
-        let mut command = self.world.command(&["up", "--progress", "json"]);
-        command.env("CIMANDAT_CRASH", crash);
-        Running::begin(&self.world, command).end()
-    }
-
-    /// A client on this machine that asks `page`.
-    pub fn visitor(&self, kind: Kind) -> Here {
-        kind.here(self.port)
-    }
-
-    /// Lets clients go on for a time, then gives their reports, which are printed too.
+    /// Lets the clients go on for a time, then gives what each has counted since its last report,
+    /// and prints it.
     pub fn reports(&self) -> Vec<Report> {
         thread::sleep(AFTERWARDS);
+        let mut here = self.here.borrow_mut();
+        let mut here = here.iter_mut();
         let reports = self.clients.iter().map(|kind| {
-            let report = self.report(kind.name);
+            let report = match kind.published {
+                true => here.next().unwrap().report(),
+                false => self.report(&kind.name),
+            };
             print(&format!("{}: {report}", kind.name));
-            report
-        });
-        reports.collect()
-    }
-
-    /// The same for clients on this machine.
-    pub fn reports_of(&self, clients: &mut [Here]) -> Vec<Report> {
-        thread::sleep(AFTERWARDS);
-        let reports = clients.iter_mut().map(|client| {
-            let report = client.report();
-            print(&format!("{}: {report}", self.world.project));
             report
         });
         reports.collect()

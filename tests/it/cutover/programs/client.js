@@ -10,8 +10,8 @@
 //   RESOLVE      each: the name is resolved for each connection (the default); once: at the start
 //   NOMINAL_MS   how long the server takes for an answer by itself (0)
 //   FIRST        how many answers make it say `first answers` (20)
-//   MOST         the most requests in a report (50000)
-//   SECONDS      the longest time of a report (120)
+//   MOST         the most requests in a report, from first answers on (50000)
+//   SECONDS      the longest time of a report, from first answers on (120)
 //
 // A request that is longer than 5 s without a byte is hanging, one with a wait of more than 0.5 s
 // is slow, both beyond NOMINAL_MS.
@@ -65,6 +65,7 @@ function reset() {
 }
 
 function bounded() {
+  if (answered < Number(FIRST)) return false;
   const since = performance.now() - tally.begun;
   return tally.total >= Number(MOST) || since > Number(SECONDS) * 1000;
 }
