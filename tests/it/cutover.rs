@@ -7,6 +7,7 @@
 
 mod client;
 mod counting;
+mod kept;
 mod stand;
 
 use cimandat::event::Verdict;
