@@ -91,12 +91,15 @@ fn remove(
         let step = Step::act(action, subject, Reason::Down);
         draft.add(Key::Remove((*name).clone()), step, needs);
     }
-    tags(project, state, removal, &going, &mut draft);
     let gone: Vec<Key> = going
         .iter()
         .map(|(name, _)| Key::Remove((*name).clone()))
         .collect();
     let whole = removal.services.is_empty();
+    if whole {
+        built(state, removal, &gone, &mut draft);
+    }
+    tags(project, state, removal, &going, &mut draft);
     if whole {
         networks(project, state, &gone, &mut draft);
     }
@@ -112,7 +115,6 @@ fn remove(
         for snapshot in state.snapshots.values() {
             helpers(snapshot, &mut draft);
         }
-        images(state, removal, &gone, &mut draft);
     }
     draft.finish()
 }
@@ -273,14 +275,12 @@ fn networks(project: &str, state: &State, gone: &[Key], draft: &mut Draft) {
     }
 }
 
-fn images(state: &State, removal: &Removal, gone: &[Key], draft: &mut Draft) {
+/// The images that were built for the project, by all their names. The names that were kept for
+/// generations are among them, and are not removed a second time.
+fn built(state: &State, removal: &Removal, gone: &[Key], draft: &mut Draft) {
     for image in state.own_images.iter().filter(|_| removal.images) {
-        let action = Action::RemoveImage(ImageRef::clone(image));
-        let key = Key::Image(image.to_string());
-        draft.add(
-            key,
-            Step::act(action, Subject::Project, Reason::Down),
-            gone.to_vec(),
-        );
+        let action = Action::RemoveImage(image.clone());
+        let step = Step::act(action, Subject::Project, Reason::Down);
+        draft.add(Key::Collect(image.clone()), step, gone.to_vec());
     }
 }

@@ -28,10 +28,10 @@ use cimandat::{
     state::{Record, State, Status},
     unit::{ByteSize, Protocol},
 };
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, future::join_all};
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::support::endpoints;
+use crate::support::{Api, endpoints};
 
 const IMAGES: [&str; 2] = ["debian:trixie-slim", "debian:bookworm-slim"];
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -969,6 +969,34 @@ fn an_anonymous_volume_is_carried_over_and_goes_with_its_last_container() {
                 .volumes
                 .is_empty()
         );
+    });
+}
+
+#[test]
+fn names_of_one_image_are_removed_at_the_same_time() {
+    World::with("images", async |world| {
+        let api = Api::of_this_machine().unwrap();
+        let container = world.create("source", idle()).await;
+        let repository = world.project.to_string();
+        let name = |tag| ImageRef::new(format!("{repository}:{tag}")).unwrap();
+        for _ in 0..5 {
+            let commit = format!("/commit?container={container}&repo={repository}&tag=t0");
+            assert_eq!(api.ask("POST", &commit, None).status, 201);
+            for tag in ["t1", "t2", "t3"] {
+                let (image, tag) = (name("t0"), name(tag));
+                world.twice(Action::TagImage { image, tag }).await;
+            }
+            // One of them twice, as two commands may do.
+            let tags = ["t0", "t1", "t2", "t3", "t3"];
+            let removals = tags.map(|tag| world.perform(Action::RemoveImage(name(tag))));
+            for removed in join_all(removals).await {
+                removed.unwrap();
+            }
+            for tag in tags {
+                let left = api.ask("GET", &format!("/images/{}/json", name(tag)), None);
+                assert_eq!(left.status, 404, "{tag}");
+            }
+        }
     });
 }
 

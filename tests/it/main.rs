@@ -5,6 +5,7 @@ mod ci_mandat;
 mod commands;
 mod conformance;
 mod crashes;
+mod cutover;
 mod deploys;
 mod dial;
 mod docker_engine;

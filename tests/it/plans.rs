@@ -1076,6 +1076,35 @@ fn down_stops_dependents_first_and_keeps_volumes() {
     assert!(lines(&plan).contains("removing volume shop_data"));
 }
 
+#[test]
+fn down_removes_each_name_of_an_image_once() {
+    let project = stack();
+    let mut state = deployed(&project);
+    let names = |names: &[&str]| names.iter().map(|it| ImageRef::new(*it).unwrap()).collect();
+    // The engine lists all names of an image that was built here, those of generations too.
+    state.own_images = names(&["shop-backend:6f0c", "shop-backend:g1", "shop-migrate:g1"]);
+    let removal = Removal {
+        images: true,
+        tags: names(&["shop-backend:g1", "shop-redis:g1"]),
+        ..Removal::default()
+    };
+    let plan = plan::down("shop", &state, &removal);
+    let removed = plan.steps.iter().filter_map(|step| match &step.work {
+        plan::Work::Act(plan::Action::RemoveImage(name)) => Some((name.as_str(), step.optional)),
+        _ => None,
+    });
+    let removed: Vec<_> = removed.collect();
+    let once: BTreeSet<_> = removed.iter().map(|(name, _)| *name).collect();
+    assert_eq!(once.len(), removed.len(), "{removed:?}");
+    // What was asked for must go; a name that was only kept for a generation does no harm.
+    let kept: Vec<_> = removed.iter().filter(|(_, optional)| *optional).collect();
+    let kept: Vec<_> = kept.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        kept,
+        ["shop-frontend:g1", "shop-postgres:g1", "shop-redis:g1"]
+    );
+}
+
 /// A project of up to 8 services, each waiting for some of those before it.
 fn projects() -> impl Strategy<Value = Project> {
     proptest::collection::vec(proptest::collection::vec(any::<bool>(), 8), 1..8).prop_map(|rows| {

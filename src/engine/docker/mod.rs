@@ -73,6 +73,9 @@ pub struct Docker {
     unfinished: Mutex<BTreeMap<(String, Vec<String>), String>>,
     /// Held while an address range is chosen and taken.
     ranges: tokio::sync::Mutex<()>,
+    /// Held while an image is removed: Engine 20.10 fails with `unrecognized image ID` when two
+    /// names of one image are removed at the same time.
+    removing_image: tokio::sync::Mutex<()>,
 }
 
 impl Docker {
@@ -86,6 +89,7 @@ impl Docker {
             info: OnceCell::new(),
             unfinished: Mutex::new(BTreeMap::new()),
             ranges: tokio::sync::Mutex::new(()),
+            removing_image: tokio::sync::Mutex::new(()),
         }
     }
 

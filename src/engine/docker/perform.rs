@@ -100,10 +100,12 @@ async fn tag_image(
 /// Takes a name away from an image, and the image with its last name. Never by force: an image
 /// that a container uses stays.
 async fn remove_image(docker: &Docker, verb: &str, image: &ImageRef) -> Result<(), EngineError> {
+    let removing = docker.removing_image.lock().await;
     let removed = docker
         .client
         .remove_image(image.as_str(), None::<RemoveImageOptions>, None)
         .await;
+    drop(removing);
     match present(removed) {
         Ok(_) => Ok(()),
         Err(wire) => {

@@ -1,5 +1,7 @@
 //! Deploys that go well: the first, the idle one, the change of one service, and the end.
 
+use std::fs;
+
 use cimandat::event::{Event, Verdict};
 
 use crate::support::{Client, Ended, World, free_port};
@@ -174,4 +176,41 @@ fn down_leaves_volumes_only_and_then_nothing() {
     world
         .run(&["down", "--volumes", "--progress", "json"])
         .with(0, Verdict::Unchanged);
+}
+
+#[test]
+fn down_with_images_removes_all_names_of_what_was_built() {
+    let Some(world) = World::new("down-images") else {
+        return;
+    };
+    fs::create_dir(world.path("app")).unwrap();
+    fs::write(
+        world.path("app/Dockerfile"),
+        "FROM debian:trixie-slim\nCMD [\"sleep\", \"600\"]\n",
+    )
+    .unwrap();
+    // One image under its own name, and under one of each service and generation.
+    for text in ["one", "two"] {
+        world.manifest(&format!(
+            r#"
+            deploy settle="0s"
+            service "a" {{ build "app"; env TEXT="{text}"; }}
+            service "b" {{ image-of "a"; env TEXT="{text}"; }}
+            "#
+        ));
+        world.up().with(0, Verdict::Converged);
+    }
+    let names = || -> Vec<String> {
+        let listed = world.api.get("/images/json");
+        let tags = listed.as_array().unwrap().iter().flat_map(|image| {
+            let tags = image["RepoTags"].as_array().cloned();
+            tags.unwrap_or_default()
+        });
+        let tags = tags.map(|tag| tag.as_str().unwrap().to_owned());
+        tags.filter(|tag| tag.starts_with(&world.project)).collect()
+    };
+    assert_eq!(names().len(), 5, "{:?}", names());
+    let down = ["down", "--images", "--timeout", "1", "--progress", "json"];
+    world.run(&down).with(0, Verdict::Converged);
+    assert_eq!(names(), Vec::<String>::new());
 }

@@ -65,10 +65,11 @@ fn contents(world: &World, service: &str) -> BTreeMap<String, (String, Vec<u8>)>
         let mut content = Vec::new();
         entry.read_to_end(&mut content).unwrap();
         let header = entry.header();
+        // Engine 20.10 repeats the kind of the file in the bits above the permissions.
+        let permissions = header.mode().unwrap() & 0o7777;
         let facts = format!(
-            "{:?} {:o} {}:{} {:?}",
+            "{:?} {permissions:o} {}:{} {:?}",
             header.entry_type(),
-            header.mode().unwrap(),
             header.uid().unwrap(),
             header.gid().unwrap(),
             entry.link_name().unwrap(),
