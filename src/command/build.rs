@@ -78,9 +78,9 @@ impl Build {
             images_at_a_time: None,
         };
         let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
-        let outcome = Relay::new(console)
-            .last(engine, Run::new(plan, settings), &mut interrupts)
-            .await;
+        let mut relay = Relay::new(console);
+        let run = relay.last(engine, Run::new(plan, settings), &mut interrupts);
+        let outcome = Box::pin(run).await;
         Ok(match outcome.verdict {
             verdict @ (Verdict::Converged | Verdict::Unchanged) => Done::Run(verdict),
             verdict => Done::images(verdict),

@@ -63,7 +63,7 @@ impl History {
                 if let Some(removed) = &removed {
                     let (first, last) = (removed.start(), removed.end());
                     console.warn(&format!(
-                        "the record of deploys {first} to {last} was removed from the engine\n"
+                        "no record of deploys {first} to {last} is left on the engine: it was removed\n"
                     ));
                 }
             }

@@ -157,7 +157,8 @@ impl Turn {
     /// What is said of the values at the end.
     pub fn remark(&self) -> Remark {
         let names = self.rotation.names();
-        let left = Vec::from_iter(self.left_to_up.iter().cloned()).join(", ");
+        let left: Vec<String> = self.left_to_up.iter().cloned().collect();
+        let left = left.join(", ");
         Box::new(move |verdict| {
             if names.is_empty() {
                 return None;

@@ -245,6 +245,18 @@ fn among(name: &str, known: &[String], kind: &str) -> String {
     format!("{meant}its {kind} are {}", known.join(", "))
 }
 
+fn convert(from: &str, to: &str) -> String {
+    format!(
+        "dump the data with {from} (`pg_dumpall`) and load it into a new volume with {to}, \
+         or convert it with `pg_upgrade`; where the image does that itself, `--allow-major` \
+         lets it, best with the volume `snapshot=\"before-switch\"`"
+    )
+}
+
+fn run_or_not(job: &ServiceName) -> String {
+    format!("`--rerun {job}` runs it again; `--no-rerun` takes it for done")
+}
+
 impl Refusal {
     /// What to do about it.
     #[must_use]
@@ -286,11 +298,7 @@ impl Refusal {
             Self::VolumeChanged { .. } => {
                 "give the volume another name and move its data, or take the change back".to_owned()
             }
-            Self::MajorVersion { from, to, .. } => format!(
-                "dump the data with {from} (`pg_dumpall`) and load it into a new volume with {to}, \
-                 or convert it with `pg_upgrade`; where the image does that itself, `--allow-major` \
-                 lets it, best with the volume `snapshot=\"before-switch\"`"
-            ),
+            Self::MajorVersion { from, to, .. } => convert(from, to),
             Self::SnapshotWriter { .. } => {
                 "mount the volume `read-only=#true` there, replace both (`--force-recreate`), or \
                  give up `snapshot=\"before-switch\"`"
@@ -307,9 +315,7 @@ impl Refusal {
             Self::NotBuilt { .. } => "leave out `--no-build`".to_owned(),
             Self::NoService { service, known } => among(service, known, "services"),
             Self::NoJob { job, known } => among(job, known, "jobs"),
-            Self::JobAgain { job, .. } => {
-                format!("`--rerun {job}` runs it again; `--no-rerun` takes it for done")
-            }
+            Self::JobAgain { job, .. } => run_or_not(job),
             Self::CannotStartFirst { .. } => "say `update order=\"auto\"`".to_owned(),
             Self::Circle { .. } => {
                 "give up one of the dependencies, or move the ports in two steps".to_owned()

@@ -126,8 +126,8 @@ impl Renewal<'_> {
     }
 
     /// The contents of files, by the digest of those that they take the place of.
-    fn files(&self) -> Result<BTreeMap<String, Secret<Vec<u8>>>, RenewalError> {
-        let mut files = BTreeMap::new();
+    fn files(&self) -> Result<Files, RenewalError> {
+        let mut files = Files::new();
         for (mut old, mut new) in self.services() {
             let pairs = files_of(&mut old).zip(files_of(&mut new));
             files.extend(
@@ -148,15 +148,12 @@ impl Renewal<'_> {
 
     /// The manifest's files that have a rotated secret in them among other text, by the digests that
     /// they had with earlier values of it.
-    fn with_earlier_values(
-        &self,
-        name: &SecretName,
-    ) -> Result<Vec<(String, Secret<Vec<u8>>)>, RenewalError> {
-        let (in_force, earlier) = self.vault.texts(name)?;
-        let Some(in_force) = in_force else {
-            return Ok(Vec::new());
+    fn with_earlier_values(&self, name: &SecretName) -> Result<Files, RenewalError> {
+        let texts = self.vault.texts(name)?;
+        let Some(in_force) = texts.in_force else {
+            return Ok(Files::new());
         };
-        let mut files = Vec::new();
+        let mut files = Files::new();
         for (mut old, mut new) in self.services() {
             let changed = files_of(&mut old).zip(files_of(&mut new));
             for (old, new) in changed.filter(|(old, new)| old.digest != new.digest) {
@@ -165,7 +162,7 @@ impl Renewal<'_> {
                 let (Some(content), Some(new)) = (content, &new.content) else {
                     continue;
                 };
-                files.extend(earlier.iter().map(|value| {
+                files.extend(texts.others.iter().map(|value| {
                     let then = content.replace(in_force.expose(), value.expose());
                     (digest(then.as_bytes()), new.clone())
                 }));
@@ -206,3 +203,5 @@ impl Renewal<'_> {
 
 /// Sealed strings, by their form and the digest of their value.
 type Texts = BTreeMap<(String, String), Text>;
+/// New contents of files, by the digest of the old one.
+type Files = BTreeMap<String, Secret<Vec<u8>>>;

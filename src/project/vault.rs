@@ -254,6 +254,18 @@ fn unread(name: &SecretName, source: &SecretSource) -> Result<Held, VaultError> 
     })
 }
 
+/// A value for each of some secrets.
+type Values = BTreeMap<SecretName, String>;
+
+/// The values of a generated secret as they go into a string.
+#[derive(Debug)]
+pub struct Texts {
+    /// The one in force.
+    pub in_force: Option<Secret<String>>,
+    /// The others that are known.
+    pub others: Vec<Secret<String>>,
+}
+
 fn text_of(content: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(content).ok()?;
     let text = text.strip_suffix('\n').unwrap_or(text);
@@ -455,11 +467,7 @@ impl Vault {
     }
 
     /// The value of a sealed text, and those of the secrets in it.
-    fn opened(
-        &self,
-        shown: &str,
-        digest: &str,
-    ) -> Result<Option<(String, BTreeMap<SecretName, String>)>, VaultError> {
+    fn opened(&self, shown: &str, digest: &str) -> Result<Option<(String, Values)>, VaultError> {
         let mut pieces = shown.split("${secret:");
         let mut candidates = vec![pieces.next().unwrap_or_default().to_owned()];
         let mut chosen: Vec<BTreeMap<SecretName, String>> = vec![BTreeMap::new()];
@@ -504,15 +512,11 @@ impl Vault {
         Ok(earlier.into_iter().chain(in_force).collect())
     }
 
-    /// The values of a generated secret as they go into a string: the one in force, and the others
-    /// that are known.
+    /// The values of a generated secret as they go into a string.
     ///
     /// # Errors
     /// When the store cannot be used.
-    pub fn texts(
-        &self,
-        name: &SecretName,
-    ) -> Result<(Option<Secret<String>>, Vec<Secret<String>>), VaultError> {
+    pub fn texts(&self, name: &SecretName) -> Result<Texts, VaultError> {
         let file = name.as_str();
         let text = |value: Secret<Vec<u8>>| text_of(value.expose()).map(Secret::new);
         let in_force = self.store.read(file)?.and_then(text);
@@ -520,12 +524,12 @@ impl Vault {
         for digest in self.archive.of(file)? {
             others.extend(self.archive.get(file, &digest)?.and_then(text));
         }
-        Ok((in_force, others))
+        Ok(Texts { in_force, others })
     }
 
     fn all_texts(&self, name: &SecretName) -> Result<Vec<String>, VaultError> {
-        let (in_force, others) = self.texts(name)?;
-        let all = in_force.iter().chain(&others);
+        let texts = self.texts(name)?;
+        let all = texts.in_force.iter().chain(&texts.others);
         Ok(all.map(|text| text.expose().clone()).collect())
     }
 

@@ -688,11 +688,11 @@ fn again(project: &Project, state: &State) -> (plan::Change, Option<plan::Reason
     (decision.change, decision.reason)
 }
 
-fn new_volume(service: &str, volume: &str) -> Option<plan::Reason> {
-    Some(plan::Reason::NewVolume {
+fn new_volume(service: &str, volume: &str) -> plan::Reason {
+    plan::Reason::NewVolume {
         service: name(service),
         volume: volume.to_owned(),
-    })
+    }
 }
 
 #[test]
@@ -703,7 +703,7 @@ fn job_runs_again_when_a_volume_of_its_dependencies_is_new() {
     // It is not there any more: the database begins with nothing.
     let mut gone = done.clone();
     gone.volumes.clear();
-    let reason = new_volume("postgres", "data");
+    let reason = Some(new_volume("postgres", "data"));
     assert_eq!(
         again(&project, &gone),
         (plan::Change::Replace, reason.clone())
@@ -771,7 +771,7 @@ fn job_runs_again_when_a_dependency_gets_a_new_nameless_volume() {
     );
     // From a volume with a name to one without.
     state.containers.get_mut(postgres).unwrap().volumes = mounted(false);
-    let reason = new_volume("postgres", "/data");
+    let reason = Some(new_volume("postgres", "/data"));
     assert_eq!(
         again(&project, &state),
         (plan::Change::Replace, reason.clone())
@@ -804,7 +804,7 @@ fn job_without_a_container_runs_unless_the_history_says_that_it_is_done() {
     state.job_records.insert(name("migrate"), record);
     assert_eq!(again(&project, &state), (plan::Change::Keep, None));
     state.volume_generations.insert("shop_data".to_owned(), 2);
-    let reason = new_volume("postgres", "data");
+    let reason = Some(new_volume("postgres", "data"));
     assert_eq!(again(&project, &state), (plan::Change::Create, reason));
 
     state.job_records.clear();

@@ -60,12 +60,7 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
             .collect(),
         networks: wanted(query, &networks, &summaries),
         snapshots: snapshots(&volumes, &own),
-        volume_generations: volumes
-            .iter()
-            .filter(|it| it.labels.get(label::PROJECT).map(String::as_str) == Some(project))
-            .filter(|it| !is_auxiliary(&it.labels))
-            .filter_map(|it| Some((it.name.clone(), generation(&it.labels)?)))
-            .collect(),
+        volume_generations: volume_generations(&volumes, project),
         volumes: volumes
             .iter()
             .filter(|volume| !is_auxiliary(&volume.labels))
@@ -194,6 +189,17 @@ async fn volumes(docker: &Docker, query: &Query) -> Result<Vec<Volume>, EngineEr
 /// A snapshot, or what the journal is in: no volume of a service.
 fn is_auxiliary(labels: &HashMap<String, String>) -> bool {
     labels.contains_key(label::SNAPSHOT_OF) || labels.contains_key(label::ROLE)
+}
+
+/// Only of the project's own: others count for themselves.
+fn volume_generations(volumes: &[Volume], project: &str) -> BTreeMap<String, u64> {
+    let ours = |labels: &HashMap<String, String>| {
+        let bears = labels.get(label::PROJECT).map(String::as_str) == Some(project);
+        bears && !is_auxiliary(labels)
+    };
+    let own = volumes.iter().filter(|it| ours(&it.labels));
+    own.filter_map(|it| Some((it.name.clone(), generation(&it.labels)?)))
+        .collect()
 }
 
 fn generation(labels: &HashMap<String, String>) -> Option<u64> {

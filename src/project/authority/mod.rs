@@ -261,7 +261,7 @@ impl Authority {
             return Ok(BTreeMap::new());
         };
         let new = self.archived(name, rotated)?;
-        let mut old = Vec::from_iter(self.load(&format!("{name}.pem"))?);
+        let mut old: Vec<Pair> = self.load(&format!("{name}.pem"))?.into_iter().collect();
         for its in self.archive.of(name.as_str())? {
             let kept = self.archive.get(name.as_str(), &its)?;
             old.extend(kept.and_then(|pem| Pair::read(pem.expose()).ok()));

@@ -367,67 +367,72 @@ mod tests {
         assert_eq!(digest(&other, None).unwrap(), expected);
     }
 
+    type Change = (&'static str, fn(&Path, &mut Build));
+
+    const OF_FILES: [Change; 12] = [
+        ("content", |at, _| {
+            std::fs::write(at.join("src/main.js"), "x").unwrap();
+        }),
+        ("name", |at, _| {
+            std::fs::rename(at.join("start.sh"), at.join("go")).unwrap();
+        }),
+        ("new file", |at, _| {
+            std::fs::write(at.join("new"), "").unwrap();
+        }),
+        ("new folder", |at, _| {
+            std::fs::create_dir(at.join("new")).unwrap();
+        }),
+        ("executable bits", |at, _| mode(&at.join("start.sh"), 0o755)),
+        ("executable by others", |at, _| {
+            mode(&at.join("start.sh"), 0o645);
+        }),
+        ("readable by its owner only", |at, _| {
+            mode(&at.join("start.sh"), 0o600);
+        }),
+        ("set user id", |at, _| mode(&at.join("start.sh"), 0o4644)),
+        ("closed folder", |at, _| mode(&at.join("src"), 0o700)),
+        ("file to folder", |at, _| {
+            std::fs::remove_file(at.join("start.sh")).unwrap();
+            std::fs::create_dir(at.join("start.sh")).unwrap();
+        }),
+        ("ignored", |at, _| {
+            std::fs::write(at.join(".dockerignore"), "").unwrap();
+        }),
+        ("link", |at, _| {
+            std::fs::remove_file(at.join("link")).unwrap();
+            std::os::unix::fs::symlink("src", at.join("link")).unwrap();
+        }),
+    ];
+
+    const OF_OPTIONS: [Change; 6] = [
+        ("target", |_, build| {
+            build.target = Some("runner".to_owned());
+        }),
+        ("inline", |_, build| {
+            build.inline = Some("FROM scratch".to_owned());
+        }),
+        ("arg", |_, build| {
+            _ = build.args.insert("A".to_owned(), Text::from("1"));
+        }),
+        ("label", |_, build| {
+            _ = build.labels.insert("a".to_owned(), "1".to_owned());
+        }),
+        ("network", |_, build| {
+            build.network = Some("host".to_owned());
+        }),
+        ("named context", |at, build| {
+            let place = at.join("src").display().to_string();
+            build.contexts.insert("more".to_owned(), place);
+        }),
+    ];
+
     #[test]
     fn whatever_decides_the_image_changes_the_digest() {
-        type Change = fn(&Path, &mut Build);
-        let changes: [(&str, Change); 18] = [
-            ("content", |at, _| {
-                std::fs::write(at.join("src/main.js"), "x").unwrap();
-            }),
-            ("name", |at, _| {
-                std::fs::rename(at.join("start.sh"), at.join("go")).unwrap();
-            }),
-            ("new file", |at, _| {
-                std::fs::write(at.join("new"), "").unwrap();
-            }),
-            ("new folder", |at, _| {
-                std::fs::create_dir(at.join("new")).unwrap();
-            }),
-            ("executable bits", |at, _| mode(&at.join("start.sh"), 0o755)),
-            ("executable by others", |at, _| {
-                mode(&at.join("start.sh"), 0o645);
-            }),
-            ("readable by its owner only", |at, _| {
-                mode(&at.join("start.sh"), 0o600);
-            }),
-            ("set user id", |at, _| mode(&at.join("start.sh"), 0o4644)),
-            ("closed folder", |at, _| mode(&at.join("src"), 0o700)),
-            ("file to folder", |at, _| {
-                std::fs::remove_file(at.join("start.sh")).unwrap();
-                std::fs::create_dir(at.join("start.sh")).unwrap();
-            }),
-            ("ignored", |at, _| {
-                std::fs::write(at.join(".dockerignore"), "").unwrap();
-            }),
-            ("link", |at, _| {
-                std::fs::remove_file(at.join("link")).unwrap();
-                std::os::unix::fs::symlink("src", at.join("link")).unwrap();
-            }),
-            ("target", |_, build| {
-                build.target = Some("runner".to_owned());
-            }),
-            ("inline", |_, build| {
-                build.inline = Some("FROM scratch".to_owned());
-            }),
-            ("arg", |_, build| {
-                _ = build.args.insert("A".to_owned(), Text::from("1"));
-            }),
-            ("label", |_, build| {
-                _ = build.labels.insert("a".to_owned(), "1".to_owned());
-            }),
-            ("network", |_, build| {
-                build.network = Some("host".to_owned());
-            }),
-            ("named context", |at, build| {
-                let place = at.join("src").display().to_string();
-                build.contexts.insert("more".to_owned(), place);
-            }),
-        ];
         let (_folder, build) = context();
         let plain = digest(&build, None).unwrap();
         let mut seen = std::collections::BTreeSet::from([plain]);
         assert!(seen.insert(digest(&build, Some("linux/arm64")).unwrap()));
-        for (what, change) in changes {
+        for (what, change) in OF_FILES.into_iter().chain(OF_OPTIONS) {
             let (folder, mut build) = context();
             change(folder.path(), &mut build);
             assert!(seen.insert(digest(&build, None).unwrap()), "{what}");
