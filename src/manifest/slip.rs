@@ -50,6 +50,7 @@ pub(super) enum Habit {
     Parentheses,
     Quotes(char),
     Spaced,
+    Stray(String),
     Variable,
 }
 
@@ -206,6 +207,7 @@ impl Habit {
                     "not a name",
                 );
             }
+            Self::Stray(bracket) => return (format!("`{bracket}` closes nothing"), "one too many"),
             Self::Quotes(quote) => return (format!("`{quote}` is no quote"), "other quotes"),
             Self::Adjacent => ("two values have no space between them", "begins here"),
             Self::AfterBlock => ("something follows a block on its line", "here"),
@@ -293,6 +295,10 @@ impl Habit {
             Self::Name(_) | Self::NoName => ("", "a node begins with its name: `port 8080`"),
             Self::OldRaw => ("", "write `#\"…\"#`"),
             Self::OpenComment => ("", "close it with `*/`"),
+            Self::Stray(_) => (
+                "",
+                "take it out, or put the text that it is part of into quotes",
+            ),
             Self::Spaced => ("", "write `name=\"value\"`"),
             Self::Adjacent => ("", "put a space between"),
             Self::Bare(_) | Self::Comment | Self::Quotes(_) | Self::Variable => {

@@ -1281,6 +1281,45 @@ manifest::syntax
 }
 
 #[test]
+fn a_bracket_that_closes_nothing_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx")
+    cap-add NET_ADMIN]
+    (remove)port 80
+}
+"#,
+        r#"
+manifest::syntax
+
+  × `)` closes nothing
+   ╭─[cimandat.kdl:2:18]
+ 1 │ service "web" {
+ 2 │     image "nginx")
+   ·                  ┬
+   ·                  ╰── one too many
+ 3 │     cap-add NET_ADMIN]
+   ╰────
+  help: take it out, or put the text that it is part of into quotes
+
+manifest::syntax
+
+  × `]` closes nothing
+   ╭─[cimandat.kdl:3:22]
+ 2 │     image "nginx")
+ 3 │     cap-add NET_ADMIN]
+   ·                      ┬
+   ·                      ╰── one too many
+ 4 │     (remove)port 80
+   ╰────
+  help: take it out, or put the text that it is part of into quotes
+
+2 mistakes
+"#,
+    );
+}
+
+#[test]
 fn anything_else_is_shown_at_its_place() {
     check_mistake(
         r#"service "web" {
