@@ -189,7 +189,7 @@ impl<'a> Line<'a> {
             match token.kind {
                 Kind::OpenParenthesis => parentheses += 1,
                 Kind::CloseParenthesis if parentheses > 0 => parentheses -= 1,
-                // Of a list in brackets the opening one would have been told.
+                // A list in brackets is reported at its opening one.
                 Kind::CloseParenthesis | Kind::CloseBracket => {
                     return habit(token, Habit::Stray(token.text.to_owned()));
                 }
