@@ -133,7 +133,7 @@ fn two(name: &str) -> Result<(), NameError> {
     })
 }
 
-/// Names of images are made of it (`PROJECT-SERVICE`), in small letters.
+/// Names of images are made of it (`PROJECT-SERVICE`, in lowercase).
 fn component(name: &str) -> Result<(), NameError> {
     let bad = separators(name).find(|found| !found.is_single || found.is_last);
     bad.map_or(Ok(()), |found| {
@@ -196,7 +196,7 @@ fn reference(text: &str) -> Result<(), NameError> {
         None => (text, None),
     };
     if digest.is_some_and(|digest| !is_digest(digest)) {
-        return wrong("what follows the `@` is no digest, such as `sha256:` and 64 digits");
+        return wrong("the part behind the `@` is not a digest");
     }
     let slash = name.rfind('/').map_or(0, |at| at + 1);
     let (name, tag) = match name[slash..].find(':') {
@@ -204,10 +204,12 @@ fn reference(text: &str) -> Result<(), NameError> {
         None => (name, None),
     };
     match tag {
-        Some("") => return wrong("no tag follows the colon"),
+        Some("") => return wrong("its tag is empty"),
         Some(tag) if tag.len() > TAG => return wrong("its tag is too long"),
         Some(tag) if !tag.starts_with(['.', '-']) && tag.chars().all(word) => {}
-        Some(_) => return wrong("a tag has letters, digits, `_`, `.` and `-` only"),
+        Some(_) => {
+            return wrong("its tag has other characters than letters, digits, `_`, `.` and `-`");
+        }
         None => {}
     }
     let is_registry =
@@ -217,13 +219,13 @@ fn reference(text: &str) -> Result<(), NameError> {
         _ => name,
     };
     if path.contains(capital) {
-        return wrong("its name has capital letters");
+        return wrong("its name must be lowercase");
     }
     let is_component =
         |part: &str| part.starts_with(lower) && part.chars().all(word) && component(part).is_ok();
     if !path.split('/').all(is_component) {
         return wrong(
-            "its name has small letters and digits, and between them `.`, `_`, `__` or dashes",
+            "its name consists of letters and digits, separated by `.`, `_`, `__`, dashes or `/`",
         );
     }
     // Without a registry the engine puts an image of one word into its own library.

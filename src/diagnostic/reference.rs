@@ -103,10 +103,10 @@ pub enum ReferenceMistake {
         help: Option<String>,
     },
     /// Names of services that are one name where capital letters do not count.
-    #[error("the services `{one}` and `{other}` differ in capital letters only")]
+    #[error("the names of the services `{one}` and `{other}` differ only in case")]
     #[diagnostic(
         code(manifest::name_clash),
-        help("a service's name is also the name of a host and of an image: give one another name")
+        help("a service's name is also a host name and part of an image name, which ignore case")
     )]
     NameClash {
         /// The service that comes first.

@@ -210,7 +210,7 @@ fn subnet(node: &Node, scope: &Scope<'_>) -> Option<Subnet> {
     });
     let gateway = gateway.and_then(|scalar| {
         let found = parsed::<IpAddr>(scalar, scope, "an IP address", None)?;
-        let inside = format!("an address of a host in `{subnet}`");
+        let inside = format!("a host address in `{subnet}`");
         let usable = subnet.contains(found) && !subnet.is_reserved(found);
         let checked = Some(found).filter(|_| usable);
         checked.or_else(|| invalid(scalar, scope, &inside, None))
@@ -234,7 +234,7 @@ fn range(scalar: &Scalar, scope: &Scope<'_>) -> Option<Range> {
     if first == Some(range.first()) {
         return Some(range);
     }
-    let help = format!("the range that this address is in is `{range}`");
+    let help = format!("did you mean `{range}`?");
     invalid(scalar, scope, "the first address of a range", Some(&help))
 }
 

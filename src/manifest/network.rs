@@ -113,8 +113,8 @@ pub(super) fn mac(scalar: &Scalar, scope: &Scope<'_>) -> Option<String> {
         if !is_group && text != "00:00:00:00:00:00" {
             return Some(text);
         }
-        let help = "the second digit is `0`, `2`, `4`, `6`, `8`, `a`, `c` or `e`";
-        return invalid(scalar, scope, "the address of one host", Some(help));
+        let help = "its second digit is `0`, `2`, `4`, `6`, `8`, `a`, `c` or `e`";
+        return invalid(scalar, scope, "a unicast address", Some(help));
     }
     invalid(
         scalar,

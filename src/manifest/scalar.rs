@@ -335,10 +335,10 @@ fn named<N>(
 ) -> Option<N> {
     let help = match wanted {
         "a project's name" => {
-            "lower-case letters and digits, and between two of them `_`, `__` or any number of `-`"
+            "lowercase letters and digits, separated by `_`, `__` or any number of `-`"
         }
         "a service's name" => {
-            "letters and digits, and between two of them `.`, `_`, `__` or any number of `-`"
+            "letters and digits, separated by `.`, `_`, `__` or any number of `-`"
         }
         "an image" => "an image looks like `registry/name:tag` or `name@sha256:…`",
         _ => "letters, digits, `-`, `_` and `.`, beginning with a letter or a digit",

@@ -50,6 +50,7 @@ pub(super) enum Habit {
     Parentheses,
     Quotes(char),
     Spaced,
+    Stray(String),
     Variable,
 }
 
@@ -60,12 +61,12 @@ impl Slip {
         matches!(self, Self::Unclosed | Self::UnclosedLines) || *self == comment
     }
 
-    /// Told as a mistake at a place.
+    /// The mistake at a place.
     pub fn mistake(self, at: Span) -> ReadingMistake {
         if let Self::Language(language) = self {
             return ReadingMistake::OtherLanguage { language, at };
         }
-        let (message, label, help) = self.told();
+        let (message, label, help) = self.parts();
         ReadingMistake::Syntax {
             message,
             label,
@@ -75,8 +76,8 @@ impl Slip {
     }
 
     /// Message, label and help.
-    fn told(self) -> (String, String, Option<String>) {
-        let told = |message: &str, label: &str, help: Option<&str>| {
+    fn parts(self) -> (String, String, Option<String>) {
+        let texts = |message: &str, label: &str, help: Option<&str>| {
             let help = help.map(str::to_owned);
             (message.to_owned(), label.to_owned(), help)
         };
@@ -93,13 +94,13 @@ impl Slip {
                 "unknown keyword".to_owned(),
                 Some("the keywords are `#true`, `#false` and `#null`".to_owned()),
             ),
-            Self::Unclosed => told(
+            Self::Unclosed => texts(
                 "a text has no closing quote",
                 "begins here",
                 Some("close it on the same line; a text of several lines stands between `\"\"\"`"),
             ),
-            Self::UnclosedLines => told(
-                "a text of several lines is not closed",
+            Self::UnclosedLines => texts(
+                "a multi-line text is not closed",
                 "begins here",
                 Some("close it with `\"\"\"` on a line of its own"),
             ),
@@ -108,28 +109,28 @@ impl Slip {
                 "begins like a number".to_owned(),
                 Some(number(&word)),
             ),
-            Self::NoValue => told(
+            Self::NoValue => texts(
                 "a property has no value",
                 "a value belongs here",
                 Some("write `name=\"value\"`, without spaces around the `=`"),
             ),
-            Self::BraceOpen => told(
+            Self::BraceOpen => texts(
                 "a block is not closed",
                 "opened here",
                 Some("close it with `}`"),
             ),
-            Self::BraceClose => told("a `}` closes nothing", "one too many", None),
-            Self::Deep => told(
+            Self::BraceClose => texts("a `}` closes nothing", "one too many", None),
+            Self::Deep => texts(
                 "blocks or comments are nested too deep",
                 "one too deep",
                 None,
             ),
-            Self::Habit(habit, write) => habit.told(write),
-            Self::Language(_) | Self::Unreadable => told(
-                "this is not written in KDL",
-                "cannot be read",
+            Self::Habit(habit, write) => habit.parts(write),
+            Self::Language(_) | Self::Unreadable => texts(
+                "this is not valid KDL",
+                "cannot be parsed",
                 Some(
-                    "a node has a name, then values and properties, then perhaps a block: `port \
+                    "a node is a name, followed by values, properties and an optional block: `port \
                      8080 to=80`",
                 ),
             ),
@@ -175,7 +176,7 @@ impl Habit {
         )
     }
 
-    fn told(&self, write: Option<String>) -> (String, String, Option<String>) {
+    fn parts(&self, write: Option<String>) -> (String, String, Option<String>) {
         let (message, label) = self.shown();
         let (before, otherwise) = self.remedy();
         let help = match write {
@@ -189,16 +190,15 @@ impl Habit {
     /// Message and label.
     fn shown(&self) -> (String, &'static str) {
         let (message, label) = match self {
-            Self::Bare(word) => return (format!("`{word}` needs quotes"), "without quotes"),
+            Self::Bare(word) => return (format!("`{word}` must be quoted"), "without quotes"),
             Self::Escape(letter) => {
-                return (format!("`\\{letter}` is no escape"), "in this text");
+                let message = format!("`\\{letter}` is not an escape sequence");
+                return (message, "in this text");
             }
             Self::Invisible(letter) => {
                 let code = u32::from(*letter);
-                return (
-                    format!("a text has a character that nobody sees: U+{code:04X}"),
-                    "here",
-                );
+                let message = format!("the invisible character U+{code:04X} is not allowed");
+                return (message, "here");
             }
             Self::Name(word) => {
                 return (
@@ -206,95 +206,92 @@ impl Habit {
                     "not a name",
                 );
             }
-            Self::Quotes(quote) => return (format!("`{quote}` is no quote"), "other quotes"),
-            Self::Adjacent => ("two values have no space between them", "begins here"),
-            Self::AfterBlock => ("something follows a block on its line", "here"),
-            Self::BraceBelow => ("a block begins on the line of its node", "a line too late"),
-            Self::Brackets => ("a list has no brackets", "begins here"),
-            Self::Colon => ("a name has no colon behind it", "a colon"),
-            Self::Commas => ("no comma stands between values", "a comma"),
-            Self::Comment => ("a comment does not begin with `#`", "a comment"),
-            Self::Dash => ("an item of a list has no dash", "a dash"),
+            Self::Stray(bracket) => return (format!("unmatched `{bracket}`"), "not opened"),
+            Self::Quotes(quote) => {
+                return (format!("`{quote}` does not quote a text"), "other quotes");
+            }
+            Self::Adjacent => ("a space is missing between two values", "begins here"),
+            Self::AfterBlock => ("a block must be followed by a new line", "on the same line"),
+            Self::BraceBelow => (
+                "the `{` of a block must be on the line of its node",
+                "on the next line",
+            ),
+            Self::Brackets => ("a list is written without brackets", "begins here"),
+            Self::Colon => ("the name of a node has no colon", "unexpected colon"),
+            Self::Commas => (
+                "values are separated by spaces, not by commas",
+                "unexpected comma",
+            ),
+            Self::Comment => ("a comment starts with `//`, not with `#`", "comment"),
+            Self::Dash => ("an item of a list has no dash", "unexpected dash"),
             Self::Equals => ("a node has no `=` behind its name", "not here"),
             Self::FirstLine => (
-                "a text begins on the line of its `\"\"\"`",
-                "several lines begin here",
+                "a multi-line text must start on the line below its `\"\"\"`",
+                "on the same line",
             ),
-            Self::HereDocument => (
-                "a text of several lines stands between `\"\"\"`",
-                "begins here",
-            ),
+            Self::HereDocument => ("here-documents are not part of KDL", "begins here"),
             Self::Indent => (
-                "a line of a text begins further left than its closing `\"\"\"`",
+                "a line of a multi-line text is indented less than its closing `\"\"\"`",
                 "this line",
             ),
             Self::LastLine => (
-                "a text ends on the line of its closing `\"\"\"`",
-                "before the end",
+                "the closing `\"\"\"` of a multi-line text must be on its own line",
+                "on the same line",
             ),
-            Self::NoName => ("a block has no node", "of which node?"),
+            Self::NoName => ("a block without the name of a node", "which node?"),
             Self::OldRaw => ("a raw text has no `r` before it", "as in KDL 1"),
             Self::OpenComment => ("a comment is not closed", "begins here"),
-            Self::Parentheses => ("values do not stand in parentheses", "begin here"),
+            Self::Parentheses => ("values are written without parentheses", "begin here"),
             Self::Spaced => ("a property has no spaces around its `=`", "of a property"),
             Self::Variable => (
-                "a text with a variable in it needs quotes",
+                "a text that contains a variable must be quoted",
                 "without quotes",
             ),
         };
         (message.to_owned(), label)
     }
 
-    /// What is said before the line to write, if more than `write`; and what is said when there is
-    /// no such line.
+    /// What precedes the line to write, if more than `write`; and the help where there is no such
+    /// line.
     fn remedy(&self) -> (&'static str, &'static str) {
         match self {
-            Self::AfterBlock => ("", "begin a new line, or put a `;` between"),
+            Self::Adjacent => ("", "put a space between them"),
+            Self::AfterBlock => ("", "start a new line, or put a `;` in between"),
             Self::BraceBelow => ("", "put it at the end of the line above"),
-            Self::Brackets => (
-                "its items follow one another",
-                "its items follow one another: `command \"node\" \"server.js\"`",
-            ),
-            Self::Commas | Self::Parentheses => (
-                "a space is enough",
-                "a space is enough: `command \"node\" \"server.js\"`",
-            ),
-            Self::Colon => (
-                "",
-                "a value follows after a space, and a block in braces: `image \"nginx\"`, `env { … }`",
-            ),
-            Self::Dash => (
-                "each item is a node of its own",
-                "each item is a node of its own: `port 8080`",
-            ),
+            Self::Brackets | Self::Commas | Self::Parentheses => {
+                ("", "write `command \"node\" \"server.js\"`")
+            }
+            Self::Colon => ("", "write `image \"nginx\"`, and a block as `env { … }`"),
+            Self::Dash => ("", "repeat the node for each item: `port 8080`"),
             Self::Equals => (
                 "an argument follows after a space",
                 "an argument follows after a space: `image \"nginx\"`",
             ),
-            Self::Escape('u') => ("", "the code stands in braces: `\\u{41}`"),
+            Self::Escape('u') => ("", "write the code in braces: `\\u{41}`"),
             Self::Escape(_) => (
-                "in a raw text backslashes stand for themselves",
-                "a backslash is written `\\\\`; in a raw text, `#\"\\d\"#`, it stands for itself",
+                "in a raw text, backslashes stand for themselves",
+                "write `\\\\` for a backslash, or use a raw text: `#\"\\d\"#`",
             ),
             Self::FirstLine => (
-                "a text of one line has one quote",
-                "the text begins on the next line, and the closing `\"\"\"` has a line of its own",
+                "write a text of one line with one quote",
+                "start the text on the next line, and put the closing `\"\"\"` on its own line",
             ),
             Self::HereDocument => (
                 "",
-                "end the line with `\"\"\"`, and put the closing `\"\"\"` on a line of its own",
+                "use a multi-line text: end the line with `\"\"\"`, and put the closing `\"\"\"` on \
+                 its own line",
             ),
             Self::Indent => (
                 "",
-                "indent it as far, or move the closing `\"\"\"` to the left",
+                "indent the line as far, or move the closing `\"\"\"` to the left",
             ),
-            Self::Invisible(_) => ("", "take it out"),
-            Self::LastLine => ("", "put the closing `\"\"\"` on a line of its own"),
-            Self::Name(_) | Self::NoName => ("", "a node begins with its name: `port 8080`"),
+            Self::Invisible(_) => ("", "delete it"),
+            Self::LastLine => ("", "put a line break before it"),
+            Self::Name(_) | Self::NoName => ("", "start a node with its name: `port 8080`"),
             Self::OldRaw => ("", "write `#\"…\"#`"),
             Self::OpenComment => ("", "close it with `*/`"),
+            Self::Stray(_) => ("", "delete it, or quote the text that contains it"),
             Self::Spaced => ("", "write `name=\"value\"`"),
-            Self::Adjacent => ("", "put a space between"),
             Self::Bare(_) | Self::Comment | Self::Quotes(_) | Self::Variable => {
                 ("", "put the text into double quotes")
             }

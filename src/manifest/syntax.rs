@@ -24,8 +24,8 @@ use crate::{
 const STACK: usize = 256 << 20;
 /// The deepest nesting that is read; the language itself needs four levels.
 const DEEPEST: usize = 64;
-/// The most mistakes of syntax that are told of one file: who wrote in
-/// another language has seen enough.
+/// The most mistakes of syntax that are reported for one file; who writes in another language has
+/// seen enough by then.
 const MOST: usize = 10;
 
 /// Reads a text whose first byte lies at `start`.
@@ -198,9 +198,9 @@ impl Place<'_> {
 
     /// What is wrong with a text that the parser could not read.
     fn retell(self, diagnostics: &[KdlDiagnostic]) -> Vec<ReadingMistake> {
-        let told = self.mistakes(habit::find(self.text).into_iter());
-        if !told.is_empty() {
-            return told;
+        let habits = self.mistakes(habit::find(self.text).into_iter());
+        if !habits.is_empty() {
+            return habits;
         }
         // Nothing that is known: only the place is the parser's.
         let first = diagnostics.first();
@@ -209,16 +209,16 @@ impl Place<'_> {
     }
 
     fn mistakes(self, found: impl Iterator<Item = Found>) -> Vec<ReadingMistake> {
-        let mut told = Vec::new();
+        let mut mistakes = Vec::new();
         for found in found.take(MOST) {
             let is_lost = found.slip.is_lost();
             let at = Span::new(self.start + found.from, found.length);
-            told.push(found.slip.mistake(at));
+            mistakes.push(found.slip.mistake(at));
             if is_lost {
                 break;
             }
         }
-        told
+        mistakes
     }
 
     /// A place without its lines behind the first.

@@ -16,7 +16,7 @@ struct Broken {
     is_whole: bool,
 }
 
-/// What is told of a path that is not there because of a link; `None` where there is no such link.
+/// Why a path does not exist, if that is because of a link; `None` where there is no such link.
 ///
 /// It follows the path's name: `is a link to …`, or `is not there: … is a link to …`.
 #[must_use]
@@ -81,9 +81,9 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let at = |name: &str| folder.path().join(name);
         let check = |name: &str, expected: Option<&str>| {
-            let told = dangling(&at(name));
-            let told = told.map(|told| told.replace(&folder.path().display().to_string(), "."));
-            assert_eq!(told.as_deref(), expected, "{name}");
+            let found = dangling(&at(name));
+            let found = found.map(|cause| cause.replace(&folder.path().display().to_string(), "."));
+            assert_eq!(found.as_deref(), expected, "{name}");
         };
         symlink(at("gone"), at("absolute")).unwrap();
         symlink("gone", at("relative")).unwrap();
@@ -92,10 +92,10 @@ mod tests {
         symlink("circle", at("round")).unwrap();
         fs::write(at("file"), "").unwrap();
         symlink("file", at("good")).unwrap();
-        let told = Some("is a link to `./gone`, which does not exist");
-        check("absolute", told);
-        check("relative", told);
-        check("second", told);
+        let cause = Some("is a link to `./gone`, which does not exist");
+        check("absolute", cause);
+        check("relative", cause);
+        check("second", cause);
         check(
             "relative/below",
             Some("is not there: `./relative` is a link to `./gone`, which does not exist"),

@@ -848,7 +848,7 @@ fn a_link_to_nothing_is_told_as_one() {
        ·                       ╰── named here
      8 │             bind "./made" "/made" create=#true
        ╰────
-      help: mend the link, or name what it should lead to
+      help: fix the link, or use the path of its target
 
     project::missing_path
 
@@ -860,7 +860,7 @@ fn a_link_to_nothing_is_told_as_one() {
        ·                      ╰── named here
      9 │             secret "key"
        ╰────
-      help: mend the link, or name what it should lead to
+      help: fix the link, or use the path of its target
 
     project::missing_path
 
@@ -872,7 +872,7 @@ fn a_link_to_nothing_is_told_as_one() {
         ·                          ╰── named here
      12 │             build "app" dockerfile="Dockerfile"
         ╰────
-      help: mend the link, or name what it should lead to
+      help: fix the link, or use the path of its target
 
     project::missing_path
 
@@ -884,7 +884,7 @@ fn a_link_to_nothing_is_told_as_one() {
         ·                     ╰── named here
      13 │         }
         ╰────
-      help: mend the link, or name what it should lead to
+      help: fix the link, or use the path of its target
 
     6 mistakes
     "#);

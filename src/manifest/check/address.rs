@@ -130,22 +130,22 @@ fn fixed((name, address): (&str, IpAddr), at: Span, network: Option<&Network>, s
         let range = format!("{address}/{usual}").parse::<Range>().ok();
         let help =
             range.map(|range| format!("declare it: `network \"{name}\" subnet=\"{range}\"`"));
-        return mistake("it has no range of its own".to_owned(), help);
+        return mistake("the network has no subnet".to_owned(), help);
     }
     let Some(held) = alike.iter().find(|held| held.range.contains(address)) else {
         let known: Vec<_> = alike
             .iter()
             .map(|held| format!("`{}`", held.range))
             .collect();
-        let cause = format!("its addresses are those of {}", known.join(" and "));
+        let cause = format!("it is outside of {}", known.join(" and "));
         return mistake(cause, None);
     };
     let gateway = held.subnet.gateway.as_ref().and_then(|it| it.parse().ok());
     if gateway == Some(address) {
-        mistake("it is the address of the gateway".to_owned(), None);
+        mistake("the gateway has it".to_owned(), None);
     } else if held.range.is_reserved(address) {
         mistake(
-            "no host has the first or the last address of a range".to_owned(),
+            "it is the first or the last one of the subnet".to_owned(),
             None,
         );
     }

@@ -95,8 +95,7 @@ struct Reader<'a> {
     /// What the lines so far say.
     known: BTreeMap<String, String>,
     contents: Contents,
-    /// A quote was not closed: what follows may be text or lines, and what is wrong with it is not
-    /// told.
+    /// A quote was not closed: what follows may be text or lines, and its mistakes are not reported.
     is_lost: bool,
 }
 

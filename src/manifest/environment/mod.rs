@@ -98,7 +98,7 @@ impl Environment {
     /// earlier lines, then in what was added before; so add weaker layers first.
     ///
     /// Gives all mistakes of the file; what has none is added.
-    #[must_use = "a mistake has to be told"]
+    #[must_use = "mistakes have to be reported"]
     pub fn add(&mut self, layer: Layer, path: &Path, text: &str) -> Vec<DotenvError> {
         let contents = parse(text, self);
         self.broken.extend(contents.broken);
@@ -118,8 +118,8 @@ impl Environment {
         self.is_incomplete = true;
     }
 
-    /// Whether a variable without a value may have one in a file that could not be read: that the
-    /// file has a mistake is told, and then this would be the same mistake again.
+    /// Whether a variable without a value may have one in a file that could not be read. The mistake
+    /// of the file is reported, and a second report would be about the same mistake.
     #[must_use]
     pub fn is_in_doubt(&self, name: &str) -> bool {
         self.is_incomplete || self.broken.contains(name)

@@ -173,6 +173,7 @@ impl<'a> Line<'a> {
     /// The first thing on it that is no KDL, or is not what it seems to be.
     pub fn oddity(&self) -> Option<Found> {
         let mut place = Place::Start;
+        let mut parentheses = 0_usize;
         for (index, token) in self.tokens.iter().enumerate() {
             let rest = &self.tokens[index..];
             let before = index.checked_sub(1).map(|before| &self.tokens[before]);
@@ -184,6 +185,15 @@ impl<'a> Line<'a> {
             };
             if odd.is_some() {
                 return odd;
+            }
+            match token.kind {
+                Kind::OpenParenthesis => parentheses += 1,
+                Kind::CloseParenthesis if parentheses > 0 => parentheses -= 1,
+                // A list in brackets is reported at its opening one.
+                Kind::CloseParenthesis | Kind::CloseBracket => {
+                    return habit(token, Habit::Stray(token.text.to_owned()));
+                }
+                _ => {}
             }
             place = match (token.kind, place) {
                 (Kind::Close, _) => Place::BehindBlock,

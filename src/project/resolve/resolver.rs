@@ -277,7 +277,7 @@ impl<'a> Resolver<'a> {
         let (cause, help) = match dangling(path) {
             Some(cause) => (
                 cause,
-                Some("mend the link, or name what it should lead to".to_owned()),
+                Some("fix the link, or use the path of its target".to_owned()),
             ),
             None => ("does not exist".to_owned(), help),
         };

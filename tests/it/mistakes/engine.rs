@@ -79,7 +79,7 @@ manifest::invalid_value
    ·                           ╰── not the first address of a range
  2 │ service "web" { image "nginx" }
    ╰────
-  help: the range that this address is in is `10.20.0.0/16`
+  help: did you mean `10.20.0.0/16`?
 
 1 mistake
 "#,
@@ -108,12 +108,12 @@ manifest::invalid_value
 
 manifest::invalid_value
 
-  × `10.20.0.255` is not an address of a host in `10.20.0.0/24`
+  × `10.20.0.255` is not a host address in `10.20.0.0/24`
    ╭─[cimandat.kdl:2:56]
  1 │ network "a" {
  2 │     subnet "10.20.0.0/24" range="10.20.0.0/16" gateway="10.20.0.255"
    ·                                                        ──────┬──────
-   ·                                                              ╰── not an address of a host in `10.20.0.0/24`
+   ·                                                              ╰── not a host address in `10.20.0.0/24`
  3 │ }
    ╰────
 
@@ -134,8 +134,8 @@ service "web" {
         r#"
 manifest::fixed_address
 
-  × `10.20.0.5` cannot be an address in the network `a`: it has no range of
-  │ its own
+  × `10.20.0.5` cannot be an address in the network `a`: the network has no
+  │ subnet
    ╭─[cimandat.kdl:4:5]
  3 │     image "nginx"
  4 │     network "a" ipv4="10.20.0.5"
@@ -161,8 +161,8 @@ service "cache" { image "nginx"; network "a" ipv4="10.20.0.255"; }
         r#"
 manifest::fixed_address
 
-  × `10.20.1.5` cannot be an address in the network `a`: its addresses are
-  │ those of `10.20.0.0/24`
+  × `10.20.1.5` cannot be an address in the network `a`: it is outside of
+  │ `10.20.0.0/24`
    ╭─[cimandat.kdl:2:32]
  1 │ network "a" { subnet "10.20.0.0/24" gateway="10.20.0.9"; }
  2 │ service "web" { image "nginx"; network "a" ipv4="10.20.1.5"; }
@@ -173,8 +173,7 @@ manifest::fixed_address
 
 manifest::fixed_address
 
-  × `10.20.0.9` cannot be an address in the network `a`: it is the address of
-  │ the gateway
+  × `10.20.0.9` cannot be an address in the network `a`: the gateway has it
    ╭─[cimandat.kdl:3:31]
  2 │ service "web" { image "nginx"; network "a" ipv4="10.20.1.5"; }
  3 │ service "db" { image "nginx"; network "a" ipv4="10.20.0.9"; }
@@ -185,8 +184,8 @@ manifest::fixed_address
 
 manifest::fixed_address
 
-  × `10.20.0.255` cannot be an address in the network `a`: no host has the
-  │ first or the last address of a range
+  × `10.20.0.255` cannot be an address in the network `a`: it is the first or
+  │ the last one of the subnet
    ╭─[cimandat.kdl:4:34]
  3 │ service "db" { image "nginx"; network "a" ipv4="10.20.0.9"; }
  4 │ service "cache" { image "nginx"; network "a" ipv4="10.20.0.255"; }
@@ -235,7 +234,7 @@ service "Web" { image "nginx" }
         r#"
 manifest::name_clash
 
-  × the services `web` and `Web` differ in capital letters only
+  × the names of the services `web` and `Web` differ only in case
    ╭─[cimandat.kdl:2:9]
  1 │ service "web" { image "nginx" }
    ·         ──┬──
@@ -244,8 +243,8 @@ manifest::name_clash
    ·         ──┬──
    ·           ╰── the same name
    ╰────
-  help: a service's name is also the name of a host and of an image: give one
-        another name
+  help: a service's name is also a host name and part of an image name, which
+        ignore case
 
 1 mistake
 "#,
@@ -301,8 +300,8 @@ manifest::invalid_name
    ·              ╰── not a project's name
  2 │ service "c___d" { image "nginx" }
    ╰────
-  help: lower-case letters and digits, and between two of them `_`, `__` or
-        any number of `-`
+  help: lowercase letters and digits, separated by `_`, `__` or any number of
+        `-`
 
 manifest::invalid_name
 
@@ -314,8 +313,7 @@ manifest::invalid_name
    ·            ╰── not a service's name
  3 │ service "e-" { image "nginx" }
    ╰────
-  help: letters and digits, and between two of them `.`, `_`, `__` or any
-        number of `-`
+  help: letters and digits, separated by `.`, `_`, `__` or any number of `-`
 
 manifest::invalid_name
 
@@ -326,8 +324,7 @@ manifest::invalid_name
    ·         ──┬─
    ·           ╰── not a service's name
    ╰────
-  help: letters and digits, and between two of them `.`, `_`, `__` or any
-        number of `-`
+  help: letters and digits, separated by `.`, `_`, `__` or any number of `-`
 
 3 mistakes
 "#,
@@ -344,7 +341,7 @@ service "cache" { image "redis@sha256:12" }
         r#"
 manifest::invalid_name
 
-  × `Nginx` is not an image: its name has capital letters
+  × `Nginx` is not an image: its name must be lowercase
    ╭─[cimandat.kdl:1:23]
  1 │ service "web" { image "Nginx" }
    ·                       ───┬───
@@ -355,7 +352,7 @@ manifest::invalid_name
 
 manifest::invalid_name
 
-  × `postgres:` is not an image: no tag follows the colon
+  × `postgres:` is not an image: its tag is empty
    ╭─[cimandat.kdl:2:22]
  1 │ service "web" { image "Nginx" }
  2 │ service "db" { image "postgres:" }
@@ -367,8 +364,7 @@ manifest::invalid_name
 
 manifest::invalid_name
 
-  × `redis@sha256:12` is not an image: what follows the `@` is no digest, such
-  │ as `sha256:` and 64 digits
+  × `redis@sha256:12` is not an image: the part behind the `@` is not a digest
    ╭─[cimandat.kdl:3:25]
  2 │ service "db" { image "postgres:" }
  3 │ service "cache" { image "redis@sha256:12" }
@@ -559,15 +555,15 @@ manifest::invalid_value
 
 manifest::invalid_value
 
-  × `01:42:ac:11:00:02` is not the address of one host
+  × `01:42:ac:11:00:02` is not a unicast address
    ╭─[cimandat.kdl:8:24]
  7 │     stop-signal "SIGTREM"
  8 │     network "edge" mac="01:42:ac:11:00:02"
    ·                        ─────────┬─────────
-   ·                                 ╰── not the address of one host
+   ·                                 ╰── not a unicast address
  9 │ }
    ╰────
-  help: the second digit is `0`, `2`, `4`, `6`, `8`, `a`, `c` or `e`
+  help: its second digit is `0`, `2`, `4`, `6`, `8`, `a`, `c` or `e`
 
 6 mistakes
 "#,

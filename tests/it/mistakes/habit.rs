@@ -72,7 +72,7 @@ fn a_list_in_brackets_is_explained() {
         r#"
 manifest::syntax
 
-  × a list has no brackets
+  × a list is written without brackets
    ╭─[cimandat.kdl:3:13]
  2 │     image "nginx"
  3 │     command ["node", "s.js"]
@@ -80,16 +80,16 @@ manifest::syntax
    ·             ╰── begins here
  4 │     depends_on: [redis]
    ╰────
-  help: its items follow one another: `command "node" "s.js"`
+  help: write `command "node" "s.js"`
 
 manifest::syntax
 
-  × a name has no colon behind it
+  × the name of a node has no colon
    ╭─[cimandat.kdl:4:15]
  3 │     command ["node", "s.js"]
  4 │     depends_on: [redis]
    ·               ┬
-   ·               ╰── a colon
+   ·               ╰── unexpected colon
  5 │ }
    ╰────
   help: write `depends-on "redis"`
@@ -139,12 +139,12 @@ fn a_block_on_the_line_below_is_explained() {
         r#"
 manifest::syntax
 
-  × a block begins on the line of its node
+  × the `{` of a block must be on the line of its node
    ╭─[cimandat.kdl:2:1]
  1 │ service "web"
  2 │ {
    · ┬
-   · ╰── a line too late
+   · ╰── on the next line
  3 │     image "nginx"
    ╰────
   help: write `service "web" {`
@@ -233,36 +233,36 @@ fn a_colon_behind_a_name_is_explained() {
         r#"
 manifest::syntax
 
-  × a name has no colon behind it
+  × the name of a node has no colon
    ╭─[cimandat.kdl:2:10]
  1 │ service "web" {
  2 │     image: nginx
    ·          ┬
-   ·          ╰── a colon
+   ·          ╰── unexpected colon
  3 │     "tty": true
    ╰────
   help: write `image "nginx"`
 
 manifest::syntax
 
-  × a name has no colon behind it
+  × the name of a node has no colon
    ╭─[cimandat.kdl:3:10]
  2 │     image: nginx
  3 │     "tty": true
    ·          ┬
-   ·          ╰── a colon
+   ·          ╰── unexpected colon
  4 │     env { MODE: "fast" }
    ╰────
   help: write `tty #true`
 
 manifest::syntax
 
-  × a name has no colon behind it
+  × the name of a node has no colon
    ╭─[cimandat.kdl:4:15]
  3 │     "tty": true
  4 │     env { MODE: "fast" }
    ·               ┬
-   ·               ╰── a colon
+   ·               ╰── unexpected colon
  5 │ }
    ╰────
   help: write `env { MODE "fast" }`
@@ -285,12 +285,12 @@ fn a_list_with_dashes_is_explained() {
         r#"
 manifest::syntax
 
-  × a name has no colon behind it
+  × the name of a node has no colon
    ╭─[cimandat.kdl:3:10]
  2 │     image "nginx"
  3 │     ports:
    ·          ┬
-   ·          ╰── a colon
+   ·          ╰── unexpected colon
  4 │       - "80:80"
    ╰────
   help: write `port "80:80"; port "443:443"`
@@ -313,12 +313,12 @@ fn a_command_with_dashes_is_explained() {
         r#"
 manifest::syntax
 
-  × a name has no colon behind it
+  × the name of a node has no colon
    ╭─[cimandat.kdl:3:12]
  2 │     image "nginx"
  3 │     command:
    ·            ┬
-   ·            ╰── a colon
+   ·            ╰── unexpected colon
  4 │     - node
    ╰────
   help: write `command "node" "s.js"`
@@ -341,12 +341,12 @@ fn variables_by_indentation_are_explained() {
         r#"
 manifest::syntax
 
-  × a name has no colon behind it
+  × the name of a node has no colon
    ╭─[cimandat.kdl:3:16]
  2 │     image "nginx"
  3 │     environment:
    ·                ┬
-   ·                ╰── a colon
+   ·                ╰── unexpected colon
  4 │         MODE: fast
    ╰────
   help: write `env { MODE "fast"; DEBUG "true" }`
@@ -374,10 +374,10 @@ manifest::syntax
  3 │     env {
  4 │         - MODE=fast
    ·         ┬
-   ·         ╰── a dash
+   ·         ╰── unexpected dash
  5 │     }
    ╰────
-  help: each item is a node of its own: `MODE "fast"`
+  help: write `MODE "fast"`
 
 1 mistake
 "#,
@@ -396,35 +396,35 @@ service "web" {
         r#"
 manifest::syntax
 
-  × a comment does not begin with `#`
+  × a comment starts with `//`, not with `#`
    ╭─[cimandat.kdl:1:1]
  1 │ # the shop
    · ─────┬────
-   ·      ╰── a comment
+   ·      ╰── comment
  2 │ service "web" {
    ╰────
   help: write `// the shop`
 
 manifest::syntax
 
-  × a comment does not begin with `#`
+  × a comment starts with `//`, not with `#`
    ╭─[cimandat.kdl:3:19]
  2 │ service "web" {
  3 │     image "nginx" # pinned
    ·                   ────┬───
-   ·                       ╰── a comment
+   ·                       ╰── comment
  4 │     #port 80
    ╰────
   help: write `// pinned`
 
 manifest::syntax
 
-  × a comment does not begin with `#`
+  × a comment starts with `//`, not with `#`
    ╭─[cimandat.kdl:4:5]
  3 │     image "nginx" # pinned
  4 │     #port 80
    ·     ────┬───
-   ·         ╰── a comment
+   ·         ╰── comment
  5 │ }
    ╰────
   help: write `// port 80`
@@ -492,24 +492,24 @@ fn a_pair_of_json_is_explained() {
         r#"
 manifest::syntax
 
-  × a name has no colon behind it
+  × the name of a node has no colon
    ╭─[cimandat.kdl:2:12]
  1 │ service "web" {
  2 │     "image": "nginx",
    ·            ┬
-   ·            ╰── a colon
+   ·            ╰── unexpected colon
  3 │     "tty": true
    ╰────
   help: write `image "nginx"`
 
 manifest::syntax
 
-  × a name has no colon behind it
+  × the name of a node has no colon
    ╭─[cimandat.kdl:3:10]
  2 │     "image": "nginx",
  3 │     "tty": true
    ·          ┬
-   ·          ╰── a colon
+   ·          ╰── unexpected colon
  4 │ }
    ╰────
   help: write `tty #true`
@@ -530,7 +530,7 @@ fn single_quotes_are_explained() {
         r#"
 manifest::syntax
 
-  × `'` is no quote
+  × `'` does not quote a text
    ╭─[cimandat.kdl:2:11]
  1 │ service "web" {
  2 │     image 'nginx'
@@ -542,7 +542,7 @@ manifest::syntax
 
 manifest::syntax
 
-  × ``` is no quote
+  × ``` does not quote a text
    ╭─[cimandat.kdl:3:13]
  2 │     image 'nginx'
  3 │     command `node` “s.js”
@@ -570,7 +570,7 @@ fn a_here_document_is_explained() {
         r#"
 manifest::syntax
 
-  × a text of several lines stands between `"""`
+  × here-documents are not part of KDL
    ╭─[cimandat.kdl:3:23]
  2 │     image "nginx"
  3 │     command "sh" "-c" <<EOF
@@ -578,8 +578,8 @@ manifest::syntax
    ·                         ╰── begins here
  4 │         echo a
    ╰────
-  help: end the line with `"""`, and put the closing `"""` on a line of its
-        own
+  help: use a multi-line text: end the line with `"""`, and put the closing
+        `"""` on its own line
 
 1 mistake
 "#,
@@ -598,27 +598,27 @@ fn commas_are_explained() {
         r#"
 manifest::syntax
 
-  × no comma stands between values
+  × values are separated by spaces, not by commas
    ╭─[cimandat.kdl:3:13]
  2 │     image "nginx"
  3 │     cap-add NET_ADMIN, SYS_TIME
    ·             ─────┬────
-   ·                  ╰── a comma
+   ·                  ╰── unexpected comma
  4 │     dns "1.1.1.1", "8.8.8.8"
    ╰────
-  help: a space is enough: `cap-add "NET_ADMIN" "SYS_TIME"`
+  help: write `cap-add "NET_ADMIN" "SYS_TIME"`
 
 manifest::syntax
 
-  × no comma stands between values
+  × values are separated by spaces, not by commas
    ╭─[cimandat.kdl:4:18]
  3 │     cap-add NET_ADMIN, SYS_TIME
  4 │     dns "1.1.1.1", "8.8.8.8"
    ·                  ┬
-   ·                  ╰── a comma
+   ·                  ╰── unexpected comma
  5 │ }
    ╰────
-  help: a space is enough: `dns "1.1.1.1" "8.8.8.8"`
+  help: write `dns "1.1.1.1" "8.8.8.8"`
 
 2 mistakes
 "#,
@@ -635,7 +635,7 @@ fn values_in_parentheses_are_explained() {
         r#"
 manifest::syntax
 
-  × values do not stand in parentheses
+  × values are written without parentheses
    ╭─[cimandat.kdl:2:10]
  1 │ service "web" {
  2 │     image("nginx")
@@ -643,7 +643,7 @@ manifest::syntax
    ·          ╰── begin here
  3 │ }
    ╰────
-  help: a space is enough: `image "nginx"`
+  help: write `image "nginx"`
 
 1 mistake
 "#,
@@ -700,7 +700,7 @@ fn a_path_without_quotes_is_explained() {
         r#"
 manifest::syntax
 
-  × `ghcr.io/shop/web:1` needs quotes
+  × `ghcr.io/shop/web:1` must be quoted
    ╭─[cimandat.kdl:2:11]
  1 │ service "web" {
  2 │     image ghcr.io/shop/web:1
@@ -712,7 +712,7 @@ manifest::syntax
 
 manifest::syntax
 
-  × `./www` needs quotes
+  × `./www` must be quoted
    ╭─[cimandat.kdl:3:10]
  2 │     image ghcr.io/shop/web:1
  3 │     bind ./www /www read-only=#true
@@ -738,7 +738,7 @@ fn an_address_without_quotes_is_explained() {
         r#"
 manifest::syntax
 
-  × `http://localhost:80/` needs quotes
+  × `http://localhost:80/` must be quoted
    ╭─[cimandat.kdl:3:18]
  2 │     image "nginx"
  3 │     ready { http http://localhost:80/ }
@@ -763,7 +763,7 @@ fn a_variable_without_quotes_is_explained() {
         r#"
 manifest::syntax
 
-  × a text with a variable in it needs quotes
+  × a text that contains a variable must be quoted
    ╭─[cimandat.kdl:2:11]
  1 │ service "web" {
  2 │     image nginx:${TAG:-1}
@@ -816,7 +816,7 @@ fn an_escape_of_another_language_is_explained() {
         r##"
 manifest::syntax
 
-  × `\d` is no escape
+  × `\d` is not an escape sequence
    ╭─[cimandat.kdl:3:18]
  2 │     image "nginx"
  3 │     ready { log "\d+ ready"; }
@@ -824,11 +824,11 @@ manifest::syntax
    ·                   ╰── in this text
  4 │     label "a" "\u0041"
    ╰────
-  help: in a raw text backslashes stand for themselves: `#"\d+ ready"#`
+  help: in a raw text, backslashes stand for themselves: `#"\d+ ready"#`
 
 manifest::syntax
 
-  × `\u` is no escape
+  × `\u` is not an escape sequence
    ╭─[cimandat.kdl:4:16]
  3 │     ready { log "\d+ ready"; }
  4 │     label "a" "\u0041"
@@ -836,7 +836,7 @@ manifest::syntax
    ·                 ╰── in this text
  5 │ }
    ╰────
-  help: the code stands in braces: `\u{41}`
+  help: write the code in braces: `\u{41}`
 
 2 mistakes
 "##,
@@ -853,15 +853,15 @@ fn several_quotes_on_one_line_are_explained() {
         r#"
 manifest::syntax
 
-  × a text begins on the line of its `"""`
+  × a multi-line text must start on the line below its `"""`
    ╭─[cimandat.kdl:2:11]
  1 │ service "web" {
  2 │     image """nginx"""
    ·           ─────┬─────
-   ·                ╰── several lines begin here
+   ·                ╰── on the same line
  3 │ }
    ╰────
-  help: a text of one line has one quote: `"nginx"`
+  help: write a text of one line with one quote: `"nginx"`
 
 1 mistake
 "#,
@@ -882,7 +882,7 @@ fn a_text_that_is_indented_too_little_is_explained() {
         r#"
 manifest::syntax
 
-  × a line of a text begins further left than its closing `"""`
+  × a line of a multi-line text is indented less than its closing `"""`
    ╭─[cimandat.kdl:5:5]
  4 │       echo a
  5 │     echo b
@@ -890,7 +890,7 @@ manifest::syntax
    ·        ╰── this line
  6 │       """
    ╰────
-  help: indent it as far, or move the closing `"""` to the left
+  help: indent the line as far, or move the closing `"""` to the left
 
 1 mistake
 "#,
@@ -909,15 +909,15 @@ fn a_text_that_ends_on_its_last_line_is_explained() {
         r#"
 manifest::syntax
 
-  × a text ends on the line of its closing `"""`
+  × the closing `"""` of a multi-line text must be on its own line
    ╭─[cimandat.kdl:4:7]
  3 │     command "sh" "-c" """
  4 │       echo a"""
    ·       ───┬──
-   ·          ╰── before the end
+   ·          ╰── on the same line
  5 │ }
    ╰────
-  help: put the closing `"""` on a line of its own
+  help: put a line break before it
 
 1 mistake
 "#,
@@ -932,13 +932,13 @@ fn two_blocks_on_one_line_are_explained() {
         r#"
 manifest::syntax
 
-  × something follows a block on its line
+  × a block must be followed by a new line
    ╭─[cimandat.kdl:1:34]
  1 │ service "web" { image "nginx"; } service "db" { image "nginx"; }
    ·                                  ───┬───
-   ·                                     ╰── here
+   ·                                     ╰── on the same line
    ╰────
-  help: begin a new line, or put a `;` between
+  help: start a new line, or put a `;` in between
 
 1 mistake
 "#,
@@ -964,7 +964,7 @@ manifest::syntax
    ·      ╰── not a name
  4 │ }
    ╰────
-  help: a node begins with its name: `port 8080`
+  help: start a node with its name: `port 8080`
 
 1 mistake
 "#,
@@ -1162,7 +1162,7 @@ fn a_character_that_nobody_sees_is_explained() {
         r#"
 manifest::syntax
 
-  × a text has a character that nobody sees: U+200E
+  × the invisible character U+200E is not allowed
    ╭─[cimandat.kdl:2:17]
  1 │ service "web" {
  2 │     image "nginx‎"
@@ -1170,7 +1170,7 @@ manifest::syntax
    ·                 ╰── here
  3 │ }
    ╰────
-  help: take it out
+  help: delete it
 
 1 mistake
 "#,
@@ -1188,7 +1188,7 @@ fn no_space_between_two_values_is_explained() {
         r#"
 manifest::syntax
 
-  × two values have no space between them
+  × a space is missing between two values
    ╭─[cimandat.kdl:2:10]
  1 │ service "web" {
  2 │     image"nginx"
@@ -1200,7 +1200,7 @@ manifest::syntax
 
 manifest::syntax
 
-  × two values have no space between them
+  × a space is missing between two values
    ╭─[cimandat.kdl:3:19]
  2 │     image"nginx"
  3 │     command "node""s.js"
@@ -1281,6 +1281,45 @@ manifest::syntax
 }
 
 #[test]
+fn a_bracket_that_closes_nothing_is_explained() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx")
+    cap-add NET_ADMIN]
+    (remove)port 80
+}
+"#,
+        r#"
+manifest::syntax
+
+  × unmatched `)`
+   ╭─[cimandat.kdl:2:18]
+ 1 │ service "web" {
+ 2 │     image "nginx")
+   ·                  ┬
+   ·                  ╰── not opened
+ 3 │     cap-add NET_ADMIN]
+   ╰────
+  help: delete it, or quote the text that contains it
+
+manifest::syntax
+
+  × unmatched `]`
+   ╭─[cimandat.kdl:3:22]
+ 2 │     image "nginx")
+ 3 │     cap-add NET_ADMIN]
+   ·                      ┬
+   ·                      ╰── not opened
+ 4 │     (remove)port 80
+   ╰────
+  help: delete it, or quote the text that contains it
+
+2 mistakes
+"#,
+    );
+}
+
+#[test]
 fn anything_else_is_shown_at_its_place() {
     check_mistake(
         r#"service "web" {
@@ -1291,16 +1330,16 @@ fn anything_else_is_shown_at_its_place() {
         r#"
 manifest::syntax
 
-  × this is not written in KDL
+  × this is not valid KDL
    ╭─[cimandat.kdl:3:6]
  2 │     image "nginx"
  3 │     (remove
    ·      ───┬──
-   ·         ╰── cannot be read
+   ·         ╰── cannot be parsed
  4 │ }
    ╰────
-  help: a node has a name, then values and properties, then perhaps a block:
-        `port 8080 to=80`
+  help: a node is a name, followed by values, properties and an optional
+        block: `port 8080 to=80`
 
 1 mistake
 "#,

@@ -100,12 +100,12 @@ fn a_colon_after_a_name() {
         r#"
 manifest::syntax
 
-  × a name has no colon behind it
+  × the name of a node has no colon
    ╭─[cimandat.kdl:2:10]
  1 │ service "web" {
  2 │     image: "nginx"
    ·          ┬
-   ·          ╰── a colon
+   ·          ╰── unexpected colon
  3 │     image "nginx"
    ╰────
   help: write `image "nginx"`

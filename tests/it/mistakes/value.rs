@@ -319,8 +319,7 @@ manifest::invalid_name
    ·         ────┬───
    ·             ╰── not a service's name
    ╰────
-  help: letters and digits, and between two of them `.`, `_`, `__` or any
-        number of `-`
+  help: letters and digits, separated by `.`, `_`, `__` or any number of `-`
 
 1 mistake
 "#,
@@ -342,8 +341,8 @@ manifest::invalid_name
    ·            ╰── not a project's name
  2 │ service "web" { image "nginx" }
    ╰────
-  help: lower-case letters and digits, and between two of them `_`, `__` or
-        any number of `-`
+  help: lowercase letters and digits, separated by `_`, `__` or any number of
+        `-`
 
 1 mistake
 "#,
