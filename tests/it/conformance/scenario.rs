@@ -63,6 +63,7 @@ pub fn word(result: &Result<(), EngineError>) -> String {
         Err(EngineError::Refused { status, .. }) => format!("refused {status}"),
         Err(EngineError::PortTaken { .. }) => "port taken".to_owned(),
         Err(EngineError::Foreign { .. }) => "foreign".to_owned(),
+        Err(EngineError::InUse { .. }) => "in use".to_owned(),
         Err(EngineError::Gone { .. }) => "gone".to_owned(),
         Err(EngineError::NoImage { .. }) => "no image".to_owned(),
         Err(other) => format!("{other:?}"),

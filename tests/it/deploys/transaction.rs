@@ -287,7 +287,7 @@ fn journal_of_an_earlier_version_is_read_and_moved_into_a_volume() {
     let there = || world.api.volumes(&world.project).contains(&volume);
 
     // Reading changes nothing.
-    let told = world.run(&["recover", "--plan"]).with_code(0).out;
+    let told = world.run(&["recover", "--plan"]).with_code(5).out;
     assert!(told.contains("it would go back"), "{told}");
     assert_eq!(history(&world)["current"], 1);
     assert!(!there());
@@ -319,7 +319,7 @@ fn deploy_whose_journal_was_pruned_is_recovered() {
     kill(running);
     // Lock and journal go, and so do the old containers, which do not run.
     world.api.prune(&world.project);
-    let told = world.run(&["recover", "--plan"]).with_code(0).out;
+    let told = world.run(&["recover", "--plan"]).with_code(5).out;
     assert!(told.contains("it would go back"), "{told}");
     let ended = world.run(&["recover"]);
     assert!(matches!(ended.code, Some(5 | 6)), "{ended:?}");

@@ -175,7 +175,7 @@ impl World {
             Action::PullImage(pull) => self.pull(&pull.image),
             Action::CreateNetwork(create) => self.create_network(action, create),
             Action::Cutover(cutover) => self.cutover(action, cutover),
-            Action::RemoveNetwork(name) => self.remove_network(action, name),
+            Action::RemoveNetwork(name) => self.remove_network(name),
             Action::CreateVolume(create) => {
                 let resource = resource(&create.project, create.name.as_str(), &create.definition);
                 let name = &create.volume.engine_name;
@@ -185,7 +185,7 @@ impl World {
                 }
                 make(action, &mut self.volumes, resource, false)
             }
-            Action::RemoveVolume(name) => self.remove_volume(action, name),
+            Action::RemoveVolume(name) => self.remove_volume(name),
             Action::SnapshotVolume(_) | Action::RestoreVolume(_) | Action::RemoveSnapshot(_) => {
                 self.snapshot(action, true)
             }

@@ -84,7 +84,7 @@ impl World {
         Ok(None)
     }
 
-    pub fn remove_network(&mut self, action: &Action, name: &str) -> Done {
+    pub fn remove_network(&mut self, name: &str) -> Done {
         if self.networks.get(name).is_some_and(|it| !self.is_ours(it)) {
             self.breaches
                 .push(format!("removing network `{name}`, which is not ours"));
@@ -93,7 +93,7 @@ impl World {
             });
         }
         if self.network_is_in_use(name) {
-            return Err(refused(action, 403, "network has active endpoints"));
+            return Err(in_use(format!("network `{name}`")));
         }
         self.networks.remove(name);
         Ok(None)
@@ -103,7 +103,7 @@ impl World {
         resource.project.as_deref() == Some(self.project.as_str())
     }
 
-    pub fn remove_volume(&mut self, action: &Action, name: &str) -> Done {
+    pub fn remove_volume(&mut self, name: &str) -> Done {
         if self.volumes.get(name).is_some_and(|it| !self.is_ours(it)) {
             self.breaches
                 .push(format!("removing volume `{name}`, which is not ours"));
@@ -113,7 +113,7 @@ impl World {
         }
         let others = self.volumes.get(name).map_or(0, |it| it.users);
         if others + self.users_of_volume(name) > 0 {
-            return Err(refused(action, 409, "volume is in use"));
+            return Err(in_use(format!("volume `{name}`")));
         }
         self.volumes.remove(name);
         self.volume_generations.remove(name);
@@ -178,6 +178,14 @@ impl World {
         let used: Vec<&String> = self.containers.values().map(|it| &it.image).collect();
         self.images.retain(|_, facts| used.contains(&&facts.id));
         self.built.retain(|name| self.images.contains_key(name));
+    }
+}
+
+fn in_use(thing: String) -> EngineError {
+    EngineError::InUse {
+        thing,
+        users: "a container".to_owned(),
+        help: "remove the container first".to_owned(),
     }
 }
 
