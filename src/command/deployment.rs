@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use futures::{Stream, join};
+use futures::{Stream, join, try_join};
 
 use super::{CommandError, Console, Done, history, relay::Relay, session::Session, unfinished};
 use crate::{
-    engine::{Ledger, Query},
+    engine::{EngineError, Ledger, Query},
     event::{Change, Participant, Purpose, Replica, Verdict},
     graph::Graph,
-    journal::{self, Author, Planned, Writer},
+    journal::{self, Author, Planned, Shelf, Writer},
     name::ServiceName,
     plan::{self, Deploy, Options, Plan},
     project::{ImageSource, Kind, Project, RollbackScope, Service},
@@ -176,27 +176,41 @@ pub(super) async fn observe(
             ImageSource::Reference(image) => Some(image.clone()),
             ImageSource::Build(_) | ImageSource::Of(_) => None,
         });
-    let mut state = engine
-        .observe(&Query {
-            project: project.name.clone(),
-            images: references.chain(options.tags.values().cloned()).collect(),
-            networks: project
-                .networks
-                .values()
-                .map(|it| it.engine_name.clone())
-                .collect(),
-            volumes: project
-                .volumes
-                .values()
-                .map(|it| it.engine_name.clone())
-                .collect(),
-            own_images: false,
-            kept_images: false,
-            databases: BTreeSet::new(),
-        })
-        .await?;
+    let query = Query {
+        project: project.name.clone(),
+        images: references.chain(options.tags.values().cloned()).collect(),
+        networks: project
+            .networks
+            .values()
+            .map(|it| it.engine_name.clone())
+            .collect(),
+        volumes: project
+            .volumes
+            .values()
+            .map(|it| it.engine_name.clone())
+            .collect(),
+        own_images: false,
+        kept_images: false,
+        databases: BTreeSet::new(),
+    };
+    let mut state = with_identities(engine, &query).await?;
     note_jobs(engine, project, options, &mut state).await?;
     Ok(state)
+}
+
+/// What the query asks for, with the ids that the last deploy recorded.
+pub(super) async fn with_identities(
+    engine: &impl Ledger,
+    query: &Query,
+) -> Result<State, EngineError> {
+    let (state, pages) = try_join!(
+        engine.observe(query),
+        engine.read_pages(&query.project, Shelf::Containers),
+    )?;
+    Ok(State {
+        identities: journal::identities(&pages),
+        ..state
+    })
 }
 
 /// Looks into the history where only that can say whether a job runs.

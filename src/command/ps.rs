@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use futures::try_join;
 
 use super::{
-    CommandError, Console, DataFormat, Done, Scope, history, load, say, say_json, unfinished,
+    CommandError, Console, DataFormat, Done, Scope, deployment, history, load, say, say_json,
+    unfinished,
 };
 use crate::{
     engine::{
-        Engine, Query,
+        Query,
         docker::{Docker, Settings},
     },
     journal::Entry,
@@ -48,8 +49,9 @@ impl Ps {
     ) -> Result<Done, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Docker::connect(settings).await?;
+        let query = Query::of(project.clone());
         let (state, entries, (unfinished, remark)) = try_join!(
-            async { Ok(engine.observe(&Query::of(project.clone())).await?) },
+            async { Ok(deployment::with_identities(&engine, &query).await?) },
             history::entries(&engine, &project),
             unfinished::remark(&engine, &project),
         )?;

@@ -7,6 +7,7 @@
 //! later deploy writes over. A page that was torn while it was written is known by its checksum.
 
 mod entry;
+mod identities;
 mod page;
 mod record;
 mod replay;
@@ -15,6 +16,7 @@ mod writer;
 
 pub use self::{
     entry::{Entry, SLOTS, entries, is_unrecorded, job_record, removed},
+    identities::identities,
     page::{Page, Shelf},
     record::{Author, Planned, Record},
     replay::{Open, Refusal, Standing, replay},

@@ -13,6 +13,8 @@ pub enum Shelf {
     Journal,
     /// What became of the last deploys.
     History,
+    /// The ids of the project's containers.
+    Containers,
 }
 
 impl Shelf {
@@ -22,6 +24,7 @@ impl Shelf {
         match self {
             Self::Journal => "journal",
             Self::History => "history",
+            Self::Containers => "containers",
         }
     }
 }

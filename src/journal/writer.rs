@@ -1,11 +1,14 @@
 //! Numbers the records of one deploy and lays them down as pages.
 
 use super::{
-    Entry, Page, Planned, Record, Shelf,
+    Entry, Page, Planned, Record, Shelf, identities,
     page::Numbered,
     replay::{Open, place},
 };
-use crate::plan::Split;
+use crate::{
+    plan::{self, Split},
+    state::{Identity, State},
+};
 
 /// Writes the journal of one deploy.
 #[derive(Debug, Clone)]
@@ -14,6 +17,8 @@ pub struct Writer {
     next: u32,
     /// Who was committed, where only a part was.
     split: Option<Split>,
+    /// The ids of the containers that there are at the end; `None`: nobody looked.
+    identities: Option<Vec<Identity>>,
 }
 
 impl Writer {
@@ -24,6 +29,7 @@ impl Writer {
             planned,
             next: 1,
             split: None,
+            identities: None,
         }
     }
 
@@ -34,6 +40,7 @@ impl Writer {
             planned: open.planned.clone(),
             next: open.records + 1,
             split: open.split.clone(),
+            identities: None,
         }
     }
 
@@ -41,6 +48,12 @@ impl Writer {
     #[must_use]
     pub fn opening(&self) -> Option<Record> {
         (self.next == 1).then(|| Record::Planned(Box::new(self.planned.clone())))
+    }
+
+    /// Notes the containers that there are at the end, so that the last record comes with their
+    /// ids.
+    pub fn found(&mut self, now: &State) {
+        self.identities = Some(plan::identities(&self.planned.origin, now));
     }
 
     /// The pages of the next record. The last record of a deploy comes with its place in the
@@ -64,8 +77,13 @@ impl Writer {
             } => {
                 let mut entry = Entry::of(&self.planned, *verdict, *took, cause.clone());
                 entry.split.clone_from(&self.split);
+                let ids = self.identities.as_deref().map(identities::page);
                 // The history first: a journal that says "closed" has its entry.
-                vec![entry.page(), page]
+                [entry.page()]
+                    .into_iter()
+                    .chain(ids)
+                    .chain([page])
+                    .collect()
             }
             _ => vec![page],
         }

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, Decision, DriftChoice, Options, Plan, Refusal, addresses, diff, drift, generation,
-    jobs, major, networks, preflight, snapshot, strategy,
+    Change, Decision, DriftChoice, Options, Plan, Refusal, Takeover, addresses, diff, drift,
+    generation, jobs, major, networks, preflight, snapshot, strategy,
     switch::{Assembly, Place},
+    takeover,
 };
 use crate::{
     graph::Graph,
@@ -33,6 +34,8 @@ pub struct Deploy {
     pub unknown: Vec<ContainerName>,
     /// Volumes of the project that are not declared any more, by name on the engine; they are kept.
     pub undeclared: Vec<String>,
+    /// What new services get from containers that go.
+    pub takeovers: Vec<Takeover>,
 }
 
 /// Plans a deploy. The images of all services are expected to be on the engine; where one is not,
@@ -85,6 +88,7 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
     Ok(Deploy {
         generation: assembly.generation,
         first,
+        takeovers: takeover::takeovers(project, state, &decisions),
         decisions,
         plan,
         unknown: drift::unknown(project, state),

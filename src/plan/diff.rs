@@ -1,14 +1,15 @@
 //! What happens to each container, and why: the wish against what is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Change, FieldChange, Options, Reason, Rerun, Strategy,
-    change::field_changes,
+    change::definition_changes,
     deploy::final_name,
     drift::{self, Difference, Remedy},
     image_of, jobs,
     networks::{self, Networks},
+    prepare,
 };
 use crate::{
     name::{ContainerName, ServiceName},
@@ -47,8 +48,8 @@ pub(super) fn decide(
     order: &[ServiceName],
 ) -> Vec<Decision> {
     let mut decisions = Vec::new();
-    let mut replaced: BTreeSet<&ServiceName> = BTreeSet::new();
     let mut made: BTreeSet<&ServiceName> = BTreeSet::new();
+    let mut renewed: BTreeMap<&ServiceName, Renewal> = BTreeMap::new();
     let mut used: BTreeSet<&ContainerName> = BTreeSet::new();
     for service in order.iter().filter_map(|name| project.services.get(name)) {
         for replica in 1..=service.replicas {
@@ -59,7 +60,7 @@ pub(super) fn decide(
                 state,
                 networks,
                 options,
-                replaced: &replaced,
+                renewed: &renewed,
                 made: &made,
             };
             let drift = current.map(|(name, _)| drift::differences(state, name));
@@ -67,9 +68,9 @@ pub(super) fn decide(
             let container = current.map(|(_, container)| container);
             let (change, reason) = facts.decide(service, container, &drift);
             let revived = facts.revived(service, replica, change).cloned();
-            if matches!(change, Change::Replace | Change::Restart | Change::Start) {
-                // Even a mere start gives it new namespaces.
-                replaced.insert(&service.name);
+            if let Some(renewal) = Renewal::by(change) {
+                let known = renewed.entry(&service.name).or_insert(renewal);
+                *known = renewal.max(*known);
             }
             if matches!(change, Change::Create | Change::Replace) {
                 made.insert(&service.name);
@@ -133,7 +134,7 @@ fn leftovers<'a>(
             service: container.service.clone(),
             replica: container.replica,
             change: Change::Remove,
-            reason: Some(Reason::Orphan),
+            reason: Some(unwanted(project, state, (name, container))),
             current: Some(name.clone()),
             drift: Vec::new(),
             revived: None,
@@ -141,13 +142,64 @@ fn leftovers<'a>(
         })
 }
 
+/// Why a container goes.
+fn unwanted(
+    project: &Project,
+    state: &State,
+    (name, container): (&ContainerName, &Container),
+) -> Reason {
+    let generation = container.generation;
+    let Some(service) = project.services.get(&container.service) else {
+        return if state.is_retired(name) {
+            Reason::KeptOrphan { generation }
+        } else {
+            Reason::Orphan
+        };
+    };
+    if state.is_kept_failed(name) {
+        Reason::KeptFailed { generation }
+    } else if container.replica > service.replicas {
+        let replicas = service.replicas;
+        Reason::Surplus { replicas }
+    } else {
+        Reason::LeftBehind { generation }
+    }
+}
+
 struct Facts<'a> {
     project: &'a Project,
     state: &'a State,
     networks: &'a Networks,
     options: &'a Options,
-    replaced: &'a BTreeSet<&'a ServiceName>,
+    renewed: &'a BTreeMap<&'a ServiceName, Renewal>,
     made: &'a BTreeSet<&'a ServiceName>,
+}
+
+/// What happens to the containers of a service, as far as it matters to those that depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Renewal {
+    /// They are started again: their namespaces are new, their mounts are not.
+    Started,
+    /// Others take their place.
+    Replaced,
+}
+
+impl Renewal {
+    fn by(change: Change) -> Option<Self> {
+        match change {
+            Change::Start | Change::Restart => Some(Self::Started),
+            Change::Replace => Some(Self::Replaced),
+            Change::Keep | Change::Repair | Change::Create | Change::Remove => None,
+        }
+    }
+
+    /// Why what depends on it changes, too.
+    fn reason(self, dependency: ServiceName) -> Reason {
+        match self {
+            Self::Started => Reason::DependencyStarted { dependency },
+            Self::Replaced => Reason::DependencyReplaced { dependency },
+        }
+    }
 }
 
 impl<'a> Facts<'a> {
@@ -227,8 +279,7 @@ impl<'a> Facts<'a> {
             };
             return (Change::Start, Some(reason));
         }
-        if let Some(dependency) = self.restarted_by(service) {
-            let reason = Reason::DependencyReplaced { dependency };
+        if let Some(reason) = self.restarted_by(service) {
             return (Change::Restart, Some(reason));
         }
         match remedy {
@@ -244,13 +295,15 @@ impl<'a> Facts<'a> {
         if self.options.force_recreate && named || self.reruns(service) {
             return Some(Reason::Forced);
         }
-        let wished = serde_json::to_value(&service.container).unwrap_or_default();
-        let recorded = current.record.as_ref().map(|record| &record.spec);
-        let changes = recorded
-            .map(|recorded| field_changes(recorded, &wished))
-            .unwrap_or_default();
-        if recorded.is_none() || !changes.is_empty() {
-            return Some(Reason::Changed { changes });
+        let record = current.record.as_ref();
+        let wanted = prepare::record(self.project, service, current.replica, "");
+        let changes = record.map(|record| definition_changes(record, &wanted));
+        match changes {
+            Some(changes) if changes.is_empty() => {}
+            changes => {
+                let changes = changes.unwrap_or_default();
+                return Some(Reason::Changed { changes });
+            }
         }
         if let Some(reason) = self.image_reason(service, current) {
             return Some(reason);
@@ -267,7 +320,7 @@ impl<'a> Facts<'a> {
         }
         let dependency = shared(service)
             .into_iter()
-            .find(|peer| self.replaced.contains(peer))?;
+            .find(|peer| self.renewed.get(peer) == Some(&Renewal::Replaced))?;
         Some(Reason::DependencyReplaced { dependency })
     }
 
@@ -305,29 +358,34 @@ impl<'a> Facts<'a> {
         if !self.options.revive || !matches!(change, Change::Create | Change::Replace) {
             return None;
         }
-        let wished = serde_json::to_value(&service.container).ok()?;
         let image = image_of(self.project, &self.options.tags, service);
         let image = image.and_then(|image| self.state.images.get(&image))?;
+        let wanted = prepare::record(self.project, service, replica, "");
         let same = self.state.containers.iter().filter(|(name, container)| {
             let record = container.record.as_ref();
             container.service == service.name
                 && container.replica == replica
                 && container.image == image.id
-                && record.is_some_and(|record| record.spec == wished)
+                && record.is_some_and(|record| definition_changes(record, &wanted).is_empty())
                 // It can only start in the networks that it was made for.
                 && drift::fits(self.state, self.networks, container)
                 && self.state.is_retired(name)
+                && !self.state.is_recreated(container)
         });
         let newest = same.max_by_key(|(_, container)| container.generation);
         newest.map(|(name, _)| name)
     }
 
-    fn restarted_by(&self, service: &Service) -> Option<ServiceName> {
-        service
-            .depends_on
-            .iter()
-            .find(|(name, dependency)| dependency.restart && self.replaced.contains(name))
-            .map(|(name, _)| name.clone())
+    /// A dependency that takes it along, or whose namespaces it has: it joins the new ones only when
+    /// it is started again.
+    fn restarted_by(&self, service: &Service) -> Option<Reason> {
+        let asked = service.depends_on.iter();
+        let asked = asked.filter(|(_, it)| it.restart).map(|(name, _)| name);
+        let joined = namespaces(service);
+        let (name, renewal) = asked
+            .chain(&joined)
+            .find_map(|name| self.renewed.get_key_value(name))?;
+        Some(renewal.reason((*name).clone()))
     }
 }
 
@@ -340,24 +398,27 @@ fn is_done(service: &Service, container: &Container) -> bool {
 
 /// The services whose namespaces or mounts a service shares.
 pub(super) fn shared(service: &Service) -> BTreeSet<ServiceName> {
+    let mut peers = namespaces(service);
+    let from = service.container.volumes_from.iter();
+    let named = from
+        .filter(|from| !from.starts_with("container:"))
+        .map(|from| {
+            from.split_once(':')
+                .map_or(from.as_str(), |(service, _)| service)
+        });
+    peers.extend(named.filter_map(|name| ServiceName::new(name).ok()));
+    peers
+}
+
+/// The services whose namespaces a service shares.
+fn namespaces(service: &Service) -> BTreeSet<ServiceName> {
     let spec = &service.container;
     let mut peers = BTreeSet::new();
     if let NetworkMode::Service(peer) = &spec.network {
         peers.insert(peer.clone());
     }
-    let named = [&spec.pid, &spec.ipc]
-        .into_iter()
-        .flatten()
-        .filter_map(|mode| mode.strip_prefix("service:"))
-        .chain(
-            spec.volumes_from
-                .iter()
-                .filter(|from| !from.starts_with("container:"))
-                .map(|from| {
-                    from.split_once(':')
-                        .map_or(from.as_str(), |(service, _)| service)
-                }),
-        );
+    let modes = [&spec.pid, &spec.ipc].into_iter().flatten();
+    let named = modes.filter_map(|mode| mode.strip_prefix("service:"));
     peers.extend(named.filter_map(|name| ServiceName::new(name).ok()));
     peers
 }

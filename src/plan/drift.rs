@@ -4,10 +4,13 @@
 //! Pure, and from the state alone: needs no manifest. What a run sets for a time only is no drift:
 //! a container that is not committed yet is not looked at.
 
+mod identity;
 mod network;
 mod share;
 
 use serde::Deserialize;
+
+pub use self::identity::identities;
 
 use super::{Action, FieldChange, deploy::interim_name, networks::Networks};
 use crate::{
@@ -90,6 +93,7 @@ pub(super) fn differences(state: &State, name: &ContainerName) -> Vec<Difference
             Remedy::Amend,
         ));
     }
+    found.extend(identity::difference(state, container));
     found.extend(status(container));
     // While somebody deploys, a policy that is not given yet is no hand's work.
     let pending = state.locked && container.restart == Some(RestartPolicy::No);
@@ -98,6 +102,7 @@ pub(super) fn differences(state: &State, name: &ContainerName) -> Vec<Difference
     }
     if let Some(setup) = &container.setup {
         found.extend(volumes(&recorded.mounts, container));
+        found.extend(binds(&recorded.mounts, setup));
         let wanted = Allowance::of(recorded.limit, recorded.reserve);
         found.extend(limits(wanted, setup.allowance));
         found.extend(network::endpoints(
@@ -269,14 +274,36 @@ fn volumes<'a>(
         let MountKind::Volume { engine_name, .. } = &mount.kind else {
             return None;
         };
-        let target = match mount.target.trim_end_matches('/') {
-            "" => "/",
-            target => target,
-        };
-        let found = container.volumes.get(target).map(|it| &it.name);
+        let found = container
+            .volumes
+            .get(shown_target(mount))
+            .map(|it| &it.name);
         let field = format!("mounts[{}]", mount.target);
         (found != Some(engine_name))
             .then(|| Difference::new(field, Some(engine_name), found, Remedy::Replace))
+    })
+}
+
+/// The target of a mount as the engine shows it.
+fn shown_target(mount: &Mount) -> &str {
+    match mount.target.trim_end_matches('/') {
+        "" => "/",
+        target => target,
+    }
+}
+
+/// A container sees a new file at the source of a bind mount from its next start on.
+fn binds<'a>(recorded: &'a [Mount], setup: &'a Setup) -> impl Iterator<Item = Difference> + 'a {
+    recorded.iter().filter_map(|mount| {
+        let MountKind::Bind { source, .. } = &mount.kind else {
+            return None;
+        };
+        let replaced = setup.replaced_binds.contains(shown_target(mount));
+        replaced.then(|| {
+            let field = format!("mounts[{}]", mount.target);
+            let found = Some("replaced since the start");
+            Difference::new(field, Some(source), found, Remedy::Restart)
+        })
     })
 }
 

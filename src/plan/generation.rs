@@ -143,6 +143,12 @@ pub(super) fn lost_values(plan: &Plan) -> Vec<Refusal> {
     lost
 }
 
+/// The name that a container was made for; `last` where that is not recorded.
+fn its_name(container: &Container, last: &ContainerName) -> ContainerName {
+    let recorded = container.record.as_ref().and_then(|it| it.name.as_ref());
+    recorded.unwrap_or(last).clone()
+}
+
 impl Assembly<'_> {
     /// Keeps the image of a container that is made, under the generation's name.
     pub fn keep_image(&self, draft: &mut Draft, turn: &Turn<'_>) {
@@ -208,7 +214,7 @@ impl Assembly<'_> {
                 );
                 needs.push(Key::Policy(old.clone()));
             }
-            let to = interim_name(last, container.generation);
+            let to = interim_name(&its_name(container, last), container.generation);
             if to != *old {
                 let action = Action::RenameContainer {
                     from: old.clone(),
@@ -229,7 +235,7 @@ impl Assembly<'_> {
         for (name, container) in kept.into_iter().skip(room) {
             let renamed = Key::Rename(name.clone());
             let named = if draft.has(&renamed) {
-                interim_name(last, container.generation)
+                interim_name(&its_name(container, last), container.generation)
             } else {
                 name.clone()
             };
@@ -239,8 +245,8 @@ impl Assembly<'_> {
         }
     }
 
-    /// A container that never ran, or that is of a later generation than the one that takes its
-    /// place, is of no use any more.
+    /// A container that never ran, that is of a later generation than the one that takes its
+    /// place, or that another program made, is of no use.
     fn may_come_back(&self, turn: &Turn<'_>, old: &Container) -> bool {
         let revived = turn.decision.revived.as_ref();
         let its = revived.and_then(|name| self.state.containers.get(name));
@@ -251,7 +257,7 @@ impl Assembly<'_> {
         );
         let failed_job =
             matches!(turn.service.kind, Kind::Job { .. }) && old.condition.exit_code != Some(0);
-        ran && !failed_job && newer > old.generation
+        ran && !failed_job && newer > old.generation && !self.state.is_recreated(old)
     }
 
     /// After the commit: names of images of generations that are not kept any more, where no container

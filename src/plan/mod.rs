@@ -30,6 +30,7 @@ mod snapshot;
 mod start_first;
 mod strategy;
 mod switch;
+mod takeover;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,7 +52,7 @@ pub use self::{
     deploy::{Deploy, deploy},
     diff::Decision,
     down::{Removal, SharedVolume, down, shared_volumes},
-    drift::drift,
+    drift::{drift, identities},
     generation::{Made, is_generation_tag, made, tag_of},
     images::{image_of, images},
     jobs::jobs_in_question,
@@ -62,6 +63,7 @@ pub use self::{
     rotated::rotated,
     show::Shown,
     strategy::Strategy,
+    takeover::Takeover,
 };
 use crate::{
     name::{ContainerName, ImageRef, NetworkName, ServiceName},
@@ -336,6 +338,11 @@ pub enum Reason {
         /// That one.
         dependency: ServiceName,
     },
+    /// Something that it depends on is started again.
+    DependencyStarted {
+        /// That one.
+        dependency: ServiceName,
+    },
     /// The definition of one of its networks changed, and it moves to the new one.
     NetworkReplaced {
         /// That one.
@@ -343,6 +350,26 @@ pub enum Reason {
     },
     /// It is not part of the project any more.
     Orphan,
+    /// It is kept of an earlier generation, and its service left the manifest.
+    KeptOrphan {
+        /// That generation.
+        generation: u64,
+    },
+    /// Its service has fewer replicas.
+    Surplus {
+        /// How many it has.
+        replicas: u32,
+    },
+    /// It failed its deploy and was kept for somebody to look at.
+    KeptFailed {
+        /// That deploy.
+        generation: u64,
+    },
+    /// A deploy that did not come to its end left it behind.
+    LeftBehind {
+        /// That deploy.
+        generation: u64,
+    },
     /// Somebody asked for it.
     Forced,
     /// The manifest declares it as a check of the whole.
@@ -422,8 +449,21 @@ impl fmt::Display for Reason {
                 write!(f, "image {} → {}", short(from), short(to))
             }
             Self::DependencyReplaced { dependency } => write!(f, "`{dependency}` is replaced"),
+            Self::DependencyStarted { dependency } => write!(f, "`{dependency}` is started again"),
             Self::NetworkReplaced { network } => write!(f, "network `{network}` is made anew"),
             Self::Orphan => f.write_str("not part of the project any more"),
+            Self::KeptOrphan { generation } => write!(
+                f,
+                "kept of generation {generation}, and its service is not in the manifest"
+            ),
+            Self::Surplus { replicas: 1 } => f.write_str("its service has 1 replica"),
+            Self::Surplus { replicas } => write!(f, "its service has {replicas} replicas"),
+            Self::KeptFailed { generation } => {
+                write!(f, "kept when deploy {generation} failed")
+            }
+            Self::LeftBehind { generation } => {
+                write!(f, "left behind by deploy {generation}")
+            }
             Self::Forced => f.write_str("asked for"),
             Self::Verify => f.write_str("declared by `verify`"),
             Self::Replaced => f.write_str("replaced by a new one"),

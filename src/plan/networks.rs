@@ -59,7 +59,7 @@ pub(super) fn place(project: &Project, state: &State) -> Networks {
 }
 
 fn placed(project: &Project, state: &State, name: &NetworkName, network: &Network) -> Placed {
-    let definition = definition(network);
+    let definition = definition(&network.definition());
     let at = |engine_name: &str, predecessor| Placed {
         engine_name: engine_name.to_owned(),
         definition: definition.clone(),
@@ -94,7 +94,7 @@ fn placed(project: &Project, state: &State, name: &NetworkName, network: &Networ
 }
 
 fn predecessor(engine_name: &str, old: &Resource, network: &Network) -> Predecessor {
-    let mut wanted = serde_json::to_value(network).unwrap_or_default();
+    let mut wanted = serde_json::to_value(network.definition()).unwrap_or_default();
     let mut changes = Vec::new();
     let mut contends = false;
     if let Some(record) = &old.record {

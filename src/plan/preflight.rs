@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Change, Decision, Refusal,
+    change::field_changes,
     deploy::final_name,
     networks::{self, Networks},
     prepare::{networks_of, volume_definition, volumes_of},
@@ -266,7 +267,14 @@ fn volumes(project: &Project, state: &State, services: &[&Service], into: &mut V
             Some(found) if !volume.external => {
                 match standing(project, found, &volume_definition(volume)) {
                     Standing::Ours => {}
-                    Standing::Changed => into.push(Refusal::VolumeChanged { name }),
+                    Standing::Changed => {
+                        let wanted = serde_json::to_value(volume.definition()).unwrap_or_default();
+                        let recorded = found.record.as_ref();
+                        let changes = recorded
+                            .map(|recorded| field_changes(recorded, &wanted))
+                            .unwrap_or_default();
+                        into.push(Refusal::VolumeChanged { name, changes });
+                    }
                     Standing::Foreign(owner) => into.push(Refusal::ForeignVolume { name, owner }),
                 }
             }

@@ -69,7 +69,7 @@ impl Assembly<'_> {
             name: name.clone(),
             network: Network {
                 engine_name: placed.engine_name.clone(),
-                ..network.clone()
+                ..network.definition()
             },
             definition: placed.definition.clone(),
         };
@@ -177,10 +177,9 @@ impl Assembly<'_> {
             peers: peers.clone(),
             carried: self.carried(turn),
             record: Record {
-                name: Some(final_name(project, turn.service, turn.decision.replica)),
                 networks: networks.clone().collect(),
                 addresses: self.numbers(turn),
-                ..record(turn.service, image.as_str())
+                ..record(project, turn.service, turn.decision.replica, image.as_str())
             },
             labels: labels(project),
             image,
@@ -245,25 +244,27 @@ pub(super) fn definition(thing: &impl serde::Serialize) -> String {
     digest(serde_json::to_string(thing).unwrap_or_default().as_bytes())
 }
 
-/// As [`definition`]. When a volume is copied, and who may write to it, does not make it another
-/// one.
+/// As [`definition`].
 pub(super) fn volume_definition(volume: &Volume) -> String {
-    definition(&Volume {
-        snapshot: false,
-        shared: false,
-        ..volume.clone()
-    })
+    definition(&volume.definition())
 }
 
-fn record(service: &Service, image: &str) -> Record {
+/// What a container of a service is made from, without where its networks are.
+pub(super) fn record(project: &Project, service: &Service, replica: u32, image: &str) -> Record {
+    let named = networks_of(service).filter_map(|name| {
+        let network = project.networks.get(name)?;
+        Some((name.clone(), network.has_service_names()))
+    });
     Record {
         kind: service.kind,
         spec: serde_json::to_value(&service.container).unwrap_or_default(),
         image: image.to_owned(),
         depends_on: service.depends_on.clone(),
         ready: service.ready.clone(),
-        name: None,
+        platform: service.platform.clone(),
+        name: Some(final_name(project, service, replica)),
         networks: BTreeMap::new(),
+        service_names: named.collect(),
         addresses: BTreeMap::new(),
     }
 }

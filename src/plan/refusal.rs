@@ -111,10 +111,15 @@ pub enum Refusal {
         service: ServiceName,
     },
     /// A volume's definition changed.
-    #[error("the definition of volume `{name}` changed, and a volume cannot be changed in place")]
+    #[error(
+        "the definition of volume `{name}` changed{}, and a volume cannot be changed in place",
+        in_brackets(changes)
+    )]
     VolumeChanged {
         /// The name on the engine.
         name: String,
+        /// Field by field; empty where it is not recorded what it was made from.
+        changes: Vec<FieldChange>,
     },
     /// A database of another major version would run on the data that is there.
     #[error(
@@ -233,6 +238,14 @@ pub enum Refusal {
 fn listed(changes: &[FieldChange]) -> String {
     let listed: Vec<String> = changes.iter().map(ToString::to_string).collect();
     listed.join("; ")
+}
+
+fn in_brackets(changes: &[FieldChange]) -> String {
+    if changes.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", listed(changes))
+    }
 }
 
 /// What a name may have been meant for, and all that it can be.

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use serde::Serialize;
 
-use super::{Action, Change, Counts, Deploy, FieldChange, Plan, Reason, Strategy, Work};
+use super::{Action, Change, Counts, Deploy, FieldChange, Plan, Reason, Strategy, Takeover, Work};
 use crate::{
     name::{ContainerName, NetworkName, ProjectName, ServiceName},
     project::{Kind, Project},
@@ -37,6 +37,9 @@ pub struct Shown {
     pub unknown: Vec<ContainerName>,
     /// Volumes that are not declared any more, by name on the engine.
     pub undeclared_volumes: Vec<String>,
+    /// What new services would get from containers that go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub takeovers: Vec<Takeover>,
     /// Services that would not answer for a while, in the order in which they stop.
     pub interrupted: Vec<ServiceName>,
     /// Jobs that would be started and whose deeds no rollback undoes.
@@ -163,6 +166,7 @@ impl Shown {
             containers,
             unknown: deploy.unknown.clone(),
             undeclared_volumes: deploy.undeclared.clone(),
+            takeovers: deploy.takeovers.clone(),
             interrupted: interrupted(deploy),
             irreversible: irreversible(project, deploy),
             steps: steps(&deploy.plan),
@@ -214,6 +218,9 @@ impl Shown {
             if let Some(improvement) = &container.improvement {
                 let _ = writeln!(text, "      to shorten it: {improvement}");
             }
+        }
+        for takeover in &self.takeovers {
+            let _ = writeln!(text, "{takeover}");
         }
         let restarted = self.restarted();
         if !restarted.is_empty() {
@@ -353,8 +360,12 @@ fn interrupted(deploy: &Deploy) -> Vec<ServiceName> {
             }
             _ => None,
         });
+    let stays = |name: &ServiceName| {
+        let mut its = deploy.decisions.iter().filter(|it| it.service == *name);
+        its.any(|it| it.change != Change::Remove)
+    };
     services
-        .filter(|name| !first(name) && seen.insert(name.clone()))
+        .filter(|name| stays(name) && !first(name) && seen.insert(name.clone()))
         .collect()
 }
 

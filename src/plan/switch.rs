@@ -273,7 +273,7 @@ impl Assembly<'_> {
                     let step = Step::act(
                         stop(holder, self.options),
                         subject(decision),
-                        Reason::Orphan,
+                        decision.reason.clone().unwrap_or(Reason::Orphan),
                     );
                     draft.add(key.clone(), step, early);
                 }
@@ -367,8 +367,9 @@ impl Assembly<'_> {
                 .containers
                 .get(name)
                 .is_some_and(|it| it.condition.status.is_up());
+            let reason = decision.reason.clone().unwrap_or(Reason::Orphan);
             let orphan =
-                |action| Step::act(action, subject(decision), Reason::Orphan).after_commit();
+                |action| Step::act(action, subject(decision), reason.clone()).after_commit();
             if up {
                 // Unless it has to give something up earlier: then that step stands already.
                 draft.add(stop_key.clone(), orphan(stop(name, self.options)), []);

@@ -91,6 +91,16 @@ impl Network {
     pub fn has_service_names(&self) -> bool {
         self.service_names.unwrap_or(!self.external)
     }
+
+    /// The definition that it is known by: how services are called in it does not make it another
+    /// one.
+    #[must_use]
+    pub fn definition(&self) -> Self {
+        Self {
+            service_names: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// One address pool of a network.
@@ -120,8 +130,21 @@ pub struct Volume {
     /// Copied before a switch, put back by a rollback.
     pub snapshot: bool,
     /// Several containers may write to it at a time.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
+}
+
+impl Volume {
+    /// The definition that it is known by: when it is copied, and who may write to it, does not make
+    /// it another one.
+    #[must_use]
+    pub fn definition(&self) -> Self {
+        Self {
+            snapshot: false,
+            shared: false,
+            ..self.clone()
+        }
+    }
 }
 
 /// How a deploy goes.

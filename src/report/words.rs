@@ -101,6 +101,11 @@ pub fn reason(reason: &Reason) -> String {
         Reason::InputsChanged => "no image of these inputs yet".to_owned(),
         Reason::ImageMoved { .. } => "its image's name means another image now".to_owned(),
         Reason::DependencyReplaced { dependency } => format!("`{dependency}` is replaced"),
+        reason @ (Reason::DependencyStarted { .. }
+        | Reason::KeptOrphan { .. }
+        | Reason::Surplus { .. }
+        | Reason::KeptFailed { .. }
+        | Reason::LeftBehind { .. }) => reason.to_string(),
         Reason::NetworkReplaced { network } => format!("network `{network}` is made anew"),
         Reason::Orphan => "not part of the project any more".to_owned(),
         Reason::Forced => "asked for".to_owned(),

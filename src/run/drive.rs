@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{Effect, Input, Outcome, Run, TimerId};
 use crate::{
-    engine::{Engine, EngineError, Evidence, Ledger},
+    engine::{Engine, EngineError, Evidence, Ledger, Query},
     event::{self, Event, Stamped},
     journal::{Record, Writer},
     name::{ContainerName, ProjectName},
@@ -166,6 +166,15 @@ impl<E: Ledger, F: FnMut(Stamped)> Hands<E, F> {
         let Some(journal) = &mut self.journal else {
             return;
         };
+        if let Record::Closed { .. } = record {
+            // Without an answer the ids that are recorded stay as they are.
+            let query = Query::of(self.project.clone());
+            let looked = Box::pin(self.engine.observe(&query));
+            let looked = timeout(EXAMINE_WITHIN, looked).await;
+            if let Ok(Ok(now)) = looked {
+                journal.found(&now);
+            }
+        }
         let pages = journal.pages(record);
         let written = self.engine.write_pages(&self.project, &pages);
         let result = match timeout(RECORD_WITHIN, written).await {

@@ -11,7 +11,7 @@ pub const SERVICE: &str = "io.cimandat.service";
 pub const REPLICA: &str = "io.cimandat.replica";
 /// The generation that made a container, a volume or a snapshot, counted from 1.
 pub const GENERATION: &str = "io.cimandat.generation";
-/// The serialised [`super::Record`]; of a network its serialised definition.
+/// The serialised [`super::Record`]; of a network or volume its serialised definition.
 pub const RECORD: &str = "io.cimandat.record";
 /// The manifest's name of a network or volume.
 pub const NAME: &str = "io.cimandat.name";

@@ -1,6 +1,7 @@
 //! What the engine has, as observed, and the labels by which we know our own.
 
 mod holder;
+mod identity;
 pub mod label;
 mod setup;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     holder::Holder,
+    identity::Identity,
     setup::{Allowance, Endpoint, Setup},
 };
 use crate::{
@@ -66,6 +68,9 @@ pub struct State {
     /// them.
     #[serde(default)]
     pub kept_images: BTreeSet<ImageRef>,
+    /// The ids of the project's containers as the last deploy recorded them.
+    #[serde(default)]
+    pub identities: Vec<Identity>,
     /// Whether somebody else holds the project's lock: what is seen may be half done.
     #[serde(default)]
     pub locked: bool,
@@ -195,12 +200,19 @@ pub struct Record {
     pub depends_on: BTreeMap<ServiceName, Dependency>,
     /// The gate that it passed.
     pub ready: Gate,
+    /// The platform that it was made for, if not the engine's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
     /// The name that it has once it is committed; `None`: made by a version that did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<ContainerName>,
     /// The names of its networks on the engine.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<NetworkName, String>,
+    /// Whether its service's name is one of its names, by network; an earlier version did not record
+    /// it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub service_names: BTreeMap<NetworkName, bool>,
     /// The numbers of its addresses among those that each network reserves.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<NetworkName, u32>,

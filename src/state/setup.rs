@@ -2,7 +2,7 @@
 //!
 //! What the engine tells, and nothing of what was asked for; see [`crate::plan::drift`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,10 @@ pub struct Setup {
     pub ipc_of: Option<String>,
     /// Its last start in nanoseconds since the epoch, by the engine's clock; `None`: none yet.
     pub started: Option<i64>,
+    /// Targets of bind mounts whose source on the host is another file or folder than the one that
+    /// the container sees. Empty where that is not known.
+    #[serde(default)]
+    pub replaced_binds: BTreeSet<String>,
 }
 
 /// How a container is attached to a network.

@@ -9,6 +9,7 @@ mod data;
 mod down;
 mod drift;
 mod failure;
+mod field;
 mod gate;
 mod interrupt;
 mod job;

@@ -182,6 +182,8 @@ impl World {
                     within: PATIENCE,
                     settle: Duration::ZERO,
                 },
+                service_names: BTreeMap::new(),
+                platform: None,
                 name: None,
                 networks: BTreeMap::new(),
                 addresses: BTreeMap::new(),

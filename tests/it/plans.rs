@@ -193,6 +193,8 @@ fn record(service: &Service, image: &ImageRef) -> Record {
         image: image.to_string(),
         depends_on: service.depends_on.clone(),
         ready: service.ready.clone(),
+        service_names: BTreeMap::new(),
+        platform: None,
         name: None,
         networks: BTreeMap::new(),
         addresses: BTreeMap::new(),

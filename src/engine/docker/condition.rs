@@ -18,7 +18,7 @@ pub(super) fn condition(inspected: &ContainerInspectResponse, now: Option<Timest
     let ended = time(state.finished_at.as_deref()).is_some();
     Condition {
         status,
-        health: health(state),
+        health: health(state, retries(inspected)),
         exit_code: state.exit_code.filter(|_| ended),
         oom_killed: state.oom_killed.unwrap_or_default(),
         restarts: inspected
@@ -57,9 +57,23 @@ fn status(state: &ContainerState) -> Status {
     }
 }
 
+/// How many checks in a row have to fail until a container is unhealthy; 3 unless said otherwise.
+fn retries(inspected: &ContainerInspectResponse) -> i64 {
+    let config = inspected.config.as_ref();
+    let check = config.and_then(|config| config.healthcheck.as_ref());
+    let retries = check.and_then(|check| check.retries);
+    retries.filter(|retries| *retries > 0).unwrap_or(3)
+}
+
 /// What the engine's own health check says; `None`: there is none.
-fn health(state: &ContainerState) -> Option<Health> {
-    match state.health.as_ref()?.status? {
+fn health(state: &ContainerState, retries: i64) -> Option<Health> {
+    let health = state.health.as_ref()?;
+    match health.status? {
+        // An engine that pauses a container calls it unhealthy until the next check, which may be a
+        // long time after it goes on. No check has said so.
+        HealthStatusEnum::UNHEALTHY if health.failing_streak.is_some_and(|it| it < retries) => {
+            Some(Health::Starting)
+        }
         HealthStatusEnum::STARTING => Some(Health::Starting),
         HealthStatusEnum::HEALTHY => Some(Health::Healthy),
         HealthStatusEnum::UNHEALTHY => Some(Health::Unhealthy),
@@ -91,6 +105,24 @@ mod tests {
         assert_eq!(condition.restarts, 2);
         assert_eq!(condition.health, Some(Health::Starting));
         assert_eq!(condition.running_for, Some(Duration::from_millis(1500)));
+    }
+
+    #[test]
+    fn a_container_is_unhealthy_when_enough_checks_failed() {
+        let health = |streak: &str, config: &str| {
+            let inspected = format!(
+                r#"{{"State":{{"Status":"running","Health":{{"Status":"unhealthy"{streak}}}}}{config}}}"#
+            );
+            condition(&serde_json::from_str(&inspected).unwrap(), None).health
+        };
+        let of = |streak: u32| format!(r#","FailingStreak":{streak}"#);
+        let five = r#","Config":{"Healthcheck":{"Test":["CMD","true"],"Retries":5}}"#;
+        assert_eq!(health(&of(0), ""), Some(Health::Starting));
+        assert_eq!(health(&of(2), ""), Some(Health::Starting));
+        assert_eq!(health(&of(3), ""), Some(Health::Unhealthy));
+        assert_eq!(health(&of(4), five), Some(Health::Starting));
+        assert_eq!(health(&of(5), five), Some(Health::Unhealthy));
+        assert_eq!(health("", ""), Some(Health::Unhealthy));
     }
 
     #[test]

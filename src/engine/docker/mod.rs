@@ -4,6 +4,7 @@
 //! nothing: it observes, performs, asks and reports.
 
 mod amend;
+mod binds;
 pub mod build;
 mod condition;
 mod connect;

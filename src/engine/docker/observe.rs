@@ -19,7 +19,9 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use tokio::try_join;
 
-use super::{Docker, condition, database, error::present, greet, image, network, setup::setup};
+use super::{
+    Docker, binds, condition, database, error::present, greet, image, network, setup::setup,
+};
 use crate::{
     engine::{EngineError, Query},
     name::{ContainerName, ImageRef, ServiceName},
@@ -55,7 +57,12 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
             .iter()
             .zip(&inspected)
             .filter_map(|(summary, inspected)| {
-                container(summary, inspected.as_ref()?, greeting.clock)
+                let inspected = inspected.as_ref()?;
+                let (name, mut container) = container(summary, inspected, greeting.clock)?;
+                if let Some(setup) = container.setup.as_mut().filter(|_| docker.place.is_local()) {
+                    setup.replaced_binds = binds::replaced(inspected);
+                }
+                Some((name, container))
             })
             .collect(),
         networks: wanted(query, &networks, &summaries),
@@ -79,6 +86,7 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
         last_deploy: 0,
         job_records: BTreeMap::new(),
         unrecorded_jobs: BTreeSet::new(),
+        identities: Vec::new(),
         locked: own
             .iter()
             .any(|summary| labelled(summary, label::ROLE) == Some(label::LOCK)),

@@ -1,5 +1,7 @@
 //! How a container is set up now, from what the engine says about it.
 
+use std::collections::BTreeSet;
+
 use bollard::models::{ContainerInspectResponse, EndpointSettings, HostConfig};
 
 use super::condition::time;
@@ -33,6 +35,7 @@ pub(super) fn setup(inspected: &ContainerInspectResponse) -> Setup {
         ipc_of: shared(host.and_then(|host| host.ipc_mode.as_ref())),
         started: time(state.and_then(|state| state.started_at.as_deref()))
             .and_then(|time| i64::try_from(time.as_nanosecond()).ok()),
+        replaced_binds: BTreeSet::new(),
     }
 }
 

@@ -35,6 +35,10 @@ pub(super) async fn create(docker: &Docker, request: &CreateVolume) -> Result<()
         (label::DEFINITION.to_owned(), request.definition.clone()),
         (label::GENERATION.to_owned(), request.generation.to_string()),
         (
+            label::RECORD.to_owned(),
+            serde_json::to_string(&volume.definition()).unwrap_or_default(),
+        ),
+        (
             label::COMPOSE_PROJECT.to_owned(),
             request.project.to_string(),
         ),

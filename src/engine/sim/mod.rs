@@ -223,6 +223,16 @@ impl Sim {
         self.lock().world.detach(container, network);
     }
 
+    /// Another program removes a container and makes one with the same name and labels.
+    pub fn recreate(&self, container: &ContainerName) {
+        self.lock().world.recreate(container);
+    }
+
+    /// Somebody replaces the file or folder on the host that is mounted here.
+    pub fn replace_bound(&self, container: &ContainerName, target: &str) {
+        self.lock().world.replace_bound(container, target);
+    }
+
     fn now(&self) -> Duration {
         self.birth.elapsed()
     }

@@ -136,6 +136,7 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
         volume_generations: world.volume_generations.clone(),
         job_records: BTreeMap::new(),
         unrecorded_jobs: BTreeSet::new(),
+        identities: Vec::new(),
         locked: world.lock.is_some(),
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn endpoints(
             }
             Some(endpoint) => {
                 let wanted = Wanted {
-                    names: names(state, container, attachment, engine_name),
+                    names: names(state, container, (network, attachment), engine_name),
                     ipv4: address(state, record, (network, engine_name), attachment),
                 };
                 found.extend(settings(&field, &wanted, attachment, endpoint));
@@ -82,18 +82,22 @@ struct Wanted {
     ipv4: Option<String>,
 }
 
-/// The names of a container in a network. In one of somebody else's it has its service's name only
-/// where the manifest said so, which is not recorded: then both are fine.
+/// The names of a container in a network. A version that did not record whether its service's name
+/// is one of them gave it in all networks of the project; in others both count as right.
 fn names(
     state: &State,
     container: &Container,
-    attachment: &Attachment,
+    (network, attachment): (&NetworkName, &Attachment),
     engine_name: &str,
 ) -> Vec<String> {
     let names =
         |with_service| endpoints::names(&container.service, attachment, engine_name, with_service);
-    let network = state.networks.get(engine_name);
-    let ours = network.is_some_and(|it| it.name.is_some());
+    let record = container.record.as_ref();
+    if let Some(recorded) = record.and_then(|record| record.service_names.get(network)) {
+        return names(*recorded);
+    }
+    let found = state.networks.get(engine_name);
+    let ours = found.is_some_and(|it| it.name.is_some());
     let setup = container.setup.as_ref();
     let found = setup.and_then(|it| it.endpoints.get(engine_name));
     let without = names(false);

@@ -127,6 +127,8 @@ impl Scenario {
             peers: BTreeMap::new(),
             carried: BTreeMap::new(),
             record: Record {
+                service_names: BTreeMap::new(),
+                platform: None,
                 kind: Kind::Service,
                 name: None,
                 networks: BTreeMap::new(),

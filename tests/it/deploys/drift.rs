@@ -1,5 +1,7 @@
 //! What hands do to containers, and how `up` puts it right.
 
+use std::{fs, os::unix::fs::symlink};
+
 use cimandat::event::Verdict;
 use serde_json::{Value, json};
 
@@ -318,4 +320,209 @@ fn a_container_with_copied_labels_is_told_as_what_it_is() {
     assert_eq!(gone.status, 204);
     world.up().with(0, Verdict::Converged);
     world.running("web");
+}
+
+/// Another program takes a container away and makes one of the same name, labels and settings, as
+/// those do that replace containers whose image has a newer version.
+fn recreate(world: &World, service: &str) -> String {
+    let inspected = world.inspect(service);
+    let (name, networks) = (
+        world.name(service),
+        inspected["NetworkSettings"]["Networks"].clone(),
+    );
+    let networks = networks.as_object().cloned().unwrap_or_default();
+    let endpoints = networks.into_iter().map(|(network, it)| {
+        let settings = json!({ "Aliases": it["Aliases"], "IPAMConfig": it["IPAMConfig"] });
+        (network, settings)
+    });
+    let mut body = inspected["Config"].clone();
+    body["HostConfig"] = inspected["HostConfig"].clone();
+    body["NetworkingConfig"] = json!({
+        "EndpointsConfig": endpoints.collect::<serde_json::Map<_, _>>(),
+    });
+    let path = format!("/containers/{name}?force=1&v=1");
+    assert_eq!(world.api.ask("DELETE", &path, None).status, 204);
+    let id = world.api.create(&name, &body);
+    by_hand(world, &format!("/containers/{id}/start"), None);
+    id
+}
+
+#[test]
+fn a_container_that_another_program_recreated_is_replaced() {
+    let Some(world) = World::new("recreated") else {
+        return;
+    };
+    world.manifest(
+        r#"
+        deploy settle="0s"
+        secret "pw" generate="alphanumeric" length=8
+        config "page" content="a page"
+        network "back"
+        service "app" {
+            use "doomed"
+            stop-grace-period "0s"
+            network "back"
+            secret "pw"
+            config "page" target="/etc/page"
+            ready { file "/run/secrets/pw"; file "/etc/page"; }
+        }
+        service "other" { use "doomed"; stop-grace-period "0s"; network "back"; }
+        "#,
+    );
+    world.up().with(0, Verdict::Converged);
+    let (first, other) = (world.running("app"), world.running("other"));
+    let second = recreate(&world, "app");
+    let short = |id: &str| id.chars().take(12).collect::<String>();
+    let message = format!(
+        "id: {} → {}, made by another program",
+        short(&first),
+        short(&second)
+    );
+    assert_eq!(drift(&world, "app"), [message.as_str()]);
+    let listed = world.run(&["ps"]).with_code(0).out;
+    assert!(listed.contains("drifted: id"), "{listed}");
+    let shown = world.run(&["plan", "--exit-code"]).with_code(2).out;
+    assert!(shown.contains(&format!("drifted {message}")), "{shown}");
+    assert!(refused(&world).err.contains(&message));
+
+    world.up().with(0, Verdict::Converged);
+    let third = world.running("app");
+    assert!(third != first && third != second);
+    assert_eq!(world.running("other"), other);
+    assert_eq!(drift(&world, "app"), Vec::<String>::new());
+    // The one without its files is nothing to go back to.
+    let all = world.api.containers(&world.project);
+    assert!(all.iter().all(|it| it["Id"] != second.as_str()), "{all:?}");
+    world.run(&["plan", "--exit-code"]).with_code(0);
+
+    // What is kept of a deploy is known, too, and what a later deploy leaves as it is.
+    recreate(&world, "other");
+    let shown = world.run(&["plan", "--exit-code"]).with_code(2).out;
+    assert!(shown.contains("other  replaced"), "{shown}");
+}
+
+/// Nobody but root may look into the processes of containers.
+fn may_look() -> bool {
+    fs::read_link("/proc/1/ns/mnt").is_ok()
+}
+
+fn write(world: &World, file: &str, text: &str) {
+    fs::write(world.path(file), text).expect("a file");
+}
+
+/// A new file takes the place of the old one, as an editor writes it.
+fn replace(world: &World, file: &str, text: &str) {
+    write(world, "new", text);
+    fs::rename(world.path("new"), world.path(file)).expect("another name");
+}
+
+/// `app`, which mounts this of the manifest's folder.
+fn mounting(world: &World, source: &str, target: &str) {
+    world.manifest(&format!(
+        r#"
+        deploy settle="0s"
+        service "app" {{
+            use "doomed"
+            stop-grace-period "0s"
+            bind "./{source}" "{target}" read-only=#true
+            ready {{ log "at work"; }}
+        }}
+        "#
+    ));
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(drift(world, "app"), Vec::<String>::new());
+}
+
+/// `up` starts `app` again, which then sees what is at the source now.
+fn followed(world: &World, source: &str, target: &str) {
+    let before = (world.containers(), started(world, "app"));
+    let path = world.path(source).display().to_string();
+    let message = format!("mounts[{target}]: {path} → replaced since the start");
+    assert_eq!(drift(world, "app"), [message.as_str()]);
+    assert!(refused(world).err.contains(&message));
+    let shown = world.run(&["plan", "--exit-code"]).with_code(2).out;
+    let line = format!("app  restarted: 1 field drifted\n      drifted {message}");
+    assert!(shown.contains(&line), "{shown}");
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(drift(world, "app"), Vec::<String>::new());
+    assert_eq!(world.containers(), before.0);
+    assert_ne!(started(world, "app"), before.1);
+    world.run(&["plan", "--exit-code"]).with_code(0);
+}
+
+#[test]
+fn a_bound_file_that_was_replaced_restarts_what_mounts_it() {
+    let Some(world) = World::new("bound").filter(|_| may_look()) else {
+        return;
+    };
+    write(&world, "file", "1");
+    mounting(&world, "file", "/etc/file");
+    // What is written in place is seen inside.
+    write(&world, "file", "2");
+    assert_eq!(drift(&world, "app"), Vec::<String>::new());
+    replace(&world, "file", "3");
+    followed(&world, "file", "/etc/file");
+    // One that is gone is nothing to start with.
+    fs::remove_file(world.path("file")).expect("a file less");
+    assert_eq!(drift(&world, "app"), Vec::<String>::new());
+}
+
+#[test]
+fn a_bound_link_that_leads_elsewhere_restarts_what_mounts_it() {
+    let Some(world) = World::new("linked").filter(|_| may_look()) else {
+        return;
+    };
+    write(&world, "one", "1");
+    write(&world, "two", "2");
+    symlink("one", world.path("link")).expect("a link");
+    mounting(&world, "link", "/etc/file");
+    fs::remove_file(world.path("link")).expect("a link less");
+    symlink("two", world.path("link")).expect("a link");
+    followed(&world, "link", "/etc/file");
+}
+
+#[test]
+fn a_bound_folder_that_was_replaced_restarts_what_mounts_it() {
+    let Some(world) = World::new("folder").filter(|_| may_look()) else {
+        return;
+    };
+    fs::create_dir(world.path("folder")).expect("a folder");
+    write(&world, "folder/file", "1");
+    mounting(&world, "folder", "/etc/folder");
+    replace(&world, "folder/file", "2");
+    assert_eq!(drift(&world, "app"), Vec::<String>::new());
+    fs::rename(world.path("folder"), world.path("old")).expect("another name");
+    fs::create_dir(world.path("folder")).expect("a folder");
+    followed(&world, "folder", "/etc/folder");
+}
+
+#[test]
+fn what_shares_a_network_stack_is_started_again_after_its_owner_was_killed() {
+    let Some(world) = World::new("killed") else {
+        return;
+    };
+    world.manifest(
+        r#"
+        deploy settle="0s"
+        service "owner" { use "web"; env TEXT="owner"; ready { http 8080; }; }
+        service "guest" {
+            use "doomed"
+            network-mode "service:owner"
+            depends-on "owner"
+            stop-grace-period "0s"
+            ready within="60s" { exec "sh" "-c" "grep -q eth0 /proc/net/dev"; }
+        }
+        "#,
+    );
+    world.up().with(0, Verdict::Converged);
+    let before = world.containers();
+    world.api.signal(&world.name("owner"), "KILL");
+    let shown = world.run(&["plan", "--exit-code"]).with_code(2).out;
+    assert!(
+        shown.contains("guest  restarted: `owner` is started again"),
+        "{shown}"
+    );
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(world.containers(), before);
+    world.run(&["plan", "--exit-code"]).with_code(0);
 }

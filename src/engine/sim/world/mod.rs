@@ -177,7 +177,10 @@ impl World {
             Action::Cutover(cutover) => self.cutover(action, cutover),
             Action::RemoveNetwork(name) => self.remove_network(name),
             Action::CreateVolume(create) => {
-                let resource = resource(&create.project, create.name.as_str(), &create.definition);
+                let resource = Resource {
+                    record: serde_json::to_value(create.volume.definition()).ok(),
+                    ..resource(&create.project, create.name.as_str(), &create.definition)
+                };
                 let name = &create.volume.engine_name;
                 if !self.volumes.contains_key(name) {
                     let generation = create.generation;

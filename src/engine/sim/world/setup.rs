@@ -1,6 +1,9 @@
 //! What a hand can change of a simulated container: its endpoints, limits and pause.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{Done, Thing, World, refused};
 use crate::{
@@ -24,6 +27,7 @@ impl Thing {
         self.started = now;
         self.earlier = Duration::ZERO;
         self.addresses.clear();
+        self.setup.replaced_binds.clear();
         let since = i64::try_from(now.as_nanos()).ok();
         self.setup.started = since.and_then(|since| epoch.checked_add(since));
     }
@@ -50,6 +54,7 @@ impl World {
             pid_of: shared(&spec.pid),
             ipc_of: shared(&spec.ipc),
             started: None,
+            replaced_binds: BTreeSet::new(),
         }
     }
 
@@ -195,6 +200,21 @@ impl World {
             _ => return Err(refused(action, 409, "container is not running")),
         }
         Ok(None)
+    }
+
+    /// Another program removes a container and makes one with the same name and labels.
+    pub fn recreate(&mut self, name: &ContainerName) {
+        let id = self.next_id();
+        if let Some(thing) = self.containers.get_mut(name) {
+            thing.id = id;
+        }
+    }
+
+    /// The source of a bind mount is replaced on the host.
+    pub fn replace_bound(&mut self, name: &ContainerName, target: &str) {
+        if let Some(thing) = self.containers.get_mut(name) {
+            thing.setup.replaced_binds.insert(target.to_owned());
+        }
     }
 
     /// Somebody takes a container out of a network.

@@ -1,0 +1,19 @@
+//! The page on which the ids of the project's containers are recorded.
+
+use super::{Page, Shelf};
+use crate::state::Identity;
+
+/// The only page on its shelf: each deploy writes it again.
+const NAME: &str = "ids";
+
+pub(super) fn page(identities: &[Identity]) -> Page {
+    Page::write(Shelf::Containers, NAME.to_owned(), &identities)
+}
+
+/// The recorded ids. A page that cannot be read records nothing: what is not recorded is not
+/// compared.
+#[must_use]
+pub fn identities(pages: &[Page]) -> Vec<Identity> {
+    let mut read = pages.iter().filter(|page| page.name == NAME);
+    read.find_map(|page| page.read().ok()).unwrap_or_default()
+}

@@ -1,0 +1,259 @@
+//! Containers that another program recreates, and bound files that are replaced, in a simulated
+//! world: how both are noticed and put right.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use cimandat::{
+    command::{Console, Done, Progress, Recover, Rollback, Scope, Stage, Up},
+    engine::{
+        Ledger,
+        sim::{Script, Sim, When},
+    },
+    event::Verdict,
+    journal::{self, Shelf},
+    name::ContainerName,
+    plan::{self, DriftChoice, Options, Plan, Shown},
+    project::{BindCreation, Mount, MountKind, Project},
+    state::State,
+};
+use futures::future::{Either, select};
+
+use crate::worlds::{
+    in_virtual_time, never, observe, project, project_name, service_name, wish, world,
+};
+
+const SILENT: Console = Console {
+    progress: Progress::Quiet,
+    stage: Stage::Trial,
+    colour: false,
+    colour_out: false,
+    terminal_out: false,
+    width: 80,
+    height: 24,
+};
+
+fn scope() -> Scope {
+    Scope {
+        files: Vec::new(),
+        directory: PathBuf::from("/shop"),
+        project: None,
+        env_files: Vec::new(),
+        profiles: BTreeSet::new(),
+        environment: BTreeMap::new(),
+        standard_input: None,
+    }
+}
+
+/// `up` as the program does it, with its journal.
+async fn up(sim: &Sim, project: &Project) -> Verdict {
+    let up = Up {
+        options: Options::default(),
+        wait_timeout: None,
+        lock_wait: Duration::from_mins(2),
+        attach: false,
+        keep_failed: false,
+        rotate: BTreeSet::new(),
+    };
+    let engine = Arc::new(sim.clone());
+    let scope = scope();
+    let end = up.on((&engine, project.clone()), (&scope, SILENT), never());
+    match Box::pin(end).await.unwrap() {
+        Done::Run(verdict) => verdict,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn recover(sim: &Sim) {
+    let recover = Recover {
+        plan: false,
+        forget: false,
+        lock_wait: Duration::from_mins(2),
+    };
+    let engine = Arc::new(sim.clone());
+    let (name, scope) = (project_name(), scope());
+    let place = (&engine, &name);
+    let end = recover.on(place, (&scope, SILENT), never());
+    Box::pin(end).await.unwrap();
+}
+
+async fn rollback(sim: &Sim) -> Done {
+    let rollback = Rollback {
+        generation: None,
+        lock_wait: Duration::from_mins(2),
+    };
+    let engine = Arc::new(sim.clone());
+    let (name, scope) = (project_name(), scope());
+    let place = (&engine, &name);
+    let end = rollback.on(place, (&scope, SILENT), never());
+    Box::pin(end).await.unwrap()
+}
+
+/// The world with the ids that were recorded.
+async fn seen(sim: &Sim) -> State {
+    let pages = sim.read_pages(&project_name(), Shelf::Containers).await;
+    State {
+        identities: journal::identities(&pages.unwrap()),
+        ..observe(sim).await
+    }
+}
+
+fn shown(project: &Project, state: &State) -> String {
+    let deploy = plan::deploy(project, state, &Options::default()).unwrap();
+    Shown::new(project, &Plan::default(), &deploy).text()
+}
+
+fn drifted(state: &State) -> Vec<String> {
+    let names = state.containers.keys();
+    let changes = names.flat_map(|name| plan::drift(state, name));
+    changes.map(|change| change.field).collect()
+}
+
+fn name(text: &str) -> ContainerName {
+    ContainerName::new(text).unwrap()
+}
+
+fn stack(version: u32) -> Project {
+    let mut web = wish("web", &["db"]);
+    web.version = version;
+    project(&[wish("db", &[]), web])
+}
+
+#[test]
+fn a_recreated_container_is_noticed_and_replaced() {
+    in_virtual_time(async {
+        let (sim, wanted) = (world(7), stack(0));
+        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        let before = seen(&sim).await;
+        assert_eq!(drifted(&before), Vec::<String>::new());
+        sim.recreate(&name("shop-web-1"));
+        let state = seen(&sim).await;
+        let id = |state: &State| state.containers["shop-web-1"].id.clone();
+        insta::assert_snapshot!(shown(&wanted, &state), @"
+        shop: 1 to replace, 1 unchanged
+          = db   unchanged
+          ~ web  replaced (start first): 1 field drifted
+              drifted id: 000000000000 → 000000000000, made by another program
+              no interruption; open connections stay open until the old container stops
+        ");
+        let options = Options {
+            drift: DriftChoice::Refuse,
+            ..Options::default()
+        };
+        assert_eq!(
+            plan::deploy(&wanted, &state, &options).unwrap_err().len(),
+            1
+        );
+
+        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        let after = seen(&sim).await;
+        assert_eq!(drifted(&after), Vec::<String>::new());
+        assert!(![id(&before), id(&state)].contains(&id(&after)));
+        // It lacks what the recorded one had: it is nothing to go back to.
+        let names: Vec<&str> = after.containers.keys().map(ContainerName::as_str).collect();
+        assert_eq!(names, ["shop-db-1", "shop-web-1"]);
+        assert_eq!(up(&sim, &wanted).await, Verdict::Unchanged);
+    });
+}
+
+#[test]
+fn a_replacement_that_fails_leaves_the_recreated_one_and_its_drift() {
+    in_virtual_time(async {
+        let (sim, wanted) = (world(7), stack(0));
+        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        sim.recreate(&name("shop-web-1"));
+        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        assert_eq!(up(&sim, &wanted).await, Verdict::RolledBack);
+        assert_eq!(drifted(&seen(&sim).await), ["id"]);
+        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        assert_eq!(drifted(&seen(&sim).await), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_kept_container_that_was_recreated_is_not_started_again() {
+    in_virtual_time(async {
+        for recreated in [false, true] {
+            let sim = world(7);
+            assert_eq!(up(&sim, &stack(0)).await, Verdict::Converged);
+            assert_eq!(up(&sim, &stack(1)).await, Verdict::Converged);
+            let kept = seen(&sim).await.containers["shop-web-1.g1"].id.clone();
+            if recreated {
+                sim.recreate(&name("shop-web-1.g1"));
+            }
+            assert_eq!(rollback(&sim).await, Done::Run(Verdict::Converged));
+            let state = seen(&sim).await;
+            assert_eq!(state.containers["shop-web-1"].id == kept, !recreated);
+            assert_eq!(drifted(&state), Vec::<String>::new());
+        }
+    });
+}
+
+#[test]
+fn ids_are_recorded_wherever_a_deploy_is_cut_off() {
+    in_virtual_time(async {
+        let mut at = 0;
+        loop {
+            let sim = world(7);
+            assert_eq!(up(&sim, &stack(0)).await, Verdict::Converged);
+            let crashed = sim.crash_at(sim.calls() + at, When::After);
+            let wanted = stack(1);
+            let over = matches!(
+                select(pin!(up(&sim, &wanted)), crashed).await,
+                Either::Left(_)
+            );
+            drop(sim.crash_at(u64::MAX, When::Before));
+            recover(&sim).await;
+            let state = seen(&sim).await;
+            assert_eq!(drifted(&state), Vec::<String>::new(), "call {at}");
+            for container in state.containers.values() {
+                let recorded = state.recorded_id(container);
+                assert_eq!(recorded, Some(container.id.as_str()), "call {at}");
+            }
+            if over {
+                break;
+            }
+            at += 1;
+        }
+        assert!(at > 10, "{at}");
+    });
+}
+
+#[test]
+fn a_replaced_bound_file_restarts_what_mounts_it() {
+    in_virtual_time(async {
+        let (sim, mut wanted) = (world(7), stack(0));
+        let web = wanted.services.get_mut("web").unwrap();
+        let bind = MountKind::Bind {
+            source: "/srv/app.conf".to_owned(),
+            create: BindCreation::Refuse,
+            propagation: None,
+        };
+        web.container.mounts.push(Mount {
+            target: "/etc/app.conf".to_owned(),
+            read_only: true,
+            kind: bind,
+        });
+        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        let before = seen(&sim).await;
+        sim.replace_bound(&name("shop-web-1"), "/etc/app.conf");
+        insta::assert_snapshot!(shown(&wanted, &seen(&sim).await), @"
+        shop: 1 to restart, 1 unchanged
+          = db   unchanged
+          > web  restarted: 1 field drifted
+              drifted mounts[/etc/app.conf]: /srv/app.conf → replaced since the start
+        not answering while restarted: web
+        ");
+        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        let after = seen(&sim).await;
+        assert_eq!(drifted(&after), Vec::<String>::new());
+        let id = |state: &State| state.containers["shop-web-1"].id.clone();
+        assert_eq!(id(&after), id(&before));
+    });
+}
