@@ -76,7 +76,7 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
                     .iter()
                     .filter(|summary| uses_volume(summary, &volume.name))
                     .count();
-                (volume.name.clone(), resource(&volume.labels, users))
+                (volume.name.clone(), network::resource(&volume.labels, None, users))
             })
             .collect(),
         images,
@@ -436,20 +436,6 @@ fn uses_network(summary: &ContainerSummary, network: &str) -> bool {
 fn uses_volume(summary: &ContainerSummary, volume: &str) -> bool {
     let mut mounts = summary.mounts.iter().flatten();
     mounts.any(|mount| mount.name.as_deref() == Some(volume))
-}
-
-fn resource(labels: &HashMap<String, String>, users: usize) -> Resource {
-    Resource {
-        project: labels.get(label::PROJECT).cloned(),
-        name: labels.get(label::NAME).cloned(),
-        definition: labels.get(label::DEFINITION).cloned(),
-        users,
-        id: None,
-        record: labels
-            .get(label::RECORD)
-            .and_then(|record| serde_json::from_str(record).ok()),
-        subnets: Vec::new(),
-    }
 }
 
 /// The value of a variable of an environment, where it is set to something.
