@@ -340,7 +340,7 @@ mod tests {
 
     fn start(needs: &[usize]) -> Step {
         step(
-            Action::StartContainer(ContainerName::new("c").unwrap()),
+            Action::StartContainer(ContainerName::new("c1").unwrap()),
             needs,
         )
     }
