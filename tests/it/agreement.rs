@@ -1,8 +1,8 @@
 //! What we check ourselves is held to the engine: names, images, addresses, ranges, hosts, signals.
 //!
 //! The same values are put into a manifest and into a request to the real engine. What the check
-//! accepts, the engine has to take. What the check refuses, the engine refuses, too, unless the
-//! value is marked as [`OURS`]. Nothing is left behind: most requests name an image that is not
+//! accepts, the engine has to take. What the check refuses, a current engine refuses, too, unless
+//! the value is marked as [`OURS`]; older ones find some mistakes later or never. Nothing is left behind: most requests name an image that is not
 //! there, so that the engine judges the values and then makes nothing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -15,6 +15,12 @@ use crate::support::{Api, IMAGE};
 
 /// The engine takes it, and what comes of it is of no use.
 const OURS: &str = "refused by us alone: ";
+
+/// An older engine does not take it.
+const NEWER: &str = "refused by older engines: ";
+
+/// The first engine that checks all of this when it is asked to make something.
+const CURRENT: u32 = 28;
 
 /// An image that no engine has.
 const NOWHERE: &str = "it-agreement.invalid/nothing:1";
@@ -62,21 +68,34 @@ fn service(line: &str) -> String {
 
 /// Asks both about each value; `manifest` says it to the check, `engine` whether the engine takes it.
 fn agree(
+    api: &Api,
     values: &[String],
     manifest: impl Fn(&str) -> String,
     engine: impl Fn(&str) -> Result<(), String>,
 ) {
+    let version = api.get("/version");
+    let version = version["Version"].as_str().unwrap();
+    let major: u32 = version.split('.').next().unwrap().parse().unwrap();
+    let is_old = major < CURRENT;
     let mut wrong = Vec::new();
     for value in values {
-        let (value, ours) = match value.strip_prefix(OURS) {
-            Some(value) => (value, true),
-            None => (value.as_str(), false),
+        let (bare, may_be_stricter) = match value.strip_prefix(OURS) {
+            Some(bare) => (bare, true),
+            None => (value.as_str(), is_old),
         };
-        let (accepted, taken) = (accepts(&manifest(value)), engine(value));
-        let is_stricter = ours && !accepted;
-        if accepted != taken.is_ok() && !is_stricter {
+        let (bare, may_be_looser) = match bare.strip_prefix(NEWER) {
+            Some(bare) => (bare, is_old),
+            None => (bare, false),
+        };
+        let (accepted, taken) = (accepts(&manifest(bare)), engine(bare));
+        let allowed = if accepted {
+            may_be_looser
+        } else {
+            may_be_stricter
+        };
+        if accepted != taken.is_ok() && !allowed {
             wrong.push(format!(
-                "{value:?}: accepted {accepted}, the engine: {taken:?}"
+                "{bare:?}: accepted {accepted}, the engine: {taken:?}"
             ));
         }
     }
@@ -122,6 +141,18 @@ fn combined(letters: &[&str], longest: usize) -> Vec<String> {
     all
 }
 
+/// Something on the engine that goes when this goes, also after a failure.
+struct Made<'a> {
+    api: &'a Api,
+    path: String,
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        self.api.ask("DELETE", &self.path, None);
+    }
+}
+
 fn random() -> u32 {
     getrandom::u32().unwrap()
 }
@@ -136,6 +167,7 @@ fn names_of_services_and_projects_make_names_of_images() {
             .filter(|name| name.starts_with(['a', 'B']))
             .collect();
         agree(
+            api,
             &names,
             |name| format!("service {} {{ image \"debian\" }}", quoted(name)),
             |name| {
@@ -154,6 +186,7 @@ fn names_of_services_and_projects_make_names_of_images() {
             })
             .collect();
         agree(
+            api,
             &names,
             |name| format!("project {}\n{}", quoted(name), service("")),
             |name| takes(api, json!({ "Image": format!("{name}-web:g1") })),
@@ -168,7 +201,7 @@ fn images() -> Vec<String> {
         "db",
         "Db",
         "a/b/c",
-        "A/b",
+        "refused by older engines: A/b",
         "A.b/c",
         "a/B",
         "a//b",
@@ -187,8 +220,8 @@ fn images() -> Vec<String> {
         "r.example:/db",
         "r_e.example/db",
         "R_e/db",
-        "[::1]:5000/db",
-        "[::1]/db",
+        "refused by older engines: [::1]:5000/db",
+        "refused by older engines: [::1]/db",
         "[::x]/db",
         "-a/b",
         "a-/b",
@@ -211,9 +244,9 @@ fn images() -> Vec<String> {
         format!("db@sha512:{digits}"),
         format!("db@sha512:{digits}{digits}"),
         format!("db@md5:{}", &digits[..32]),
-        "x".repeat(247),
+        format!("{NEWER}{}", "x".repeat(247)),
         "x".repeat(248),
-        format!("r.example/{}", "x".repeat(255)),
+        format!("{NEWER}r.example/{}", "x".repeat(255)),
         format!("r.example/{}", "x".repeat(256)),
         format!("db:{}", "x".repeat(128)),
         format!("db:{}", "x".repeat(129)),
@@ -228,6 +261,7 @@ fn images() -> Vec<String> {
 fn images_are_read_as_the_engine_reads_them() {
     with_engine("images", |api| {
         agree(
+            api,
             &images(),
             |image| format!("service \"web\" {{ image {} }}", quoted(image)),
             |image| takes(api, json!({ "Image": image })),
@@ -241,6 +275,8 @@ fn names_of_containers_are_those_of_the_engine() {
         let body = json!({ "Image": IMAGE, "Cmd": ["true"] });
         let own = format!("it-agreement-{:08x}", random());
         let id = api.create(&own, &body);
+        let path = format!("/containers/{id}?force=1");
+        let _made = Made { api, path };
         let mut names: Vec<String> = combined(&["a", "_", "-", " "], 2);
         names.retain(|name| !name.is_empty());
         names.extend(texts(&["A1", "a/b", "ä1", "a:b"]));
@@ -250,6 +286,7 @@ fn names_of_containers_are_those_of_the_engine() {
             .flat_map(|name| [name.clone(), format!("{name}{own}")])
             .collect();
         agree(
+            api,
             &names,
             |name| service(&format!("container-name {}", quoted(name))),
             |name| {
@@ -261,7 +298,6 @@ fn names_of_containers_are_those_of_the_engine() {
                 }
             },
         );
-        api.ask("DELETE", &format!("/containers/{id}?force=1"), None);
     });
 }
 
@@ -279,6 +315,7 @@ fn names_of_volumes_are_those_of_the_engine() {
         names.extend([".", "_", "-", "A", ":"].map(|end| format!("{own}{end}")));
         names.push(format!("{OURS}{own}{}", "x".repeat(220)));
         agree(
+            api,
             &names,
             |name| format!("volume \"data\" name={}\n{}", quoted(name), service("")),
             |name| {
@@ -304,6 +341,7 @@ fn names_of_networks_are_those_of_the_engine() {
         let mut names = texts(&["", " ", "bridge", "host", "none", "default"]);
         names.extend([" x", "/x", "ä"].map(|end| format!("{own}{end}")));
         agree(
+            api,
             &names,
             |name| format!("network \"data\" name={}\n{}", quoted(name), service("")),
             |name| make_network(api, &json!({ "Name": name, "Internal": true })),
@@ -354,6 +392,7 @@ fn ranges_of_networks_are_those_of_the_engine() {
         let parts = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
         let given = |part: Option<&String>| part.filter(|part| *part != "-").cloned();
         agree(
+            api,
             &ranges,
             |text| {
                 let parts = parts(text);
@@ -402,6 +441,7 @@ fn ranges_that_overlap_are_refused_by_both() {
             (one.to_owned(), other.to_owned())
         };
         agree(
+            api,
             &pairs,
             |text| {
                 let (one, other) = both(text);
@@ -441,6 +481,8 @@ fn fixed_addresses_are_those_of_the_engine() {
             "IPAM": { "Config": [{ "Subnet": "10.216.0.0/24", "Gateway": "10.216.0.9" }] },
         });
         assert_eq!(api.ask("POST", "/networks/create", Some(&body)).status, 201);
+        let path = format!("/networks/{name}");
+        let _made = Made { api, path };
         let addresses = texts(&[
             "10.216.0.1",
             "10.216.0.200",
@@ -450,6 +492,7 @@ fn fixed_addresses_are_those_of_the_engine() {
             "10.216.1.1",
         ]);
         agree(
+            api,
             &addresses,
             |address| {
                 let network = "network \"a\" { subnet \"10.216.0.0/24\" gateway=\"10.216.0.9\"; }";
@@ -477,6 +520,7 @@ fn fixed_addresses_are_those_of_the_engine() {
             "refused by us alone: 02-42-ac-11-00-02",
         ]);
         agree(
+            api,
             &macs,
             |mac| {
                 let line = format!("network \"a\" mac={}", quoted(mac));
@@ -492,7 +536,6 @@ fn fixed_addresses_are_those_of_the_engine() {
                 )
             },
         );
-        api.ask("DELETE", &format!("/networks/{name}"), None);
     });
 }
 
@@ -533,6 +576,7 @@ fn extra_hosts_are_those_of_the_engine() {
             "::ffff:1.2.3.4",
         ]);
         agree(
+            api,
             &addresses,
             |address| service(&format!("extra-host \"db\" {}", quoted(address))),
             |address| {
@@ -550,6 +594,7 @@ fn extra_hosts_are_those_of_the_engine() {
             "refused by us alone: a\nb",
         ]);
         agree(
+            api,
             &names,
             |name| service(&format!("extra-host {} \"10.0.0.1\"", quoted(name))),
             |name| {
@@ -566,6 +611,7 @@ fn hosts_and_name_servers_are_those_of_the_engine() {
         let mut names = texts(&["web", "a.b", "a_b", "-a", "refused by us alone: a b"]);
         names.extend(["x".repeat(64), "x".repeat(65)]);
         agree(
+            api,
             &names,
             |name| service(&format!("hostname {}", quoted(name))),
             |name| starts(api, &json!({ "Hostname": name })),
@@ -580,6 +626,7 @@ fn hosts_and_name_servers_are_those_of_the_engine() {
             "",
         ]);
         agree(
+            api,
             &servers,
             |server| service(&format!("dns {}", quoted(server))),
             |server| starts(api, &json!({ "HostConfig": { "Dns": [server] } })),
@@ -618,6 +665,7 @@ fn signals_are_those_of_the_engine() {
                 .map(str::to_owned),
         );
         agree(
+            api,
             &signals,
             |signal| service(&format!("stop-signal {}", quoted(signal))),
             |signal| takes(api, json!({ "StopSignal": signal })),
