@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use tokio::try_join;
 
 use super::{
-    Docker, binds, condition, database, error::present, greet, image, network, setup::setup,
+    Docker, binds, condition, database, error::present, greet, image, network, setup::setup, volume,
 };
 use crate::{
     engine::{EngineError, Query},
@@ -67,10 +67,10 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
             .collect(),
         networks: wanted(query, &networks, &summaries),
         snapshots: snapshots(&volumes, &own),
-        volume_generations: volume_generations(&volumes, project),
+        volume_generations: volume::generations(&volumes, project),
         volumes: volumes
             .iter()
-            .filter(|volume| !is_auxiliary(&volume.labels))
+            .filter(|volume| !volume::is_auxiliary(&volume.labels))
             .map(|volume| {
                 let users = summaries
                     .iter()
@@ -194,26 +194,6 @@ async fn volumes(docker: &Docker, query: &Query) -> Result<Vec<Volume>, EngineEr
     Ok(volumes)
 }
 
-/// A snapshot, or what the journal is in: no volume of a service.
-fn is_auxiliary(labels: &HashMap<String, String>) -> bool {
-    labels.contains_key(label::SNAPSHOT_OF) || labels.contains_key(label::ROLE)
-}
-
-/// Only of the project's own: others count for themselves.
-fn volume_generations(volumes: &[Volume], project: &str) -> BTreeMap<String, u64> {
-    let ours = |labels: &HashMap<String, String>| {
-        let bears = labels.get(label::PROJECT).map(String::as_str) == Some(project);
-        bears && !is_auxiliary(labels)
-    };
-    let own = volumes.iter().filter(|it| ours(&it.labels));
-    own.filter_map(|it| Some((it.name.clone(), generation(&it.labels)?)))
-        .collect()
-}
-
-fn generation(labels: &HashMap<String, String>) -> Option<u64> {
-    labels.get(label::GENERATION)?.parse().ok()
-}
-
 /// Those volumes that are snapshots of others, each with the containers that copy into or out of
 /// it.
 fn snapshots(volumes: &[Volume], own: &[&ContainerSummary]) -> BTreeMap<String, Snapshot> {
@@ -227,7 +207,7 @@ fn snapshots(volumes: &[Volume], own: &[&ContainerSummary]) -> BTreeMap<String, 
     let those = volumes.iter().filter_map(|volume| {
         let snapshot = Snapshot {
             of: of_label(volume)?,
-            generation: generation(&volume.labels).unwrap_or_default(),
+            generation: volume::generation(&volume.labels).unwrap_or_default(),
             helpers: helpers(&volume.name),
         };
         Some((volume.name.clone(), snapshot))
@@ -300,7 +280,7 @@ fn container(
         id: inspected.id.clone()?,
         service,
         replica: number(label::REPLICA).unwrap_or(1),
-        generation: generation(labels).unwrap_or_default(),
+        generation: volume::generation(labels).unwrap_or_default(),
         record: labels
             .get(label::RECORD)
             .and_then(|record| serde_json::from_str(record).ok()),

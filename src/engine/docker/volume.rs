@@ -1,8 +1,11 @@
 //! Volumes: make and remove.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use bollard::{models::VolumeCreateRequest, query_parameters::RemoveVolumeOptions};
+use bollard::{
+    models::{Volume, VolumeCreateRequest},
+    query_parameters::RemoveVolumeOptions,
+};
 
 use super::{
     Docker,
@@ -91,4 +94,25 @@ pub(super) async fn labels_of(
     present(docker.client.inspect_volume(name).await)
         .map(|volume| volume.map(|volume| volume.labels))
         .map_err(|wire| docker.doing(verb, name).failed(wire))
+}
+
+/// A snapshot, or what the journal is in: no volume of a service.
+pub(super) fn is_auxiliary(labels: &HashMap<String, String>) -> bool {
+    labels.contains_key(label::SNAPSHOT_OF) || labels.contains_key(label::ROLE)
+}
+
+/// The generations that made a project's own volumes, by name: others count for themselves.
+pub(super) fn generations(volumes: &[Volume], project: &str) -> BTreeMap<String, u64> {
+    let ours = |labels: &HashMap<String, String>| {
+        let bears = labels.get(label::PROJECT).map(String::as_str) == Some(project);
+        bears && !is_auxiliary(labels)
+    };
+    let own = volumes.iter().filter(|it| ours(&it.labels));
+    own.filter_map(|it| Some((it.name.clone(), generation(&it.labels)?)))
+        .collect()
+}
+
+/// The generation that made something, where its labels say so.
+pub(super) fn generation(labels: &HashMap<String, String>) -> Option<u64> {
+    labels.get(label::GENERATION)?.parse().ok()
 }

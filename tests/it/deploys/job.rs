@@ -248,7 +248,7 @@ fn irreversible_job_asks_where_the_record_of_its_run_was_removed() {
     let told = world.run(&["history"]).with_code(0);
     assert!(
         told.err
-            .contains("the record of deploys 1 to 2 was removed"),
+            .contains("no record of deploys 1 to 2 is left on the engine"),
         "{}",
         told.err
     );

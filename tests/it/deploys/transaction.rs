@@ -331,6 +331,24 @@ fn deploy_whose_journal_was_pruned_is_recovered() {
 }
 
 #[test]
+fn readers_of_a_pruned_journal_all_find_it() {
+    let Some(world) = World::new("readers") else {
+        return;
+    };
+    stack(&world, free_port(), "one", READY);
+    world.up().with(0, Verdict::Converged);
+    for _ in 0..3 {
+        world.api.prune(&world.project);
+        let readers = [(); 4].map(|()| world.begin(&["history", "--format", "json"]));
+        for reader in readers {
+            let told = reader.end().with_code(0);
+            let told: Value = serde_json::from_str(&told.out).unwrap();
+            assert_eq!(told["current"], 1);
+        }
+    }
+}
+
+#[test]
 fn no_more_generations_are_kept_than_asked_for() {
     let Some(world) = World::new("keep") else {
         return;

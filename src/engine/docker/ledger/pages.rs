@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     io::{self, Read},
+    time::Duration,
 };
 
 use bollard::{
@@ -18,6 +19,7 @@ use bollard::{
 };
 use bytes::Bytes;
 use futures::TryStreamExt;
+use tokio::time::sleep;
 
 use super::{Made, labels, make, remove};
 use crate::{
@@ -40,8 +42,11 @@ const REMOVING: &str = "removing the journal";
 
 /// Where the volume is mounted.
 const PLACE: &str = "/state";
-/// How often the removal of the volume is tried while readers make the container again.
-const TRIES: u32 = 5;
+/// How often something is tried again that another process is in the middle of: making the
+/// container, or removing it.
+const TRIES: u32 = 100;
+/// The pause between two tries.
+const SHORTLY: Duration = Duration::from_millis(50);
 
 /// The name of the container, and of its volume.
 fn name(project: &ProjectName) -> String {
@@ -55,18 +60,25 @@ pub(super) async fn open(docker: &Docker, project: &ProjectName) -> Result<(), E
 
 async fn open_as(docker: &Docker, project: &ProjectName, named: &str) -> Result<(), EngineError> {
     let volume = name(project);
-    let labels = labels(project, label::JOURNAL);
-    let made = make(docker, WRITING, named, labels, Some((&volume, PLACE))).await?;
-    let ours = match &made {
-        Made::New(_) => volume::labels_of(docker, WRITING, &volume).await?,
-        Made::Taken => find(docker, named).await?.as_ref().map(container::labels),
-    };
-    // What is gone again can be made.
-    if ours.is_none_or(|labels| is_journal(&labels, project)) {
-        return Ok(());
-    }
-    if let Made::New(id) = made {
-        remove(docker, WRITING, &id).await?;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let labels = labels(project, label::JOURNAL);
+        let made = make(docker, WRITING, named, labels, Some((&volume, PLACE))).await?;
+        let found = match &made {
+            Made::New(_) => volume::labels_of(docker, WRITING, &volume).await?,
+            Made::Taken => find(docker, named).await?.as_ref().map(container::labels),
+        };
+        match (made, found) {
+            (_, Some(labels)) if is_journal(&labels, project) => return Ok(()),
+            // The engine gives the name away before it shows the container.
+            (Made::Taken, None) if tries < TRIES => sleep(SHORTLY).await,
+            (Made::New(id), _) => {
+                remove(docker, WRITING, &id).await?;
+                break;
+            }
+            (Made::Taken, _) => break,
+        }
     }
     Err(EngineError::Foreign {
         name: named.to_owned(),
@@ -171,8 +183,8 @@ pub(super) async fn read(
             Some(old) if is_without_volume(&old) => {
                 download(docker, &name, &format!("/{}", shelf.folder())).await?
             }
-            // Nothing was written on this shelf.
-            Some(_) => None,
+            // Nothing was written on this shelf, or another reader has just made the container.
+            Some(_) => download(docker, &name, &path).await?,
             None => {
                 let volume = volume::labels_of(docker, READING, &name).await?;
                 if volume.is_some_and(|labels| is_journal(&labels, project)) {
@@ -221,7 +233,7 @@ pub(super) async fn discard(docker: &Docker, project: &ProjectName) -> Result<()
         let options = None::<RemoveVolumeOptions>;
         match present(docker.client.remove_volume(&name, options).await) {
             Ok(_) => return Ok(()),
-            Err(wire) if status(&wire) == Some(409) && tries < TRIES => {}
+            Err(wire) if status(&wire) == Some(409) && tries < TRIES => sleep(SHORTLY).await,
             Err(wire) => return Err(docker.doing(REMOVING, &name).failed(wire)),
         }
     }
