@@ -43,8 +43,8 @@ pub(super) async fn cutover(
         to.detach().await?;
         return to.attach().await;
     };
-    // An address is free only when its container has another one.
-    let swaps = to.again.iter().any(|(_, wanted)| {
+    // An address is free only when its container has another one, which may be that of the first.
+    let swaps = to.again.iter().chain(&to.missing).any(|(_, wanted)| {
         let wanted = wanted
             .ipam_config
             .as_ref()
@@ -52,6 +52,7 @@ pub(super) async fn cutover(
         wanted.is_some() && from.addresses.iter().any(|it| Some(it) == wanted)
     });
     if swaps {
+        to.take_away().await?;
         from.attach_again().await?;
     }
     to.attach_again().await?;
@@ -131,6 +132,17 @@ impl<'a> Side<'a> {
             amend::set_paused(self.docker, self.verb, self.name, false).await?;
         }
         done
+    }
+
+    /// Takes the same endpoints away only; the container stays paused until they are put back.
+    async fn take_away(&self) -> Result<(), EngineError> {
+        if self.running && !self.paused && !self.again.is_empty() {
+            amend::set_paused(self.docker, self.verb, self.name, true).await?;
+        }
+        for (network, _) in &self.again {
+            self.disconnect(network).await?;
+        }
+        Ok(())
     }
 
     async fn replace_endpoints(&self) -> Result<(), EngineError> {
