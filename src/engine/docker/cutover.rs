@@ -44,12 +44,14 @@ pub(super) async fn cutover(
         return to.attach().await;
     };
     // An address is free only when its container has another one, which may be that of the first.
-    let swaps = to.again.iter().chain(&to.missing).any(|(_, wanted)| {
+    let swaps = to.again.iter().chain(&to.missing).any(|(network, wanted)| {
         let wanted = wanted
             .ipam_config
             .as_ref()
             .and_then(|it| it.ipv4_address.as_ref());
-        wanted.is_some() && from.addresses.iter().any(|it| Some(it) == wanted)
+        // What the other one leaves altogether is free by then.
+        let kept = !from.surplus.contains(network);
+        kept && wanted.is_some() && from.addresses.iter().any(|it| Some(it) == wanted)
     });
     if swaps {
         to.take_away().await?;

@@ -76,7 +76,10 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
                     .iter()
                     .filter(|summary| uses_volume(summary, &volume.name))
                     .count();
-                (volume.name.clone(), network::resource(&volume.labels, None, users))
+                (
+                    volume.name.clone(),
+                    network::resource(&volume.labels, None, users),
+                )
             })
             .collect(),
         images,
