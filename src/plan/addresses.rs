@@ -82,7 +82,9 @@ pub(super) fn assign(
 
 /// The smallest number that is not taken.
 fn free(taken: &BTreeSet<u32>) -> u32 {
-    (0..).find(|it| !taken.contains(it)).unwrap_or_default()
+    (0..=u32::MAX)
+        .find(|it| !taken.contains(it))
+        .unwrap_or_default()
 }
 
 /// The numbers that a container has, by the network's name on the engine.

@@ -222,6 +222,12 @@ impl Shown {
         for takeover in &self.takeovers {
             let _ = writeln!(text, "{takeover}");
         }
+        text + &self.consequences() + &self.remarks()
+    }
+
+    /// What the whole brings about, besides what stands with each container.
+    fn consequences(&self) -> String {
+        let mut text = String::new();
         let restarted = self.restarted();
         if !restarted.is_empty() {
             let _ = writeln!(
@@ -238,7 +244,7 @@ impl Shown {
                 names.join(", ")
             );
         }
-        text + &self.remarks()
+        text
     }
 
     /// The services that stop for a while without being replaced.

@@ -46,14 +46,14 @@ impl Assembly<'_> {
             draft.add(key.clone(), turn.act(action), needs);
             needs = vec![key];
             if !finishes {
-                needs.extend(self.drain(draft, turn));
+                needs.extend(Self::drain(draft, turn));
             }
         }
         self.stop(draft, turn, needs);
     }
 
     /// The old container goes on for a while after nobody finds it by name any longer.
-    fn drain(&self, draft: &mut Draft, turn: &Turn<'_>) -> Option<Key> {
+    fn drain(draft: &mut Draft, turn: &Turn<'_>) -> Option<Key> {
         let old = turn.decision.current.as_ref()?;
         let duration = turn.service.update.drain.unwrap_or(Update::DRAIN);
         if duration.is_zero() {

@@ -271,10 +271,10 @@ impl Replacement<'_> {
             // Nobody finds it there by a name that it would have to give up.
             let setup = self.old.setup.as_ref();
             let endpoint = setup.and_then(|it| it.endpoints.get(&placed.engine_name));
-            let named = endpoint.is_some_and(|it| !it.aliases.is_empty());
+            let found = endpoint.is_some_and(|it| !it.aliases.is_empty());
             let resource = self.state.networks.get(&placed.engine_name);
             let kept = resource.is_some_and(|it| !network.external && it.takes_addresses());
-            has_names(network) && named && !kept
+            has_names(network) && found && !kept
         })?;
         let network = self.project.networks.get(name);
         Some(Obstacle::Network {

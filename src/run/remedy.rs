@@ -67,13 +67,15 @@ fn attach(attached: &Attached) -> String {
     let commands: Vec<String> = endpoints
         .map(|(network, endpoint)| {
             let aliases = endpoint.aliases.iter();
-            let mut options: String = aliases.map(|it| format!("--alias {it} ")).collect();
+            let mut words: Vec<String> = aliases.map(|it| format!("--alias {it}")).collect();
             if let Some(Address::Given(address)) = &endpoint.ipv4 {
-                options.push_str(&format!("--ip {address} "));
+                words.push(format!("--ip {address}"));
             }
+            words.push(network.clone());
+            let words = words.join(" ");
             format!(
                 "`docker network disconnect --force {network} {container}`, then `docker network \
-                 connect {options}{network} {container}`"
+                 connect {words} {container}`"
             )
         })
         .collect();

@@ -166,7 +166,7 @@ impl Api {
 
 impl Engine for Docker {
     async fn observe(&self, query: &Query) -> Result<State, EngineError> {
-        observe::observe(self, query).await
+        Box::pin(observe::observe(self, query)).await
     }
 
     async fn perform(

@@ -68,20 +68,7 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
         networks: wanted(query, &networks, &summaries),
         snapshots: snapshots(&volumes, &own),
         volume_generations: volume::generations(&volumes, project),
-        volumes: volumes
-            .iter()
-            .filter(|volume| !volume::is_auxiliary(&volume.labels))
-            .map(|volume| {
-                let users = summaries
-                    .iter()
-                    .filter(|summary| uses_volume(summary, &volume.name))
-                    .count();
-                (
-                    volume.name.clone(),
-                    network::resource(&volume.labels, None, users),
-                )
-            })
-            .collect(),
+        volumes: found_volumes(&volumes, &summaries),
         images,
         own_images,
         foreign_ranges: foreign_ranges(query, &networks),
@@ -99,6 +86,21 @@ pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, Eng
             .filter_map(|summary| foreign(summary))
             .collect(),
     })
+}
+
+fn found_volumes(volumes: &[Volume], summaries: &[ContainerSummary]) -> BTreeMap<String, Resource> {
+    let volumes = volumes.iter();
+    volumes
+        .filter(|volume| !volume::is_auxiliary(&volume.labels))
+        .map(|volume| {
+            let users = summaries
+                .iter()
+                .filter(|summary| uses_volume(summary, &volume.name))
+                .count();
+            let resource = network::resource(&volume.labels, None, users);
+            (volume.name.clone(), resource)
+        })
+        .collect()
 }
 
 /// The networks of the project, those asked for, and those that its containers are attached to.

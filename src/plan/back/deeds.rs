@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     name::{ContainerName, ImageRef, ServiceName},
-    plan::{Action, CreateContainer, Cutover, Subject, VolumeSnapshot},
+    plan::{Action, CreateContainer, CreateNetwork, Cutover, Subject, VolumeSnapshot},
     project::Kind,
     state::{State, Status},
 };
@@ -55,12 +55,7 @@ impl<'a> Deeds<'a> {
             // An image in store does no harm and makes the next try faster; what a hook did is
             // inside a container that goes, or ended with it.
             Action::BuildImage(_) | Action::PullImage(_) | Action::RunHook(_) => {}
-            Action::CreateNetwork(create) => {
-                let name = &create.network.engine_name;
-                if !state.networks.contains_key(name) {
-                    self.networks.push((name, subject));
-                }
-            }
+            Action::CreateNetwork(create) => self.note_network(create, subject, state),
             Action::Cutover(cutover) => self.cutovers.push((cutover, subject)),
             Action::CreateVolume(create) => {
                 let name = &create.volume.engine_name;
@@ -114,6 +109,13 @@ impl<'a> Deeds<'a> {
                     action.object()
                 ));
             }
+        }
+    }
+
+    fn note_network(&mut self, create: &'a CreateNetwork, subject: &'a Subject, state: &State) {
+        let name = &create.network.engine_name;
+        if !state.networks.contains_key(name) {
+            self.networks.push((name, subject));
         }
     }
 }
