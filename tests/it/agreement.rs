@@ -510,6 +510,17 @@ fn fixed_addresses_are_those_of_the_engine() {
                 )
             },
         );
+    });
+}
+
+#[test]
+fn hardware_addresses_are_those_of_the_engine() {
+    with_engine("hardware_addresses", |api| {
+        let name = format!("it-agreement-{:08x}", random());
+        let body = json!({ "Name": name, "Internal": true });
+        assert_eq!(api.ask("POST", "/networks/create", Some(&body)).status, 201);
+        let path = format!("/networks/{name}");
+        let _made = Made { api, path };
         let macs = texts(&[
             "02:42:ac:11:00:02",
             "x",

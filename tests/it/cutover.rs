@@ -3,7 +3,6 @@
 //! A server and clients of Node.js (`programs/`) run in containers on one network, or, for what is
 //! published, on this machine. Each client counts requests that failed, hung or were slow, and
 //! prints that. Failed and hanging ones are asserted; times are not, as the machine may be busy.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod client;
 mod counting;

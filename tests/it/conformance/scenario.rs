@@ -233,7 +233,7 @@ impl Scenario {
     }
 
     /// Traffic is switched to a container, from another if there is one.
-    pub fn cutover(&self, to: Attached, from: Option<Attached>) -> Action {
+    pub fn cutover(to: Attached, from: Option<Attached>) -> Action {
         Action::Cutover(Box::new(Cutover { to, from }))
     }
 

@@ -448,12 +448,12 @@ pub fn cutover_moves_names_and_ports() -> Scenario {
         it.attached(container, &[("app", alias, number), ("out", alias, 5)])
     };
     let inner = |container: &str, number| it.attached(container, &[("app", "", number)]);
-    let first = it.cutover(both("web", "web", 0), None);
-    let again = it.cutover(both("web", "web", 0), None);
-    let switch = || it.cutover(both("web.g2", "web", 1), Some(inner("web", 0)));
-    let back = it.cutover(both("web", "web", 0), Some(inner("web.g2", 1)));
-    let kept = it.cutover(both("web.g2", "web", 1), Some(inner("gone", 3)));
-    let gone = it.cutover(inner("gone", 2), None);
+    let first = Scenario::cutover(both("web", "web", 0), None);
+    let again = Scenario::cutover(both("web", "web", 0), None);
+    let switch = || Scenario::cutover(both("web.g2", "web", 1), Some(inner("web", 0)));
+    let back = Scenario::cutover(both("web", "web", 0), Some(inner("web.g2", 1)));
+    let kept = Scenario::cutover(both("web.g2", "web", 1), Some(inner("gone", 3)));
+    let gone = Scenario::cutover(inner("gone", 2), None);
     let [app, out] = [it.network("app", None), it.network("out", None)];
     let [start, start_new, stop] = [it.start("web"), it.start("web.g2"), it.stop("web")];
     let paused = Hand::Pause(it.name("web"));

@@ -108,9 +108,10 @@ impl Stand {
         let mut here = self.here.borrow_mut();
         let mut here = here.iter_mut();
         let reports = self.clients.iter().map(|kind| {
-            let report = match kind.published {
-                true => here.next().unwrap().report(),
-                false => self.report(&kind.name),
+            let report = if kind.published {
+                here.next().unwrap().report()
+            } else {
+                self.report(&kind.name)
             };
             print(&format!("{}: {report}", kind.name));
             report
