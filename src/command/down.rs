@@ -37,12 +37,17 @@ pub struct Down {
 
 impl Down {
     pub(super) async fn run(
-        self,
+        mut self,
         scope: &Scope,
         settings: &Settings,
         console: Console,
     ) -> Result<Done, CommandError> {
         let project = load::project_name(scope)?;
+        if self.removal.services.is_empty()
+            && let Ok(manifest) = load::manifest(scope)
+        {
+            self.removal.declared = manifest.services.keys().cloned().collect();
+        }
         let engine = Arc::new(Docker::connect(settings).await?);
         let interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
         self.on((&engine, &project), (scope, console), interrupts)

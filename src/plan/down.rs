@@ -31,6 +31,9 @@ pub struct Removal {
     pub timeout: Option<Duration>,
     /// Names under which images were kept for generations, as the history knows them.
     pub tags: BTreeSet<ImageRef>,
+    /// Services that the manifest declares: images may be kept for them of which neither a container
+    /// nor the history knows any more.
+    pub declared: BTreeSet<ServiceName>,
     /// The named volumes of each service, by name on the engine, as the history knows them: a
     /// service uses them also while it has no container.
     pub mounts: BTreeMap<ServiceName, BTreeSet<String>>,
@@ -237,7 +240,8 @@ fn tags(
         .filter_map(|(_, it)| tag_of(&project, &it.service, it.generation));
     let mut tags: BTreeSet<ImageRef> = of_going.collect();
     let services = going.iter().map(|(_, it)| &it.service);
-    for service in services.chain(&removal.services) {
+    let named = removal.services.iter().chain(&removal.declared);
+    for service in services.chain(named) {
         let its = kept_images(&project, service, &state.kept_images);
         tags.extend(its.map(|(_, tag)| tag.clone()));
     }

@@ -267,6 +267,12 @@ fn irreversible_job_asks_where_the_record_of_its_run_was_removed() {
     world.run(&up).with(0, Verdict::Converged);
     assert_eq!(read(&world, "app", "runs"), "x\nx\n");
     world.up().with(0, Verdict::Unchanged);
+
+    // Names of images are not left behind, though nothing but the manifest knows their service.
+    forget();
+    assert!(!world.api.generations(&world.project).is_empty());
+    world.run(&["down", "--volumes"]).with_code(0);
+    assert_eq!(world.api.generations(&world.project), Vec::<String>::new());
 }
 
 /// A database in a volume, a job that sets it up, and a service that needs that.
