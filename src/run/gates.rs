@@ -233,6 +233,11 @@ impl Run {
             *why = why.take().or_else(|| more.clone());
             return;
         }
+        // A gate that is open waits for the look that it has asked for.
+        let asked = matches!(self.inquiries.get(&id), Some(Inquiry::Suspicion));
+        if asked && matches!(inquiry, Inquiry::Relapse { .. }) {
+            return;
+        }
         self.effects.push(Effect::Examine(id, container.clone()));
         self.inquiries.insert(id, inquiry);
     }

@@ -507,6 +507,16 @@ mod tests {
     }
 
     #[test]
+    fn confirmation_survives_a_lost_subscription() {
+        let mut run = confirming();
+        // Both the gate and the monitor want the container to be looked at.
+        assert_eq!(told(&mut run, 21, Input::Rewatched), ["1: examine web"]);
+        assert!(told(&mut run, 22, looked(1, Status::Running)).is_empty());
+        let end = told(&mut run, 23, ready(1));
+        assert_eq!(end, ["finish Converged"]);
+    }
+
+    #[test]
     fn interruption_during_the_confirmation_rolls_back() {
         let mut run = confirming();
         let end = told(&mut run, 21, Input::Interrupted);
