@@ -319,9 +319,14 @@ impl Resource {
     #[must_use]
     pub fn takes_addresses(&self) -> bool {
         let record = self.record.as_ref();
+        // One of IPv6 alone leaves the other range to the engine.
+        let is_v4 = |it: &serde_json::Value| {
+            let subnet = it.get("subnet").and_then(serde_json::Value::as_str);
+            subnet.is_some_and(|subnet| !subnet.contains(':'))
+        };
         let declared = record
             .and_then(|it| it.get("subnets")?.as_array())
-            .is_some_and(|it| !it.is_empty());
+            .is_some_and(|it| it.iter().any(is_v4));
         let record = record.and_then(|it| it.get("ipv6")?.as_bool());
         // An IPv6 address that the engine gave cannot be asked for again.
         let v4_only = !record.unwrap_or(false);

@@ -13,6 +13,7 @@ use super::{
     Docker, amend, container,
     error::present,
     network::{already_connected, not_connected, settings},
+    setup::own_names,
 };
 use crate::{
     engine::EngineError,
@@ -38,7 +39,7 @@ pub(super) async fn cutover(
             Some(found) => Some(Side::new(docker, verb, from, &found).await?),
         },
     };
-    let Some(from) = from else {
+    let Some(mut from) = from else {
         to.attach_again().await?;
         to.detach().await?;
         return to.attach().await;
@@ -59,8 +60,15 @@ pub(super) async fn cutover(
     }
     to.attach_again().await?;
     from.detach().await?;
+    // An engine before 28 publishes ports on an internal network where no other one is left, but not
+    // when the container is attached to it anew.
+    let clings = !from.surplus.is_empty() && from.publishes().await?;
+    if clings {
+        from.again.append(&mut from.same);
+        from.take_away().await?;
+    }
     to.attach().await?;
-    if !swaps {
+    if clings || !swaps {
         from.attach_again().await?;
     }
     to.detach().await
@@ -73,10 +81,12 @@ struct Side<'a> {
     name: &'a ContainerName,
     running: bool,
     paused: bool,
-    /// Its addresses now.
+    /// Its addresses now, in networks that it stays in.
     addresses: Vec<String>,
     /// Networks that it is in and is to be in otherwise.
     again: Vec<(String, EndpointSettings)>,
+    /// Networks that it is in as it is to be.
+    same: Vec<(String, EndpointSettings)>,
     /// Networks that it is not in yet.
     missing: Vec<(String, EndpointSettings)>,
     /// Networks that it is not to be in.
@@ -94,7 +104,10 @@ impl<'a> Side<'a> {
         let endpoints = found.network_settings.as_ref();
         let endpoints = endpoints.and_then(|it| it.networks.clone());
         let endpoints = endpoints.unwrap_or_default();
-        let addresses = endpoints.values().filter_map(|it| it.ip_address.clone());
+        let kept = endpoints
+            .iter()
+            .filter(|(network, _)| request.endpoints.contains_key(*network));
+        let addresses = kept.filter_map(|(_, it)| it.ip_address.clone());
         let mut side = Self {
             docker,
             verb,
@@ -103,6 +116,7 @@ impl<'a> Side<'a> {
             paused: state.and_then(|it| it.paused).unwrap_or_default(),
             addresses: addresses.collect(),
             again: Vec::new(),
+            same: Vec::new(),
             missing: Vec::new(),
             surplus: Vec::new(),
         };
@@ -110,7 +124,9 @@ impl<'a> Side<'a> {
             let wanted = settings(docker, verb, network, spec).await?;
             match endpoints.get(network) {
                 None => side.missing.push((network.clone(), wanted)),
-                Some(there) if is_as(there, &wanted, found) => {}
+                Some(there) if is_as(there, &wanted, found) => {
+                    side.same.push((network.clone(), wanted));
+                }
                 Some(_) => side.again.push((network.clone(), wanted)),
             }
         }
@@ -153,6 +169,15 @@ impl<'a> Side<'a> {
             self.connect(network, wanted).await?;
         }
         Ok(())
+    }
+
+    /// Whether it has a port of the host now.
+    async fn publishes(&self) -> Result<bool, EngineError> {
+        let found = container::own(self.docker, self.verb, self.name).await?;
+        let settings = found.and_then(|it| it.network_settings);
+        let ports = settings.and_then(|it| it.ports).unwrap_or_default();
+        let mut bindings = ports.into_values().flatten();
+        Ok(bindings.any(|it| !it.is_empty()))
     }
 
     async fn attach(&self) -> Result<(), EngineError> {
@@ -207,11 +232,10 @@ fn is_as(
     wanted: &EndpointSettings,
     container: &ContainerInspectResponse,
 ) -> bool {
+    let own = own_names(there, container);
     let names = |endpoint: &EndpointSettings| {
         let mut names = endpoint.aliases.clone().unwrap_or_default();
-        // An engine before 25 lists its own name for the container, too.
-        let id = container.id.as_deref().unwrap_or_default();
-        names.retain(|name| !id.starts_with(name.as_str()) || name.len() != 12);
+        names.retain(|name| !own.contains(name));
         names.sort();
         names.dedup();
         names

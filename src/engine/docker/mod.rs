@@ -150,6 +150,8 @@ struct Api(u32, u32);
 impl Api {
     /// A bind's missing source can be made.
     const MAKES_BIND_SOURCES: Self = Self(1, 42);
+    /// Annotations for the runtime.
+    const ANNOTATIONS: Self = Self(1, 43);
     /// Several networks at create, a start interval of health checks, a fixed hardware address.
     const SEVERAL_NETWORKS: Self = Self(1, 44);
     /// A folder in a volume can be mounted.

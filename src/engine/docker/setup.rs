@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use bollard::models::{ContainerInspectResponse, EndpointSettings, HostConfig};
+use serde_json::Value;
 
 use super::condition::time;
 use crate::{
-    state::{Allowance, Endpoint, Setup},
+    state::{Allowance, Endpoint, Setup, label},
     unit::ByteSize,
 };
 
@@ -15,7 +16,6 @@ const SHORT_ID: usize = 12;
 
 /// Translates an inspected container.
 pub(super) fn setup(inspected: &ContainerInspectResponse) -> Setup {
-    let id = inspected.id.as_deref().unwrap_or_default();
     let networks = inspected
         .network_settings
         .as_ref()
@@ -27,7 +27,7 @@ pub(super) fn setup(inspected: &ContainerInspectResponse) -> Setup {
         endpoints: networks
             .into_iter()
             .flatten()
-            .map(|(name, found)| (name.clone(), endpoint(found, id)))
+            .map(|(name, found)| (name.clone(), endpoint(found, inspected)))
             .collect(),
         allowance: host.map(allowance).unwrap_or_default(),
         network_of: shared(host.and_then(|host| host.network_mode.as_ref())),
@@ -39,11 +39,11 @@ pub(super) fn setup(inspected: &ContainerInspectResponse) -> Setup {
     }
 }
 
-fn endpoint(found: &EndpointSettings, id: &str) -> Endpoint {
-    let own = id.get(..SHORT_ID).unwrap_or(id);
+fn endpoint(found: &EndpointSettings, inspected: &ContainerInspectResponse) -> Endpoint {
+    let own = own_names(found, inspected);
+    let given = given_names(inspected);
     let mut aliases = found.aliases.clone().unwrap_or_default();
-    // An engine before 25 lists its own name for the container, too.
-    aliases.retain(|alias| alias != own);
+    aliases.retain(|alias| !own.contains(alias) || given.contains(alias));
     aliases.sort();
     aliases.dedup();
     let fixed = found.ipam_config.as_ref();
@@ -57,6 +57,39 @@ fn endpoint(found: &EndpointSettings, id: &str) -> Endpoint {
         priority: found.gw_priority,
         options: found.driver_opts.clone().into_iter().flatten().collect(),
     }
+}
+
+/// The names in a network that nobody gave: an engine before 25 lists the start of the container's id
+/// and its host name, too.
+pub(super) fn own_names(
+    found: &EndpointSettings,
+    inspected: &ContainerInspectResponse,
+) -> BTreeSet<String> {
+    let id = inspected.id.as_deref().unwrap_or_default();
+    let id = id.get(..SHORT_ID).unwrap_or(id).to_owned();
+    if !found.aliases.iter().flatten().any(|alias| *alias == id) {
+        return BTreeSet::new();
+    }
+    let config = inspected.config.as_ref();
+    let host = config.and_then(|config| config.hostname.clone());
+    BTreeSet::from_iter([id].into_iter().chain(host))
+}
+
+/// The names that the container's record gives, in any network.
+fn given_names(inspected: &ContainerInspectResponse) -> BTreeSet<String> {
+    let config = inspected.config.as_ref();
+    let labels = config.and_then(|config| config.labels.as_ref());
+    let label = |key: &str| labels?.get(key).cloned();
+    let record = label(label::RECORD).and_then(|record| serde_json::from_str(&record).ok());
+    let record: Value = record.unwrap_or_default();
+    let networks = record["spec"]["network"]["networks"].as_object();
+    let aliases = networks
+        .into_iter()
+        .flat_map(|networks| networks.values())
+        .filter_map(|attached| attached["aliases"].as_array())
+        .flatten();
+    let aliases = aliases.filter_map(|alias| alias.as_str().map(str::to_owned));
+    aliases.chain(label(label::SERVICE)).collect()
 }
 
 /// What the engine does not apply it shows as 0, or not at all.
@@ -78,5 +111,50 @@ fn allowance(host: &HostConfig) -> Allowance {
         swap: bytes(host.memory_swap),
         reserved: bytes(host.memory_reservation),
         pids: host.pids_limit.map(|most| most.max(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use bollard::models::ContainerConfig;
+    use serde_json::json;
+
+    use super::*;
+
+    /// The names that are left of these, in a container of `app` with this host name, whose record
+    /// gives it the name `shop`.
+    fn names(listed: &[&str], host: &str) -> Vec<String> {
+        let spec = json!({ "network": { "networks": { "back": { "aliases": ["shop"] } } } });
+        let record = json!({ "spec": spec }).to_string();
+        let labels = HashMap::from([
+            (label::SERVICE.to_owned(), "app".to_owned()),
+            (label::RECORD.to_owned(), record),
+        ]);
+        let inspected = ContainerInspectResponse {
+            id: Some("961e528ab9c9c58dfc087b5fc0367fc3b691b50d6af1c22565ded33b0a7cb4ba".to_owned()),
+            config: Some(ContainerConfig {
+                hostname: Some(host.to_owned()),
+                labels: Some(labels),
+                ..ContainerConfig::default()
+            }),
+            ..ContainerInspectResponse::default()
+        };
+        let found = EndpointSettings {
+            aliases: Some(listed.iter().map(|it| (*it).to_owned()).collect()),
+            ..EndpointSettings::default()
+        };
+        endpoint(&found, &inspected).aliases
+    }
+
+    #[test]
+    fn names_that_the_engine_adds_are_left_out() {
+        assert_eq!(names(&["app", "961e528ab9c9", "box"], "box"), ["app"]);
+        // A given name that is the host name, too.
+        let given = names(&["app", "961e528ab9c9", "shop"], "shop");
+        assert_eq!(given, ["app", "shop"]);
+        // A newer engine adds none: somebody gave this one.
+        assert_eq!(names(&["app", "box"], "box"), ["app", "box"]);
     }
 }

@@ -401,6 +401,28 @@ fn a_container_that_another_program_recreated_is_replaced() {
     assert!(shown.contains("other  replaced"), "{shown}");
 }
 
+#[test]
+fn host_name_of_a_container_is_no_drift() {
+    let Some(world) = World::new("hostname") else {
+        return;
+    };
+    world.manifest(
+        r#"
+        deploy settle="0s"
+        network "back"
+        service "app" {
+            use "doomed"
+            stop-grace-period "0s"
+            hostname "box"
+            network "back" alias="shop"
+        }
+        "#,
+    );
+    world.up().with(0, Verdict::Converged);
+    assert_eq!(drift(&world, "app"), Vec::<String>::new());
+    world.up().with(0, Verdict::Unchanged);
+}
+
 /// Nobody but root may look into the processes of containers.
 fn may_look() -> bool {
     fs::read_link("/proc/1/ns/mnt").is_ok()

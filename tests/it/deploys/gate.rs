@@ -2,7 +2,7 @@
 
 use cimandat::event::{Event, GateReport, Verdict};
 
-use crate::support::{Ended, World};
+use crate::support::{Ended, World, free_port};
 
 fn report(ended: &Ended) -> GateReport {
     ended.told(|event| match event {
@@ -101,9 +101,10 @@ fn program_that_listens_on_ipv6_only_passes() {
     let Some(world) = World::new("ipv6") else {
         return;
     };
-    world.manifest(
-        r##"
-        network "six" ipv6=#true
+    // Engines before 27 have no addresses of this kind to give.
+    let [a, b] = [free_port(), free_port()];
+    let manifest = r##"
+        network "six" ipv6=#true subnet="SUBNET"
         service "app" {
             image "debian:trixie-slim"
             command "perl" "-MSocket=:all" "-e" #"""
@@ -116,8 +117,8 @@ fn program_that_listens_on_ipv6_only_passes() {
             network "six"
             ready within="20s" { tcp 8080 }
         }
-        "##,
-    );
+        "##;
+    world.manifest(&manifest.replace("SUBNET", &format!("fd5e:{a:x}:{b:x}::/64")));
     world.up().with(0, Verdict::Converged);
 }
 

@@ -246,7 +246,11 @@ fn long_and_binary_lines_stay_whole() {
     let manifest = service("plain", "") + "\n" + &service("terminal", "tty #true");
     world.manifest(&manifest);
     world.up().with(0, Verdict::Converged);
-    for service in ["plain", "terminal"] {
+    // Engines before 25 lose the ends of long lines in this log; of a terminal's nothing tells then
+    // where they end.
+    let services = ["plain", "terminal"];
+    let shown = if world.api.speaks(44) { 2 } else { 1 };
+    for service in services.into_iter().take(shown) {
         let shown = world
             .run(&["logs", "--no-prefix", service])
             .with_code(0)

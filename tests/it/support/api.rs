@@ -61,6 +61,13 @@ impl Api {
         reply.json()
     }
 
+    /// Whether the engine speaks version 1.MINOR of its API: 1.44 came with Engine 25.
+    pub fn speaks(&self, minor: u32) -> bool {
+        let version = self.get("/version")["ApiVersion"].clone();
+        let its = version.as_str().and_then(|it| it.strip_prefix("1."));
+        its.and_then(|it| it.parse().ok()) >= Some(minor)
+    }
+
     /// Makes a container that is no project's; gives its id.
     pub fn create(&self, name: &str, body: &Value) -> String {
         let path = format!("/containers/create?name={name}");

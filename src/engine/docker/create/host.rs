@@ -9,7 +9,10 @@ use bollard::models::{
 
 use super::{Order, mounts, networks};
 use crate::{
-    engine::{EngineError, docker::container::restart_policy},
+    engine::{
+        EngineError,
+        docker::{Api, container::restart_policy},
+    },
     project::{ContainerSpec, RestartPolicy, hosts},
     state::Allowance,
     unit::ByteSize,
@@ -43,6 +46,9 @@ pub(super) fn config(order: Order<'_>) -> Result<HostConfig, EngineError> {
         ..HostConfig::default()
     };
     mounts::check(order)?;
+    if !spec.annotations.is_empty() {
+        order.demand(Api::ANNOTATIONS, "an annotation")?;
+    }
     limit(spec, &mut config);
     confine(spec, &mut config);
     share(order, &mut config)?;
