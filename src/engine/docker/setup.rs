@@ -72,7 +72,7 @@ pub(super) fn own_names(
     }
     let config = inspected.config.as_ref();
     let host = config.and_then(|config| config.hostname.clone());
-    BTreeSet::from_iter([id].into_iter().chain(host))
+    [id].into_iter().chain(host).collect()
 }
 
 /// The names that the container's record gives, in any network.
