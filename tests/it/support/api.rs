@@ -6,6 +6,7 @@ use std::{
     io::{self, Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
+    sync::{Mutex, PoisonError},
 };
 
 use serde_json::{Value, json};
@@ -84,8 +85,11 @@ impl Api {
         assert_eq!(self.ask("POST", &path, None).status, 204, "{path}");
     }
 
-    /// Removes whatever containers of a project do not run, as `docker container prune` does.
+    /// Removes whatever containers of a project do not run, as `docker container prune` does. An
+    /// engine refuses a second one at the same time.
     pub fn prune(&self, project: &str) {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let path = format!("/containers/prune?filters={}", filter(project));
         assert_eq!(self.ask("POST", &path, None).status, 200, "{path}");
     }
