@@ -1,12 +1,13 @@
 //! Networks: make and remove.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use bollard::{
     errors::Error as Wire,
     models::{EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkCreateRequest},
     query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder},
 };
+use tokio::time::{Instant, sleep};
 
 use super::{
     Api, Docker,
@@ -26,6 +27,12 @@ const DEFAULT_BRIDGE: &str = "bridge";
 
 /// How many ranges are tried for a network when others take them first.
 const RANGE_ATTEMPTS: usize = 20;
+
+/// How long the endpoints of containers that have ended are waited for: an engine before 25 frees
+/// them a moment after it reports the end.
+const FREED_WITHIN: Duration = Duration::from_secs(2);
+/// The first pause before the network is removed again; each one is twice the pause before it.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Makes a network; one of the same name and definition that is ours is left alone.
 ///
@@ -272,10 +279,25 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
     }
     // By id: a name may also be the beginning of another network's id.
     let id = network.id.as_deref().unwrap_or(name);
-    match present(docker.client.remove_network(id).await) {
-        Ok(_) => Ok(()),
-        Err(wire) => Err(users::unremoved(docker, doing, Used::Network(id), wire).await),
+    let (since, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        let Err(wire) = present(docker.client.remove_network(id).await) else {
+            return Ok(());
+        };
+        let may_pass = has_endpoints(&wire) && since.elapsed() < FREED_WITHIN;
+        match users::unremoved(docker, doing, Used::Network(id), wire).await {
+            // No container uses it, as the engine itself says.
+            EngineError::Refused { .. } if may_pass => sleep(pause).await,
+            why => return Err(why),
+        }
+        pause *= 2;
     }
+}
+
+/// Whether an engine refuses because containers are attached.
+fn has_endpoints(wire: &Wire) -> bool {
+    matches!(wire, Wire::DockerResponseServerError { message, .. }
+        if message.contains("has active endpoints"))
 }
 
 /// Whether an engine refuses because the container is not in the network.

@@ -19,6 +19,7 @@ use crate::{
     event::excerpt,
     name::ContainerName,
     project::RestartPolicy,
+    state::Status,
 };
 
 const VERB: &str = "reading the log of container";
@@ -26,6 +27,8 @@ const VERB: &str = "reading the log of container";
 /// An engine before 25 takes the time of a start only after the process runs: what it prints at
 /// once would be from before.
 const START_SLACK: SignedDuration = SignedDuration::from_millis(100);
+/// The same on a busy machine, for an ended container that has no line otherwise.
+const LONG_START_SLACK: SignedDuration = SignedDuration::from_secs(1);
 
 /// HTTP status of the engine's answer when a logging driver keeps nothing that can be read.
 const NOT_READABLE: u16 = 501;
@@ -53,7 +56,17 @@ pub(super) fn of_this_start(
     inspected: &ContainerInspectResponse,
     options: &LogOptions,
 ) -> Lines {
-    let from = log_start(inspected);
+    lines_from(docker, name, inspected, options, START_SLACK)
+}
+
+fn lines_from(
+    docker: &Docker,
+    name: &ContainerName,
+    inspected: &ContainerInspectResponse,
+    options: &LogOptions,
+    slack: SignedDuration,
+) -> Lines {
+    let from = log_start(inspected, slack);
     let options = LogOptions {
         // The engine is asked in whole seconds; the rest is told apart here.
         since: from.map(Timestamp::as_second),
@@ -68,15 +81,17 @@ pub(super) fn of_this_start(
         .boxed()
 }
 
-/// From when on a log is that of the last start: from the last end, or when it has ended again,
-/// from the start.
-fn log_start(inspected: &ContainerInspectResponse) -> Option<Timestamp> {
+/// When the log of the last start begins: at the end of the start before it while the container
+/// runs, else at its own start.
+///
+/// Whether it runs decides, not which time is later: an engine before 25 may put the end of a short
+/// run before its start.
+fn log_start(inspected: &ContainerInspectResponse, slack: SignedDuration) -> Option<Timestamp> {
     let state = inspected.state.as_ref()?;
     let started = condition::time(state.started_at.as_deref())?;
-    match condition::time(state.finished_at.as_deref()) {
-        Some(ended) if ended <= started => Some(ended),
-        _ => started.checked_sub(START_SLACK).ok(),
-    }
+    let previous_end = condition::time(state.finished_at.as_deref())
+        .filter(|_| state.running == Some(true) && state.restarting != Some(true));
+    previous_end.or_else(|| started.checked_sub(slack).ok())
 }
 
 /// How a container does, and the last lines of the log of its last start.
@@ -90,13 +105,37 @@ pub(super) async fn examine(
         .ok_or_else(|| EngineError::Gone {
             what: format!("container `{name}`"),
         })?;
+    let read = |slack| last_lines(docker, name, &inspected, lines, slack);
+    let (mut last, mut unread) = read(START_SLACK).await;
+    let condition = condition::condition(&inspected, None);
+    if last.is_empty() && unread.is_none() && condition.status == Status::Exited {
+        (last, unread) = read(LONG_START_SLACK).await;
+    }
+    let host = inspected.host_config.as_ref();
+    Ok(Evidence {
+        condition,
+        log: last.into(),
+        unread,
+        restart_at_commit: restart_at_commit(&inspected),
+        init: host.and_then(|host| host.init).unwrap_or(false),
+    })
+}
+
+/// The last lines of the log of the last start, and why there is none.
+async fn last_lines(
+    docker: &Docker,
+    name: &ContainerName,
+    inspected: &ContainerInspectResponse,
+    lines: usize,
+    slack: SignedDuration,
+) -> (VecDeque<String>, Option<String>) {
     let options = LogOptions {
         tail: Some(lines),
         ..LogOptions::default()
     };
     let mut last = VecDeque::new();
     let mut unread = None;
-    let mut log = of_this_start(docker, name, &inspected, &options);
+    let mut log = lines_from(docker, name, inspected, &options, slack);
     // A log driver that cannot be read takes nothing from what is known otherwise.
     while let Some(line) = log.next().await {
         match line {
@@ -110,14 +149,7 @@ pub(super) async fn examine(
             Err(error) => unread = Some(format!("its log cannot be read: {error}")),
         }
     }
-    let host = inspected.host_config.as_ref();
-    Ok(Evidence {
-        condition: condition::condition(&inspected, None),
-        log: last.into(),
-        unread,
-        restart_at_commit: restart_at_commit(&inspected),
-        init: host.and_then(|host| host.init).unwrap_or(false),
-    })
+    (last, unread)
 }
 
 /// Why there is no log, in a fragment about a container.
