@@ -127,14 +127,27 @@ fn resolved_service(service: &Service) -> Value {
         }),
     };
     let job = matches!(service.kind, Kind::Job { .. });
+    let mut container = json!(service.container);
+    ranges(service, &mut container);
     json!({
         "job": job,
         "image": image,
         "pull": service.pull,
         "platform": service.platform,
         "replicas": service.replicas,
-        "container": service.container,
+        "container": container,
         "depends_on": service.depends_on,
         "ready": service.ready,
     })
+}
+
+/// Of replicas that publish a range of ports the last port, beside the first one.
+fn ranges(service: &Service, container: &mut Value) {
+    let shown = container.get_mut("ports").and_then(Value::as_array_mut);
+    let last = service.ports_of(service.replicas);
+    for (port, last) in shown.into_iter().flatten().zip(last) {
+        if let (true, Some(last)) = (service.replicas > 1, last.published) {
+            port["published_last"] = json!(last);
+        }
+    }
 }

@@ -189,7 +189,7 @@ fn restored(entry: &Entry, state: &State) -> Result<Project, Vec<Refusal>> {
 /// What a job of an earlier generation did is done: it is part of the way back only where its
 /// container is still there to say so, and is never run again.
 fn has_done(name: &ServiceName, job: &Service, state: &State) -> bool {
-    let wished = serde_json::to_value(&job.container).unwrap_or_default();
+    let wished = serde_json::to_value(job.spec_of(1)).unwrap_or_default();
     state.containers.values().any(|container| {
         let record = container.record.as_ref();
         container.service == *name

@@ -219,6 +219,7 @@ fn adopt(project: &mut Project, from: &Project, name: &ServiceName) {
 }
 
 /// The container of a service's first replica that counts.
+/// Of a range of ports its record has the first, from which those of the others follow.
 fn in_force<'a>(service: &ServiceName, state: &'a State) -> Option<&'a Container> {
     let mut its = state.containers.iter().filter(|(name, it)| {
         it.service == *service

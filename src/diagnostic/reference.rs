@@ -233,6 +233,26 @@ pub enum ReferenceMistake {
         #[help]
         help: Option<String>,
     },
+    /// A range of ports of the host that is too short for the replicas.
+    #[error("`{service}` has {replicas} replicas and only {ports} ports for them")]
+    #[diagnostic(code(manifest::too_few_ports))]
+    TooFewPorts {
+        /// The service.
+        service: String,
+        /// How many replicas.
+        replicas: u32,
+        /// How many ports.
+        ports: usize,
+        /// The range.
+        #[label(primary, "{ports} ports, one for each replica")]
+        at: Span,
+        /// Where the replicas are given.
+        #[label("{replicas} replicas")]
+        count: Span,
+        /// The remedy.
+        #[help]
+        help: Option<String>,
+    },
     /// No image.
     #[error("{kind} `{name}` has no image")]
     #[diagnostic(

@@ -89,7 +89,7 @@ impl Entry {
     /// generation.
     fn has_done(&self, job: &Service, image: &str) -> bool {
         let then = self.project.services.get(&job.name);
-        let wished = |service: &Service| serde_json::to_value(&service.container).ok();
+        let wished = |service: &Service| serde_json::to_value(service.spec_of(1)).ok();
         let mut made = self.made.values();
         matches!(job.kind, Kind::Job { .. })
             && then.is_some_and(|then| wished(then) == wished(job))

@@ -14,7 +14,7 @@ use crate::{
     unit::Protocol,
 };
 
-/// A published port; ranges have been spread into one for each number.
+/// A published port; ranges have been spread into one for each port inside the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
     /// Where it is declared.
@@ -23,19 +23,37 @@ pub struct Port {
     pub target: u16,
     /// Its protocol.
     pub protocol: Protocol,
-    /// Port of the host; `None`: any free one.
+    /// Port of the host, that of the first replica; `None`: any free one.
     pub published: Option<u16>,
+    /// The last port of a range of the host with one port inside the container: replica number N
+    /// publishes the Nth. `None`: no range.
+    pub last: Option<u16>,
     /// The host's address; `None`: all.
     pub host_ip: Option<IpAddr>,
     /// `host` or `ingress`, for a distributed engine.
     pub mode: Option<String>,
 }
 
+impl Port {
+    /// The ports of the host that are written; `None`: any free one.
+    pub(super) fn range(&self) -> Option<RangeInclusive<u16>> {
+        let first = self.published?;
+        Some(first..=self.last.unwrap_or(first))
+    }
+
+    /// Those of them that this many replicas publish.
+    pub(super) fn taken(&self, replicas: u32) -> Option<RangeInclusive<u16>> {
+        let (first, last) = self.range()?.into_inner();
+        let further = u16::try_from(replicas.saturating_sub(1)).unwrap_or(u16::MAX);
+        Some(first..=first.saturating_add(further).min(last))
+    }
+}
+
 /// What a port's number can be.
 pub(super) const NUMBERS: RangeInclusive<i128> = 1..=65535;
 /// What a text of ports looks like, for messages.
-const EXAMPLE: &str = "ports look like `8080`, `\"8080:80\"`, `\"127.0.0.1:8080:80/tcp\"` or \
-                       `\"3000-3005:3000-3005\"`";
+const EXAMPLE: &str = "ports look like `8080`, `\"8080:80\"`, `\"127.0.0.1:8080:80/tcp\"`, \
+                       `\"3000-3005:3000-3005\"` or, for replicas, `\"8081-8083:80\"`";
 const PROTOCOLS: &[(&str, Protocol)] = &[
     ("tcp", Protocol::Tcp),
     ("udp", Protocol::Udp),
@@ -95,7 +113,8 @@ fn spread(
     let (low, high) = ports.target;
     let published = ports.published.unwrap_or(ports.target);
     let any = published == (0, 0);
-    if !any && published.1 - published.0 != high - low {
+    let each = low == high && published.0 < published.1;
+    if !any && !each && published.1 - published.0 != high - low {
         scope.mistake(ValueMistake::Invalid {
             wanted: "a pair of ranges of one length".to_owned(),
             found: scope.written(written.span).trim_matches('"').to_owned(),
@@ -104,7 +123,7 @@ fn spread(
         });
         return Vec::new();
     }
-    if low == 0 {
+    if low == 0 || !any && published.0 == 0 {
         scope.mistake(ValueMistake::OutOfRange {
             what: "a port".to_owned(),
             low: NUMBERS.start().to_string(),
@@ -120,6 +139,7 @@ fn spread(
             target,
             protocol: ports.protocol.unwrap_or_default(),
             published: (!any).then(|| published.0 + (target - low)),
+            last: each.then_some(published.1),
             host_ip: ports.host_ip,
             mode: mode.map(str::to_owned),
         })
@@ -281,5 +301,29 @@ mod tests {
         ] {
             check(bad, "nothing");
         }
+    }
+
+    #[test]
+    fn replicas_take_the_first_ports_of_a_range() {
+        let check = |published, last, replicas, expected: &[u16]| {
+            let port = Port {
+                span: Span::default(),
+                target: 80,
+                protocol: Protocol::Tcp,
+                published,
+                last,
+                host_ip: None,
+                mode: None,
+            };
+            let taken: Vec<u16> = port.taken(replicas).into_iter().flatten().collect();
+            assert_eq!(taken, expected, "{replicas}");
+        };
+        check(Some(8081), Some(8083), 0, &[8081]);
+        check(Some(8081), Some(8083), 1, &[8081]);
+        check(Some(8081), Some(8083), 2, &[8081, 8082]);
+        check(Some(8081), Some(8083), 4, &[8081, 8082, 8083]);
+        check(Some(65_534), Some(65_535), 70_000, &[65_534, 65_535]);
+        check(Some(8081), None, 2, &[8081]);
+        check(None, None, 2, &[]);
     }
 }

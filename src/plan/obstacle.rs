@@ -53,10 +53,13 @@ pub enum Obstacle {
         /// As the manifest says.
         name: String,
     },
-    /// Another service takes over what the old one holds.
+    /// Another service, or another replica, takes over what the old one holds.
     HandsOver {
         /// Who takes it.
         to: ServiceName,
+        /// Which replica of the same service; `None`: another service.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replica: Option<u32>,
     },
 }
 
@@ -113,7 +116,11 @@ impl fmt::Display for Obstacle {
             Self::HostNetwork => f.write_str("it is in the host's network"),
             Self::Shares { with } => write!(f, "it shares with `{with}`"),
             Self::Name { name } => write!(f, "its container is always called `{name}`"),
-            Self::HandsOver { to } => write!(f, "`{to}` takes over what it holds"),
+            Self::HandsOver { to, replica: None } => write!(f, "`{to}` takes over what it holds"),
+            Self::HandsOver {
+                to,
+                replica: Some(replica),
+            } => write!(f, "`{to}-{replica}` takes over what it holds"),
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn refusals(
             name_taken(project, state, service, decision.replica, &mut refusals);
         }
         if makes(decision.change) {
-            ports_held(state, service, &mut refusals);
+            ports_held(state, service, decision.replica, &mut refusals);
         }
     }
     let services: Vec<&Service> = services
@@ -111,10 +111,10 @@ fn name_taken(
     }
 }
 
-fn ports_held(state: &State, service: &Service, refusals: &mut Vec<Refusal>) {
-    for port in &service.container.ports {
+fn ports_held(state: &State, service: &Service, replica: u32, refusals: &mut Vec<Refusal>) {
+    for port in service.ports_of(replica) {
         let holder = state.foreign.iter().find(|(_, foreign)| {
-            foreign.running && foreign.ports.iter().any(|held| clash(port, held))
+            foreign.running && foreign.ports.iter().any(|held| clash(&port, held))
         });
         if let (Some((name, _)), Some(published)) = (holder, port.published) {
             refusals.push(Refusal::PortHeld {
@@ -144,10 +144,10 @@ pub(super) fn contends(spec: &ContainerSpec, old: &Container) -> bool {
     port || same_address(spec, old).is_some() || same_volume(spec, old, &BTreeSet::new()).is_some()
 }
 
-/// Whether a service cannot start while this container of another one runs.
+/// Whether a replica of a service cannot start while this container of another place runs.
 pub(super) fn in_the_way(
     project: &Project,
-    service: &Service,
+    (service, replica): (&Service, u32),
     decision: &Decision,
     held: &Container,
 ) -> bool {
@@ -161,7 +161,7 @@ pub(super) fn in_the_way(
             .services
             .get(&decision.service)
             .is_some_and(|other| share_a_volume(service, other));
-    let mut spec = service.container.clone();
+    let mut spec = service.spec_of(replica);
     if shared {
         spec.mounts.clear();
     }

@@ -171,7 +171,7 @@ impl Assembly<'_> {
             replica: turn.decision.replica,
             generation: self.generation,
             platform: turn.service.platform.clone(),
-            spec: turn.service.container.clone(),
+            spec: turn.service.spec_of(turn.decision.replica),
             networks: networks.clone().collect(),
             endpoints: self.endpoints_at_creation(turn),
             peers: peers.clone(),
@@ -257,7 +257,7 @@ pub(super) fn record(project: &Project, service: &Service, replica: u32, image: 
     });
     Record {
         kind: service.kind,
-        spec: serde_json::to_value(&service.container).unwrap_or_default(),
+        spec: serde_json::to_value(service.spec_of(replica)).unwrap_or_default(),
         image: image.to_owned(),
         depends_on: service.depends_on.clone(),
         ready: service.ready.clone(),

@@ -19,8 +19,11 @@ use super::{
 };
 use crate::{
     name::{NetworkName, ServiceName},
-    project::{ContainerSpec, Kind, Mount, MountKind, NetworkMode, Project, Service, UpdateOrder},
-    state::{Container, State, Status},
+    project::{
+        ContainerSpec, Kind, Mount, MountKind, NetworkMode, PortBinding, Project, Service,
+        UpdateOrder,
+    },
+    state::{Container, HeldPort, State, Status},
 };
 
 /// How a running container is replaced.
@@ -132,6 +135,7 @@ pub(super) fn settle(
                 state,
                 networks,
                 service,
+                replica: decision.replica,
                 old,
                 revived: revived.and_then(|name| state.containers.get(name)),
             };
@@ -186,6 +190,7 @@ struct Replacement<'a> {
     state: &'a State,
     networks: &'a Networks,
     service: &'a Service,
+    replica: u32,
     old: &'a Container,
     /// The kept container that takes its place, where no new one is made.
     revived: Option<&'a Container>,
@@ -224,11 +229,9 @@ impl Replacement<'_> {
 
     /// The ports of the host that both publish.
     fn ports(&self) -> Vec<u16> {
-        let wanted = |held| {
-            let mut ports = self.service.container.ports.iter();
-            ports.any(|port| clash(port, held))
-        };
-        let held = self.old.ports.iter().filter(|held| wanted(held));
+        let wanted: Vec<PortBinding> = self.service.ports_of(self.replica).collect();
+        let both = |held: &&HeldPort| wanted.iter().any(|port| clash(port, held));
+        let held = self.old.ports.iter().filter(both);
         let ports: BTreeSet<u16> = held.map(|held| held.published).collect();
         ports.into_iter().collect()
     }
@@ -387,7 +390,7 @@ fn same_folder<'a>(spec: &'a ContainerSpec, old: &Container) -> Option<&'a str> 
     found.map(|(source, _)| source)
 }
 
-/// Another service that cannot start before this one's old container has stopped.
+/// Another service, or another replica, that cannot start before this one's old container has stopped.
 fn taken_over(
     project: &Project,
     decisions: &[Decision],
@@ -399,8 +402,9 @@ fn taken_over(
     let mut others = decisions.iter().filter(changing).filter(other);
     let taker = others.find(|other| {
         let service = project.services.get(&other.service);
-        service.is_some_and(|service| in_the_way(project, service, decision, old))
+        service.is_some_and(|service| in_the_way(project, (service, other.replica), decision, old))
     })?;
     let to = taker.service.clone();
-    Some(Obstacle::HandsOver { to })
+    let replica = (to == decision.service).then_some(taker.replica);
+    Some(Obstacle::HandsOver { to, replica })
 }

@@ -53,6 +53,11 @@ impl Turn<'_> {
         strategy.is_some_and(Strategy::is_start_first)
     }
 
+    /// Its service, and which of its containers it is.
+    fn place(&self) -> (&Service, u32) {
+        (self.service, self.decision.replica)
+    }
+
     /// The last step until the new container has proven itself.
     pub fn proven(&self) -> Key {
         match self.service.post_start.len().checked_sub(1) {
@@ -260,7 +265,7 @@ impl Assembly<'_> {
                     continue;
                 };
                 if turn.decision.current.as_ref() == Some(holder)
-                    || !in_the_way(self.project, turn.service, decision, held)
+                    || !in_the_way(self.project, turn.place(), decision, held)
                 {
                     continue;
                 }

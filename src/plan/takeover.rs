@@ -49,27 +49,33 @@ pub(super) fn takeovers(project: &Project, state: &State, decisions: &[Decision]
         for old in going {
             let held = old.current.as_ref().and_then(|it| state.containers.get(it));
             let Some(held) = held else { continue };
+            let place = (service, new.replica);
             let takeover = Takeover {
                 service: new.service.clone(),
                 from: old.service.clone(),
-                ports: ports(service, held),
+                ports: ports(place, held),
                 volumes: volumes(service, held),
-                stops_first: in_the_way(project, service, old, held),
+                stops_first: in_the_way(project, place, old, held),
             };
-            let something = !takeover.ports.is_empty() || !takeover.volumes.is_empty();
-            // Of several replicas each would say the same.
-            if something && !found.contains(&takeover) {
-                found.push(takeover);
+            if takeover.ports.is_empty() && takeover.volumes.is_empty() {
+                continue;
+            }
+            let mut others = found.iter_mut();
+            let same = others.find(|it| it.service == takeover.service && it.from == takeover.from);
+            match same {
+                Some(known) => known.extend(takeover),
+                None => found.push(takeover),
             }
         }
     }
     found
 }
 
-fn ports(service: &Service, held: &Container) -> Vec<u16> {
-    let wanted = service.container.ports.iter();
+fn ports((service, replica): (&Service, u32), held: &Container) -> Vec<u16> {
+    let wanted = service.ports_of(replica);
     let wanted = wanted.filter(|port| held.ports.iter().any(|held| clash(port, held)));
     let mut ports: Vec<u16> = wanted.filter_map(|port| port.published).collect();
+    ports.sort_unstable();
     ports.dedup();
     ports
 }
@@ -84,11 +90,40 @@ fn volumes(service: &Service, held: &Container) -> Vec<String> {
     had.cloned().collect()
 }
 
+impl Takeover {
+    /// Of several replicas each takes over some; all together it is one sentence.
+    fn extend(&mut self, other: Self) {
+        self.ports.extend(other.ports);
+        self.ports.sort_unstable();
+        self.ports.dedup();
+        for volume in other.volumes {
+            if !self.volumes.contains(&volume) {
+                self.volumes.push(volume);
+            }
+        }
+        self.stops_first |= other.stops_first;
+    }
+}
+
+/// Sorted ports in words: `port 80`, `ports 8081-8083`.
+fn words(ports: &[u16]) -> Vec<String> {
+    let follows = |one: &u16, next: &u16| one.checked_add(1) == Some(*next);
+    let ranges = ports.chunk_by(follows).filter_map(|range| {
+        let (first, last) = (range.first()?, range.last()?);
+        Some(if first == last {
+            format!("port {first}")
+        } else {
+            format!("ports {first}-{last}")
+        })
+    });
+    ranges.collect()
+}
+
 impl fmt::Display for Takeover {
     /// A sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ports = self.ports.iter().map(|port| format!("port {port}"));
         let volumes = self.volumes.iter().map(|name| format!("volume {name}"));
+        let ports = words(&self.ports).into_iter();
         let mut things: Vec<String> = ports.chain(volumes).collect();
         let last = things.pop().unwrap_or_default();
         write!(f, "`{}` takes over ", self.service)?;

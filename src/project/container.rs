@@ -236,10 +236,23 @@ pub struct PortBinding {
     pub target: u16,
     /// Its protocol.
     pub protocol: Protocol,
-    /// Port of the host; `None`: any free one.
+    /// Port of the host; `None`: any free one. In a service it is that of the first replica, and
+    /// each further replica publishes the next one.
     pub published: Option<u16>,
     /// The host's address; empty: all.
     pub host_ip: String,
+}
+
+impl PortBinding {
+    /// What a replica publishes, counted from 1. The manifest has a port for each.
+    #[must_use]
+    pub fn of_replica(&self, replica: u32) -> Self {
+        let further = u16::try_from(replica.saturating_sub(1)).unwrap_or(u16::MAX);
+        Self {
+            published: self.published.map(|first| first.saturating_add(further)),
+            ..self.clone()
+        }
+    }
 }
 
 /// Something mounted into a container.
@@ -471,4 +484,30 @@ pub enum RestartPolicy {
         /// The most times.
         max: u32,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replica_publishes_the_port_of_its_number() {
+        let check = |published, replica, expected| {
+            let port = PortBinding {
+                target: 80,
+                protocol: Protocol::Udp,
+                published,
+                host_ip: "127.0.0.1".to_owned(),
+            };
+            let of_replica = PortBinding {
+                published: expected,
+                ..port.clone()
+            };
+            assert_eq!(port.of_replica(replica), of_replica);
+        };
+        check(Some(8081), 1, Some(8081));
+        check(Some(8081), 3, Some(8083));
+        check(Some(65_535), 2, Some(65_535));
+        check(None, 3, None);
+    }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerSpec, Gate, hosts::Hosts};
+use super::{ContainerSpec, Gate, PortBinding, hosts::Hosts};
 use crate::{
     name::{ImageRef, ServiceName},
     secret::Text,
@@ -41,6 +41,24 @@ pub struct Service {
     pub pre_stop: Vec<Hook>,
     /// What a development session does when a file changes.
     pub watch: Vec<Watch>,
+}
+
+impl Service {
+    /// The ports that a replica publishes, counted from 1.
+    pub fn ports_of(&self, replica: u32) -> impl Iterator<Item = PortBinding> {
+        let ports = self.container.ports.iter();
+        ports.map(move |port| port.of_replica(replica))
+    }
+
+    /// What the engine is asked for when a replica is created, counted from 1. That is also what
+    /// its container's record says.
+    #[must_use]
+    pub fn spec_of(&self, replica: u32) -> ContainerSpec {
+        ContainerSpec {
+            ports: self.ports_of(replica).collect(),
+            ..self.container.clone()
+        }
+    }
 }
 
 /// Does it keep running, or end?

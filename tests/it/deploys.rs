@@ -18,6 +18,7 @@ mod logs;
 mod name;
 mod network;
 mod part;
+mod ports;
 mod proof;
 mod question;
 mod retreat;

@@ -15,6 +15,7 @@ mod leaving;
 mod manifests;
 mod mistakes;
 mod plans;
+mod ranges;
 mod recreated;
 mod rehearse;
 mod reporters;

@@ -86,7 +86,8 @@ fn ports(service: &Service) -> Vec<String> {
         let published = port
             .published
             .map_or("any".to_owned(), |port| port.to_string());
-        format!("{host}{published}:{}/{}", port.target, port.protocol)
+        let last = port.last.map(|last| format!("-{last}")).unwrap_or_default();
+        format!("{host}{published}{last}:{}/{}", port.target, port.protocol)
     };
     service.ports.iter().map(show).collect()
 }
@@ -193,6 +194,10 @@ fn every_way_to_write_a_port_is_understood() {
         port "127.0.0.1:5432:5432/udp"
         port 9000 host-ip="::1" protocol="udp"
         port "4000-4001:5000-5001"
+        port "8081-8083:82"
+        port "[::1]:8084-8085:83/udp"
+        port "8086-8088" to=84
+        port "8089-8089:85"
     }"#]);
     let expected = [
         "3000:3000/tcp",
@@ -202,6 +207,10 @@ fn every_way_to_write_a_port_is_understood() {
         "::1:9000:9000/udp",
         "4000:5000/tcp",
         "4001:5001/tcp",
+        "8081-8083:82/tcp",
+        "::1:8084-8085:83/udp",
+        "8086-8088:84/tcp",
+        "8089:85/tcp",
     ];
     assert_eq!(ports(&service), expected);
 }

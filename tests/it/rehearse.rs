@@ -395,10 +395,6 @@ async fn used(seed: u64) -> (Sim, Project) {
             replicas: if seed.is_multiple_of(3) { 1 } else { 2 },
             ..wish("web", &["migrate"])
         };
-        let web = Wish {
-            port: web.port.filter(|_| web.replicas == 1),
-            ..web
-        };
         project(&[database, job, web].map(of_version))
     };
     let sim = world(seed);

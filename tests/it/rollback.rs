@@ -76,7 +76,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
         volume: shape.3.0,
         snapshot: shape.3.1,
         job: rest.0,
-        replicas: if shape.2 { 1 } else { rest.1 },
+        replicas: rest.1,
         was: rest.2,
         is: turn.0,
         changed: turn.1,
@@ -94,7 +94,7 @@ fn wishes(drafts: &[Draft], there: impl Fn(&Draft) -> bool, new: bool) -> Vec<Wi
         Wish {
             name: name(at),
             needs: needs.map(|need| (name(*need), draft.restart)).collect(),
-            port: draft.port.then(|| 8000 + u16::try_from(at).unwrap()),
+            port: draft.port.then(|| 8000 + 10 * u16::try_from(at).unwrap()),
             volume: draft.volume,
             snapshot: draft.snapshot,
             shared: None,

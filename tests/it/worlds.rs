@@ -66,6 +66,7 @@ pub struct Wish {
     pub name: String,
     /// Services that it waits for, and whether it is restarted with them.
     pub needs: Vec<(String, bool)>,
+    /// Of the first replica; the others have those after it.
     pub port: Option<u16>,
     pub volume: bool,
     /// The volume is copied before a switch.

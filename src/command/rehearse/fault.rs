@@ -176,7 +176,9 @@ impl Fault {
         match &self.at {
             At::Call(_) => Ok(()),
             At::Port(port) => {
-                let mut ports = project.services.values().flat_map(|it| &it.container.ports);
+                let services = project.services.values();
+                let mut ports = services
+                    .flat_map(|it| (1..=it.replicas).flat_map(|replica| it.ports_of(replica)));
                 if ports.any(|it| it.published == Some(*port)) {
                     return Ok(());
                 }

@@ -1,16 +1,12 @@
 //! Things that only one can have, given to two.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::collections::BTreeMap;
 
-use super::address;
+use super::{address, port};
 use crate::{
     diagnostic::ReferenceMistake,
-    manifest::{Port, Service, lower::Parts, scope::Scope},
+    manifest::{Service, lower::Parts, scope::Scope},
     span::Span,
-    unit::Protocol,
 };
 
 /// Checks names, addresses, ports of the host, and places in containers.
@@ -18,7 +14,7 @@ pub(super) fn check(parts: &Parts, scope: &Scope<'_>) {
     // In source order, so that of two the second is the one that clashes.
     let mut services: Vec<&Service> = parts.services.values().collect();
     services.sort_by_key(|service| service.name.span);
-    ports(&services, scope);
+    port::clashes(&services, scope);
     names(&services, scope);
     address::check(parts, &services, scope);
     container_names(&services, scope);
@@ -26,62 +22,6 @@ pub(super) fn check(parts: &Parts, scope: &Scope<'_>) {
         replicas(service, scope);
         files(service, scope);
     }
-}
-
-fn ports(services: &[&Service], scope: &Scope<'_>) {
-    let mut taken: BTreeMap<(u16, Protocol), Vec<(&Service, &Port)>> = BTreeMap::new();
-    for service in services.iter().copied() {
-        for port in &service.ports {
-            let Some(published) = port.published else {
-                continue;
-            };
-            let others = taken.entry((published, port.protocol)).or_default();
-            let clash = others.iter().find(|(other, known)| {
-                meet(port.host_ip, known.host_ip) && together(service, other)
-            });
-            if let Some((other, known)) = clash {
-                let (one, two) = (&other.name.value, &service.name.value);
-                let who = if one == two {
-                    format!("by `{one}`")
-                } else {
-                    format!("by `{one}` and by `{two}`")
-                };
-                scope.mistake(ReferenceMistake::PortClash {
-                    port: format!("{published}/{}", port.protocol),
-                    who,
-                    one: one.to_string(),
-                    other: two.to_string(),
-                    at: port.span,
-                    first: known.span,
-                    help: elsewhere(services, port, published),
-                });
-            } else {
-                others.push((service, port));
-            }
-        }
-    }
-}
-
-/// How to publish a port where no service publishes one.
-fn elsewhere(services: &[&Service], port: &Port, published: u16) -> Option<String> {
-    let taken = |number: u16| {
-        let all = services.iter().flat_map(|service| &service.ports);
-        let mut alike = all.filter(|other| other.protocol == port.protocol);
-        alike.any(|other| other.published == Some(number))
-    };
-    let free = (published..=u16::MAX).find(|number| !taken(*number))?;
-    let target = port.target;
-    let protocol = match port.protocol {
-        Protocol::Tcp => String::new(),
-        other => format!(" protocol=\"{other}\""),
-    };
-    // Without its address it would be open to all.
-    let address = port
-        .host_ip
-        .map(|address| format!(" host-ip=\"{address}\""))
-        .unwrap_or_default();
-    let written = format!("port {free} to={target}{address}{protocol}");
-    Some(format!("publish one of them elsewhere: `{written}`"))
 }
 
 /// Names of services are names of hosts and of images, and neither knows capital letters.
@@ -98,12 +38,6 @@ fn names(services: &[&Service], scope: &Scope<'_>) {
             None => drop(taken.insert(service.name.as_str().to_lowercase(), service)),
         }
     }
-}
-
-/// Whether two addresses of the host can be the same one.
-fn meet(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
-    let any = |address: Option<IpAddr>| address.is_none_or(|address| address.is_unspecified());
-    any(one) || any(other) || one == other
 }
 
 /// Whether two services can run at one time: not when their profiles tell them apart.
@@ -142,37 +76,23 @@ fn replicas(service: &Service, scope: &Scope<'_>) {
     let Some(replicas) = service.replicas.filter(|replicas| replicas.value > 1) else {
         return;
     };
-    let mistake = |what: String, at: Span, help: Option<String>| {
+    let mistake = |what: String, at: Span| {
         scope.mistake(ReferenceMistake::NotWithReplicas {
             service: service.name.to_string(),
             replicas: replicas.value,
             what,
             at,
             count: replicas.span,
-            help,
+            help: None,
         });
     };
     if let Some(name) = &service.container_name {
-        mistake(format!("the name `{}`", name.value), name.span, None);
+        mistake(format!("the name `{}`", name.value), name.span);
     }
-    let mut told = BTreeSet::new();
-    for port in &service.ports {
-        if let (Some(published), true) = (port.published, told.insert(port.span)) {
-            let help = format!("let the engine choose: `port 0 to={}`", port.target);
-            mistake(
-                format!("port {published} of this host"),
-                port.span,
-                Some(help),
-            );
-        }
-    }
+    port::of_replicas(service, replicas, scope);
     for (name, attachment) in &service.networks {
         if attachment.ipv4.is_some() || attachment.ipv6.is_some() || attachment.mac.is_some() {
-            mistake(
-                format!("a fixed address in `{name}`"),
-                attachment.span,
-                None,
-            );
+            mistake(format!("a fixed address in `{name}`"), attachment.span);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod address;
 mod clash;
+mod port;
 mod reference;
 
 use super::{fill::Layer, lower::Parts, scope::Scope};

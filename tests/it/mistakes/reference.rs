@@ -636,9 +636,155 @@ manifest::not_with_replicas
    ·              ╰── 3 containers
  5 │ }
    ╰────
-  help: let the engine choose: `port 0 to=80`
+  help: give each replica a port of a range: `port "80-82" to=80`, or let the
+        engine choose: `port 0 to=80`
 
 1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_pair_of_ranges_for_several_containers() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    port "3000-3001:3000-3001"
+    replicas 2
+}"#,
+        r#"
+manifest::not_with_replicas
+
+  × `web` has 2 replicas, and only one of them can have port 3000 of this host
+   ╭─[cimandat.kdl:3:5]
+ 2 │     image "nginx"
+ 3 │     port "3000-3001:3000-3001"
+   ·     ─────────────┬────────────
+   ·                  ╰── for one container only
+ 4 │     replicas 2
+   ·              ┬
+   ·              ╰── 2 containers
+ 5 │ }
+   ╰────
+  help: publish each port of the container with a range that has a port for
+        each replica: `port "3000-3001" to=3000`, or let the engine choose:
+        `port 0 to=3000`
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
+fn a_range_of_ports_too_short_for_its_replicas() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    port "8081-8083:80"
+    replicas 4
+}
+service "last" {
+    image "nginx"
+    port "65534-65535" to=80 host-ip="::1"
+    replicas 3
+}"#,
+        r#"
+manifest::too_few_ports
+
+  × `web` has 4 replicas and only 3 ports for them
+   ╭─[cimandat.kdl:3:5]
+ 2 │     image "nginx"
+ 3 │     port "8081-8083:80"
+   ·     ─────────┬─────────
+   ·              ╰── 3 ports, one for each replica
+ 4 │     replicas 4
+   ·              ┬
+   ·              ╰── 4 replicas
+ 5 │ }
+   ╰────
+  help: this range is long enough: `port "8081-8084" to=80`
+
+manifest::too_few_ports
+
+  × `last` has 3 replicas and only 2 ports for them
+    ╭─[cimandat.kdl:8:5]
+  7 │     image "nginx"
+  8 │     port "65534-65535" to=80 host-ip="::1"
+    ·     ───────────────────┬──────────────────
+    ·                        ╰── 2 ports, one for each replica
+  9 │     replicas 3
+    ·              ┬
+    ·              ╰── 3 replicas
+ 10 │ }
+    ╰────
+  help: this range is long enough: `port "65533-65535" to=80 host-ip="::1"`
+
+2 mistakes
+"#,
+    );
+}
+
+#[test]
+fn a_port_that_is_one_of_a_range() {
+    check_mistake(
+        r#"service "one" {
+    image "nginx"
+    port "8081-8090:80"
+    replicas 3
+}
+service "two" {
+    image "nginx"
+    port 8083 to=80
+}
+service "three" {
+    image "nginx"
+    port 8084 to=80
+}
+service "four" {
+    image "nginx"
+    port "8080-8081" to=80
+    replicas 2
+}"#,
+        r#"
+manifest::port_clash
+
+  × port 8083/tcp of this host is published twice, by `one` and by `two`
+   ╭─[cimandat.kdl:3:5]
+ 2 │     image "nginx"
+ 3 │     port "8081-8090:80"
+   ·     ─────────┬─────────
+   ·              ╰── published by `one`
+ 4 │     replicas 3
+   ╰────
+   ╭─[cimandat.kdl:8:5]
+ 7 │     image "nginx"
+ 8 │     port 8083 to=80
+   ·     ───────┬───────
+   ·            ╰── published again by `two`
+ 9 │ }
+   ╰────
+  help: publish one of them elsewhere: `port 8085 to=80`
+
+manifest::port_clash
+
+  × port 8081/tcp of this host is published twice, by `one` and by `four`
+   ╭─[cimandat.kdl:3:5]
+ 2 │     image "nginx"
+ 3 │     port "8081-8090:80"
+   ·     ─────────┬─────────
+   ·              ╰── published by `one`
+ 4 │     replicas 3
+   ╰────
+    ╭─[cimandat.kdl:16:5]
+ 15 │     image "nginx"
+ 16 │     port "8080-8081" to=80
+    ·     ───────────┬──────────
+    ·                ╰── published again by `four`
+ 17 │     replicas 2
+    ╰────
+  help: publish one of them elsewhere: `port "8085-8086" to=80`
+
+2 mistakes
 "#,
     );
 }

@@ -204,6 +204,30 @@ manifest::out_of_range
 }
 
 #[test]
+fn a_range_from_port_zero() {
+    check_mistake(
+        r#"service "web" {
+    image "nginx"
+    port "0-2:80"
+}"#,
+        r#"
+manifest::out_of_range
+
+  × a port is between 1 and 65535, not 0
+   ╭─[cimandat.kdl:3:10]
+ 2 │     image "nginx"
+ 3 │     port "0-2:80"
+   ·          ────┬───
+   ·              ╰── out of range
+ 4 │ }
+   ╰────
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
 fn ranges_of_different_length() {
     check_mistake(
         r#"service "web" {
@@ -221,8 +245,8 @@ manifest::invalid_value
    ·                    ╰── not a pair of ranges of one length
  4 │ }
    ╰────
-  help: ports look like `8080`, `"8080:80"`, `"127.0.0.1:8080:80/tcp"` or
-        `"3000-3005:3000-3005"`
+  help: ports look like `8080`, `"8080:80"`, `"127.0.0.1:8080:80/tcp"`,
+        `"3000-3005:3000-3005"` or, for replicas, `"8081-8083:80"`
 
 1 mistake
 "#,
@@ -247,8 +271,8 @@ manifest::invalid_value
    ·             ╰── not a port
  4 │ }
    ╰────
-  help: ports look like `8080`, `"8080:80"`, `"127.0.0.1:8080:80/tcp"` or
-        `"3000-3005:3000-3005"`
+  help: ports look like `8080`, `"8080:80"`, `"127.0.0.1:8080:80/tcp"`,
+        `"3000-3005:3000-3005"` or, for replicas, `"8081-8083:80"`
 
 1 mistake
 "#,

@@ -17,5 +17,5 @@ pub use self::{
     endpoints::endpoints,
     inner::Inner,
     program::{Ended, Running},
-    world::{IMAGE, World, free_port},
+    world::{IMAGE, World, free_port, free_ports},
 };

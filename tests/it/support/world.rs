@@ -294,12 +294,20 @@ impl Drop for World {
 ///
 /// Below those from which the kernel takes the near ends of connections.
 pub fn free_port() -> u16 {
+    free_ports(1)
+}
+
+/// The first of so many of such ports in a row.
+pub fn free_ports(count: u16) -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut given = GIVEN.lock().unwrap();
+    let listening = |port: u16| TcpListener::bind(("0.0.0.0", port)).is_err();
     loop {
-        let port = u16::try_from(20_000 + random() % 12_000).unwrap();
-        if TcpListener::bind(("0.0.0.0", port)).is_ok() && given.insert(port) {
-            return port;
+        let first = u16::try_from(20_000 + random() % 12_000).unwrap();
+        let mut ports = first..first + count;
+        if !ports.any(|port| given.contains(&port) || listening(port)) {
+            given.extend(first..first + count);
+            return first;
         }
     }
 }

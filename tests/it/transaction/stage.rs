@@ -45,7 +45,8 @@ struct Draft {
 struct Turn {
     there: bool,
     version: u32,
-    /// A port that others may want, too; the first gets it.
+    /// A port that others may want, too, with those after it for further replicas; the first
+    /// gets it.
     port: Option<u16>,
     /// `Some(true)`: a volume that it shares; `Some(false)`: one that only one service has at a time.
     shares: Option<bool>,
@@ -105,6 +106,14 @@ pub fn pulled() -> ImageRef {
     ImageRef::new("app:2").unwrap()
 }
 
+/// Takes a port for each replica, where all of them are free.
+fn take(taken: &mut BTreeSet<u16>, first: u16, replicas: u32) -> bool {
+    let wanted = first..first + u16::try_from(replicas).unwrap();
+    let free = wanted.clone().all(|port| !taken.contains(&port));
+    taken.extend(wanted.filter(|_| free));
+    free
+}
+
 impl Case {
     /// The projects that were deployed before, oldest first.
     pub fn earlier(&self) -> Vec<Project> {
@@ -127,24 +136,24 @@ impl Case {
         for (at, draft) in self.drafts.iter().enumerate().filter(|(at, _)| there(*at)) {
             let turn = &draft.turns[generation];
             let needs = (0..at).filter(|need| draft.needs >> need & 1 == 1 && there(*need));
-            let port = turn
-                .port
-                .filter(|port| draft.job.is_none() && taken.insert(*port));
             let shared = match turn.shares {
                 Some(true) => Some("common"),
                 Some(false) if std::mem::take(&mut alone) => Some("lone"),
                 _ => None,
             };
+            let replicas = if shared == Some("lone") {
+                1
+            } else {
+                draft.replicas
+            };
+            let port = turn.port.filter(|_| draft.job.is_none());
+            let port = port.filter(|first| take(&mut taken, *first, replicas));
             wishes.push(Wish {
                 name: format!("s{at}"),
                 needs: needs
                     .map(|need| (format!("s{need}"), draft.restart))
                     .collect(),
-                replicas: if port.is_some() || shared == Some("lone") {
-                    1
-                } else {
-                    draft.replicas
-                },
+                replicas,
                 port,
                 volume: draft.volume,
                 snapshot: draft.snapshot,
