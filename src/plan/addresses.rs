@@ -46,14 +46,18 @@ pub(super) fn assign(
     networks: &Networks,
     decisions: &[Decision],
 ) -> BTreeMap<Place, Assigned> {
-    let mut taken: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+    let mut taken = given(project, state, networks);
     for container in state.containers.values() {
         for (engine_name, number) in numbers_of(container) {
             taken.entry(engine_name).or_default().insert(number);
         }
     }
     let mut assigned = BTreeMap::new();
-    for decision in decisions.iter().filter(|it| makes(it.change)) {
+    // A kept container that runs again has its addresses.
+    let made = decisions
+        .iter()
+        .filter(|it| makes(it.change) && it.revived.is_none());
+    for decision in made {
         let Some(service) = project.services.get(&decision.service) else {
             continue;
         };
@@ -78,6 +82,38 @@ pub(super) fn assign(
         assigned.insert((decision.service.clone(), decision.replica), addresses);
     }
     assigned
+}
+
+/// The numbers of addresses that the manifest, or that of an existing container, gives to a container,
+/// by the network's name on the engine.
+fn given<'a>(
+    project: &'a Project,
+    state: &'a State,
+    networks: &'a Networks,
+) -> BTreeMap<&'a str, BTreeSet<u32>> {
+    let mut given: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+    for service in project.services.values() {
+        let NetworkMode::Networks(attached) = &service.container.network else {
+            continue;
+        };
+        for (name, attachment) in attached {
+            let network = project.networks.get(name).zip(networks.get(name));
+            let Some(((network, placed), address)) = network.zip(attachment.ipv4.as_ref()) else {
+                continue;
+            };
+            let number = network.subnets.iter().find_map(|it| number_of(it, address));
+            given.entry(&placed.engine_name).or_default().extend(number);
+        }
+    }
+    let setups = state.containers.values().filter_map(|it| it.setup.as_ref());
+    for (engine_name, endpoint) in setups.flat_map(|setup| &setup.endpoints) {
+        let network = state.networks.get(engine_name).zip(endpoint.ipv4.as_ref());
+        let number = network.and_then(|(network, address)| {
+            network.subnets.iter().find_map(|it| number_of(it, address))
+        });
+        given.entry(engine_name).or_default().extend(number);
+    }
+    given
 }
 
 /// The smallest number that is not taken.
@@ -134,25 +170,38 @@ fn inherited(
 /// it gives from all of it.
 #[must_use]
 pub fn reserved(subnet: &Subnet, number: u32) -> Option<Ipv4Addr> {
+    let number = usize::try_from(number).ok()?;
+    all_reserved(subnet)?.nth(number).map(Ipv4Addr::from)
+}
+
+/// The number of an address; `None`: the engine may give it by itself, or no container gets so high
+/// a number.
+fn number_of(subnet: &Subnet, address: &str) -> Option<u32> {
+    let address: u32 = address.parse::<Ipv4Addr>().ok()?.into();
+    let mut numbers = (0..=u32::from(u16::MAX)).zip(all_reserved(subnet)?);
+    let (number, _) = numbers.find(|(_, it)| *it == address)?;
+    Some(number)
+}
+
+/// The addresses of a range that the engine does not give by itself, in the order of their numbers.
+fn all_reserved(subnet: &Subnet) -> Option<Box<dyn Iterator<Item = u32>>> {
     let (first, last) = bounds(&subnet.subnet)?;
     let gateway: Option<u32> = match &subnet.gateway {
         Some(gateway) => Some(gateway.parse::<Ipv4Addr>().ok()?.into()),
         None => Some(first + 1),
     };
-    let usable = |address: &u32| Some(*address) != gateway;
-    let number = usize::try_from(number).ok()?;
+    let usable = move |address: &u32| Some(*address) != gateway;
     // Neither the network's own address nor that of the broadcast.
     let (low, high) = (first.checked_add(1)?, last.checked_sub(1)?);
-    let address = match &subnet.range {
-        None => (low..=high).rev().filter(usable).nth(number),
+    Some(match &subnet.range {
+        None => Box::new((low..=high).rev().filter(usable)),
         Some(range) => {
             let (begin, end) = bounds(range)?;
             let below = low..begin.max(low);
             let above = end.saturating_add(1).max(low)..=high;
-            below.chain(above).filter(usable).nth(number)
+            Box::new(below.chain(above).filter(usable))
         }
-    };
-    address.map(Ipv4Addr::from)
+    })
 }
 
 /// The first and the last address of a range in CIDR form.
@@ -224,6 +273,16 @@ mod tests {
         check_reserved(&whole, 5, None);
         let gateway = subnet("10.1.0.0/29", None, Some("10.1.0.6"));
         check_reserved(&gateway, 0, Some("10.1.0.5"));
+    }
+
+    #[test]
+    fn number_of_an_address_is_found_among_the_reserved() {
+        let halved = halved("172.18.0.0/16").unwrap();
+        assert_eq!(number_of(&halved, "172.18.0.2"), Some(0));
+        assert_eq!(number_of(&halved, "172.18.128.1"), None);
+        let whole = subnet("10.1.0.0/29", None, None);
+        assert_eq!(number_of(&whole, "10.1.0.6"), Some(0));
+        assert_eq!(number_of(&whole, "10.1.0.1"), None, "the gateway");
     }
 
     #[test]

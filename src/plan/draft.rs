@@ -83,6 +83,29 @@ impl Draft {
         }
     }
 
+    /// Lets a step wait for one more, where both exist and the other does not wait for it.
+    pub fn prefers(&mut self, key: &Key, need: Key) {
+        if !self.waits_for(&need, key) {
+            self.needs(key, need);
+        }
+    }
+
+    /// Whether a step waits for another one, directly or not.
+    fn waits_for(&self, key: &Key, other: &Key) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![key];
+        while let Some(key) = open.pop() {
+            if key == other {
+                return true;
+            }
+            let entry = self.places.get(key).and_then(|it| self.entries.get(*it));
+            if let Some(entry) = entry.filter(|_| seen.insert(key)) {
+                open.extend(&entry.needs);
+            }
+        }
+        false
+    }
+
     /// Lets a step, and the hooks before it, wait for nothing but these.
     pub fn hasten(&mut self, stop: &Key, needs: &BTreeSet<Key>) {
         let Some(place) = self.places.get(stop).copied() else {

@@ -53,6 +53,12 @@ pub enum Obstacle {
         /// As the manifest says.
         name: String,
     },
+    /// Its host name is one of the names by which it is found: the engine resolves it from the start
+    /// on, and not only when the new container is ready.
+    HostName {
+        /// As the manifest says.
+        name: String,
+    },
     /// Another service, or another replica, takes over what the old one holds.
     HandsOver {
         /// Who takes it.
@@ -93,6 +99,7 @@ impl Obstacle {
             )),
             Self::Address { .. } => Some("leave out the fixed address".to_owned()),
             Self::Name { .. } => Some("leave out `container-name`".to_owned()),
+            Self::HostName { .. } => Some("leave out `hostname`".to_owned()),
             Self::Asked
             | Self::Mount { .. }
             | Self::HostNetwork
@@ -116,6 +123,9 @@ impl fmt::Display for Obstacle {
             Self::HostNetwork => f.write_str("it is in the host's network"),
             Self::Shares { with } => write!(f, "it shares with `{with}`"),
             Self::Name { name } => write!(f, "its container is always called `{name}`"),
+            Self::HostName { name } => {
+                write!(f, "its host name `{name}` resolves before it is ready")
+            }
             Self::HandsOver { to, replica: None } => write!(f, "`{to}` takes over what it holds"),
             Self::HandsOver {
                 to,

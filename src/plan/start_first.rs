@@ -6,7 +6,10 @@
 //! ports and takes them from the old one, which keeps its addresses: open connections live on. Then
 //! the old one drains and stops, so that everything after it is proven without it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     Action, Attached, Cutover, EndpointSpec, Reason, Step, Strategy, Work,
@@ -17,7 +20,7 @@ use super::{
 };
 use crate::{
     name::{ContainerName, NetworkName, ServiceName},
-    project::Update,
+    project::{ContainerSpec, Update},
     state::Container,
 };
 
@@ -32,24 +35,21 @@ impl Assembly<'_> {
         gate(draft, turn);
         // Nothing old is touched before everything new has been made.
         let mut needs: Vec<Key> = self.created().chain([turn.proven()]).collect();
-        let finishes = matches!(
-            turn.decision.strategy,
-            Some(Strategy::StartFirst { finishes: true, .. })
-        );
-        if finishes {
-            self.stop(draft, turn, needs.clone());
-            needs.extend(turn.decision.current.clone().map(Key::Stop));
-        }
         if let Some(cutover) = self.cutover(turn) {
             let action = Action::Cutover(Box::new(cutover));
             let key = Key::Cutover(turn.name.clone());
             draft.add(key.clone(), turn.act(action), needs);
             needs = vec![key];
-            if !finishes {
+            if !turn.finishes() {
                 needs.extend(Self::drain(draft, turn));
             }
         }
         self.stop(draft, turn, needs);
+        if turn.finishes() {
+            let ports = self.attach_as_wanted(turn, turn.name);
+            let needs = turn.decision.current.clone().map(Key::Stop);
+            draft.add(Key::Attach(turn.name.clone()), turn.act(ports), needs);
+        }
     }
 
     /// The old container goes on for a while after nobody finds it by name any longer.
@@ -72,39 +72,33 @@ impl Assembly<'_> {
     /// How traffic moves to the new container; `None`: nothing finds either of the two.
     fn cutover(&self, turn: &Turn<'_>) -> Option<Cutover> {
         let old = self.current(turn)?;
-        let wanted = self.wanted(turn, &self.numbers(turn));
+        let mut wanted = self.wanted(turn, &self.numbers(turn));
         let withheld = withheld(turn);
+        if turn.finishes() {
+            // Names move now, ports when the old container has ended.
+            wanted.retain(|name, _| !withheld.contains(name));
+        }
         let inner: BTreeSet<&String> = wanted
             .iter()
             .filter(|(name, _)| !withheld.contains(*name))
             .map(|(_, (engine_name, _))| engine_name)
             .collect();
-        let outer = withheld.iter().filter_map(|name| self.networks.get(name));
-        let outer: BTreeSet<&String> = outer
-            .flat_map(|placed| {
-                let old = placed.predecessor.as_ref().map(|it| &it.engine_name);
-                old.into_iter().chain([&placed.engine_name])
-            })
-            .collect();
-        let mut to: BTreeMap<String, EndpointSpec> = wanted.values().cloned().collect();
+        let to: BTreeMap<String, EndpointSpec> = wanted.values().cloned().collect();
         let mut from = found(self.state, old);
         // Where its definition has changed, the old network goes on with all its names: those that
-        // are still on it find nobody else.
-        from.retain(|name, _| !outer.contains(name));
+        // are still on it find nobody else. But the engine publishes ports on any network with a way
+        // out that the old container has left.
+        if !withheld.is_empty() && !turn.finishes() {
+            from.retain(|name, _| inner.contains(name) || self.is_internal(name));
+        }
         for (name, endpoint) in &mut from {
             if !inner.contains(name) {
                 continue;
             }
-            let address = endpoint.ipv4.clone();
             *endpoint = nameless(endpoint);
-            if turn.service.update.keeps_address
-                && let Some(new) = to.get_mut(name)
-            {
-                let interim = self.interim(turn);
-                let network = wanted.iter().find(|(_, (its, _))| its == name);
-                let number = network.and_then(|(network, _)| interim.get(network));
-                endpoint.ipv4 = number.map(|it| super::Address::Reserved(*it));
-                new.ipv4 = address;
+            let network = wanted.iter().find(|(_, (its, _))| its == name);
+            if let Some(number) = network.and_then(|(network, _)| self.swapped(turn, network)) {
+                endpoint.ipv4 = Some(super::Address::Reserved(number));
             }
         }
         let named = to.values().any(|endpoint| !endpoint.aliases.is_empty());
@@ -112,7 +106,8 @@ impl Assembly<'_> {
             container: turn.decision.current.clone()?,
             endpoints: from,
         };
-        (named || !withheld.is_empty()).then(|| Cutover {
+        let moves_ports = !withheld.is_empty() && !turn.finishes();
+        (named || moves_ports).then(|| Cutover {
             to: Attached {
                 container: turn.name.clone(),
                 endpoints: to,
@@ -197,8 +192,23 @@ impl Assembly<'_> {
         interim.unwrap_or_else(|| self.numbers(turn))
     }
 
+    /// The number that the old container gets in exchange for its own; `None`: it keeps its own.
+    fn swapped(&self, turn: &Turn<'_>, network: &NetworkName) -> Option<u32> {
+        let interim = *self.interim(turn).get(network)?;
+        let last = *self.numbers(turn).get(network)?;
+        (interim != last).then_some(interim)
+    }
+
+    /// Whether a network of the engine has no way out.
+    fn is_internal(&self, engine_name: &str) -> bool {
+        let network = self.state.networks.get(engine_name);
+        let record = network.and_then(|it| it.record.as_ref());
+        record.and_then(|it| it.get("internal")?.as_bool()) == Some(true)
+    }
+
     /// Where a network gets a successor, an old container stops only after those that depend on it:
-    /// until then they find it on the old network.
+    /// until then they find it on the old network. Dependents that themselves wait for its end are
+    /// left out.
     pub fn stop_dependents_first(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
         let moves = |turn: &&Turn<'_>| {
             let mut networks = super::prepare::networks_of(turn.service);
@@ -216,7 +226,7 @@ impl Assembly<'_> {
                 continue;
             };
             for dependent in dependents.filter_map(|it| it.decision.current.as_ref()) {
-                draft.needs(&Key::Stop(old.clone()), Key::Stop(dependent.clone()));
+                draft.prefers(&Key::Stop(old.clone()), Key::Stop(dependent.clone()));
             }
         }
     }
@@ -225,6 +235,21 @@ impl Assembly<'_> {
 fn recorded(container: &Container) -> Numbers {
     let record = container.record.as_ref();
     record.map(|it| it.addresses.clone()).unwrap_or_default()
+}
+
+impl Turn<'_> {
+    /// Whether the old container stops before its ports move, so that it finishes what is in progress.
+    fn finishes(&self) -> bool {
+        let strategy = self.decision.strategy.as_ref();
+        matches!(strategy, Some(Strategy::StartFirst { finishes: true, .. }))
+    }
+
+    /// The grace period that the old container has to finish what is in progress; `None`: its own.
+    pub fn finish_within(&self) -> Option<Duration> {
+        let drain = self.service.update.drain.filter(|_| self.finishes())?;
+        let grace = self.service.container.stop_grace_period;
+        Some(drain.max(grace.unwrap_or(ContainerSpec::STOP_GRACE)))
+    }
 }
 
 /// The networks that a new container joins only when it takes over.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Change, Decision, Obstacle, Refusal, diff,
-    endpoints::has_names,
+    endpoints::{has_names, names},
     networks::Networks,
     preflight::{clash, in_the_way, same_address, same_volume},
     prepare::networks_of,
@@ -205,6 +205,7 @@ impl Replacement<'_> {
                 let name = self.service.container_name.clone()?;
                 Some(Obstacle::Name { name })
             })
+            .or_else(|| self.host_name())
             .or_else(|| self.same_number())
             .or_else(|| fixed_address(spec, self.old))
             .or_else(|| written_by_both(self.project, spec, self.old));
@@ -271,10 +272,12 @@ impl Replacement<'_> {
             let Some((network, placed)) = network.zip(placed) else {
                 return false;
             };
-            // Nobody finds it there by a name that it would have to give up.
+            // Nobody finds it there by a name that it would have to give up; in an external network
+            // the new one may take one that the old one does not have.
             let setup = self.old.setup.as_ref();
             let endpoint = setup.and_then(|it| it.endpoints.get(&placed.engine_name));
-            let found = endpoint.is_some_and(|it| !it.aliases.is_empty());
+            let found = endpoint.is_some_and(|it| !it.aliases.is_empty())
+                || network.external && !self.names_in(name).is_empty();
             let resource = self.state.networks.get(&placed.engine_name);
             let kept = resource.is_some_and(|it| !network.external && it.takes_addresses());
             has_names(network) && found && !kept
@@ -284,6 +287,27 @@ impl Replacement<'_> {
             network: name.clone(),
             external: network.is_some_and(|it| it.external),
         })
+    }
+
+    /// The names by which the new container is to be found in a network.
+    fn names_in(&self, name: &NetworkName) -> Vec<String> {
+        let NetworkMode::Networks(attached) = &self.service.container.network else {
+            return Vec::new();
+        };
+        let network = self.project.networks.get(name);
+        let (network, service) = (network.zip(attached.get(name)), &self.service.name);
+        network.map_or_else(Vec::new, |(network, attachment)| {
+            let with_service = network.has_service_names();
+            names(service, attachment, &network.engine_name, with_service)
+        })
+    }
+
+    /// The host name of the new container, where clients look for the service by it.
+    fn host_name(&self) -> Option<Obstacle> {
+        let name = self.service.container.hostname.clone()?;
+        let mut networks = networks_of(self.service);
+        let resolves = networks.any(|network| self.names_in(network).contains(&name));
+        resolves.then_some(Obstacle::HostName { name })
     }
 
     /// An address that a kept container which is to run again has in common with the one that runs.

@@ -89,11 +89,11 @@ impl Assembly<'_> {
             }
         }
         start_first::in_turn(&mut draft, &turns);
-        self.stop_dependents_first(&mut draft, &turns);
         self.hand_over(&mut draft, &turns);
         self.snapshots(&mut draft, &turns);
         if !draft.is_empty_of_actions() {
             self.order_kept(&mut draft, &turns);
+            self.stop_dependents_first(&mut draft, &turns);
             self.verify(&mut draft, &turns);
         }
         for turn in &turns {
@@ -173,6 +173,9 @@ impl Assembly<'_> {
             let key = Key::Repair(current.clone(), index);
             let mut needs = ready.clone();
             needs.extend(keys.last().cloned());
+            if turn.decision.change == Change::Restart {
+                needs.insert(Key::Stop(current.clone()));
+            }
             draft.add(key.clone(), turn.act(action), needs);
             keys.push(key);
         }
@@ -202,7 +205,11 @@ impl Assembly<'_> {
             draft.add(key.clone(), step, needs.clone());
             needs.push(key);
         }
-        let step = turn.act(stop(current, self.options));
+        let mut action = stop(current, self.options);
+        if let Action::StopContainer { grace, .. } = &mut action {
+            *grace = grace.or(turn.finish_within());
+        }
+        let step = turn.act(action);
         draft.add(Key::Stop(current.clone()), step, needs);
     }
 
@@ -242,6 +249,7 @@ impl Assembly<'_> {
                 }
                 // A new container must not find the old one.
                 needs.insert(Key::Cutover(container.clone()));
+                needs.insert(Key::Attach(container.clone()));
             }
         }
         needs
@@ -311,7 +319,8 @@ impl Assembly<'_> {
     fn verify(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
         let names = self.names.values();
         let mut gates: Vec<Key> = names.clone().cloned().map(Key::Gate).collect();
-        gates.extend(names.cloned().map(Key::Cutover));
+        let takes_over = |it: &ContainerName| [Key::Cutover(it.clone()), Key::Attach(it.clone())];
+        gates.extend(names.flat_map(takes_over));
         let replaced = turns.iter().filter(|it| !stays(it.decision.change));
         gates.extend(replaced.filter_map(|it| it.decision.current.clone().map(Key::Stop)));
         for (index, check) in self.project.verify.iter().enumerate() {

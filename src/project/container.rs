@@ -255,6 +255,11 @@ impl PortBinding {
     }
 }
 
+impl ContainerSpec {
+    /// The engine's own grace period.
+    pub const STOP_GRACE: Duration = Duration::from_secs(10);
+}
+
 /// Something mounted into a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {

@@ -238,8 +238,16 @@ impl Run {
         if asked && matches!(inquiry, Inquiry::Relapse { .. }) {
             return;
         }
+        let suspects = matches!(inquiry, Inquiry::Suspicion);
         self.effects.push(Effect::Examine(id, container.clone()));
-        self.inquiries.insert(id, inquiry);
+        let under_way = self.inquiries.insert(id, inquiry).is_some();
+        // The answer of a look that began before the suspicion says nothing of it.
+        if suspects
+            && under_way
+            && let Some(wait) = self.waits.get_mut(&id)
+        {
+            wait.suspect();
+        }
     }
 
     pub(super) fn examined(&mut self, id: StepId, evidence: Option<Evidence>) {

@@ -511,9 +511,22 @@ mod tests {
         let mut run = confirming();
         // Both the gate and the monitor want the container to be looked at.
         assert_eq!(told(&mut run, 21, Input::Rewatched), ["1: examine web"]);
+        // The first answer may be older than what made the gate doubt.
+        let first = told(&mut run, 22, looked(1, Status::Running));
+        assert_eq!(first, ["1: examine web"]);
         assert!(told(&mut run, 22, looked(1, Status::Running)).is_empty());
         let end = told(&mut run, 23, ready(1));
         assert_eq!(end, ["finish Converged"]);
+    }
+
+    #[test]
+    fn answer_older_than_the_end_of_a_container_does_not_confirm_it() {
+        let mut run = confirming();
+        assert_eq!(told(&mut run, 21, died("web")), ["1: examine web"]);
+        assert!(told(&mut run, 22, ready(1)).is_empty());
+        told(&mut run, 23, looked(1, Status::Running));
+        let end = told(&mut run, 24, looked(1, Status::Exited));
+        assert_eq!(end, ["1: cancel", "2: stopping container web"]);
     }
 
     #[test]

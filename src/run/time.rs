@@ -93,12 +93,15 @@ impl Run {
 
     /// How long a step is tried that failed like this; `None`: not again.
     ///
-    /// A start waits for a port that a container had which this run has stopped. What undoes and what
+    /// A start or a cutover waits for a port of a container that this run has stopped. What undoes and what
     /// concludes waits for the engine: there is nothing better to do.
     fn patience(&self, id: StepId, error: &EngineError) -> Option<Duration> {
         if let EngineError::PortTaken { port, .. } = error {
             let work = self.schedule.step(id).map(|step| &step.work);
-            let starts = matches!(work, Some(Work::Act(Action::StartContainer(_))));
+            let starts = matches!(
+                work,
+                Some(Work::Act(Action::StartContainer(_) | Action::Cutover(_)))
+            );
             let wanted = matches!(self.phase, Phase::Forward | Phase::Back);
             return (starts && wanted && self.was_given_up(port)).then_some(GIVEN_UP_WITHIN);
         }

@@ -330,7 +330,7 @@ impl Resource {
         let record = record.and_then(|it| it.get("ipv6")?.as_bool());
         // An IPv6 address that the engine gave cannot be asked for again.
         let v4_only = !record.unwrap_or(false);
-        declared || v4_only && self.subnets.iter().any(|it| it.range.is_some())
+        v4_only && (declared || self.subnets.iter().any(|it| it.range.is_some()))
     }
 }
 

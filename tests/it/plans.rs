@@ -1446,7 +1446,7 @@ fn kept_address_moves_to_the_new_container() {
     web.container.user = Some("999".to_owned());
     web.update.keeps_address = true;
     insta::assert_snapshot!(cutovers(&project, &state), @r#"
-    to shop-web-1.g2: shop_edge ["web"] 172.20.0.2
+    to shop-web-1.g2: shop_edge ["web"] #0
     from shop-web-1: shop_edge [] #1
     "#);
 }
@@ -1548,12 +1548,13 @@ fn drained_service_stops_before_its_port_moves() {
     2 gate shop-db-1 <>
     3 starting container shop-web-1.g2 <0,2>
     4 gate shop-web-1.g2 <3>
-    5 stopping container shop-web-1 <0,4>
-    6 switching traffic to container shop-web-1.g2 <0,4,5>
-    7 setting the restart policy of container shop-web-1.g2 <> (after commit)
-    8 setting the restart policy of container shop-web-1 <5> (after commit)
-    9 renaming container shop-web-1 <5,8> (after commit)
-    10 renaming container shop-web-1.g2 <7,9> (after commit)
+    5 switching traffic to container shop-web-1.g2 <0,4>
+    6 stopping container shop-web-1 <5>
+    7 attaching container shop-web-1.g2 <6>
+    8 setting the restart policy of container shop-web-1.g2 <> (after commit)
+    9 setting the restart policy of container shop-web-1 <6> (after commit)
+    10 renaming container shop-web-1 <6,9> (after commit)
+    11 renaming container shop-web-1.g2 <8,10> (after commit)
     ");
     insta::assert_snapshot!(shown(&project, &state), @"
     shop: 1 to replace, 1 unchanged
@@ -1562,6 +1563,197 @@ fn drained_service_stops_before_its_port_moves() {
           user: 999 (new)
           port 80 does not answer while the old container finishes its requests and stops
     ");
+}
+
+#[test]
+fn drained_service_has_its_drain_time_to_finish() {
+    let (mut project, state) = published();
+    let web = project.services.get_mut("web").unwrap();
+    web.container.user = Some("999".to_owned());
+    web.update.drain = Some(Duration::from_mins(1));
+    let plan = deploy(&project, &state).plan;
+    let grace = plan.steps.iter().find_map(|step| match &step.work {
+        plan::Work::Act(plan::Action::StopContainer { grace, .. }) => Some(*grace),
+        _ => None,
+    });
+    assert_eq!(grace, Some(Some(Duration::from_mins(1))));
+    insta::assert_snapshot!(cutovers(&project, &state), @r#"
+    to shop-web-1.g2: shop_app ["web"] #2
+    from shop-web-1: shop_app [] 172.21.0.3, shop_edge ["web"] 172.20.0.3
+    to shop-web-1.g2: shop_app ["web"] #2, shop_edge ["web"] #1
+    "#);
+}
+
+#[test]
+fn dependents_of_a_drained_service_on_a_changed_network_wait_in_no_circle() {
+    let (mut project, mut state) = published();
+    let mut proxy = service("proxy", &["web"]);
+    proxy.container.user = Some("1".to_owned());
+    let web = &project.services["web"];
+    proxy.container.network = web.container.network.clone();
+    project.services.insert(proxy.name.clone(), proxy);
+    let mut old = state.containers["shop-web-1"].clone();
+    old.service = ServiceName::new("proxy").unwrap();
+    old.ports.clear();
+    state
+        .containers
+        .insert(ContainerName::new("shop-proxy-1").unwrap(), old);
+    let web = project.services.get_mut("web").unwrap();
+    web.update.drain = Some(Duration::from_secs(5));
+    let app = project.networks.get_mut("app").unwrap();
+    app.attachable = !app.attachable;
+    insta::assert_snapshot!(switch(&project, &state), @"
+    0 creating network shop_app.3f18b1c8 <>
+    1 creating container shop-db-1.g2 <0>
+    2 tagging image shop-db:g2 <>
+    3 creating container shop-web-1.g2 <0>
+    4 tagging image shop-web:g2 <>
+    5 creating container shop-proxy-1.g2 <0>
+    6 tagging image shop-proxy:g2 <>
+    7 starting container shop-db-1.g2 <1>
+    8 gate shop-db-1.g2 <7>
+    9 switching traffic to container shop-db-1.g2 <1,3,5,8>
+    10 starting container shop-web-1.g2 <3,8,9>
+    11 gate shop-web-1.g2 <10>
+    12 switching traffic to container shop-web-1.g2 <1,3,5,11>
+    13 stopping container shop-web-1 <12>
+    14 stopping container shop-db-1 <9,13>
+    15 attaching container shop-web-1.g2 <13>
+    16 starting container shop-proxy-1.g2 <5,11,12,15>
+    17 gate shop-proxy-1.g2 <16>
+    18 switching traffic to container shop-proxy-1.g2 <1,3,5,17>
+    19 stopping container shop-proxy-1 <18>
+    20 setting the restart policy of container shop-db-1.g2 <> (after commit)
+    21 setting the restart policy of container shop-db-1 <14> (after commit)
+    22 renaming container shop-db-1 <14,21> (after commit)
+    23 renaming container shop-db-1.g2 <20,22> (after commit)
+    24 setting the restart policy of container shop-web-1.g2 <> (after commit)
+    25 setting the restart policy of container shop-web-1 <13> (after commit)
+    26 renaming container shop-web-1 <13,25> (after commit)
+    27 renaming container shop-web-1.g2 <24,26> (after commit)
+    28 setting the restart policy of container shop-proxy-1.g2 <> (after commit)
+    29 setting the restart policy of container shop-proxy-1 <19> (after commit)
+    30 renaming container shop-proxy-1 <19,29> (after commit)
+    31 renaming container shop-proxy-1.g2 <28,30> (after commit)
+    32 removing network shop_app <> (after commit)
+    ");
+}
+
+#[test]
+fn old_container_leaves_all_networks_with_a_way_out_before_its_port_moves() {
+    let (mut project, mut state) = published();
+    let web = project.services.get_mut("web").unwrap();
+    web.container.user = Some("999".to_owned());
+    web.update.drain = None;
+    // Attached by hand.
+    let old = state.containers.get_mut("shop-web-1").unwrap();
+    let setup = old.setup.as_mut().unwrap();
+    setup
+        .endpoints
+        .insert("foreign".to_owned(), Endpoint::default());
+    insta::assert_snapshot!(cutovers(&project, &state), @r#"
+    to shop-web-1.g2: shop_app ["web"] #2, shop_edge ["web"] #1
+    from shop-web-1: shop_app [] 172.21.0.3
+    "#);
+}
+
+#[test]
+fn host_name_that_clients_use_makes_the_old_container_stop_first() {
+    let mut project = project([service("web", &[])]);
+    let state = connected(&project);
+    let web = project.services.get_mut("web").unwrap();
+    web.container.hostname = Some("other".to_owned());
+    assert!(cutovers(&project, &state).contains("shop-web-1.g2"));
+    let web = project.services.get_mut("web").unwrap();
+    web.container.hostname = Some("web".to_owned());
+    insta::assert_snapshot!(shown(&project, &state), @"
+    shop: 1 to replace
+      ~ web  replaced (stop first, as its host name `web` resolves before it is ready): 1 field changed
+          hostname: web (new)
+          does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
+          to shorten it: leave out `hostname`
+    ");
+}
+
+#[test]
+fn address_that_the_manifest_gives_is_given_to_nobody_else() {
+    let mut project = project([service("db", &[]), service("web", &[])]);
+    let network = project.networks.values_mut().next().unwrap();
+    network.subnets = vec![plan::halved("10.77.0.0/24").unwrap()];
+    let edge = NetworkName::new("edge").unwrap();
+    let db = project.services.get_mut("db").unwrap();
+    let given = Attachment {
+        ipv4: Some("10.77.0.2".to_owned()),
+        ..Attachment::default()
+    };
+    db.container.network = NetworkMode::Networks(BTreeMap::from([(edge, given)]));
+    let plan = deploy(&project, &State::default()).plan;
+    let addresses = plan.steps.iter().filter_map(|step| match &step.work {
+        plan::Work::Act(plan::Action::CreateContainer(it)) => Some((
+            it.service.to_string(),
+            it.endpoints["shop_edge"].ipv4.clone(),
+        )),
+        _ => None,
+    });
+    let addresses: BTreeMap<_, _> = addresses.collect();
+    assert_eq!(addresses["web"], Some(plan::Address::Reserved(1)));
+}
+
+#[test]
+fn restarted_container_is_attached_again_after_it_has_stopped() {
+    let mut web = service("web", &["db"]);
+    let dependency = web.depends_on.values_mut().next().unwrap();
+    dependency.restart = true;
+    let mut project = project([service("db", &[]), web]);
+    let mut state = connected(&project);
+    let db = project.services.get_mut("db").unwrap();
+    db.container.user = Some("999".to_owned());
+    let old = state.containers.get_mut("shop-web-1").unwrap();
+    old.setup.as_mut().unwrap().endpoints.clear();
+    old.networks.clear();
+    insta::assert_snapshot!(switch(&project, &state), @"
+    0 creating container shop-db-1.g2 <>
+    1 tagging image shop-db:g2 <>
+    2 starting container shop-db-1.g2 <0>
+    3 gate shop-db-1.g2 <2>
+    4 switching traffic to container shop-db-1.g2 <0,3>
+    5 stopping container shop-db-1 <4>
+    6 stopping container shop-web-1 <0,3,4>
+    7 attaching container shop-web-1 <3,4,6>
+    8 starting container shop-web-1 <3,4,6,7>
+    9 gate shop-web-1 <7,8>
+    10 setting the restart policy of container shop-db-1.g2 <> (after commit)
+    11 setting the restart policy of container shop-db-1 <5> (after commit)
+    12 renaming container shop-db-1 <5,11> (after commit)
+    13 renaming container shop-db-1.g2 <10,12> (after commit)
+    ");
+}
+
+#[test]
+fn kept_service_that_fails_goes_back_with_what_it_depends_on() {
+    let services = [
+        service("api", &[]),
+        service("cache", &[]),
+        service("web", &["api"]),
+    ];
+    let mut project = project(services);
+    let state = connected(&project);
+    for name in ["api", "cache"] {
+        let service = project.services.get_mut(name).unwrap();
+        service.container.user = Some("999".to_owned());
+    }
+    let plan = deploy(&project, &state).plan;
+    let failed = plan.steps.iter().position(|step| {
+        matches!(&step.work, plan::Work::Gate { container, .. } if container.as_str() == "shop-web-1")
+    });
+    let unmet = BTreeSet::from([plan::StepId(failed.unwrap())]);
+    let split = plan::split(&plan, &unmet, &BTreeSet::new(), &state);
+    let names = |names: &[&str]| -> BTreeSet<ServiceName> {
+        let names = names.iter();
+        names.map(|it| ServiceName::new(*it).unwrap()).collect()
+    };
+    assert_eq!(split.old, names(&["api", "web"]));
+    assert_eq!(split.new, names(&["cache"]));
 }
 
 #[test]

@@ -24,12 +24,10 @@ use super::{
 use crate::{
     engine::EngineError,
     name::ContainerName,
-    project::RestartPolicy,
+    project::{ContainerSpec, RestartPolicy},
     state::{Record, label},
 };
 
-/// The engine's own grace period.
-const GRACE: Duration = Duration::from_secs(10);
 /// What the engine may take on top of a grace period until it answers.
 const MARGIN: Duration = Duration::from_mins(1);
 
@@ -115,7 +113,7 @@ pub(super) async fn stop(
     let own_grace = config
         .and_then(|config| config.stop_timeout)
         .and_then(|seconds| u64::try_from(seconds).ok())
-        .map_or(GRACE, Duration::from_secs);
+        .map_or(ContainerSpec::STOP_GRACE, Duration::from_secs);
     let mut options = StopContainerOptionsBuilder::new();
     if let Some(grace) = grace {
         options = options.t(whole_seconds(grace));

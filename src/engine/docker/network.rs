@@ -7,7 +7,7 @@ use bollard::{
     models::{EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkCreateRequest},
     query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{
     Api, Docker,
@@ -279,17 +279,18 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
     }
     // By id: a name may also be the beginning of another network's id.
     let id = network.id.as_deref().unwrap_or(name);
-    let (since, mut pause) = (Instant::now(), FIRST_PAUSE);
+    let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
     loop {
         let Err(wire) = present(docker.client.remove_network(id).await) else {
             return Ok(());
         };
-        let may_pass = has_endpoints(&wire) && since.elapsed() < FREED_WITHIN;
+        let may_pass = has_endpoints(&wire) && waited < FREED_WITHIN;
         match users::unremoved(docker, doing, Used::Network(id), wire).await {
             // No container uses it, as the engine itself says.
             EngineError::Refused { .. } if may_pass => sleep(pause).await,
             why => return Err(why),
         }
+        waited += pause;
         pause *= 2;
     }
 }

@@ -44,7 +44,10 @@ impl<'a> Builder<'a> {
         order: &Order<'a>,
     ) -> BTreeSet<&'a ContainerName> {
         let alone = |name: &ContainerName, container: &Container| {
+            // One with ports of the host lost the network that they are published in, and may need
+            // its way out to start: nobody has seen it start without.
             self.cutover_from(name).is_some()
+                && container.ports.is_empty()
                 && !self.deeds.cut_off
                 && self.in_the_way(name, container).is_empty()
                 && self.data_of(container).is_empty()

@@ -97,7 +97,12 @@ pub fn split(
         .filter_map(service)
         .filter(|name| !leaving.contains(name))
         .collect();
+    let made: BTreeSet<&ServiceName> = forward()
+        .filter(|step| matches!(step.work, Work::Act(Action::CreateContainer(_))))
+        .filter_map(service)
+        .collect();
     let before = before(state);
+    let (changed, leaving, made) = (&changed, &leaving, &made);
     loop {
         let waiting = forward()
             // All old containers wait until all new ones are made; that binds nobody to anybody.
@@ -114,7 +119,12 @@ pub fn split(
         // what they would not reach any more.
         let needed = old.iter().flat_map(|name| {
             let its = before.get(name).into_iter().flatten().copied();
-            its.filter(|need| leaving.contains(need) || moved_away(plan, state, need, name))
+            // One whose container was kept is as before only with the old containers of these.
+            let kept = !made.contains(name);
+            its.filter(move |need| {
+                let lost = leaving.contains(need) || moved_away(plan, state, need, name);
+                lost || kept && changed.contains(need)
+            })
         });
         // Data is put back for all that write to it, or for none.
         let together = copied(plan)

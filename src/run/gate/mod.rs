@@ -251,7 +251,8 @@ impl Wait {
         let mut moves = Vec::new();
         match (pause, self.phase) {
             (Pause::Retry(question), Phase::Asking) => self.ask(question, now, &mut moves),
-            (Pause::Deadline, Phase::Asking) => {
+            // An earlier wait of the same gate may have left its timer.
+            (Pause::Deadline, Phase::Asking) if now >= self.opened + self.within => {
                 let cause = format!("not ready within {}", shown(self.within));
                 self.fail(cause, &mut moves);
             }
