@@ -68,6 +68,11 @@ pub trait Engine: Send + Sync + 'static {
         lines: usize,
     ) -> impl Future<Output = Result<Evidence, EngineError>> + Send;
 
+    /// Ends when no client is connected to a container any longer; never where that cannot be known.
+    fn clients_gone(&self, _container: &ContainerName) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
     /// What happens to the project's containers from now on; ends only with an error.
     ///
     /// When this returns, the subscription holds: what happens afterwards is in the stream.

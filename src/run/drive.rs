@@ -155,6 +155,13 @@ impl<E: Ledger, F: FnMut(Stamped)> Hands<E, F> {
                         Input::Examined(step, look(engine.as_ref(), &container).await)
                     });
                 }
+                Effect::AwaitClientsGone(step, container) => {
+                    let engine = Arc::clone(&self.engine);
+                    self.spawn(step, Input::ClientsGone(step), async move {
+                        engine.clients_gone(&container).await;
+                        Input::ClientsGone(step)
+                    });
+                }
                 ask @ (Effect::Probe { .. } | Effect::Check { .. }) => self.ask(ask),
             }
         }

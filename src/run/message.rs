@@ -34,6 +34,8 @@ pub enum Input {
     },
     /// A container was looked at; `None`: it could not be.
     Examined(StepId, Option<Evidence>),
+    /// No client is connected to a container any longer.
+    ClientsGone(StepId),
     /// A record was written, or could not be: answers come in the order of the records.
     Recorded(Result<(), EngineError>),
     /// A sleep is over.
@@ -79,6 +81,8 @@ pub enum Effect {
     },
     /// Look how this container does; then [`Input::Examined`].
     Examine(StepId, ContainerName),
+    /// Wait until no client is connected to this container; then [`Input::ClientsGone`].
+    AwaitClientsGone(StepId, ContainerName),
     /// Wait for so long; then [`Input::Elapsed`].
     Sleep(TimerId, Duration),
     /// Call off whatever goes on for this step: nothing of it is waited for any more.

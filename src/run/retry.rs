@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// The first pause.
 const FIRST: Duration = Duration::from_millis(5);
-/// The longest pause; a service is then noticed at most a quarter of a second late.
-const LONGEST: Duration = Duration::from_millis(250);
+/// The longest pause: a process in a container costs the engine about 80 ms.
+pub const LONGEST: Duration = Duration::from_millis(250);
 
 /// The pause after so many questions: 5, 10, 20, … up to 250 ms.
 #[must_use]

@@ -47,7 +47,7 @@ impl Run {
                     object: object.clone(),
                     reason: step.reason,
                 });
-                self.drain(id, duration);
+                self.drain(id, object, duration);
             }
             Work::Gate { container, gate } => self.open_gate(id, step.subject, &container, &gate),
             Work::Verify(check) => {

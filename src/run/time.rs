@@ -38,8 +38,9 @@ pub(super) struct Again {
 }
 
 impl Run {
-    /// Waits until so long after the last thing that this step waited for.
-    pub(super) fn drain(&mut self, id: StepId, duration: Duration) {
+    /// Waits until so long after the last thing that this step waited for, or until no client is
+    /// connected any longer.
+    pub(super) fn drain(&mut self, id: StepId, object: &str, duration: Duration) {
         let until = self.schedule.free_since(id) + duration;
         let rest = until.saturating_sub(self.now);
         self.draining.insert(id);
@@ -47,6 +48,9 @@ impl Run {
             self.drained(id);
         } else {
             self.effects.push(Effect::Sleep(TimerId::Drain(id), rest));
+            if let Ok(container) = ContainerName::new(object) {
+                self.effects.push(Effect::AwaitClientsGone(id, container));
+            }
         }
     }
 
@@ -54,6 +58,7 @@ impl Run {
         if !self.draining.remove(&id) {
             return;
         }
+        self.effects.push(Effect::Cancel(id));
         let Some(step) = self.schedule.step(id) else {
             return;
         };

@@ -6,6 +6,7 @@
 mod amend;
 mod binds;
 pub mod build;
+mod clients;
 mod condition;
 mod connect;
 mod container;
@@ -198,6 +199,10 @@ impl Engine for Docker {
         lines: usize,
     ) -> Result<Evidence, EngineError> {
         logs::examine(self, container, lines).await
+    }
+
+    async fn clients_gone(&self, container: &ContainerName) {
+        clients::gone(self, container).await;
     }
 
     async fn watch(

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use self::question::{Manner, Question};
 pub(super) use self::report::report;
-use super::retry;
 use crate::{
     engine::{Answer, Evidence, Happening},
     event::{GateReport, LastAnswer, excerpt},
@@ -182,7 +181,7 @@ impl Wait {
             return moves;
         }
         question.attempts += 1;
-        let attempts = question.attempts;
+        let pause = question.pause();
         match answer {
             Answer::Ready(seen) => {
                 self.note(index, &seen, &mut moves);
@@ -190,7 +189,7 @@ impl Wait {
             }
             Answer::NotYet(seen) => {
                 self.note(index, &seen, &mut moves);
-                moves.push(Move::Sleep(Pause::Retry(index), retry::pause(attempts)));
+                moves.push(Move::Sleep(Pause::Retry(index), pause));
             }
             Answer::Never(seen) => {
                 let cause = format!("`{}` will never pass: {}", question.text, excerpt(&seen));

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{event::excerpt, project::Probe};
+use crate::{event::excerpt, project::Probe, run::retry};
 
+/// The longest pause between two probes over a connection: one costs about a millisecond, and the
+/// service is noticed at most so late.
+const LONGEST_OF_PROBE: Duration = Duration::from_millis(100);
 /// The longest that one probe may take, unless it is one that can be waited for.
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest that one check may take: it may go through name servers and proxies.
@@ -29,8 +32,10 @@ pub(super) struct Question {
 /// How a question is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Again and again.
+    /// Again and again, over a connection.
     Probe,
+    /// Again and again, by a process in the container or another call of the engine.
+    Call,
     /// Again and again, with more patience.
     Check,
     /// Once, of the log: the answer comes when there is one.
@@ -51,10 +56,8 @@ impl Manner {
             | Probe::Http { .. }
             | Probe::Postgres { .. }
             | Probe::Redis { .. }
-            | Probe::Grpc { .. }
-            | Probe::Exec { .. }
-            | Probe::File { .. }
-            | Probe::Started => Self::Probe,
+            | Probe::Grpc { .. } => Self::Probe,
+            Probe::Exec { .. } | Probe::File { .. } | Probe::Started => Self::Call,
         }
     }
 
@@ -63,7 +66,7 @@ impl Manner {
         match self {
             Self::Log => "no line has matched",
             Self::Exit => "it has not ended",
-            Self::Probe | Self::Check | Self::Health => "no answer",
+            Self::Probe | Self::Call | Self::Check | Self::Health => "no answer",
         }
     }
 }
@@ -95,10 +98,19 @@ impl Question {
         self.changes <= ALL_REPORTED || self.changes.is_power_of_two()
     }
 
+    /// The pause before it is asked again.
+    pub fn pause(&self) -> Duration {
+        let longest = match self.manner {
+            Manner::Probe => LONGEST_OF_PROBE,
+            _ => retry::LONGEST,
+        };
+        retry::pause(self.attempts).min(longest)
+    }
+
     /// The most that an answer may take, with so much time left.
     pub fn patience(&self, rest: Duration) -> Duration {
         match self.manner {
-            Manner::Probe => PROBE_PATIENCE.min(rest),
+            Manner::Probe | Manner::Call => PROBE_PATIENCE.min(rest),
             Manner::Check => CHECK_PATIENCE.min(rest),
             Manner::Log if rest > 2 * LOG_MARGIN => rest.saturating_sub(LOG_MARGIN),
             Manner::Log | Manner::Health | Manner::Exit => rest,

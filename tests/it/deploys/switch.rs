@@ -1,7 +1,7 @@
 //! Switches as their consumers see them: who asks for a service while it is replaced gets answers.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use cimandat::event::{Event, Verdict};
 
@@ -184,6 +184,58 @@ fn what_took_over_already_gives_it_back_unnoticed() {
     let told = all_answered(&world, 1);
     print(&format!("there and back: {told:?} {:?}", ended.deeds()));
     assert_eq!(world.containers(), before);
+}
+
+/// How long the old container of `web` drained in an update.
+fn drained(world: &World, drain: &str, consumer: &str) -> Duration {
+    let manifest = |text: &str| {
+        world.manifest(&format!(
+            r#"
+            {PROGRAMS}
+            service "web" {{ use "server"; env TEXT="{text}"; update drain="{drain}"; }}
+            {consumer}
+            "#
+        ));
+    };
+    manifest("one");
+    world.up().with(0, Verdict::Converged);
+    manifest("two");
+    let ended = world.up().with(0, Verdict::Converged);
+    ended.told(|event| match event {
+        Event::StepFinished { verb, took, .. } if verb == "draining" => Some(*took),
+        _ => None,
+    })
+}
+
+#[test]
+fn old_container_without_clients_stops_before_its_drain_time_is_over() {
+    let Some(world) = World::new("idle") else {
+        return;
+    };
+    let drain = Duration::from_mins(4);
+    assert!(drained(&world, "4m", "") < drain);
+}
+
+#[test]
+fn old_container_with_a_client_has_its_drain_time() {
+    let Some(world) = World::new("busy") else {
+        return;
+    };
+    let consumer = r##"
+        service "client" {
+            image "debian:trixie-slim"
+            command "perl" "-MIO::Socket::INET" "-e" #"""
+                $$| = 1;
+                my $$web = IO::Socket::INET->new("web:8080") or die "refused";
+                print "connected\n";
+                sleep 1000;
+                """#
+            depends-on "web"
+            ready { log "connected"; }
+        }
+        "##;
+    let drain = Duration::from_secs(2);
+    assert!(drained(&world, "2s", consumer) >= drain);
 }
 
 #[test]
