@@ -4,14 +4,20 @@
 //! An endpoint cannot be changed, but it can be taken away and put back with the same address: open
 //! connections of both directions wait for the 0.1 to 0.2 s that it takes, and go on. The container is
 //! paused meanwhile, or requests that it makes itself would fail (measured on engines 28.5 and 20.10).
+//! A container that waits for its next start after a crash cannot be paused, and the engine changes
+//! none of its endpoints: it is stopped meanwhile, and started again.
 
-use bollard::models::{
-    ContainerInspectResponse, EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest,
+use bollard::{
+    errors::Error as Wire,
+    models::{
+        ContainerInspectResponse, ContainerState, EndpointSettings, NetworkConnectRequest,
+        NetworkDisconnectRequest,
+    },
 };
 
 use super::{
     Docker, amend, container,
-    error::present,
+    error::{present, status},
     network::{already_connected, not_connected, settings},
     setup::own_names,
 };
@@ -30,20 +36,33 @@ pub(super) async fn cutover(
     request: &Cutover,
 ) -> Result<(), EngineError> {
     let found = container::own_or_gone(docker, verb, &request.to.container).await?;
-    let to = Side::new(docker, verb, &request.to, &found).await?;
+    let mut to = Side::new(docker, verb, &request.to, &found).await?;
     // The other one may have been removed since.
-    let from = match &request.from {
+    let mut from = match &request.from {
         None => None,
         Some(from) => match container::own(docker, verb, &from.container).await? {
             None => None,
             Some(found) => Some(Side::new(docker, verb, from, &found).await?),
         },
     };
-    let Some(mut from) = from else {
+    let done = switch(&mut to, from.as_mut()).await;
+    // After a failure, too.
+    let to = to.go_on(true).await;
+    let from = match &mut from {
+        None => Ok(()),
+        Some(from) => from.go_on(true).await,
+    };
+    done.and(to).and(from)
+}
+
+async fn switch(to: &mut Side<'_>, from: Option<&mut Side<'_>>) -> Result<(), EngineError> {
+    to.end_loop().await?;
+    let Some(from) = from else {
         to.attach_again().await?;
         to.detach().await?;
         return to.attach().await;
     };
+    from.end_loop().await?;
     // An address is free only when its container has another one, which may be that of the first.
     let swaps = to.again.iter().chain(&to.missing).any(|(network, wanted)| {
         let wanted = wanted
@@ -71,7 +90,41 @@ pub(super) async fn cutover(
     if clings || !swaps {
         from.attach_again().await?;
     }
+    from.attach().await?;
     to.detach().await
+}
+
+/// How the container of a side runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// It does not run.
+    Ended,
+    Runs,
+    /// It waits for its next start after a crash.
+    Loops,
+    /// A cutover that was cut off has left it paused.
+    LeftPaused,
+    /// It is paused for the time of this cutover.
+    Paused,
+    /// It is stopped for the time of this cutover, as it crashes again and again.
+    Stopped,
+}
+
+impl Pace {
+    fn of(container: &ContainerInspectResponse) -> Self {
+        let state = container.state.as_ref();
+        let is = |flag: fn(&ContainerState) -> Option<bool>| state.and_then(flag) == Some(true);
+        // One that waits for its next start also counts as running.
+        if is(|it| it.restarting) {
+            Self::Loops
+        } else if is(|it| it.paused) {
+            Self::LeftPaused
+        } else if is(|it| it.running) {
+            Self::Runs
+        } else {
+            Self::Ended
+        }
+    }
 }
 
 /// A container, and what of its endpoints is not as it is to be.
@@ -79,8 +132,7 @@ struct Side<'a> {
     docker: &'a Docker,
     verb: &'a str,
     name: &'a ContainerName,
-    running: bool,
-    paused: bool,
+    pace: Pace,
     /// Its addresses now, in networks that it stays in.
     addresses: Vec<String>,
     /// Networks that it is in and is to be in otherwise.
@@ -100,7 +152,6 @@ impl<'a> Side<'a> {
         request: &'a Attached,
         found: &ContainerInspectResponse,
     ) -> Result<Self, EngineError> {
-        let state = found.state.as_ref();
         let endpoints = found.network_settings.as_ref();
         let endpoints = endpoints.and_then(|it| it.networks.clone());
         let endpoints = endpoints.unwrap_or_default();
@@ -112,8 +163,7 @@ impl<'a> Side<'a> {
             docker,
             verb,
             name: &request.container,
-            running: state.and_then(|it| it.running).unwrap_or_default(),
-            paused: state.and_then(|it| it.paused).unwrap_or_default(),
+            pace: Pace::of(found),
             addresses: addresses.collect(),
             again: Vec::new(),
             same: Vec::new(),
@@ -136,27 +186,67 @@ impl<'a> Side<'a> {
         Ok(side)
     }
 
-    /// Takes endpoints away and puts them back at once, while the container is paused. One that was
-    /// left paused by a cutover that was cut off goes on then, too.
-    async fn attach_again(&self) -> Result<(), EngineError> {
-        if self.again.is_empty() && !self.paused {
+    /// Stops a container that waits for its next start, where its endpoints change.
+    async fn end_loop(&mut self) -> Result<(), EngineError> {
+        let changes = self.again.len() + self.missing.len() + self.surplus.len() > 0;
+        if self.pace == Pace::Loops && changes {
+            container::stop(self.docker, self.name, None).await?;
+            self.pace = Pace::Stopped;
+        }
+        Ok(())
+    }
+
+    /// Pauses a container that runs.
+    async fn hold(&mut self) -> Result<(), EngineError> {
+        if self.pace != Pace::Runs {
             return Ok(());
         }
-        if self.running && !self.paused {
-            amend::set_paused(self.docker, self.verb, self.name, true).await?;
+        let name = self.name.as_str();
+        match self.docker.client.pause_container(name).await {
+            Ok(()) => self.pace = Pace::Paused,
+            // It has crashed since.
+            Err(wire) if refuses(&wire, "is restarting") => {
+                self.pace = Pace::Loops;
+                self.end_loop().await?;
+            }
+            Err(wire) if refuses(&wire, "is not running") => self.pace = Pace::Ended,
+            Err(wire) if refuses(&wire, "is already paused") => self.pace = Pace::LeftPaused,
+            Err(wire) => return Err(self.docker.doing(self.verb, name).failed(wire)),
         }
-        let done = self.replace_endpoints().await;
-        if self.running {
-            amend::set_paused(self.docker, self.verb, self.name, false).await?;
+        Ok(())
+    }
+
+    /// Lets a container go on that is paused for this cutover; at its end also one that was left
+    /// paused before, or was stopped.
+    async fn go_on(&mut self, at_the_end: bool) -> Result<(), EngineError> {
+        match self.pace {
+            Pace::Stopped if at_the_end => container::start(self.docker, self.name).await?,
+            Pace::LeftPaused if !at_the_end => return Ok(()),
+            Pace::Paused | Pace::LeftPaused => {
+                amend::set_paused(self.docker, self.verb, self.name, false).await?;
+            }
+            _ => return Ok(()),
         }
-        done
+        self.pace = Pace::Runs;
+        Ok(())
+    }
+
+    /// Takes endpoints away and puts them back at once, while the container is paused.
+    async fn attach_again(&mut self) -> Result<(), EngineError> {
+        if self.again.is_empty() {
+            return Ok(());
+        }
+        self.hold().await?;
+        self.replace_endpoints().await?;
+        self.go_on(false).await
     }
 
     /// Takes the same endpoints away only; the container stays paused until they are put back.
-    async fn take_away(&self) -> Result<(), EngineError> {
-        if self.running && !self.paused && !self.again.is_empty() {
-            amend::set_paused(self.docker, self.verb, self.name, true).await?;
+    async fn take_away(&mut self) -> Result<(), EngineError> {
+        if self.again.is_empty() {
+            return Ok(());
         }
+        self.hold().await?;
         for (network, _) in &self.again {
             self.disconnect(network).await?;
         }
@@ -224,6 +314,12 @@ impl<'a> Side<'a> {
                 .failed(wire)),
         }
     }
+}
+
+/// Whether the engine refuses to pause a container, in these words.
+fn refuses(wire: &Wire, words: &str) -> bool {
+    status(wire) == Some(409)
+        && matches!(wire, Wire::DockerResponseServerError { message, .. } if message.contains(words))
 }
 
 /// Whether an endpoint has the names, the address and the priority that it is to have.
