@@ -36,13 +36,16 @@ pub(super) async fn cutover(
     request: &Cutover,
 ) -> Result<(), EngineError> {
     let found = container::own_or_gone(docker, verb, &request.to.container).await?;
-    let mut to = Side::new(docker, verb, &request.to, &found).await?;
+    // Without another container a hand's work is put right: then an address has to be fixed. In a
+    // switch it is enough that the container has it, or one that goes on would be paused for nothing.
+    let strict = request.from.is_none();
+    let mut to = Side::new(docker, verb, (&request.to, strict), &found).await?;
     // The other one may have been removed since.
     let mut from = match &request.from {
         None => None,
         Some(from) => match container::own(docker, verb, &from.container).await? {
             None => None,
-            Some(found) => Some(Side::new(docker, verb, from, &found).await?),
+            Some(found) => Some(Side::new(docker, verb, (from, strict), &found).await?),
         },
     };
     let done = switch(&mut to, from.as_mut()).await;
@@ -149,7 +152,7 @@ impl<'a> Side<'a> {
     async fn new(
         docker: &'a Docker,
         verb: &'a str,
-        request: &'a Attached,
+        (request, strict): (&'a Attached, bool),
         found: &ContainerInspectResponse,
     ) -> Result<Self, EngineError> {
         let endpoints = found.network_settings.as_ref();
@@ -174,7 +177,7 @@ impl<'a> Side<'a> {
             let wanted = settings(docker, verb, network, spec).await?;
             match endpoints.get(network) {
                 None => side.missing.push((network.clone(), wanted)),
-                Some(there) if is_as(there, &wanted, found) => {
+                Some(there) if is_as((there, found), &wanted, strict) => {
                     side.same.push((network.clone(), wanted));
                 }
                 Some(_) => side.again.push((network.clone(), wanted)),
@@ -322,11 +325,13 @@ fn refuses(wire: &Wire, words: &str) -> bool {
         && matches!(wire, Wire::DockerResponseServerError { message, .. } if message.contains(words))
 }
 
-/// Whether an endpoint has the names, the address and the priority that it is to have.
+/// Whether an endpoint is as it is to be: in all that drift is looked for in, but for the hardware
+/// address, which the engine gives at create only. An address that it has without having asked for it
+/// will do, but not where it is `strict`ly to be a fixed one.
 fn is_as(
-    there: &EndpointSettings,
+    (there, container): (&EndpointSettings, &ContainerInspectResponse),
     wanted: &EndpointSettings,
-    container: &ContainerInspectResponse,
+    strict: bool,
 ) -> bool {
     let own = own_names(there, container);
     let names = |endpoint: &EndpointSettings| {
@@ -336,17 +341,77 @@ fn is_as(
         names.dedup();
         names
     };
-    let fixed = |endpoint: &EndpointSettings| {
-        let ipam = endpoint.ipam_config.as_ref();
-        ipam.and_then(|it| it.ipv4_address.clone())
-            .filter(|it| !it.is_empty())
-    };
+    let text = |text: Option<&String>| text.filter(|it| !it.is_empty()).cloned();
+    let ipam = |endpoint: &EndpointSettings| endpoint.ipam_config.clone().unwrap_or_default();
+    let ipv4 = |endpoint: &EndpointSettings| text(ipam(endpoint).ipv4_address.as_ref());
+    let ipv6 = |endpoint: &EndpointSettings| text(ipam(endpoint).ipv6_address.as_ref());
     let links = |endpoint: &EndpointSettings| endpoint.links.clone().unwrap_or_default();
-    let address = fixed(wanted).is_none_or(|wanted| {
-        fixed(there).or_else(|| there.ip_address.clone()).as_ref() == Some(&wanted)
-    });
+    let options = |endpoint: &EndpointSettings| endpoint.driver_opts.clone().unwrap_or_default();
+    let observed = there.ip_address.clone().filter(|_| !strict);
+    let address = ipv4(wanted).is_none_or(|it| ipv4(there).or(observed) == Some(it));
     let priority = wanted
         .gw_priority
         .is_none_or(|wanted| there.gw_priority.unwrap_or_default() == wanted);
-    address && priority && names(there) == names(wanted) && links(there) == links(wanted)
+    address
+        && priority
+        && ipv6(there) == ipv6(wanted)
+        && names(there) == names(wanted)
+        && links(there) == links(wanted)
+        && options(there) == options(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use bollard::models::EndpointIpamConfig;
+
+    use super::*;
+
+    /// An endpoint with fixed addresses and one that it has; each may be empty.
+    fn endpoint(ipv4: &str, ipv6: &str, has: &str) -> EndpointSettings {
+        let text = |text: &str| Some(text.to_owned());
+        EndpointSettings {
+            ipam_config: Some(EndpointIpamConfig {
+                ipv4_address: text(ipv4),
+                ipv6_address: text(ipv6),
+                ..EndpointIpamConfig::default()
+            }),
+            ip_address: text(has),
+            ..EndpointSettings::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(there: &EndpointSettings, wanted: &EndpointSettings, lenient: bool, strict: bool) {
+        let container = ContainerInspectResponse::default();
+        let is = |strict| is_as((there, &container), wanted, strict);
+        assert_eq!((is(false), is(true)), (lenient, strict));
+    }
+
+    #[test]
+    fn endpoint_with_an_address_by_chance_is_as_wanted_only_in_a_switch() {
+        let wanted = endpoint("10.1.0.2", "", "");
+        let fixed = endpoint("10.1.0.2", "", "10.1.0.2");
+        check(&fixed, &wanted, true, true);
+        check(&endpoint("", "", "10.1.0.2"), &wanted, true, false);
+        check(&endpoint("", "", "10.1.0.3"), &wanted, false, false);
+        check(&fixed, &endpoint("", "", ""), true, true);
+    }
+
+    #[test]
+    fn endpoint_that_has_drifted_is_not_as_wanted() {
+        let wanted = endpoint("", "fd00::2", "");
+        let there = endpoint("", "fd00::2", "10.1.0.3");
+        check(&there, &wanted, true, true);
+        check(&endpoint("", "fd00::3", ""), &wanted, false, false);
+        check(&endpoint("", "", ""), &wanted, false, false);
+        check(&there, &endpoint("", "", ""), false, false);
+        let driver_opts = Some(HashMap::from([("mtu".to_owned(), "1400".to_owned())]));
+        let other = EndpointSettings {
+            driver_opts,
+            ..there
+        };
+        check(&other, &wanted, false, false);
+    }
 }
