@@ -9,16 +9,13 @@
 
 use bollard::{
     errors::Error as Wire,
-    models::{
-        ContainerInspectResponse, ContainerState, EndpointSettings, NetworkConnectRequest,
-        NetworkDisconnectRequest,
-    },
+    models::{ContainerInspectResponse, ContainerState, EndpointSettings},
 };
 
 use super::{
     Docker, amend, container,
-    error::{present, status},
-    network::{already_connected, not_connected, settings},
+    error::status,
+    network::{self, settings},
     setup::own_names,
 };
 use crate::{
@@ -288,34 +285,13 @@ impl<'a> Side<'a> {
     }
 
     async fn connect(&self, network: &str, wanted: &EndpointSettings) -> Result<(), EngineError> {
-        let body = NetworkConnectRequest {
-            container: self.name.to_string(),
-            endpoint_config: Some(wanted.clone()),
-        };
-        match self.docker.client.connect_network(network, body).await {
-            Ok(()) => Ok(()),
-            Err(wire) if already_connected(&wire) => Ok(()),
-            Err(wire) => Err(self
-                .docker
-                .doing(self.verb, self.name.as_str())
-                .failed(wire)),
-        }
+        let doing = self.docker.doing(self.verb, self.name.as_str());
+        network::connect(self.docker, doing, (network, self.name), wanted).await
     }
 
-    /// A network that is gone is fine: a container that does not run would still look for it.
     async fn disconnect(&self, network: &str) -> Result<(), EngineError> {
-        let body = NetworkDisconnectRequest {
-            container: self.name.to_string(),
-            force: Some(true),
-        };
-        match present(self.docker.client.disconnect_network(network, body).await) {
-            Ok(_) => Ok(()),
-            Err(wire) if not_connected(&wire) => Ok(()),
-            Err(wire) => Err(self
-                .docker
-                .doing(self.verb, self.name.as_str())
-                .failed(wire)),
-        }
+        let doing = self.docker.doing(self.verb, self.name.as_str());
+        network::disconnect(self.docker, doing, (network, self.name)).await
     }
 }
 

@@ -4,19 +4,23 @@ use std::{collections::HashMap, time::Duration};
 
 use bollard::{
     errors::Error as Wire,
-    models::{EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkCreateRequest},
+    models::{
+        EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest,
+        NetworkCreateRequest, NetworkDisconnectRequest,
+    },
     query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder},
 };
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Api, Docker,
-    error::{present, status},
+    Api, Docker, container,
+    error::{Doing, present, status},
     subnet,
     users::{self, Used},
 };
 use crate::{
     engine::EngineError,
+    name::ContainerName,
     plan::{Address, CreateNetwork, EndpointSpec, reserved},
     project::Subnet,
     state::{Resource, label},
@@ -255,8 +259,57 @@ pub(super) fn resource(
     }
 }
 
-/// Whether an engine refuses because there is nothing to do.
-pub(super) fn already_connected(wire: &Wire) -> bool {
+/// Attaches a container; one that is attached already is left alone.
+///
+/// An engine that was killed may keep an endpoint that its container does not have. It refuses with
+/// the same words then, so that the container is asked; what it does not have is freed first.
+pub(super) async fn connect(
+    docker: &Docker,
+    doing: Doing<'_>,
+    (network, container): (&str, &ContainerName),
+    wanted: &EndpointSettings,
+) -> Result<(), EngineError> {
+    let connect = || {
+        let body = NetworkConnectRequest {
+            container: container.to_string(),
+            endpoint_config: Some(wanted.clone()),
+        };
+        docker.client.connect_network(network, body)
+    };
+    match connect().await {
+        Ok(()) => return Ok(()),
+        Err(wire) if already_connected(&wire) => {}
+        Err(wire) => return Err(doing.failed(wire)),
+    }
+    let found = container::inspect(docker, doing.verb, container).await?;
+    let networks = found.and_then(|it| it.network_settings?.networks);
+    if networks.is_some_and(|it| it.contains_key(network)) {
+        return Ok(());
+    }
+    disconnect(docker, doing, (network, container)).await?;
+    connect().await.map_err(|wire| doing.failed(wire))
+}
+
+/// Takes a container out of a network by force. One that is not in it is fine, and so is a network
+/// that is gone: a container that does not run would still look for it.
+pub(super) async fn disconnect(
+    docker: &Docker,
+    doing: Doing<'_>,
+    (network, container): (&str, &ContainerName),
+) -> Result<(), EngineError> {
+    let body = NetworkDisconnectRequest {
+        container: container.to_string(),
+        force: Some(true),
+    };
+    match present(docker.client.disconnect_network(network, body).await) {
+        Ok(_) => Ok(()),
+        Err(wire) if not_connected(&wire) => Ok(()),
+        Err(wire) => Err(doing.failed(wire)),
+    }
+}
+
+/// Whether an engine refuses because there is such an endpoint.
+fn already_connected(wire: &Wire) -> bool {
     matches!(wire, Wire::DockerResponseServerError { message, .. }
         if message.contains("already exists in network") || message.contains("already attached"))
 }
@@ -301,7 +354,7 @@ fn has_endpoints(wire: &Wire) -> bool {
 }
 
 /// Whether an engine refuses because the container is not in the network.
-pub(super) fn not_connected(wire: &Wire) -> bool {
+fn not_connected(wire: &Wire) -> bool {
     matches!(wire, Wire::DockerResponseServerError { message, .. }
         if message.contains("is not connected to"))
 }

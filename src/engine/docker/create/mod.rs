@@ -7,12 +7,12 @@ mod mounts;
 mod networks;
 
 pub(super) use self::host::bytes;
-use bollard::{models::NetworkConnectRequest, query_parameters::CreateContainerOptionsBuilder};
+use bollard::query_parameters::CreateContainerOptionsBuilder;
 
 use super::{
     Api, Docker, container,
     error::{Doing, status},
-    network::{already_connected, settings},
+    network::{self, settings},
 };
 use crate::{engine::EngineError, plan::CreateContainer, state::label};
 
@@ -124,17 +124,10 @@ async fn connect_others(docker: &Docker, order: Order<'_>) -> Result<(), EngineE
         if Some(network.as_str()) == first {
             continue;
         }
-        let request = NetworkConnectRequest {
-            container: order.request.name.to_string(),
-            endpoint_config: Some(settings(docker, VERB, network, spec).await?),
-        };
-        let connected = docker.client.connect_network(network, request).await;
-        match connected {
-            Ok(()) => {}
-            // It is connected already, from an attempt whose answer was lost.
-            Err(wire) if already_connected(&wire) => {}
-            Err(wire) => return Err(order.doing.failed(wire)),
-        }
+        let wanted = settings(docker, VERB, network, spec).await?;
+        let place = (network.as_str(), &order.request.name);
+        // It may be connected already, from an attempt whose answer was lost.
+        network::connect(docker, order.doing, place, &wanted).await?;
     }
     Ok(())
 }
