@@ -76,14 +76,14 @@ fn attach_by_hand(world: &World, network: &str, endpoint: &Value) {
     }
 }
 
-/// `app` on `six`, with this more about its endpoint there, and on `own`.
-fn addressed(world: &World, more: &str) {
+/// `app` on `six`, which has this IPv4 range, with this more about its endpoint there, and on `own`.
+fn addressed(world: &World, (range, more): (&str, &str)) {
     world.manifest(&format!(
         r#"
         deploy settle="0s"
         network "six" ipv6=#true {{
-            subnet "10.234.7.0/24" range="10.234.7.128/25"
-            subnet "fd00:234:7::/64"
+            subnet "10.234.{range}.0/24" range="10.234.{range}.128/25"
+            subnet "fd00:234:{range}::/64"
         }}
         network "own"
         service "app" {{
@@ -114,7 +114,7 @@ fn endpoint_with_other_addresses_is_put_right_once() {
         return;
     };
     let (ipv4, ipv6) = ("10.234.7.9", "fd00:234:7:0::9");
-    addressed(&world, &format!(r#"ipv4="{ipv4}" ipv6="{ipv6}""#));
+    addressed(&world, ("7", &format!(r#"ipv4="{ipv4}" ipv6="{ipv6}""#)));
     world.up().with(0, Verdict::Converged);
     let app = world.running("app");
     world.up().with(0, Verdict::Unchanged);
@@ -146,7 +146,7 @@ fn endpoint_without_its_hardware_address_needs_a_new_container() {
     if !world.api.speaks(44) {
         return;
     }
-    addressed(&world, r#"mac="02:00:00:00:2A:01""#);
+    addressed(&world, ("8", r#"mac="02:00:00:00:2A:01""#));
     world.up().with(0, Verdict::Converged);
     world.up().with(0, Verdict::Unchanged);
     // Nor does this one when it attaches a container.
