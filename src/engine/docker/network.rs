@@ -70,11 +70,14 @@ async fn create_in_free_range(docker: &Docker, request: &CreateNetwork) -> Resul
     let _one_at_a_time = docker.ranges.lock().await;
     let mut body = body(request);
     for attempt in 1_usize.. {
-        let subnet = if docker.place.is_local() {
-            subnet::choose(docker, verb, attempt - 1).await?
-        } else {
-            subnet::engine_choice(docker, verb, &body).await?
-        };
+        let mut subnet = None;
+        if docker.place.is_local() {
+            subnet = subnet::choose(docker, (verb, name), attempt - 1).await?;
+        }
+        // The engine may know better what is free.
+        if subnet.is_none() {
+            subnet = subnet::engine_choice(docker, verb, &body).await?;
+        }
         body.ipam = ipam(subnet.as_slice());
         match docker.client.create_network(body.clone()).await {
             Err(wire) if overlaps(&wire) && subnet.is_some() && attempt < RANGE_ATTEMPTS => {
