@@ -20,7 +20,7 @@ use cimandat::{
     name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
     plan::{Action, CreateContainer, CreateNetwork, CreateVolume, RunHook},
     project::{
-        Attachment, Check, ContainerSpec, FileSet, Gate, HealthTest, Healthcheck, Hook,
+        Attachment, BindCreation, Check, ContainerSpec, FileSet, Gate, HealthTest, Healthcheck, Hook,
         InjectedFile, Kind, Mount, MountKind, Network, NetworkMode, PortBinding, Probe,
         RestartPolicy, Volume, hosts::Addresses,
     },
@@ -911,6 +911,36 @@ fn a_health_check_is_not_waited_for() {
         let other = world.start("other", idle()).await;
         let none = world.ask(&other, Probe::Healthcheck).await;
         assert!(matches!(none, Answer::Never(_)), "{none:?}");
+    });
+}
+
+#[test]
+fn carried_volume_gives_way_to_a_declared_mount() {
+    World::with("instead", async |world| {
+        let mounts = [("/a", BindCreation::Folder), ("/b/", BindCreation::Refuse)];
+        let spec = ContainerSpec {
+            mounts: mounts
+                .map(|(target, create)| Mount {
+                    target: target.into(),
+                    read_only: true,
+                    kind: MountKind::Bind {
+                        source: "/etc".into(),
+                        create,
+                        propagation: None,
+                    },
+                })
+                .into(),
+            ..idle()
+        };
+        let mut request = world.container("app", spec);
+        let carried = ["/a", "/b"].map(|it| (it.into(), "0".repeat(64)));
+        request.carried = carried.into();
+        let create = Action::CreateContainer(Box::new(request));
+        world.perform(create).await.unwrap();
+        let volumes = world.observe().await.containers[&world.name("app")]
+            .volumes
+            .clone();
+        assert!(volumes.is_empty(), "{volumes:?}");
     });
 }
 
