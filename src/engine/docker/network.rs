@@ -10,7 +10,7 @@ use bollard::{
     },
     query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{
     Api, Docker, container,
@@ -32,11 +32,11 @@ const DEFAULT_BRIDGE: &str = "bridge";
 /// How many ranges are tried for a network when others take them first.
 const RANGE_ATTEMPTS: usize = 20;
 
-/// How long the endpoints of containers that have ended are waited for: an engine before 25 frees
-/// them a moment after it reports the end.
-const FREED_WITHIN: Duration = Duration::from_secs(2);
-/// The first pause before the network is removed again; each one is twice the pause before it.
+/// The first pause before a network is removed again whose containers have ended: an engine before 25
+/// frees their endpoints a moment after it reports the end. Each pause is twice the one before it.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// All pauses are shorter than this, and together they take twice as long at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Makes a network; one of the same name and definition that is ours is left alone.
 ///
@@ -335,12 +335,12 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
     }
     // By id: a name may also be the beginning of another network's id.
     let id = network.id.as_deref().unwrap_or(name);
-    let (since, mut pause) = (Instant::now(), FIRST_PAUSE);
+    let mut pause = FIRST_PAUSE;
     loop {
         let Err(wire) = present(docker.client.remove_network(id).await) else {
             return Ok(());
         };
-        let may_pass = has_endpoints(&wire) && since.elapsed() < FREED_WITHIN;
+        let may_pass = has_endpoints(&wire) && pause < LONGEST_PAUSE;
         match users::unremoved(docker, doing, Used::Network(id), wire).await {
             // No container uses it, as the engine itself says.
             EngineError::Refused { .. } if may_pass => sleep(pause).await,
