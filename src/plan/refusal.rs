@@ -164,12 +164,17 @@ pub enum Refusal {
         holder: String,
     },
     /// An image that must not be pulled is not there.
-    #[error("image `{image}` of `{service}` is not on the engine, and must not be pulled")]
+    #[error(
+        "image `{image}` of `{service}` is not on the engine, and {} forbids pulling it",
+        if *.by_option { "`--pull never`" } else { "`pull \"never\"`" }
+    )]
     NoImage {
         /// Who wants it.
         service: ServiceName,
         /// Which.
         image: ImageRef,
+        /// The command's option says so, and not the manifest.
+        by_option: bool,
     },
     /// The image of an earlier generation is gone.
     #[error("the image of `{service}` in generation {generation} is not on the engine any more")]
@@ -320,11 +325,9 @@ impl Refusal {
             Self::PortHeld { holder, .. } => {
                 format!("stop it (`docker stop {holder}`), or publish another port")
             }
-            Self::NoImage { image, .. } => {
-                format!(
-                    "load it (`docker load`), pull it (`docker pull {image}`), or set `pull \"missing\"`"
-                )
-            }
+            Self::NoImage {
+                image, by_option, ..
+            } => load_or_pull(image, *by_option),
             Self::NotBuilt { .. } => "leave out `--no-build`".to_owned(),
             Self::NoService { service, known } => among(service, known, "services"),
             Self::NoJob { job, known } => among(job, known, "jobs"),
@@ -334,5 +337,42 @@ impl Refusal {
                 "give up one of the dependencies, or move the ports in two steps".to_owned()
             }
         }
+    }
+}
+
+fn load_or_pull(image: &ImageRef, by_option: bool) -> String {
+    let allow = if by_option {
+        "leave out `--pull never`"
+    } else {
+        "set `pull \"missing\"`"
+    };
+    format!("load it (`docker load`), pull it (`docker pull {image}`), or {allow}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_image_is_blamed_on_who_forbids_to_pull_it() {
+        let told = |by_option| {
+            let refusal = Refusal::NoImage {
+                service: ServiceName::new("web").unwrap(),
+                image: ImageRef::new("nginx").unwrap(),
+                by_option,
+            };
+            format!("{refusal}; {}", refusal.help())
+        };
+        let by_option = told(true);
+        assert!(by_option.contains("`--pull never` forbids"), "{by_option}");
+        assert!(
+            by_option.ends_with("leave out `--pull never`"),
+            "{by_option}"
+        );
+        let by_manifest = told(false);
+        assert!(
+            by_manifest.ends_with("set `pull \"missing\"`"),
+            "{by_manifest}"
+        );
     }
 }

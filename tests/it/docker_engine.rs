@@ -20,8 +20,8 @@ use cimandat::{
     name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
     plan::{Action, CreateContainer, CreateNetwork, CreateVolume, RunHook},
     project::{
-        Attachment, BindCreation, Check, ContainerSpec, FileSet, Gate, HealthTest, Healthcheck, Hook,
-        InjectedFile, Kind, Mount, MountKind, Network, NetworkMode, PortBinding, Probe,
+        Attachment, BindCreation, Check, ContainerSpec, FileSet, Gate, HealthTest, Healthcheck,
+        Hook, InjectedFile, Kind, Mount, MountKind, Network, NetworkMode, PortBinding, Probe,
         RestartPolicy, Volume, hosts::Addresses,
     },
     secret::{Secret, Text},
@@ -1051,7 +1051,7 @@ fn refusals_are_typed() {
                 read_only: true,
                 kind: MountKind::Bind {
                     source: "/it-docker/nowhere".into(),
-                    create: cimandat::project::BindCreation::Refuse,
+                    create: BindCreation::Refuse,
                     propagation: None,
                 },
             }],
