@@ -107,13 +107,18 @@ impl fmt::Display for Obstacle {
             Self::Port { port, .. } => write!(f, "both publish port {port}"),
             Self::Address { address } => write!(f, "both have the address `{address}`"),
             Self::Network { network, .. } => {
-                write!(f, "addresses in network `{network}` cannot be kept")
+                write!(
+                    f,
+                    "in network `{network}` the engine cannot give the old container its address again"
+                )
             }
             Self::Mount { name, .. } => write!(f, "both can write to `{name}`"),
             Self::HostNetwork => f.write_str("it is in the host's network"),
-            Self::Shares { with } => write!(f, "it shares with `{with}`"),
+            Self::Shares { with } => write!(f, "it shares a namespace or mounts with `{with}`"),
             Self::Name { name } => write!(f, "its container is always called `{name}`"),
-            Self::HandsOver { to } => write!(f, "`{to}` takes over what it holds"),
+            Self::HandsOver { to } => {
+                write!(f, "service `{to}` takes over its port, address or volume")
+            }
         }
     }
 }

@@ -95,15 +95,18 @@ pub enum Refusal {
     },
     /// A network's definition changed, but not what only one network can have.
     #[error(
-        "the definition of network `{name}` changed, and the new one wants the same addresses or \
-         the same device of the host, which the old one has until all is proven"
+        "the definition of network `{name}` changed, and the new one needs the same subnet or bridge \
+         name, which the old network uses until the deploy is committed"
     )]
     NetworkContends {
         /// The name on the engine.
         name: String,
     },
     /// A network's definition changed, and somebody would stay behind on the old one.
-    #[error("the definition of network `{name}` changed, and `{service}` would be left behind")]
+    #[error(
+        "the definition of network `{name}` changed, and service `{service}`, not part of this \
+         deploy, would stay on the old network"
+    )]
     NetworkLeft {
         /// The name on the engine.
         name: String,
@@ -185,7 +188,7 @@ pub enum Refusal {
         generation: u64,
     },
     /// A secret value of an earlier generation is gone.
-    #[error("{what} of `{service}` is not at hand any more, only its digest")]
+    #[error("{what} of `{service}` is not stored any more; only its digest is known")]
     ValueLost {
         /// Whose.
         service: ServiceName,
@@ -194,7 +197,7 @@ pub enum Refusal {
     },
     /// An image that must not be built is not there.
     #[error(
-        "the image of `{service}` was not built yet from what is there now, and must not be built"
+        "the image of `{service}` is out of date or missing, and `--no-build` forbids building it"
     )]
     NotBuilt {
         /// Who wants it.
@@ -233,7 +236,7 @@ pub enum Refusal {
         because: Obstacle,
     },
     /// Steps wait for each other.
-    #[error("these wait for each other: {among}")]
+    #[error("these steps depend on each other in a circle: {among}")]
     Circle {
         /// Services and resources.
         among: String,

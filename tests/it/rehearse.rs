@@ -165,7 +165,7 @@ fn a_gate_that_never_passes() {
 #[test]
 fn an_image_that_cannot_be_had() {
     insta::assert_snapshot!(story("pull:web"), @r#"
-    failed app:1: image `app:1` cannot be had: no registry answers, as rehearsed
+    failed app:1: image `app:1` is not available: no registry answers, as rehearsed
     Untouched
     4 [{"fault":"pull:web","took_place":true}] {}
     "#);

@@ -50,7 +50,8 @@ impl Order<'_> {
             .ok_or_else(|| {
                 self.doing.refused(
                     0,
-                    format!("service `{service}`, which it shares with, has no container"),
+                    format!("this container shares a namespace or mounts with service `{service}`, which has no \
+                         container"),
                 )
             })
     }
@@ -91,7 +92,7 @@ async fn leftover(docker: &Docker, request: &CreateContainer) -> Result<(), Engi
     let Some(found) = container::inspect(docker, VERB, &request.name).await? else {
         return Err(doing.refused(
             409,
-            "the name is taken by a container on its way out".into(),
+            "a container that is being removed still has this name".into(),
         ));
     };
     let labels = container::labels(&found);
