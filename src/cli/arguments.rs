@@ -100,13 +100,13 @@ pub(super) enum Verb {
         /// Only show what would be done; ends with the code that doing it would have
         #[arg(long)]
         plan: bool,
-        /// Give the journal up instead; the next deploy goes by what is there
+        /// Discard the journal; the next deploy goes by what is there
         #[arg(long, conflicts_with = "plan")]
         forget: bool,
         #[command(flatten)]
         lock: LockWait,
     },
-    /// Take away the lock of a command that is not there any more
+    /// Remove the lock of a command that has ended
     Unlock {
         #[command(flatten)]
         files: Files,
@@ -274,7 +274,7 @@ pub(super) struct Choice {
     /// Run jobs again that have done their work: these, or, without a name, all
     #[arg(long, value_name = "JOB", num_args = 0..)]
     pub rerun: Option<Vec<String>>,
-    /// Take jobs for done that would run again because a volume is new or their record is gone
+    /// Do not run jobs again although a volume is new or their record is missing
     #[arg(long, conflicts_with = "rerun")]
     pub no_rerun: bool,
     /// Seconds that a container may take to end, instead of its own grace period

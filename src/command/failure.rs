@@ -27,10 +27,13 @@ pub enum CommandError {
     #[error("the project is locked by {}", session::who(.0))]
     Locked(Box<Lock>),
     /// Somebody has taken the lock away.
-    #[error("the lock was taken away in the middle of the work, which was left as it was then")]
+    #[error(
+        "another command removed this command's lock; the deploy stopped there (run `cimandat \
+         recover`)"
+    )]
     LockLost,
     /// The journal says what cannot be.
-    #[error("the journal cannot be believed: {0}")]
+    #[error("the journal is damaged: {0}")]
     Journal(journal::Refusal),
     /// What an image is built from cannot be read.
     #[error("the build of `{service}` cannot be prepared: {cause}")]

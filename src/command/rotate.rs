@@ -171,8 +171,8 @@ impl Turn {
                     "nothing that runs uses {names}; new values are in force"
                 )),
                 Verdict::Stuck | Verdict::RollbackInterrupted => Some(format!(
-                    "the next `up` sees by what runs whether the old or the new values of {names} are \
-                     in force; until then the old ones are"
+                    "the next `up` finds out from the running containers whether the old or the new \
+                     values of {names} apply"
                 )),
                 Verdict::Untouched
                 | Verdict::RolledBack

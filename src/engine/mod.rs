@@ -246,13 +246,13 @@ pub enum EngineError {
         help: String,
     },
     /// It is there, but not for this user.
-    #[error("the container engine at {address} refuses this user")]
+    #[error("this user has no permission to use the container engine at {address}")]
     Denied {
         /// Where.
         address: String,
     },
     /// An image is neither on the engine nor to be had.
-    #[error("image `{image}` cannot be had: {cause}")]
+    #[error("image `{image}` is not available: {cause}")]
     NoImage {
         /// Which.
         image: String,
@@ -385,13 +385,13 @@ impl EngineError {
                     .to_owned()
             }
             Self::PortTaken { .. } => {
-                "stop what holds it, or publish another port of the host".to_owned()
+                "stop the program that uses the port, or publish another port of the host".to_owned()
             }
             Self::Foreign { .. } => "remove or rename it, or give this project another name \
                                      (`-p NAME`)"
                 .to_owned(),
             Self::NoBindSource { .. } => {
-                "make it, or let it be made with `create=#true`".to_owned()
+                "create the folder, or set `create=#true` so that the engine creates it".to_owned()
             }
             Self::NotRefreshed { .. } => {
                 "`pull \"missing\"` in the manifest, or `--pull missing` once, takes the image that is \
@@ -402,8 +402,8 @@ impl EngineError {
                                       what takes it), then run the command again"
                 .to_owned(),
             Self::Unwritten { .. } => {
-                "see to it that the engine has room and answers, then run the \
-                                       command again"
+                "make sure that the engine is running and has free disk space, then run the \
+                 command again"
                     .to_owned()
             }
             Self::Build { .. }

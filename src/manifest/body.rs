@@ -100,7 +100,11 @@ impl Service {
             || self.take_storage(node, scope)
             || self.take_resource(node, scope);
         if !known {
-            unknown_node(node, "a service", &rule::names(), scope);
+            let place = match self.kind {
+                Kind::Service => "a service",
+                Kind::Job { .. } => "a job",
+            };
+            unknown_node(node, place, &rule::names(), scope);
         }
     }
 

@@ -26,6 +26,12 @@ impl Range {
         self.first
     }
 
+    /// The one behind it.
+    pub fn second(self) -> Option<IpAddr> {
+        let next = bits(self.first).checked_add(1)?;
+        Some(with_bits(self.first, next)).filter(|it| self.contains(*it))
+    }
+
     pub fn contains(self, address: IpAddr) -> bool {
         address.is_ipv4() == self.first.is_ipv4()
             && Self::around(address, self.length) == Some(self)

@@ -113,6 +113,7 @@ fn pull_reason(
         (PullPolicy::Never, false) => Err(Refusal::NoImage {
             service: service.name.clone(),
             image: image.clone(),
+            by_option: options.pull.is_some(),
         }),
         (_, true) => Ok(None),
     }

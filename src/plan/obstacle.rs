@@ -117,20 +117,28 @@ impl fmt::Display for Obstacle {
             Self::Port { port, .. } => write!(f, "both publish port {port}"),
             Self::Address { address } => write!(f, "both have the address `{address}`"),
             Self::Network { network, .. } => {
-                write!(f, "addresses in network `{network}` cannot be kept")
+                write!(
+                    f,
+                    "in network `{network}` the engine cannot give the old container its address again"
+                )
             }
             Self::Mount { name, .. } => write!(f, "both can write to `{name}`"),
             Self::HostNetwork => f.write_str("it is in the host's network"),
-            Self::Shares { with } => write!(f, "it shares with `{with}`"),
+            Self::Shares { with } => write!(f, "it shares a namespace or mounts with `{with}`"),
             Self::Name { name } => write!(f, "its container is always called `{name}`"),
             Self::HostName { name } => {
                 write!(f, "its host name `{name}` resolves before it is ready")
             }
-            Self::HandsOver { to, replica: None } => write!(f, "`{to}` takes over what it holds"),
+            Self::HandsOver { to, replica: None } => {
+                write!(f, "service `{to}` takes over its port, address or volume")
+            }
             Self::HandsOver {
                 to,
                 replica: Some(replica),
-            } => write!(f, "`{to}-{replica}` takes over what it holds"),
+            } => write!(
+                f,
+                "replica `{to}-{replica}` takes over its port, address or volume"
+            ),
         }
     }
 }

@@ -95,15 +95,18 @@ pub enum Refusal {
     },
     /// A network's definition changed, but not what only one network can have.
     #[error(
-        "the definition of network `{name}` changed, and the new one wants the same addresses or \
-         the same device of the host, which the old one has until all is proven"
+        "the definition of network `{name}` changed, and the new one needs the same subnet or bridge \
+         name, which the old network uses until the deploy is committed"
     )]
     NetworkContends {
         /// The name on the engine.
         name: String,
     },
     /// A network's definition changed, and somebody would stay behind on the old one.
-    #[error("the definition of network `{name}` changed, and `{service}` would be left behind")]
+    #[error(
+        "the definition of network `{name}` changed, and service `{service}`, not part of this \
+         deploy, would stay on the old network"
+    )]
     NetworkLeft {
         /// The name on the engine.
         name: String,
@@ -164,12 +167,17 @@ pub enum Refusal {
         holder: String,
     },
     /// An image that must not be pulled is not there.
-    #[error("image `{image}` of `{service}` is not on the engine, and must not be pulled")]
+    #[error(
+        "image `{image}` of `{service}` is not on the engine, and {} forbids pulling it",
+        if *.by_option { "`--pull never`" } else { "`pull \"never\"`" }
+    )]
     NoImage {
         /// Who wants it.
         service: ServiceName,
         /// Which.
         image: ImageRef,
+        /// The command's option says so, and not the manifest.
+        by_option: bool,
     },
     /// The image of an earlier generation is gone.
     #[error("the image of `{service}` in generation {generation} is not on the engine any more")]
@@ -180,7 +188,7 @@ pub enum Refusal {
         generation: u64,
     },
     /// A secret value of an earlier generation is gone.
-    #[error("{what} of `{service}` is not at hand any more, only its digest")]
+    #[error("{what} of `{service}` is not stored any more; only its digest is known")]
     ValueLost {
         /// Whose.
         service: ServiceName,
@@ -189,7 +197,7 @@ pub enum Refusal {
     },
     /// An image that must not be built is not there.
     #[error(
-        "the image of `{service}` was not built yet from what is there now, and must not be built"
+        "the image of `{service}` is out of date or missing, and `--no-build` forbids building it"
     )]
     NotBuilt {
         /// Who wants it.
@@ -228,7 +236,7 @@ pub enum Refusal {
         because: Obstacle,
     },
     /// Steps wait for each other.
-    #[error("these wait for each other: {among}")]
+    #[error("these steps depend on each other in a circle: {among}")]
     Circle {
         /// Services and resources.
         among: String,
@@ -320,11 +328,9 @@ impl Refusal {
             Self::PortHeld { holder, .. } => {
                 format!("stop it (`docker stop {holder}`), or publish another port")
             }
-            Self::NoImage { image, .. } => {
-                format!(
-                    "load it (`docker load`), pull it (`docker pull {image}`), or set `pull \"missing\"`"
-                )
-            }
+            Self::NoImage {
+                image, by_option, ..
+            } => load_or_pull(image, *by_option),
             Self::NotBuilt { .. } => "leave out `--no-build`".to_owned(),
             Self::NoService { service, known } => among(service, known, "services"),
             Self::NoJob { job, known } => among(job, known, "jobs"),
@@ -334,5 +340,42 @@ impl Refusal {
                 "give up one of the dependencies, or move the ports in two steps".to_owned()
             }
         }
+    }
+}
+
+fn load_or_pull(image: &ImageRef, by_option: bool) -> String {
+    let allow = if by_option {
+        "leave out `--pull never`"
+    } else {
+        "set `pull \"missing\"`"
+    };
+    format!("load it (`docker load`), pull it (`docker pull {image}`), or {allow}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_image_is_blamed_on_who_forbids_to_pull_it() {
+        let told = |by_option| {
+            let refusal = Refusal::NoImage {
+                service: ServiceName::new("web").unwrap(),
+                image: ImageRef::new("nginx").unwrap(),
+                by_option,
+            };
+            format!("{refusal}; {}", refusal.help())
+        };
+        let by_option = told(true);
+        assert!(by_option.contains("`--pull never` forbids"), "{by_option}");
+        assert!(
+            by_option.ends_with("leave out `--pull never`"),
+            "{by_option}"
+        );
+        let by_manifest = told(false);
+        assert!(
+            by_manifest.ends_with("set `pull \"missing\"`"),
+            "{by_manifest}"
+        );
     }
 }

@@ -268,7 +268,7 @@ impl Shown {
         for moved in &self.moved_networks {
             let _ = writeln!(
                 text,
-                "  ~ network {} made anew as {}",
+                "  ~ network {} is replaced by {} (definition changed)",
                 moved.network, moved.engine_name
             );
             for change in &moved.changes {

@@ -29,7 +29,7 @@ pub enum RenewalError {
     Authority(#[from] AuthorityError),
     /// A place has a value that is not known.
     #[error(
-        "{place} of `{service}` cannot be renewed: of its value as it runs only the digest is known"
+        "{place} of `{service}` cannot be rotated: its current value is not stored, only its digest"
     )]
     Unknown {
         /// Whose.

@@ -107,7 +107,7 @@ impl Run {
     /// A container did not stay well, and it is too late to go back.
     fn warn_of(&mut self, container: &ContainerName) {
         self.guarded.remove(container);
-        let text = format!("`{container}` did not stay well after the commit");
+        let text = format!("container `{container}` failed after the commit");
         self.emit(Event::Warning { text });
     }
 

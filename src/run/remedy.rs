@@ -68,9 +68,13 @@ fn attach(attached: &Attached) -> String {
         .map(|(network, endpoint)| {
             let aliases = endpoint.aliases.iter();
             let mut words: Vec<String> = aliases.map(|it| format!("--alias {it}")).collect();
-            if let Some(Address::Given(address)) = &endpoint.ipv4 {
-                words.push(format!("--ip {address}"));
+            match &endpoint.ipv4 {
+                Some(Address::Given(address)) => words.push(format!("--ip {address}")),
+                // Its network's range is not known here.
+                Some(Address::Reserved(_)) => words.push("--ip ADDRESS".to_owned()),
+                None => {}
             }
+            words.extend(endpoint.ipv6.iter().map(|it| format!("--ip6 {it}")));
             words.push(network.clone());
             let words = words.join(" ");
             format!(
@@ -79,7 +83,15 @@ fn attach(attached: &Attached) -> String {
             )
         })
         .collect();
-    commands.join("; ")
+    let mut endpoints = attached.endpoints.values();
+    let reserved = endpoints.any(|it| matches!(it.ipv4, Some(Address::Reserved(_))));
+    let place = if reserved {
+        "; ADDRESS is a free one outside of the `IPRange` that `docker network inspect` shows"
+    } else {
+        ""
+    };
+    let commands = commands.join("; ");
+    format!("{commands}{place}; where it is paused, then `docker unpause {container}`")
 }
 
 fn word(policy: RestartPolicy) -> String {
@@ -93,8 +105,13 @@ fn word(policy: RestartPolicy) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::name::ContainerName;
+    use crate::{
+        name::ContainerName,
+        plan::{Cutover, EndpointSpec},
+    };
 
     #[test]
     fn a_step_that_was_not_done_comes_with_its_command() {
@@ -113,6 +130,37 @@ mod tests {
                 policy: RestartPolicy::OnFailure { max: 3 },
             },
             "docker update --restart on-failure:3 shop-db-1",
+        );
+    }
+
+    #[test]
+    fn cutover_that_was_not_done_is_undone_with_addresses_and_pause() {
+        let check = |ipv4: Address, expected: &str| {
+            let endpoint = EndpointSpec {
+                aliases: vec!["db".to_owned()],
+                ipv4: Some(ipv4),
+                ..EndpointSpec::default()
+            };
+            let to = Attached {
+                container: ContainerName::new("shop-db-1").unwrap(),
+                endpoints: BTreeMap::from([("back".to_owned(), endpoint)]),
+            };
+            let cutover = Cutover { to, from: None };
+            let work = Work::Act(Action::Cutover(Box::new(cutover)));
+            assert_eq!(remedy(&work).as_deref(), Some(expected));
+        };
+        check(
+            Address::Given("10.1.0.2".to_owned()),
+            "`docker network disconnect --force back shop-db-1`, then `docker network connect \
+             --alias db --ip 10.1.0.2 back shop-db-1`; where it is paused, then `docker unpause \
+             shop-db-1`",
+        );
+        check(
+            Address::Reserved(3),
+            "`docker network disconnect --force back shop-db-1`, then `docker network connect \
+             --alias db --ip ADDRESS back shop-db-1`; ADDRESS is a free one outside of the \
+             `IPRange` that `docker network inspect` shows; where it is paused, then `docker \
+             unpause shop-db-1`",
         );
     }
 }

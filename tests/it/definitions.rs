@@ -623,7 +623,7 @@ fn each_changed_field_of_a_network_is_seen() {
                 Ok(deploy) => deploy,
                 Err(refusals) => {
                     // Two networks cannot have the same addresses at a time.
-                    assert!(refusals[0].to_string().contains("wants the same addresses"));
+                    assert!(refusals[0].to_string().contains("needs the same subnet"));
                     continue;
                 }
             };

@@ -4,6 +4,7 @@
 //! `CIMANDAT_TEST_ENGINE=require` it fails instead. Everything made here is of projects
 //! `it-deploys-…` and is removed again, also after a failure.
 
+mod attach;
 mod change;
 mod data;
 mod down;

@@ -20,8 +20,8 @@ use cimandat::{
     name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
     plan::{Action, CreateContainer, CreateNetwork, CreateVolume, RunHook},
     project::{
-        Attachment, Check, ContainerSpec, FileSet, Gate, HealthTest, Healthcheck, Hook,
-        InjectedFile, Kind, Mount, MountKind, Network, NetworkMode, PortBinding, Probe,
+        Attachment, BindCreation, Check, ContainerSpec, FileSet, Gate, HealthTest, Healthcheck,
+        Hook, InjectedFile, Kind, Mount, MountKind, Network, NetworkMode, PortBinding, Probe,
         RestartPolicy, Volume, hosts::Addresses,
     },
     secret::{Secret, Text},
@@ -915,6 +915,36 @@ fn a_health_check_is_not_waited_for() {
 }
 
 #[test]
+fn carried_volume_gives_way_to_a_declared_mount() {
+    World::with("instead", async |world| {
+        let mounts = [("/a", BindCreation::Folder), ("/b/", BindCreation::Refuse)];
+        let spec = ContainerSpec {
+            mounts: mounts
+                .map(|(target, create)| Mount {
+                    target: target.into(),
+                    read_only: true,
+                    kind: MountKind::Bind {
+                        source: "/etc".into(),
+                        create,
+                        propagation: None,
+                    },
+                })
+                .into(),
+            ..idle()
+        };
+        let mut request = world.container("app", spec);
+        let carried = ["/a", "/b"].map(|it| (it.into(), "0".repeat(64)));
+        request.carried = carried.into();
+        let create = Action::CreateContainer(Box::new(request));
+        world.perform(create).await.unwrap();
+        let volumes = world.observe().await.containers[&world.name("app")]
+            .volumes
+            .clone();
+        assert!(volumes.is_empty(), "{volumes:?}");
+    });
+}
+
+#[test]
 fn an_anonymous_volume_is_carried_over_and_goes_with_its_last_container() {
     World::with("carry", async |world| {
         let spec = ContainerSpec {
@@ -1021,7 +1051,7 @@ fn refusals_are_typed() {
                 read_only: true,
                 kind: MountKind::Bind {
                     source: "/it-docker/nowhere".into(),
-                    create: cimandat::project::BindCreation::Refuse,
+                    create: BindCreation::Refuse,
                     propagation: None,
                 },
             }],

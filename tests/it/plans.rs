@@ -448,12 +448,12 @@ fn who_shares_a_network_stack_goes_with_its_owner() {
     insta::assert_snapshot!(shown(&project, &state), @"
     shop: 2 to replace, 3 unchanged
       = postgres  unchanged
-      ~ redis     replaced (stop first, as it shares with `frontend`): 1 field changed
+      ~ redis     replaced (stop first, as it shares a namespace or mounts with `frontend`): 1 field changed
           user: 999 (new)
           does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
       = migrate   unchanged
       = backend   unchanged
-      ~ frontend  replaced (stop first, as it shares with `redis`): `redis` is replaced
+      ~ frontend  replaced (stop first, as it shares a namespace or mounts with `redis`): `redis` is replaced
           does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
     ");
 }
@@ -967,7 +967,7 @@ fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
     }
     insta::assert_snapshot!(shown(&project, &state), @"
     shop: 4 to replace, 1 unchanged
-      ~ network edge made anew as shop_edge.c6d75ad4
+      ~ network edge is replaced by shop_edge.c6d75ad4 (definition changed)
           internal: false → true
       - network shop_edge
       ~ postgres  replaced (start first): network `edge` is made anew
@@ -1007,7 +1007,7 @@ fn a_network_whose_addresses_are_needed_twice_is_refused() {
     found.record = serde_json::to_value(&*edge).ok();
     edge.internal = true;
     insta::assert_snapshot!(refused(&project, &state), @"
-    the definition of network `shop_edge` changed, and the new one wants the same addresses or the same device of the host, which the old one has until all is proven
+    the definition of network `shop_edge` changed, and the new one needs the same subnet or bridge name, which the old network uses until the deploy is committed
       give it another subnet, too; or run `cimandat down`, which keeps volumes, and `cimandat up` again
     ");
     project.networks.get_mut("edge").unwrap().subnets[0].subnet = "10.2.0.0/16".to_owned();
@@ -1016,7 +1016,7 @@ fn a_network_whose_addresses_are_needed_twice_is_refused() {
         ..Options::default()
     };
     let refusals = plan::deploy(&project, &state, &options).unwrap_err();
-    insta::assert_snapshot!(refusals[0], @"the definition of network `shop_edge` changed, and `backend` would be left behind");
+    insta::assert_snapshot!(refusals[0], @"the definition of network `shop_edge` changed, and service `backend`, not part of this deploy, would stay on the old network");
 }
 
 #[test]

@@ -164,10 +164,10 @@ fn replicas_whose_range_moves_by_one_hand_over_to_each_other() {
                   ~ web-1  replaced (start first): 1 field changed
                       ports[80/tcp].published: 8081 → 8082
                       no interruption; open connections stay open until the old container stops
-                  ~ web-2  replaced (stop first, as `web-1` takes over what it holds): 1 field changed
+                  ~ web-2  replaced (stop first, as replica `web-1` takes over its port, address or volume): 1 field changed
                       ports[80/tcp].published: 8082 → 8083
                       does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
-                  ~ web-3  replaced (stop first, as `web-2` takes over what it holds): 1 field changed
+                  ~ web-3  replaced (stop first, as replica `web-2` takes over its port, address or volume): 1 field changed
                       ports[80/tcp].published: 8083 → 8084
                       does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
                 ");

@@ -165,7 +165,7 @@ fn a_gate_that_never_passes() {
 #[test]
 fn an_image_that_cannot_be_had() {
     insta::assert_snapshot!(story("pull:web"), @r#"
-    failed app:1: image `app:1` cannot be had: no registry answers, as rehearsed
+    failed app:1: image `app:1` is not available: no registry answers, as rehearsed
     Untouched
     4 [{"fault":"pull:web","took_place":true}] {}
     "#);
@@ -267,7 +267,7 @@ fn a_way_back_that_gets_stuck_says_what_to_do() {
         .lines()
         .skip_while(|line| !line.starts_with("in the"));
     insta::assert_snapshot!(end.collect::<Vec<_>>().join("\n"), @"
-    in the rehearsal `up` of `shop` failed, and so did the way back: an operator is needed (about 34.5 s)
+    in the rehearsal `up` of `shop` failed, and so did the way back: an operator is needed (about 34.4 s)
       because: `web`: not ready within 20 s (http 3000 /health: connection refused)
       left undone: stopping container `shop-web-1` failed: stopping container `shop-web-1`: the engine refuses it, as rehearsed; by hand: `docker stop shop-web-1`
       left undone: removing container `shop-web-1` was not tried; by hand: `docker rm -v shop-web-1`

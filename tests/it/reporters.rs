@@ -240,7 +240,7 @@ fn an_operator_is_told_what_to_do() {
           │ heap    out of memory
     failed: `backend`: starting container `shop-backend-1`
         port 3001 of this host is already in use by container `other`
-        help: stop what holds it, or publish another port of the host
+        help: stop the program that uses the port, or publish another port of the host
     `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
       because: `backend`: exited with code 137 (http 3001 /health: connection refused)
       left undone: starting container `shop-backend-1` failed: port 3001 is already in use
@@ -380,7 +380,7 @@ fn live_leaves_a_clean_screen_behind() {
     rolling back: `shop-backend-1.next` did not become ready: exited with code 137
     failed: `backend`: starting container `shop-backend-1`
         port 3001 of this host is already in use by container `other`
-        help: stop what holds it, or publish another port of the host
+        help: stop the program that uses the port, or publish another port of the host
     postgres  unchanged
     backend   failed: exited with code 137 (http 3001 /health: connection refused)  9.1 s
     frontend  unchanged

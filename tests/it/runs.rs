@@ -204,10 +204,10 @@ fn a_service_that_is_never_ready_is_replaced_by_what_ran_before() {
         removing container shop-web-1.g2
         starting container shop-db-1
         removing container shop-db-1.g2
-        db is ready
-        starting container shop-web-1
         removing image shop-db:g2
         removing image shop-web:g2
+        db is ready
+        starting container shop-web-1
         web is ready
         RolledBack
         ");
@@ -625,8 +625,8 @@ fn only_what_failed_and_what_waits_for_it_goes_back() {
         setting the restart policy of container shop-db-1
         setting the restart policy of container shop-api-1.g2
         setting the restart policy of container shop-api-1
-        renaming container shop-db-1
         renaming container shop-api-1
+        renaming container shop-db-1
         renaming container shop-db-1.g2
         renaming container shop-api-1.g2
         RolledBack

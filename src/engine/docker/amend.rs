@@ -7,7 +7,7 @@ use bollard::{
     models::{ContainerInspectResponse, ContainerUpdateBody},
 };
 
-use super::{Docker, container::own_or_gone, create::bytes, error::status};
+use super::{Docker, container::own_or_gone, create::bytes};
 use crate::{engine::EngineError, name::ContainerName, state::Allowance};
 
 /// Sets what a container may use; what is not said stays as it is.
@@ -64,7 +64,7 @@ fn is_paused(found: &ContainerInspectResponse) -> bool {
 }
 
 fn already(wire: &Wire) -> bool {
-    status(wire) == Some(409)
-        && matches!(wire, Wire::DockerResponseServerError { message, .. }
-            if message.contains("is already paused") || message.contains("is not paused"))
+    // With status 409 the one, and with 500 the other.
+    matches!(wire, Wire::DockerResponseServerError { message, .. }
+        if message.contains("is already paused") || message.contains("is not paused"))
 }

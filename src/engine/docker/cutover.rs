@@ -4,15 +4,18 @@
 //! An endpoint cannot be changed, but it can be taken away and put back with the same address: open
 //! connections of both directions wait for the 0.1 to 0.2 s that it takes, and go on. The container is
 //! paused meanwhile, or requests that it makes itself would fail (measured on engines 28.5 and 20.10).
+//! A container that waits for its next start after a crash cannot be paused, and the engine changes
+//! none of its endpoints: it is stopped meanwhile, and started again.
 
-use bollard::models::{
-    ContainerInspectResponse, EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest,
+use bollard::{
+    errors::Error as Wire,
+    models::{ContainerInspectResponse, ContainerState, EndpointSettings},
 };
 
 use super::{
     Docker, amend, container,
-    error::present,
-    network::{already_connected, not_connected, settings},
+    error::status,
+    network::{self, settings},
     setup::own_names,
 };
 use crate::{
@@ -30,20 +33,36 @@ pub(super) async fn cutover(
     request: &Cutover,
 ) -> Result<(), EngineError> {
     let found = container::own_or_gone(docker, verb, &request.to.container).await?;
-    let to = Side::new(docker, verb, &request.to, &found).await?;
+    // Without another container a hand's work is put right: then an address has to be fixed. In a
+    // switch it is enough that the container has it, or one that goes on would be paused for nothing.
+    let strict = request.from.is_none();
+    let mut to = Side::new(docker, verb, (&request.to, strict), &found).await?;
     // The other one may have been removed since.
-    let from = match &request.from {
+    let mut from = match &request.from {
         None => None,
         Some(from) => match container::own(docker, verb, &from.container).await? {
             None => None,
-            Some(found) => Some(Side::new(docker, verb, from, &found).await?),
+            Some(found) => Some(Side::new(docker, verb, (from, strict), &found).await?),
         },
     };
-    let Some(mut from) = from else {
+    let done = switch(&mut to, from.as_mut()).await;
+    // After a failure, too.
+    let to = to.go_on(true).await;
+    let from = match &mut from {
+        None => Ok(()),
+        Some(from) => from.go_on(true).await,
+    };
+    done.and(to).and(from)
+}
+
+async fn switch(to: &mut Side<'_>, from: Option<&mut Side<'_>>) -> Result<(), EngineError> {
+    to.end_loop().await?;
+    let Some(from) = from else {
         to.attach_again().await?;
         to.detach().await?;
         return to.attach().await;
     };
+    from.end_loop().await?;
     // An address is free only when its container has another one, which may be that of the first.
     let swaps = to.again.iter().chain(&to.missing).any(|(network, wanted)| {
         let wanted = wanted
@@ -71,7 +90,41 @@ pub(super) async fn cutover(
     if clings || !swaps {
         from.attach_again().await?;
     }
+    from.attach().await?;
     to.detach().await
+}
+
+/// How the container of a side runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// It does not run.
+    Ended,
+    Runs,
+    /// It waits for its next start after a crash.
+    Loops,
+    /// A cutover that was cut off has left it paused.
+    LeftPaused,
+    /// It is paused for the time of this cutover.
+    Paused,
+    /// It is stopped for the time of this cutover, as it crashes again and again.
+    Stopped,
+}
+
+impl Pace {
+    fn of(container: &ContainerInspectResponse) -> Self {
+        let state = container.state.as_ref();
+        let is = |flag: fn(&ContainerState) -> Option<bool>| state.and_then(flag) == Some(true);
+        // One that waits for its next start also counts as running.
+        if is(|it| it.restarting) {
+            Self::Loops
+        } else if is(|it| it.paused) {
+            Self::LeftPaused
+        } else if is(|it| it.running) {
+            Self::Runs
+        } else {
+            Self::Ended
+        }
+    }
 }
 
 /// A container, and what of its endpoints is not as it is to be.
@@ -79,8 +132,7 @@ struct Side<'a> {
     docker: &'a Docker,
     verb: &'a str,
     name: &'a ContainerName,
-    running: bool,
-    paused: bool,
+    pace: Pace,
     /// Its addresses now, in networks that it stays in.
     addresses: Vec<String>,
     /// Networks that it is in and is to be in otherwise.
@@ -97,10 +149,9 @@ impl<'a> Side<'a> {
     async fn new(
         docker: &'a Docker,
         verb: &'a str,
-        request: &'a Attached,
+        (request, strict): (&'a Attached, bool),
         found: &ContainerInspectResponse,
     ) -> Result<Self, EngineError> {
-        let state = found.state.as_ref();
         let endpoints = found.network_settings.as_ref();
         let endpoints = endpoints.and_then(|it| it.networks.clone());
         let endpoints = endpoints.unwrap_or_default();
@@ -112,8 +163,7 @@ impl<'a> Side<'a> {
             docker,
             verb,
             name: &request.container,
-            running: state.and_then(|it| it.running).unwrap_or_default(),
-            paused: state.and_then(|it| it.paused).unwrap_or_default(),
+            pace: Pace::of(found),
             addresses: addresses.collect(),
             again: Vec::new(),
             same: Vec::new(),
@@ -124,7 +174,7 @@ impl<'a> Side<'a> {
             let wanted = settings(docker, verb, network, spec).await?;
             match endpoints.get(network) {
                 None => side.missing.push((network.clone(), wanted)),
-                Some(there) if is_as(there, &wanted, found) => {
+                Some(there) if is_as((there, found), &wanted, strict) => {
                     side.same.push((network.clone(), wanted));
                 }
                 Some(_) => side.again.push((network.clone(), wanted)),
@@ -136,27 +186,67 @@ impl<'a> Side<'a> {
         Ok(side)
     }
 
-    /// Takes endpoints away and puts them back at once, while the container is paused. One that was
-    /// left paused by a cutover that was cut off goes on then, too.
-    async fn attach_again(&self) -> Result<(), EngineError> {
-        if self.again.is_empty() && !self.paused {
+    /// Stops a container that waits for its next start, where its endpoints change.
+    async fn end_loop(&mut self) -> Result<(), EngineError> {
+        let changes = self.again.len() + self.missing.len() + self.surplus.len() > 0;
+        if self.pace == Pace::Loops && changes {
+            container::stop(self.docker, self.name, None).await?;
+            self.pace = Pace::Stopped;
+        }
+        Ok(())
+    }
+
+    /// Pauses a container that runs.
+    async fn hold(&mut self) -> Result<(), EngineError> {
+        if self.pace != Pace::Runs {
             return Ok(());
         }
-        if self.running && !self.paused {
-            amend::set_paused(self.docker, self.verb, self.name, true).await?;
+        let name = self.name.as_str();
+        match self.docker.client.pause_container(name).await {
+            Ok(()) => self.pace = Pace::Paused,
+            // It has crashed since.
+            Err(wire) if refuses(&wire, "is restarting") => {
+                self.pace = Pace::Loops;
+                self.end_loop().await?;
+            }
+            Err(wire) if refuses(&wire, "is not running") => self.pace = Pace::Ended,
+            Err(wire) if refuses(&wire, "is already paused") => self.pace = Pace::LeftPaused,
+            Err(wire) => return Err(self.docker.doing(self.verb, name).failed(wire)),
         }
-        let done = self.replace_endpoints().await;
-        if self.running {
-            amend::set_paused(self.docker, self.verb, self.name, false).await?;
+        Ok(())
+    }
+
+    /// Lets a container go on that is paused for this cutover; at its end also one that was left
+    /// paused before, or was stopped.
+    async fn go_on(&mut self, at_the_end: bool) -> Result<(), EngineError> {
+        match self.pace {
+            Pace::Stopped if at_the_end => container::start(self.docker, self.name).await?,
+            Pace::LeftPaused if !at_the_end => return Ok(()),
+            Pace::Paused | Pace::LeftPaused => {
+                amend::set_paused(self.docker, self.verb, self.name, false).await?;
+            }
+            _ => return Ok(()),
         }
-        done
+        self.pace = Pace::Runs;
+        Ok(())
+    }
+
+    /// Takes endpoints away and puts them back at once, while the container is paused.
+    async fn attach_again(&mut self) -> Result<(), EngineError> {
+        if self.again.is_empty() {
+            return Ok(());
+        }
+        self.hold().await?;
+        self.replace_endpoints().await?;
+        self.go_on(false).await
     }
 
     /// Takes the same endpoints away only; the container stays paused until they are put back.
-    async fn take_away(&self) -> Result<(), EngineError> {
-        if self.running && !self.paused && !self.again.is_empty() {
-            amend::set_paused(self.docker, self.verb, self.name, true).await?;
+    async fn take_away(&mut self) -> Result<(), EngineError> {
+        if self.again.is_empty() {
+            return Ok(());
         }
+        self.hold().await?;
         for (network, _) in &self.again {
             self.disconnect(network).await?;
         }
@@ -195,42 +285,29 @@ impl<'a> Side<'a> {
     }
 
     async fn connect(&self, network: &str, wanted: &EndpointSettings) -> Result<(), EngineError> {
-        let body = NetworkConnectRequest {
-            container: self.name.to_string(),
-            endpoint_config: Some(wanted.clone()),
-        };
-        match self.docker.client.connect_network(network, body).await {
-            Ok(()) => Ok(()),
-            Err(wire) if already_connected(&wire) => Ok(()),
-            Err(wire) => Err(self
-                .docker
-                .doing(self.verb, self.name.as_str())
-                .failed(wire)),
-        }
+        let doing = self.docker.doing(self.verb, self.name.as_str());
+        network::connect(self.docker, doing, (network, self.name), wanted).await
     }
 
-    /// A network that is gone is fine: a container that does not run would still look for it.
     async fn disconnect(&self, network: &str) -> Result<(), EngineError> {
-        let body = NetworkDisconnectRequest {
-            container: self.name.to_string(),
-            force: Some(true),
-        };
-        match present(self.docker.client.disconnect_network(network, body).await) {
-            Ok(_) => Ok(()),
-            Err(wire) if not_connected(&wire) => Ok(()),
-            Err(wire) => Err(self
-                .docker
-                .doing(self.verb, self.name.as_str())
-                .failed(wire)),
-        }
+        let doing = self.docker.doing(self.verb, self.name.as_str());
+        network::disconnect(self.docker, doing, (network, self.name)).await
     }
 }
 
-/// Whether an endpoint has the names, the address and the priority that it is to have.
+/// Whether the engine refuses to pause a container, in these words.
+fn refuses(wire: &Wire, words: &str) -> bool {
+    status(wire) == Some(409)
+        && matches!(wire, Wire::DockerResponseServerError { message, .. } if message.contains(words))
+}
+
+/// Whether an endpoint is as it is to be: in all that drift is looked for in, but for the hardware
+/// address, which the engine gives at create only. An address that it has without having asked for it
+/// will do, but not where it is `strict`ly to be a fixed one.
 fn is_as(
-    there: &EndpointSettings,
+    (there, container): (&EndpointSettings, &ContainerInspectResponse),
     wanted: &EndpointSettings,
-    container: &ContainerInspectResponse,
+    strict: bool,
 ) -> bool {
     let own = own_names(there, container);
     let names = |endpoint: &EndpointSettings| {
@@ -240,17 +317,77 @@ fn is_as(
         names.dedup();
         names
     };
-    let fixed = |endpoint: &EndpointSettings| {
-        let ipam = endpoint.ipam_config.as_ref();
-        ipam.and_then(|it| it.ipv4_address.clone())
-            .filter(|it| !it.is_empty())
-    };
+    let text = |text: Option<&String>| text.filter(|it| !it.is_empty()).cloned();
+    let ipam = |endpoint: &EndpointSettings| endpoint.ipam_config.clone().unwrap_or_default();
+    let ipv4 = |endpoint: &EndpointSettings| text(ipam(endpoint).ipv4_address.as_ref());
+    let ipv6 = |endpoint: &EndpointSettings| text(ipam(endpoint).ipv6_address.as_ref());
     let links = |endpoint: &EndpointSettings| endpoint.links.clone().unwrap_or_default();
-    let address = fixed(wanted).is_none_or(|wanted| {
-        fixed(there).or_else(|| there.ip_address.clone()).as_ref() == Some(&wanted)
-    });
+    let options = |endpoint: &EndpointSettings| endpoint.driver_opts.clone().unwrap_or_default();
+    let observed = there.ip_address.clone().filter(|_| !strict);
+    let address = ipv4(wanted).is_none_or(|it| ipv4(there).or(observed) == Some(it));
     let priority = wanted
         .gw_priority
         .is_none_or(|wanted| there.gw_priority.unwrap_or_default() == wanted);
-    address && priority && names(there) == names(wanted) && links(there) == links(wanted)
+    address
+        && priority
+        && ipv6(there) == ipv6(wanted)
+        && names(there) == names(wanted)
+        && links(there) == links(wanted)
+        && options(there) == options(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use bollard::models::EndpointIpamConfig;
+
+    use super::*;
+
+    /// An endpoint with fixed addresses and one that it has; each may be empty.
+    fn endpoint(ipv4: &str, ipv6: &str, has: &str) -> EndpointSettings {
+        let text = |text: &str| Some(text.to_owned());
+        EndpointSettings {
+            ipam_config: Some(EndpointIpamConfig {
+                ipv4_address: text(ipv4),
+                ipv6_address: text(ipv6),
+                ..EndpointIpamConfig::default()
+            }),
+            ip_address: text(has),
+            ..EndpointSettings::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(there: &EndpointSettings, wanted: &EndpointSettings, lenient: bool, strict: bool) {
+        let container = ContainerInspectResponse::default();
+        let is = |strict| is_as((there, &container), wanted, strict);
+        assert_eq!((is(false), is(true)), (lenient, strict));
+    }
+
+    #[test]
+    fn endpoint_with_an_address_by_chance_is_as_wanted_only_in_a_switch() {
+        let wanted = endpoint("10.1.0.2", "", "");
+        let fixed = endpoint("10.1.0.2", "", "10.1.0.2");
+        check(&fixed, &wanted, true, true);
+        check(&endpoint("", "", "10.1.0.2"), &wanted, true, false);
+        check(&endpoint("", "", "10.1.0.3"), &wanted, false, false);
+        check(&fixed, &endpoint("", "", ""), true, true);
+    }
+
+    #[test]
+    fn endpoint_that_has_drifted_is_not_as_wanted() {
+        let wanted = endpoint("", "fd00::2", "");
+        let there = endpoint("", "fd00::2", "10.1.0.3");
+        check(&there, &wanted, true, true);
+        check(&endpoint("", "fd00::3", ""), &wanted, false, false);
+        check(&endpoint("", "", ""), &wanted, false, false);
+        check(&there, &endpoint("", "", ""), false, false);
+        let driver_opts = Some(HashMap::from([("mtu".to_owned(), "1400".to_owned())]));
+        let other = EndpointSettings {
+            driver_opts,
+            ..there
+        };
+        check(&other, &wanted, false, false);
+    }
 }

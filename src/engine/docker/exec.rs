@@ -62,7 +62,8 @@ pub(super) async fn hook(docker: &Docker, run: &RunHook) -> Result<(), EngineErr
     let mut env = Vec::new();
     for (name, value) in &run.hook.env {
         let value = value.expose().ok_or_else(|| {
-            let message = format!("the secret value of `{name}` is not at hand, only its record");
+            let message =
+                format!("the value of `{name}` is not stored any more; only its digest is known");
             docker.doing(verb, container).refused(0, message)
         })?;
         env.push(format!("{name}={value}"));

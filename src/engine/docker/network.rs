@@ -4,19 +4,23 @@ use std::{collections::HashMap, time::Duration};
 
 use bollard::{
     errors::Error as Wire,
-    models::{EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkCreateRequest},
+    models::{
+        EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest,
+        NetworkCreateRequest, NetworkDisconnectRequest,
+    },
     query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder},
 };
 use tokio::time::sleep;
 
 use super::{
-    Api, Docker,
-    error::{present, status},
+    Api, Docker, container,
+    error::{Doing, present, status},
     subnet,
     users::{self, Used},
 };
 use crate::{
     engine::EngineError,
+    name::ContainerName,
     plan::{Address, CreateNetwork, EndpointSpec, reserved},
     project::Subnet,
     state::{Resource, label},
@@ -28,11 +32,11 @@ const DEFAULT_BRIDGE: &str = "bridge";
 /// How many ranges are tried for a network when others take them first.
 const RANGE_ATTEMPTS: usize = 20;
 
-/// How long the endpoints of containers that have ended are waited for: an engine before 25 frees
-/// them a moment after it reports the end.
-const FREED_WITHIN: Duration = Duration::from_secs(2);
-/// The first pause before the network is removed again; each one is twice the pause before it.
+/// The first pause before a network is removed again whose containers have ended: an engine before 25
+/// frees their endpoints a moment after it reports the end. Each pause is twice the one before it.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// All pauses are shorter than this, and together they take twice as long at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Makes a network; one of the same name and definition that is ours is left alone.
 ///
@@ -66,11 +70,14 @@ async fn create_in_free_range(docker: &Docker, request: &CreateNetwork) -> Resul
     let _one_at_a_time = docker.ranges.lock().await;
     let mut body = body(request);
     for attempt in 1_usize.. {
-        let subnet = if docker.place.is_local() {
-            subnet::choose(docker, verb, attempt - 1).await?
-        } else {
-            subnet::engine_choice(docker, verb, &body).await?
-        };
+        let mut subnet = None;
+        if docker.place.is_local() {
+            subnet = subnet::choose(docker, (verb, name), attempt - 1).await?;
+        }
+        // The engine may know better what is free.
+        if subnet.is_none() {
+            subnet = subnet::engine_choice(docker, verb, &body).await?;
+        }
         body.ipam = ipam(subnet.as_slice());
         match docker.client.create_network(body.clone()).await {
             Err(wire) if overlaps(&wire) && subnet.is_some() && attempt < RANGE_ATTEMPTS => {
@@ -255,8 +262,57 @@ pub(super) fn resource(
     }
 }
 
-/// Whether an engine refuses because there is nothing to do.
-pub(super) fn already_connected(wire: &Wire) -> bool {
+/// Attaches a container; one that is attached already is left alone.
+///
+/// An engine that was killed may keep an endpoint that its container does not have. It refuses with
+/// the same words then, so that the container is asked; what it does not have is freed first.
+pub(super) async fn connect(
+    docker: &Docker,
+    doing: Doing<'_>,
+    (network, container): (&str, &ContainerName),
+    wanted: &EndpointSettings,
+) -> Result<(), EngineError> {
+    let connect = || {
+        let body = NetworkConnectRequest {
+            container: container.to_string(),
+            endpoint_config: Some(wanted.clone()),
+        };
+        docker.client.connect_network(network, body)
+    };
+    match connect().await {
+        Ok(()) => return Ok(()),
+        Err(wire) if already_connected(&wire) => {}
+        Err(wire) => return Err(doing.failed(wire)),
+    }
+    let found = container::inspect(docker, doing.verb, container).await?;
+    let networks = found.and_then(|it| it.network_settings?.networks);
+    if networks.is_some_and(|it| it.contains_key(network)) {
+        return Ok(());
+    }
+    disconnect(docker, doing, (network, container)).await?;
+    connect().await.map_err(|wire| doing.failed(wire))
+}
+
+/// Takes a container out of a network by force. One that is not in it is fine, and so is a network
+/// that is gone: a container that does not run would still look for it.
+pub(super) async fn disconnect(
+    docker: &Docker,
+    doing: Doing<'_>,
+    (network, container): (&str, &ContainerName),
+) -> Result<(), EngineError> {
+    let body = NetworkDisconnectRequest {
+        container: container.to_string(),
+        force: Some(true),
+    };
+    match present(docker.client.disconnect_network(network, body).await) {
+        Ok(_) => Ok(()),
+        Err(wire) if not_connected(&wire) => Ok(()),
+        Err(wire) => Err(doing.failed(wire)),
+    }
+}
+
+/// Whether an engine refuses because there is such an endpoint.
+fn already_connected(wire: &Wire) -> bool {
     matches!(wire, Wire::DockerResponseServerError { message, .. }
         if message.contains("already exists in network") || message.contains("already attached"))
 }
@@ -279,18 +335,17 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
     }
     // By id: a name may also be the beginning of another network's id.
     let id = network.id.as_deref().unwrap_or(name);
-    let (mut waited, mut pause) = (Duration::ZERO, FIRST_PAUSE);
+    let mut pause = FIRST_PAUSE;
     loop {
         let Err(wire) = present(docker.client.remove_network(id).await) else {
             return Ok(());
         };
-        let may_pass = has_endpoints(&wire) && waited < FREED_WITHIN;
+        let may_pass = has_endpoints(&wire) && pause < LONGEST_PAUSE;
         match users::unremoved(docker, doing, Used::Network(id), wire).await {
             // No container uses it, as the engine itself says.
             EngineError::Refused { .. } if may_pass => sleep(pause).await,
             why => return Err(why),
         }
-        waited += pause;
         pause *= 2;
     }
 }
@@ -302,7 +357,7 @@ fn has_endpoints(wire: &Wire) -> bool {
 }
 
 /// Whether an engine refuses because the container is not in the network.
-pub(super) fn not_connected(wire: &Wire) -> bool {
+fn not_connected(wire: &Wire) -> bool {
     matches!(wire, Wire::DockerResponseServerError { message, .. }
         if message.contains("is not connected to"))
 }

@@ -94,7 +94,7 @@ pub(super) async fn restore(docker: &Docker, request: &VolumeSnapshot) -> Result
         }
         _ => {
             let doing = docker.doing(copy.verb, &request.source);
-            let text = format!("its snapshot `{}` is not whole", request.name);
+            let text = format!("snapshot `{}` of the volume is incomplete", request.name);
             return Err(doing.refused(0, text));
         }
     }
@@ -313,7 +313,7 @@ impl Copy<'_> {
         let doing = self.docker.doing(self.verb, &self.request.source);
         Err(match answer {
             Err(wire) => doing.failed(wire),
-            Ok(()) => doing.broke("what it holds could not be removed".to_owned()),
+            Ok(()) => doing.broke("the volume's content could not be removed".to_owned()),
         })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! An engine accepts an address of the client's choice only in a network whose range was given when
 //! it was made. So one is given: as the engine itself would choose, from its address pools, without an
-//! overlap with any network or route. The engine hands out addresses by itself from one half of it.
+//! overlap with any network, route or name server. The engine hands out addresses by itself from one
+//! half of it.
 
 use std::{fs, net::Ipv4Addr};
 
@@ -69,19 +70,23 @@ pub(super) fn is_chosen(network: &Network) -> bool {
 /// `None`: there is none left.
 pub(super) async fn choose(
     docker: &Docker,
-    verb: &str,
+    (verb, name): (&str, &str),
     skipped: usize,
 ) -> Result<Option<Subnet>, EngineError> {
-    let doing = docker.doing(verb, "address range");
+    let doing = docker.doing(verb, name);
     let networks = docker
         .client
         .list_networks(None::<ListNetworksOptions>)
         .await;
     let networks = networks.map_err(|wire| doing.failed(wire))?;
     let mut taken: Vec<Range> = networks.iter().flat_map(ranges).collect();
-    taken.extend(routes(
-        &fs::read_to_string("/proc/net/route").unwrap_or_default(),
-    ));
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    taken.extend(name_servers(&read("/etc/resolv.conf")));
+    // Where the first one names the stub on this machine only.
+    taken.extend(name_servers(&read("/run/systemd/resolve/resolv.conf")));
+    let routes = read("/proc/net/route");
+    taken.extend(routed(&routes, false));
+    let elsewhere = routed(&routes, true);
     let info = docker.client.info().await;
     let info = info.map_err(|wire| doing.failed(wire))?;
     let pools: Vec<(Range, u32)> = match info.default_address_pools {
@@ -98,7 +103,11 @@ pub(super) async fn choose(
             .filter_map(|(base, prefix)| Some((Range::parse(base)?, *prefix)))
             .collect(),
     };
-    Ok(free(&pools, &taken, skipped))
+    // Routes by way of a gateway do not count for the engine, and those of a VPN may lead everywhere. A
+    // range that hides none of them is better all the same.
+    let all = [taken.as_slice(), elsewhere.as_slice()].concat();
+    let best = free(&pools, &all, skipped);
+    Ok(best.or_else(|| free(&pools, &taken, skipped)))
 }
 
 /// The parts of the pools that overlap with nothing, in their order: the one after so many.
@@ -109,8 +118,8 @@ fn free(pools: &[(Range, u32)], taken: &[Range], skipped: usize) -> Option<Subne
     halved(&format!("{}/{}", Ipv4Addr::from(part.0), part.1))
 }
 
-/// The range that the engine chooses, where this machine does not see its routes: it is let make the
-/// network, which is removed again.
+/// The range that the engine chooses, where this machine does not see its routes, or finds nothing free
+/// beside them: it is let make the network, which is removed again.
 pub(super) async fn engine_choice(
     docker: &Docker,
     verb: &str,
@@ -139,17 +148,31 @@ fn ranges(network: &Found) -> Vec<Range> {
         .collect()
 }
 
-/// The ranges that this machine has a route to, but for the default route, from the text of the
-/// kernel's table: addresses in the host's byte order, as hexadecimal numbers.
-fn routes(table: &str) -> Vec<Range> {
+/// The ranges that this machine has a route to, by way of a gateway or directly, but for the default
+/// route, from the text of the kernel's table: addresses in the host's byte order, as hexadecimal
+/// numbers.
+fn routed(table: &str, by_gateway: bool) -> Vec<Range> {
     let rows = table.lines().skip(1);
     rows.filter_map(|row| {
         let columns: Vec<&str> = row.split_whitespace().collect();
         let number = |index: usize| u32::from_str_radix(columns.get(index)?, 16).ok();
         let (network, mask) = (u32::from_be(number(1)?), u32::from_be(number(7)?));
-        (mask != 0).then_some(Range(network, mask.count_ones()))
+        let wanted = (number(2)? != 0) == by_gateway;
+        (mask != 0 && wanted).then_some(Range(network, mask.count_ones()))
     })
     .collect()
+}
+
+/// The name servers of a `resolv.conf`, each as a range of its own.
+fn name_servers(text: &str) -> Vec<Range> {
+    let addresses = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let address = words
+            .nth(1)
+            .filter(|_| line.trim_start().starts_with("nameserver"))?;
+        address.parse::<Ipv4Addr>().ok()
+    });
+    addresses.map(|it| Range(it.into(), 32)).collect()
 }
 
 #[cfg(test)]
@@ -188,8 +211,27 @@ mod tests {
         let table = "\
 Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0
+tun0\t00000000\t0100080A\t0003\t0\t0\t0\t00000080\t0\t0\t0
+tun0\t00000080\t0100080A\t0003\t0\t0\t0\t00000080\t0\t0\t0
 br-0123456789ab\t000012AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
 ";
-        assert_eq!(routes(table), [range("172.18.0.0/16")]);
+        assert_eq!(routed(table, false), [range("172.18.0.0/16")]);
+        let vpn = [range("0.0.0.0/1"), range("128.0.0.0/1")];
+        assert_eq!(routed(table, true), vpn);
+    }
+
+    #[test]
+    fn name_servers_are_ranges_of_one_address() {
+        let text = "\
+# nameserver 10.0.0.1
+search example.org
+nameserver 127.0.0.53
+ nameserver\t172.19.0.2
+nameserver fd00::1
+options edns0
+";
+        let expected = [range("127.0.0.53/32"), range("172.19.0.2/32")];
+        assert_eq!(name_servers(text), expected);
+        check_free(&POOLS[1..], &["172.18.0.2/32"], Some("172.19.0.0/16"));
     }
 }

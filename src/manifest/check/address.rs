@@ -83,10 +83,6 @@ fn free(ranges: &[Held<'_>], like: Range) -> Option<Range> {
 
 /// A network of the engine's usual driver has one range of each family.
 fn families(ranges: &[Held<'_>], scope: &Scope<'_>) {
-    let is_bridge = |network: &Network| {
-        let driver = network.driver.as_ref();
-        driver.is_none_or(|driver| driver.value == "bridge")
-    };
     for (index, held) in ranges.iter().enumerate() {
         let first = ranges[..index].iter().find(|first| {
             first.network.name == held.network.name
@@ -143,12 +139,38 @@ fn fixed((name, address): (&str, IpAddr), at: Span, network: Option<&Network>, s
     let gateway = held.subnet.gateway.as_ref().and_then(|it| it.parse().ok());
     if gateway == Some(address) {
         mistake("the gateway has it".to_owned(), None);
+    } else if gateway.is_none() && implied_gateway(held) == Some(address) {
+        let remedy = "give another address to the container, or to the gateway (`gateway=`)";
+        let cause = "the engine gives it to the gateway".to_owned();
+        mistake(cause, Some(remedy.to_owned()));
     } else if held.range.is_reserved(address) {
         mistake(
             "it is the first or the last one of the subnet".to_owned(),
             None,
         );
     }
+}
+
+/// The address that the engine gives to the gateway of a network of its usual driver: the first one of
+/// the part that it gives addresses from, and of the whole the one behind the network's own.
+fn implied_gateway(held: &Held<'_>) -> Option<IpAddr> {
+    let mut options = held.network.options.keys();
+    // Some networks can do without a gateway.
+    let special = options.any(|it| it.contains("gateway_mode") || it.contains("inhibit_ipv4"));
+    if special || !is_bridge(held.network) {
+        return None;
+    }
+    let range = held.subnet.range.as_ref();
+    let part: Range = range.map_or(Ok(held.range), |it| it.parse()).ok()?;
+    match part.first() {
+        first if first == held.range.first() => held.range.second(),
+        first => Some(first),
+    }
+}
+
+fn is_bridge(network: &Network) -> bool {
+    let driver = network.driver.as_ref();
+    driver.is_none_or(|driver| driver.value == "bridge")
 }
 
 /// An address is given to one container.

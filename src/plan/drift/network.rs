@@ -27,7 +27,7 @@ pub(super) fn endpoints(
         };
         let field = format!("network.{network}");
         match setup.endpoints.get(engine_name) {
-            None => found.push(detached(field, engine_name)),
+            None => found.push(detached(field, engine_name, attachment)),
             Some(endpoint) if is_stale(state, engine_name, endpoint) => {
                 let why = format!("{engine_name}, which was removed");
                 let field = format!("{field}.id");
@@ -62,9 +62,18 @@ pub(super) fn endpoints(
     found
 }
 
-fn detached(field: String, engine_name: &str) -> Difference {
-    let recorded = format!("attached to {engine_name}");
-    Difference::new(field, Some(recorded), Some("detached"), Remedy::Amend)
+fn detached(field: String, engine_name: &str, recorded: &Attachment) -> Difference {
+    let wanted = format!("attached to {engine_name}");
+    Difference::new(field, Some(wanted), Some("detached"), remedy(recorded))
+}
+
+/// What puts an endpoint right. The engine gives a hardware address to a new container only: whoever
+/// is attached again gets another one (measured on engine 28.5).
+fn remedy(recorded: &Attachment) -> Remedy {
+    match recorded.mac {
+        Some(_) => Remedy::Replace,
+        None => Remedy::Amend,
+    }
 }
 
 /// The endpoint belongs to a network that was removed since; another one may have its name.
@@ -136,7 +145,7 @@ fn settings(
     let mut compare = |name: &str, wanted: Option<String>, found: Option<String>| {
         if wanted != found {
             let field = format!("{field}.{name}");
-            differences.push(Difference::new(field, wanted, found, Remedy::Amend));
+            differences.push(Difference::new(field, wanted, found, remedy(recorded)));
         }
     };
     compare("alias", list(&wanted.names), list(&found.aliases));

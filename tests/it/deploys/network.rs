@@ -111,7 +111,7 @@ fn a_network_with_fixed_addresses_changes_when_it_gets_others() {
     let before = world.containers();
     subnet(1, "#true");
     let told = world.up().with_code(3).err;
-    assert!(told.contains("the same addresses"), "{told}");
+    assert!(told.contains("the same subnet"), "{told}");
     assert!(told.contains("cimandat down"), "{told}");
     assert_eq!(world.containers(), before);
     subnet(2, "#true");

@@ -283,7 +283,7 @@ fn rotation_is_refused_where_a_text_with_the_secret_is_of_another_manifest() {
     let old = value(&world);
     let refused = world.run(&["secret", "rotate", "token"]).with_code(3).err;
     insta::assert_snapshot!(refused, @"
-    error: the file `/etc/app/url` of `app` cannot be renewed: of its value as it runs only the digest is known
+    error: the file `/etc/app/url` of `app` cannot be rotated: its current value is not stored, only its digest
      help: deploy the manifest first: `cimandat up`
     ");
     assert_eq!(value(&world), old);

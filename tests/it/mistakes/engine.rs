@@ -1,7 +1,7 @@
 //! What the engine would refuse, refused before it is asked (`agreement` holds both together).
 #![expect(clippy::too_many_lines, reason = "messages are shown whole")]
 
-use super::check_mistake;
+use super::{check_mistake, load_files};
 
 #[test]
 fn ranges_of_two_networks_that_overlap_are_refused() {
@@ -194,6 +194,48 @@ manifest::fixed_address
    ╰────
 
 3 mistakes
+"#,
+    );
+}
+
+#[test]
+fn fixed_address_that_the_gateway_gets_is_refused() {
+    let check = |subnet: &str, ipv4: &str, is_taken: bool| {
+        let text = format!(
+            "network \"a\" {{ subnet {subnet}; }}\nservice \"web\" {{ image \"nginx\"; network \
+             \"a\" ipv4=\"{ipv4}\"; }}\n"
+        );
+        let refused = load_files(&[("cimandat.kdl", &text)]).is_err();
+        assert_eq!(refused, is_taken, "{text}");
+    };
+    let plain = r#""10.77.0.0/24""#;
+    check(plain, "10.77.0.1", true);
+    check(plain, "10.77.0.2", false);
+    let upper = r#""10.77.0.0/24" range="10.77.0.128/25""#;
+    check(upper, "10.77.0.1", false);
+    check(upper, "10.77.0.128", true);
+    let lower = r#""10.77.0.0/24" range="10.77.0.0/25""#;
+    check(lower, "10.77.0.1", true);
+    let given = r#""10.77.0.0/24" gateway="10.77.0.9""#;
+    check(given, "10.77.0.1", false);
+    check_mistake(
+        r#"network "a" subnet="10.77.0.0/24"
+service "web" { image "nginx"; network "a" ipv4="10.77.0.1"; }
+"#,
+        r#"
+manifest::fixed_address
+
+  × `10.77.0.1` cannot be an address in the network `a`: the engine gives it
+  │ to the gateway
+   ╭─[cimandat.kdl:2:32]
+ 1 │ network "a" subnet="10.77.0.0/24"
+ 2 │ service "web" { image "nginx"; network "a" ipv4="10.77.0.1"; }
+   ·                                ──────────────┬─────────────
+   ·                                              ╰── given here
+   ╰────
+  help: give another address to the container, or to the gateway (`gateway=`)
+
+1 mistake
 "#,
     );
 }

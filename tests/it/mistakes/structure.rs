@@ -53,6 +53,26 @@ manifest::unknown_node
 }
 
 #[test]
+fn unknown_node_of_a_job_is_told_as_such() {
+    check_mistake(
+        r#"job "migrate" { image "nginx"; ports 1; }"#,
+        r#"
+manifest::unknown_node
+
+  × there is no node `ports` in a job
+   ╭─[cimandat.kdl:1:32]
+ 1 │ job "migrate" { image "nginx"; ports 1; }
+   ·                                ──┬──
+   ·                                  ╰── unknown node
+   ╰────
+  help: did you mean `port`?
+
+1 mistake
+"#,
+    );
+}
+
+#[test]
 fn a_plural_of_compose() {
     check_mistake(
         r#"service "web" {

@@ -476,7 +476,9 @@ pub fn stuck_update() -> Vec<Stamped> {
         message: "starting container `shop-backend-1`: port 3001 of this host is already in use \
                   by container `other`"
             .into(),
-        help: Some("stop what holds it, or publish another port of the host".into()),
+        help: Some(
+            "stop the program that uses the port, or publish another port of the host".into(),
+        ),
         output: Vec::new(),
     };
     start.fail(9100, START, "shop-backend-1", failure);

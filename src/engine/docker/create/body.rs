@@ -67,7 +67,7 @@ fn environment(order: Order<'_>) -> Result<Vec<String>, EngineError> {
             Some(value) => Ok(format!("{name}={value}")),
             None => Err(order.doing.refused(
                 0,
-                format!("the secret value of `{name}` is not at hand, only its record"),
+                format!("the value of `{name}` is not stored any more; only its digest is known"),
             )),
         })
         .collect()

@@ -7,12 +7,12 @@ mod mounts;
 mod networks;
 
 pub(super) use self::host::bytes;
-use bollard::{models::NetworkConnectRequest, query_parameters::CreateContainerOptionsBuilder};
+use bollard::query_parameters::CreateContainerOptionsBuilder;
 
 use super::{
     Api, Docker, container,
     error::{Doing, status},
-    network::{already_connected, settings},
+    network::{self, settings},
 };
 use crate::{engine::EngineError, plan::CreateContainer, state::label};
 
@@ -50,7 +50,8 @@ impl Order<'_> {
             .ok_or_else(|| {
                 self.doing.refused(
                     0,
-                    format!("service `{service}`, which it shares with, has no container"),
+                    format!("this container shares a namespace or mounts with service `{service}`, which has no \
+                         container"),
                 )
             })
     }
@@ -91,7 +92,7 @@ async fn leftover(docker: &Docker, request: &CreateContainer) -> Result<(), Engi
     let Some(found) = container::inspect(docker, VERB, &request.name).await? else {
         return Err(doing.refused(
             409,
-            "the name is taken by a container on its way out".into(),
+            "a container that is being removed still has this name".into(),
         ));
     };
     let labels = container::labels(&found);
@@ -124,17 +125,10 @@ async fn connect_others(docker: &Docker, order: Order<'_>) -> Result<(), EngineE
         if Some(network.as_str()) == first {
             continue;
         }
-        let request = NetworkConnectRequest {
-            container: order.request.name.to_string(),
-            endpoint_config: Some(settings(docker, VERB, network, spec).await?),
-        };
-        let connected = docker.client.connect_network(network, request).await;
-        match connected {
-            Ok(()) => {}
-            // It is connected already, from an attempt whose answer was lost.
-            Err(wire) if already_connected(&wire) => {}
-            Err(wire) => return Err(order.doing.failed(wire)),
-        }
+        let wanted = settings(docker, VERB, network, spec).await?;
+        let place = (network.as_str(), &order.request.name);
+        // It may be connected already, from an attempt whose answer was lost.
+        network::connect(docker, order.doing, place, &wanted).await?;
     }
     Ok(())
 }

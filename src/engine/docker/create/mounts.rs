@@ -31,17 +31,16 @@ pub(super) fn mounts(order: Order<'_>) -> Vec<Body> {
             ..volume(&set.folder, None)
         }
     }));
-    let mut taken: BTreeSet<String> = mounts
-        .iter()
-        .filter_map(|mount| mount.target.clone())
-        .collect();
-    taken.extend(tmpfs(order).into_iter().flat_map(HashMap::into_keys));
+    let declared = request.spec.mounts.iter().map(|mount| &mount.target);
+    let folders = request.spec.files.iter().filter(|set| set.volume);
+    let targets = declared.chain(folders.map(|set| &set.folder));
+    let taken: BTreeSet<&str> = targets.map(|it| it.trim_end_matches('/')).collect();
     let carried = request.carried.iter();
     mounts.extend(
         carried
             // A target that is declared now is no longer the image's; a folder of files is
             // never carried, as its content is this container's own.
-            .filter(|(target, _)| !taken.contains(*target))
+            .filter(|(target, _)| !taken.contains(target.trim_end_matches('/')))
             .map(|(target, name)| volume(target, Some(name.clone()))),
     );
     mounts

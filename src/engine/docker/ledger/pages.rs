@@ -158,7 +158,12 @@ async fn prepare(docker: &Docker, project: &ProjectName) -> Result<(), EngineErr
             let doing = docker.doing(WRITING, &name);
             doing.broke(format!("packing it: {error}"))
         })?;
-        upload(docker, &draft, &archive).await?;
+        // Somebody may have removed the draft: what is read from stays until all of it is copied.
+        if !upload(docker, &draft, &archive).await? {
+            return Err(EngineError::Gone {
+                what: format!("container `{draft}`"),
+            });
+        }
     }
     remove(docker, WRITING, &name).await?;
     let options = RenameContainerOptionsBuilder::new().name(&name).build();

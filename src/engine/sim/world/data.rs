@@ -109,7 +109,7 @@ impl World {
             return Ok(None);
         };
         let Some(held) = kept.held.clone() else {
-            return Err(refused(action, 0, "its snapshot is not whole"));
+            return Err(refused(action, 0, "its snapshot is incomplete"));
         };
         self.disturbed(action, &snapshot.source, false);
         if whole {
