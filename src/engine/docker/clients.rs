@@ -1,7 +1,14 @@
 //! Whether anybody is connected to a container, by the tables of the kernel in its network namespace.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+    time::Duration,
+};
 
+use bollard::models::ContainerInspectResponse;
 use tokio::time::sleep;
 
 use super::{Docker, container};
@@ -36,29 +43,45 @@ async fn watch(docker: &Docker, name: &ContainerName) -> Option<()> {
     let Some(found) = found.await.ok()? else {
         return Some(());
     };
-    let pid = found.state?.pid?;
+    let pid = found.state.as_ref()?.pid?;
     let process = Path::new("/proc").join(pid.to_string());
     // A local socket may lead to an engine in a virtual machine, whose processes are others.
     let owner = fs::read_to_string(process.join("cgroup")).ok()?;
-    if !owner.contains(found.id?.as_str()) {
+    if !owner.contains(found.id.as_deref()?) {
         return None;
     }
+    let addresses = addresses(&found);
     let mut pause = FIRST_PAUSE;
     loop {
-        if has_clients(&process)? {
+        if has_clients(&process, &addresses)? {
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         } else {
             sleep(QUIET).await;
-            if !has_clients(&process)? {
+            if !has_clients(&process, &addresses)? {
                 return Some(());
             }
         }
     }
 }
 
+/// The addresses that a container has. A connection to one that it had before is cut: its client is
+/// gone.
+fn addresses(found: &ContainerInspectResponse) -> BTreeSet<IpAddr> {
+    let settings = found.network_settings.as_ref();
+    let endpoints = settings.and_then(|it| it.networks.as_ref());
+    let texts = endpoints
+        .into_iter()
+        .flat_map(|it| it.values())
+        .flat_map(|it| {
+            let both = [it.ip_address.as_deref(), it.global_ipv6_address.as_deref()];
+            both.into_iter().flatten()
+        });
+    texts.filter_map(|text| text.parse().ok()).collect()
+}
+
 /// Whether anybody may be connected to the namespace of a process.
-fn has_clients(process: &Path) -> Option<bool> {
+fn has_clients(process: &Path, addresses: &BTreeSet<IpAddr>) -> Option<bool> {
     let read = |table: &str| fs::read_to_string(process.join("net").join(table)).ok();
     let (tcp, udp) = (read("tcp")?, read("udp")?);
     // Without IPv6 there are no tables of it.
@@ -68,37 +91,25 @@ fn has_clients(process: &Path) -> Option<bool> {
     );
     let tcp: Vec<Socket<'_>> = sockets(&tcp).chain(sockets(&tcp6)).collect();
     let mut udp = sockets(&udp).chain(sockets(&udp6));
-    // Datagrams come without a connection.
-    Some(is_connected(&tcp) || udp.any(|it| !it.is_loopback()))
+    // Datagrams come without a connection. The engine's name server has a socket, too.
+    Some(is_connected(&tcp, addresses) || udp.any(|it| !it.address.is_loopback()))
 }
 
-/// Whether somebody else has a connection to a port on which something listens.
-fn is_connected(sockets: &[Socket<'_>]) -> bool {
+/// Whether somebody has a connection to a port on which something listens.
+fn is_connected(sockets: &[Socket<'_>], addresses: &BTreeSet<IpAddr>) -> bool {
     let listening = sockets.iter().filter(|it| it.state == LISTENING);
     let ports: BTreeSet<&str> = listening.map(|it| it.port).collect();
-    sockets
-        .iter()
-        .any(|it| CONNECTED.contains(&it.state) && ports.contains(it.port) && !it.is_loopback())
+    sockets.iter().any(|it| {
+        let accepted = CONNECTED.contains(&it.state) && ports.contains(it.port);
+        accepted && addresses.contains(&it.address)
+    })
 }
 
-/// A row of a table of sockets.
+/// A row of a table of sockets: its own end.
 struct Socket<'a> {
-    address: &'a str,
+    address: IpAddr,
     port: &'a str,
     state: &'a str,
-}
-
-impl Socket<'_> {
-    /// Whether its own address is one of 127.0.0.0/8, which the engine's name server has too, or `::1`.
-    fn is_loopback(&self) -> bool {
-        // Words of 32 bits in the order of the machine, with the first byte last.
-        let v4 = |word: &str| word.ends_with("7F");
-        match self.address.split_at_checked(24) {
-            None => v4(self.address),
-            Some(("0000000000000000FFFF0000", word)) => v4(word),
-            Some((high, low)) => high.bytes().all(|it| it == b'0') && low == "01000000",
-        }
-    }
 }
 
 fn sockets(table: &str) -> impl Iterator<Item = Socket<'_>> {
@@ -107,11 +118,25 @@ fn sockets(table: &str) -> impl Iterator<Item = Socket<'_>> {
         let (address, port) = columns.next()?.split_once(':')?;
         let state = columns.nth(1)?;
         Some(Socket {
-            address,
+            address: address_of(address)?,
             port,
             state,
         })
     })
+}
+
+/// An address as the kernel prints it: words of 32 bits, each in the byte order of the machine.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let word = |from: usize| -> Option<[u8; 4]> {
+        let digits = text.get(from..from + 8)?;
+        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
+    };
+    if text.len() == 8 {
+        return Some(Ipv4Addr::from(word(0)?).into());
+    }
+    let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+    let bytes: [u8; 16] = words.concat().try_into().ok()?;
+    Some(Ipv6Addr::from(bytes).to_canonical())
 }
 
 #[cfg(test)]
@@ -119,6 +144,7 @@ mod tests {
     use super::*;
 
     const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue\n";
+    const LISTENS: &str = "00000000:1F90 00000000:0000 0A";
 
     /// Whether rows `local remote state` are of a namespace with clients.
     fn check(rows: &[&str], expected: bool) {
@@ -127,32 +153,26 @@ mod tests {
             .map(|row| format!("   0: {row} 00000000:00000000\n"));
         let table = format!("{HEAD}{}", rows.collect::<String>());
         let sockets: Vec<Socket<'_>> = sockets(&table).collect();
-        assert_eq!(is_connected(&sockets), expected, "{table}");
+        let addresses = BTreeSet::from(["172.18.0.3".parse().unwrap()]);
+        assert_eq!(is_connected(&sockets, &addresses), expected, "{table}");
     }
 
     #[test]
     fn connections_to_a_listening_port_are_clients() {
-        let listens = "00000000:1F90 00000000:0000 0A";
-        check(&[listens], false);
-        check(&[listens, "030012AC:1F90 020012AC:C350 01"], true);
+        check(&[LISTENS], false);
+        check(&[LISTENS, "030012AC:1F90 020012AC:C350 01"], true);
         // Its own connection to something else.
-        check(&[listens, "030012AC:C350 020012AC:1538 01"], false);
+        check(&[LISTENS, "030012AC:C350 020012AC:1538 01"], false);
         // One that has ended.
-        check(&[listens, "030012AC:1F90 020012AC:C350 06"], false);
+        check(&[LISTENS, "030012AC:1F90 020012AC:C350 06"], false);
+        let mapped =
+            "0000000000000000FFFF0000030012AC:1F90 0000000000000000FFFF0000020012AC:C350 01";
+        check(&[LISTENS, mapped], true);
     }
 
     #[test]
-    fn connections_within_a_container_are_no_clients() {
-        let listens =
-            "00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A";
-        check(&[listens, "0100007F:1F90 0100007F:C350 01"], false);
-        let mapped =
-            "0000000000000000FFFF00000100007F:1F90 0000000000000000FFFF00000100007F:C350 01";
-        check(&[listens, mapped], false);
-        let own = "00000000000000000000000001000000:1F90 00000000000000000000000001000000:C350 01";
-        check(&[listens, own], false);
-        let client =
-            "0000000000000000FFFF0000030012AC:1F90 0000000000000000FFFF0000020012AC:C350 01";
-        check(&[listens, client], true);
+    fn connections_within_a_container_or_to_a_former_address_are_no_clients() {
+        check(&[LISTENS, "0100007F:1F90 0100007F:C350 01"], false);
+        check(&[LISTENS, "030013AC:1F90 020013AC:C350 01"], false);
     }
 }
