@@ -83,24 +83,12 @@ pub fn split(
         .filter_map(|id| plan.steps.get(id.0))
         .filter(|step| !step.optional);
     let mut old: BTreeSet<&ServiceName> = failed.filter_map(service).chain(lost).collect();
-    let started: BTreeSet<&ServiceName> = forward()
-        .filter(|step| matches!(step.work, Work::Act(Action::StartContainer(_))))
-        .filter_map(service)
-        .collect();
-    let leaving: BTreeSet<&ServiceName> = forward()
-        .filter(|step| matches!(step.work, Work::Act(Action::StopContainer { .. })))
-        .filter_map(service)
-        .filter(|name| !started.contains(name))
-        .collect();
-    let changed = forward().filter(|step| matches!(step.work, Work::Act(_)));
-    let changed: BTreeSet<&ServiceName> = changed
-        .filter_map(service)
-        .filter(|name| !leaving.contains(name))
-        .collect();
-    let made: BTreeSet<&ServiceName> = forward()
-        .filter(|step| matches!(step.work, Work::Act(Action::CreateContainer(_))))
-        .filter_map(service)
-        .collect();
+    let started = acted(plan, |it| matches!(it, Action::StartContainer(_)));
+    let mut leaving = acted(plan, |it| matches!(it, Action::StopContainer { .. }));
+    leaving.retain(|name| !started.contains(name));
+    let mut changed = acted(plan, |_| true);
+    changed.retain(|name| !leaving.contains(name));
+    let made = acted(plan, |it| matches!(it, Action::CreateContainer(_)));
     let before = before(state);
     let (changed, leaving, made) = (&changed, &leaving, &made);
     loop {
@@ -145,6 +133,13 @@ pub fn split(
         new: changed.difference(&old).map(|it| (*it).clone()).collect(),
         old: old.into_iter().cloned().collect(),
     }
+}
+
+/// The services for which something of this kind is done before the commit.
+fn acted(plan: &Plan, wanted: impl Fn(&Action) -> bool) -> BTreeSet<&ServiceName> {
+    let forward = plan.steps.iter().filter(|step| !step.after_commit);
+    let acted = forward.filter(|step| matches!(&step.work, Work::Act(action) if wanted(action)));
+    acted.filter_map(service).collect()
 }
 
 /// Whether the new containers of a service are on no network any more on which the old ones of
