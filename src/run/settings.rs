@@ -50,7 +50,7 @@ impl Settle {
     /// Not at all.
     pub const NONE: Self = Self::For(Duration::ZERO);
     /// For a container that has answered a probe.
-    pub const PROBED: Duration = Duration::from_secs(1);
+    pub const PROBED: Duration = Duration::from_millis(500);
     /// For a container of which is only known that it runs: programs that fail at their start mostly
     /// do so within 5 s.
     pub const STARTED: Duration = Duration::from_secs(5);
