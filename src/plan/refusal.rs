@@ -188,7 +188,7 @@ pub enum Refusal {
         generation: u64,
     },
     /// A secret value of an earlier generation is gone.
-    #[error("{what} of `{service}` is not stored any more; only its digest is known")]
+    #[error("{what} of `{service}` is no longer stored; only its digest is known")]
     ValueLost {
         /// Whose.
         service: ServiceName,

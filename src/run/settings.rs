@@ -49,7 +49,7 @@ pub enum Settle {
 impl Settle {
     /// Not at all.
     pub const NONE: Self = Self::For(Duration::ZERO);
-    /// For a container that has answered a probe.
+    /// For a container that has answered a probe; its gate is asked once more after that.
     pub const PROBED: Duration = Duration::from_millis(500);
     /// For a container of which is only known that it runs: programs that fail at their start mostly
     /// do so within 5 s.

@@ -98,8 +98,8 @@ impl Run {
 
     /// How long a step is tried that failed like this; `None`: not again.
     ///
-    /// A start or a cutover waits for a port of a container that this run has stopped. What undoes and what
-    /// concludes waits for the engine: there is nothing better to do.
+    /// A start or a cutover waits for a port of a container that this run has stopped. What undoes and
+    /// what concludes waits for the engine: there is nothing better to do.
     fn patience(&self, id: StepId, error: &EngineError) -> Option<Duration> {
         if let EngineError::PortTaken { port, .. } = error {
             let work = self.schedule.step(id).map(|step| &step.work);

@@ -63,7 +63,7 @@ pub(super) async fn hook(docker: &Docker, run: &RunHook) -> Result<(), EngineErr
     for (name, value) in &run.hook.env {
         let value = value.expose().ok_or_else(|| {
             let message =
-                format!("the value of `{name}` is not stored any more; only its digest is known");
+                format!("the value of `{name}` is no longer stored; only its digest is known");
             docker.doing(verb, container).refused(0, message)
         })?;
         env.push(format!("{name}={value}"));

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::{
     Api, Docker, container,
     error::{Doing, present, status},
-    subnet,
+    holder, subnet,
     users::{self, Used},
 };
 use crate::{
@@ -282,7 +282,7 @@ pub(super) async fn connect(
     match connect().await {
         Ok(()) => return Ok(()),
         Err(wire) if already_connected(&wire) => {}
-        Err(wire) => return Err(doing.failed(wire)),
+        Err(wire) => return Err(refusal(docker, doing, container, wire).await),
     }
     let found = container::inspect(docker, doing.verb, container).await?;
     let networks = found.and_then(|it| it.network_settings?.networks);
@@ -291,6 +291,22 @@ pub(super) async fn connect(
     }
     disconnect(docker, doing, (network, container)).await?;
     connect().await.map_err(|wire| doing.failed(wire))
+}
+
+/// Why a container was not attached: a port of the host that it publishes there may be taken.
+async fn refusal(
+    docker: &Docker,
+    doing: Doing<'_>,
+    container: &ContainerName,
+    wire: Wire,
+) -> EngineError {
+    let found = container::inspect(docker, doing.verb, container).await;
+    if let Ok(Some(found)) = found
+        && let Some(taken) = holder::port_taken(docker, &found, &wire).await
+    {
+        return taken;
+    }
+    doing.failed(wire)
 }
 
 /// Takes a container out of a network by force. One that is not in it is fine, and so is a network

@@ -67,7 +67,7 @@ fn environment(order: Order<'_>) -> Result<Vec<String>, EngineError> {
             Some(value) => Ok(format!("{name}={value}")),
             None => Err(order.doing.refused(
                 0,
-                format!("the value of `{name}` is not stored any more; only its digest is known"),
+                format!("the value of `{name}` is no longer stored; only its digest is known"),
             )),
         })
         .collect()

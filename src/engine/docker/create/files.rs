@@ -47,7 +47,7 @@ fn archive(set: &FileSet, prefix: &str) -> io::Result<Bytes> {
     for file in &set.files {
         let Some(content) = file.content.as_ref().map(Secret::expose) else {
             let text = format!(
-                "the value of `{}` is not stored any more; only its digest is known",
+                "the value of `{}` is no longer stored; only its digest is known",
                 file.name
             );
             return Err(io::Error::other(text));
