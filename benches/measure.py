@@ -323,4 +323,5 @@ def show_floor(results):
     table(["ready after", "floor", "cimandat", "difference"], rows)
 
 
-main()
+if __name__ == "__main__":
+    main()

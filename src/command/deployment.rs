@@ -10,7 +10,7 @@ use crate::{
     engine::{EngineError, Ledger, Query},
     event::{Change, Participant, Purpose, Replica, Verdict},
     graph::Graph,
-    journal::{self, Author, Planned, Shelf, Writer},
+    journal::{self, Author, Page, Planned, Shelf, Writer},
     name::ServiceName,
     plan::{self, Deploy, Options, Plan},
     project::{ImageSource, Kind, Project, RollbackScope, Service},
@@ -50,18 +50,15 @@ impl<E: Ledger> Deployment<E> {
         console: Console,
         interrupts: impl Stream<Item = ()>,
     ) -> Result<Option<Done>, CommandError> {
-        let engine = self.engine.as_ref();
-        let (state, standing) = join!(
-            observe(engine, &self.project, &self.options),
-            unfinished::standing(engine, &self.project.name),
-        );
-        let state = state?;
+        let (engine, project) = (self.engine.as_ref(), &self.project);
+        let (state, pages) = look(engine, project, &self.options).await?;
+        let standing = unfinished::standing_by(&pages, engine, &project.name).await;
         // What somebody is at, or was interrupted at, may look like anything; and what the journal
         // says that cannot be is told by whoever reads it to go on from there.
         if state.locked || !matches!(standing, Ok((_, None))) {
             return Ok(None);
         }
-        let wanted = self.plan(state).await?;
+        let wanted = self.plan(state)?;
         if !wanted.is_nothing() {
             return Ok(None);
         }
@@ -80,11 +77,8 @@ impl<E: Ledger> Deployment<E> {
         relay: &mut Relay,
         mut interrupts: impl Stream<Item = ()> + Unpin,
     ) -> Result<Done, CommandError> {
-        let (state, author) = join!(
-            observe(self.engine.as_ref(), &self.project, &self.options),
-            author,
-        );
-        let mut wanted = self.plan(known(state?, session)).await?;
+        let (wanted, author) = join!(self.wanted(session), author);
+        let mut wanted = wanted?;
         if !wanted.images.steps.is_empty() {
             let settings = self.settings(&wanted, OnFailure::Stay);
             let images = (wanted.images, settings);
@@ -93,8 +87,7 @@ impl<E: Ledger> Deployment<E> {
             if !matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged) {
                 return Ok(Done::images(outcome.verdict));
             }
-            let state = observe(self.engine.as_ref(), &self.project, &self.options).await?;
-            wanted = self.plan(known(state, session)).await?;
+            wanted = self.wanted(session).await?;
         }
         let mut settings = self.settings(&wanted, on_failure(&self.project));
         settings.keep_failed = self.keep_failed;
@@ -106,12 +99,27 @@ impl<E: Ledger> Deployment<E> {
         Ok(Done::Run(outcome.verdict))
     }
 
-    async fn plan(&self, mut state: State) -> Result<Wanted, CommandError> {
+    /// Looks under the lock, and plans.
+    async fn wanted(&self, session: &Session<E>) -> Result<Wanted, CommandError> {
+        let (engine, project) = (self.engine.as_ref(), &self.project);
+        let query = Query {
+            kept_images: true,
+            ..query(project, &self.options)
+        };
+        let mut state = session.known(engine.observe(&query).await?);
+        note_jobs(engine, project, &self.options, &mut state).await?;
+        let mut wanted = self.plan(state)?;
+        let state = &mut wanted.state;
+        wanted.deploy = looked_into(engine, project, &self.options, state, wanted.deploy).await?;
+        Ok(wanted)
+    }
+
+    fn plan(&self, state: State) -> Result<Wanted, CommandError> {
         let (project, options) = (&self.project, &self.options);
         let services = chosen(project, options);
         let images = plan::images(project, &state, options, &services);
         let images = images.map_err(CommandError::Refused)?;
-        let deploy = planned(self.engine.as_ref(), project, options, &mut state).await?;
+        let deploy = plan::deploy(project, &state, options).map_err(CommandError::Refused)?;
         Ok(Wanted {
             state,
             images,
@@ -144,15 +152,6 @@ impl<E: Ledger> Deployment<E> {
     }
 }
 
-/// What was seen under the own lock: the lock is nobody else's.
-fn known<E: Ledger>(state: State, session: &Session<E>) -> State {
-    State {
-        last_deploy: session.last_deploy(),
-        locked: false,
-        ..state
-    }
-}
-
 impl Done {
     /// How a command ended whose images could not be had.
     pub(super) fn images(verdict: Verdict) -> Self {
@@ -169,6 +168,23 @@ pub(super) async fn observe(
     project: &Project,
     options: &Options,
 ) -> Result<State, CommandError> {
+    let (state, _) = look(engine, project, options).await?;
+    Ok(state)
+}
+
+/// The same with the journal.
+async fn look(
+    engine: &impl Ledger,
+    project: &Project,
+    options: &Options,
+) -> Result<(State, Vec<Page>), CommandError> {
+    let (mut state, pages) = with_identities(engine, &query(project, options)).await?;
+    note_jobs(engine, project, options, &mut state).await?;
+    Ok((state, pages))
+}
+
+/// What is asked about a project.
+fn query(project: &Project, options: &Options) -> Query {
     let references = project
         .services
         .values()
@@ -176,7 +192,7 @@ pub(super) async fn observe(
             ImageSource::Reference(image) => Some(image.clone()),
             ImageSource::Build(_) | ImageSource::Of(_) => None,
         });
-    let query = Query {
+    Query {
         project: project.name.clone(),
         images: references.chain(options.tags.values().cloned()).collect(),
         networks: project
@@ -192,25 +208,27 @@ pub(super) async fn observe(
         own_images: false,
         kept_images: false,
         databases: BTreeSet::new(),
-    };
-    let mut state = with_identities(engine, &query).await?;
-    note_jobs(engine, project, options, &mut state).await?;
-    Ok(state)
+    }
 }
 
-/// What the query asks for, with the ids that the last deploy recorded.
+/// What the query asks for, with the ids that the last deploy recorded in the journal, and the
+/// journal.
 pub(super) async fn with_identities(
     engine: &impl Ledger,
     query: &Query,
-) -> Result<State, EngineError> {
+) -> Result<(State, Vec<Page>), EngineError> {
     let (state, pages) = try_join!(
         engine.observe(query),
-        engine.read_pages(&query.project, Shelf::Containers),
+        engine.read_pages(&query.project, Shelf::Journal),
     )?;
-    Ok(State {
-        identities: journal::identities(&pages),
-        ..state
-    })
+    let identities = journal::identities(&pages);
+    Ok((
+        State {
+            identities,
+            ..state
+        },
+        pages,
+    ))
 }
 
 /// Looks into the history where only that can say whether a job runs.
@@ -247,11 +265,26 @@ pub(super) async fn planned(
     state: &mut State,
 ) -> Result<Deploy, CommandError> {
     let deploy = plan::deploy(project, state, options).map_err(CommandError::Refused)?;
+    looked_into(engine, project, options, state, deploy).await
+}
+
+/// Plans again where the plan raises a question that was not asked yet.
+async fn looked_into(
+    engine: &impl Ledger,
+    project: &Project,
+    options: &Options,
+    state: &mut State,
+    deploy: Deploy,
+) -> Result<Deploy, CommandError> {
     if deploy.plan.changes_nothing() {
         return Ok(deploy);
     }
+    let databases = plan::databases_in_question(project, state, options, &deploy);
+    if databases.is_empty() && state.kept_images.is_some() {
+        return Ok(deploy);
+    }
     let query = Query {
-        databases: plan::databases_in_question(project, state, options, &deploy),
+        databases,
         kept_images: true,
         ..Query::of(project.name.clone())
     };

@@ -40,7 +40,8 @@ impl History {
         let project = load::project_name(scope)?;
         let engine = Docker::connect(settings).await?;
         let entries = entries(&engine, &project).await?;
-        let (unfinished, remark) = unfinished::remark(&engine, &project).await?;
+        let pages = engine.read_pages(&project, Shelf::Journal).await?;
+        let (unfinished, remark) = unfinished::remark(&pages, &engine, &project).await?;
         let state = engine.observe(&query(&project, &entries)).await?;
         let current = current(&entries).map(|entry| entry.generation);
         let removed = removed(&entries, &state);

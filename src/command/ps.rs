@@ -50,11 +50,11 @@ impl Ps {
         let project = load::project_name(scope)?;
         let engine = Docker::connect(settings).await?;
         let query = Query::of(project.clone());
-        let (state, entries, (unfinished, remark)) = try_join!(
+        let ((state, pages), entries) = try_join!(
             async { Ok(deployment::with_identities(&engine, &query).await?) },
             history::entries(&engine, &project),
-            unfinished::remark(&engine, &project),
         )?;
+        let (unfinished, remark) = unfinished::remark(&pages, &engine, &project).await?;
         load::refuse_strangers(scope, &state, &self.services)?;
         let shown = self.shown(&state);
         let mut missing = missing(&entries, &state);

@@ -13,9 +13,10 @@ use super::{CommandError, Console, Done, Scope, author, relay::Relay};
 use crate::{
     engine::{EngineError, Ledger, Lock, Query},
     event::Verdict,
-    journal::{Record, Shelf, Standing, Writer, replay},
+    journal::{self, Record, Shelf, Standing, Writer, replay},
     name::ProjectName,
     run::{self, Outcome, Run, lock},
+    state::{Identity, State},
 };
 
 /// A project that this process, and nobody else, changes.
@@ -25,6 +26,7 @@ pub(super) struct Session<E> {
     console: Console,
     lock: lock::Held<E>,
     standing: Standing,
+    identities: Vec<Identity>,
 }
 
 /// How a session begins.
@@ -68,19 +70,21 @@ impl<E: Ledger> Session<E> {
         let standing = async {
             opened?;
             let pages = engine.read_pages(terms.project, Shelf::Journal).await?;
-            match replay(&pages) {
-                Ok(standing) => Ok(standing),
-                Err(_) if terms.all_goes => Ok(Standing::Empty),
-                Err(error) => Err(CommandError::Journal(error)),
-            }
+            let standing = match replay(&pages) {
+                Ok(standing) => standing,
+                Err(_) if terms.all_goes => Standing::Empty,
+                Err(error) => return Err(CommandError::Journal(error)),
+            };
+            Ok((standing, journal::identities(&pages)))
         };
         match standing.await {
-            Ok(standing) => Ok(Self {
+            Ok((standing, identities)) => Ok(Self {
                 engine: Arc::clone(engine),
                 project: terms.project.clone(),
                 console: terms.console,
                 lock,
                 standing,
+                identities,
             }),
             Err(error) => {
                 lock.release().await?;
@@ -127,6 +131,7 @@ impl<E: Ledger> Session<E> {
             console: terms.console,
             lock,
             standing: Standing::Empty,
+            identities: Vec::new(),
         })
     }
 
@@ -138,6 +143,16 @@ impl<E: Ledger> Session<E> {
     /// The number of the last deploy.
     pub fn last_deploy(&self) -> u64 {
         self.standing.generation()
+    }
+
+    /// What was seen under this lock, with what its journal says: the lock is nobody else's.
+    pub fn known(&self, state: State) -> State {
+        State {
+            last_deploy: self.last_deploy(),
+            identities: self.identities.clone(),
+            locked: false,
+            ..state
+        }
     }
 
     /// Ends a deploy that was cut off, if there is one, before the work of a command; gives how the
@@ -184,6 +199,8 @@ impl<E: Ledger> Session<E> {
                 generation,
                 verdict,
             };
+            let pages = self.engine.read_pages(&self.project, Shelf::Journal);
+            self.identities = journal::identities(&pages.await?);
         }
         Ok(Some(outcome))
     }

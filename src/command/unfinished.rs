@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{CommandError, session};
 use crate::{
     engine::{Ledger, Lock},
-    journal::{Open, Shelf, Standing, replay},
+    journal::{Open, Page, Shelf, Standing, replay},
     name::ProjectName,
 };
 
@@ -27,7 +27,16 @@ pub(super) async fn standing(
     project: &ProjectName,
 ) -> Result<(u64, Option<Unfinished>), CommandError> {
     let pages = engine.read_pages(project, Shelf::Journal).await?;
-    let standing = replay(&pages).map_err(CommandError::Journal)?;
+    standing_by(&pages, engine, project).await
+}
+
+/// The same of a journal that has been read.
+pub(super) async fn standing_by(
+    pages: &[Page],
+    engine: &impl Ledger,
+    project: &ProjectName,
+) -> Result<(u64, Option<Unfinished>), CommandError> {
+    let standing = replay(pages).map_err(CommandError::Journal)?;
     let generation = standing.generation();
     let Standing::Open(open) = standing else {
         return Ok((generation, None));
@@ -39,10 +48,11 @@ pub(super) async fn standing(
 
 /// The same for a command that shows what is there, whatever the journal says.
 pub(super) async fn remark(
+    pages: &[Page],
     engine: &impl Ledger,
     project: &ProjectName,
 ) -> Result<(Option<Unfinished>, String), CommandError> {
-    match standing(engine, project).await {
+    match standing_by(pages, engine, project).await {
         Ok((_, unfinished)) => {
             let text = unfinished.as_ref().map(|it| format!("{}\n", it.text()));
             Ok((unfinished, text.unwrap_or_default()))

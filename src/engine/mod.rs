@@ -68,8 +68,13 @@ pub trait Engine: Send + Sync + 'static {
         lines: usize,
     ) -> impl Future<Output = Result<Evidence, EngineError>> + Send;
 
-    /// Ends when no client is connected to a container any longer; never where that cannot be known.
-    fn clients_gone(&self, _container: &ContainerName) -> impl Future<Output = ()> + Send {
+    /// Ends when no client is connected to a container, apart from those whose connections have been
+    /// idle for so long; never where that cannot be known.
+    fn clients_gone(
+        &self,
+        _container: &ContainerName,
+        _idle: Duration,
+    ) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 

@@ -3,11 +3,11 @@
 use super::{Page, Shelf};
 use crate::state::Identity;
 
-/// The only page on its shelf: each deploy writes it again.
-const NAME: &str = "ids";
+/// Beside the records, so that both are read at once; each deploy writes it again.
+pub(super) const NAME: &str = "ids";
 
 pub(super) fn page(identities: &[Identity]) -> Page {
-    Page::write(Shelf::Containers, NAME.to_owned(), &identities)
+    Page::write(Shelf::Journal, NAME.to_owned(), &identities)
 }
 
 /// The recorded ids. A page that cannot be read records nothing: what is not recorded is not

@@ -9,12 +9,10 @@ const FORM: &str = "cimandat-1";
 /// Where pages stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shelf {
-    /// The records of the last deploy.
+    /// The records of the last deploy, and the ids of the project's containers.
     Journal,
     /// What became of the last deploys.
     History,
-    /// The ids of the project's containers.
-    Containers,
 }
 
 impl Shelf {
@@ -24,7 +22,6 @@ impl Shelf {
         match self {
             Self::Journal => "journal",
             Self::History => "history",
-            Self::Containers => "containers",
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use super::{
-    Page, Planned, Record,
+    Page, Planned, Record, identities,
     page::{Numbered, Unread},
 };
 use crate::{
@@ -137,7 +137,7 @@ pub(super) fn place(number: u32) -> String {
 pub fn replay(pages: &[Page]) -> Result<Standing, Refusal> {
     let mut read: Vec<Numbered<Record>> = Vec::new();
     let mut torn: BTreeSet<u32> = BTreeSet::new();
-    for page in pages {
+    for page in pages.iter().filter(|it| it.name != identities::NAME) {
         match page.read() {
             Ok(numbered) => read.push(numbered),
             Err(Unread::Torn) => torn.extend(page.name.parse::<u32>()),

@@ -242,7 +242,7 @@ fn tags(
     let services = going.iter().map(|(_, it)| &it.service);
     let named = removal.services.iter().chain(&removal.declared);
     for service in services.chain(named) {
-        let its = kept_images(&project, service, &state.kept_images);
+        let its = kept_images(&project, service, state);
         tags.extend(its.map(|(_, tag)| tag.clone()));
     }
     if removal.services.is_empty() {

@@ -50,13 +50,14 @@ pub fn is_generation_tag(project: &ProjectName, name: &str) -> bool {
     })
 }
 
-/// Of these names those under which a service's images are kept, by generation.
+/// The names under which a service's images are kept, by generation.
 pub(super) fn kept_images<'a>(
     project: &'a ProjectName,
     service: &'a ServiceName,
-    names: &'a BTreeSet<ImageRef>,
+    state: &'a State,
 ) -> impl Iterator<Item = (u64, &'a ImageRef)> {
-    names.iter().filter_map(move |name| {
+    let names = state.kept_images.iter().flatten();
+    names.filter_map(move |name| {
         let (_, generation) = name.as_str().rsplit_once(":g")?;
         let generation = generation.parse().ok()?;
         let its = tag_of(project, service, generation);
@@ -275,7 +276,7 @@ impl Assembly<'_> {
             let its = containers().filter(|it| it.service == *service);
             let held: BTreeSet<u64> = its.map(|it| it.generation).collect();
             let project = &self.project.name;
-            let tags = kept_images(project, service, &self.state.kept_images);
+            let tags = kept_images(project, service, self.state);
             let tags: BTreeMap<u64, &ImageRef> = tags.collect();
             let mut generations: BTreeSet<u64> = held.iter().chain(tags.keys()).copied().collect();
             let new = tag_of(project, service, self.generation);

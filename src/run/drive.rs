@@ -155,10 +155,14 @@ impl<E: Ledger, F: FnMut(Stamped)> Hands<E, F> {
                         Input::Examined(step, look(engine.as_ref(), &container).await)
                     });
                 }
-                Effect::AwaitClientsGone(step, container) => {
+                Effect::AwaitClientsGone {
+                    step,
+                    container,
+                    idle,
+                } => {
                     let engine = Arc::clone(&self.engine);
                     self.spawn(step, Input::ClientsGone(step), async move {
-                        engine.clients_gone(&container).await;
+                        engine.clients_gone(&container, idle).await;
                         Input::ClientsGone(step)
                     });
                 }

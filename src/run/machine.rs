@@ -392,9 +392,9 @@ mod tests {
             Effect::Probe { step, patience, .. } => Some(format!("{}: ask {patience:?}", step.0)),
             Effect::Check { step, .. } => Some(format!("{}: check", step.0)),
             Effect::Examine(step, container) => Some(format!("{}: examine {container}", step.0)),
-            Effect::AwaitClientsGone(step, container) => {
-                Some(format!("{}: await end of clients of {container}", step.0))
-            }
+            Effect::AwaitClientsGone {
+                step, container, ..
+            } => Some(format!("{}: await end of clients of {container}", step.0)),
             Effect::Sleep(TimerId::Step(step, pause), duration) => {
                 Some(format!("{}: sleep {pause:?} {duration:?}", step.0))
             }

@@ -82,7 +82,14 @@ pub enum Effect {
     /// Look how this container does; then [`Input::Examined`].
     Examine(StepId, ContainerName),
     /// Wait until no client is connected to this container; then [`Input::ClientsGone`].
-    AwaitClientsGone(StepId, ContainerName),
+    AwaitClientsGone {
+        /// The draining step.
+        step: StepId,
+        /// Whose clients.
+        container: ContainerName,
+        /// A connection that has been idle for so long is not counted.
+        idle: Duration,
+    },
     /// Wait for so long; then [`Input::Elapsed`].
     Sleep(TimerId, Duration),
     /// Call off whatever goes on for this step: nothing of it is waited for any more.

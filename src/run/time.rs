@@ -27,6 +27,10 @@ const GIVEN_UP_WITHIN: Duration = Duration::from_secs(2);
 /// restarted, gives its containers ten seconds to end, and reads them all again.
 const BACK_WITHIN: Duration = Duration::from_mins(1);
 
+/// A connection is no longer waited for once it has been idle for this part of the drain time. Of the
+/// default of 1 s that is 0.25 s: longer than the pauses within most answers.
+const IDLE_SHARE: u32 = 4;
+
 /// A step that has failed for a reason that may pass.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Again {
@@ -49,7 +53,11 @@ impl Run {
         } else {
             self.effects.push(Effect::Sleep(TimerId::Drain(id), rest));
             if let Ok(container) = ContainerName::new(object) {
-                self.effects.push(Effect::AwaitClientsGone(id, container));
+                self.effects.push(Effect::AwaitClientsGone {
+                    step: id,
+                    container,
+                    idle: duration / IDLE_SHARE,
+                });
             }
         }
     }

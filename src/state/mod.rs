@@ -64,10 +64,10 @@ pub struct State {
     /// volume says so.
     #[serde(default)]
     pub volume_generations: BTreeMap<String, u64>,
-    /// Names under which images are kept for generations, where [`crate::engine::Query`] asks for
-    /// them.
+    /// Names under which images are kept for generations; `None`: [`crate::engine::Query`] did not ask
+    /// for them.
     #[serde(default)]
-    pub kept_images: BTreeSet<ImageRef>,
+    pub kept_images: Option<BTreeSet<ImageRef>>,
     /// The ids of the project's containers as the last deploy recorded them.
     #[serde(default)]
     pub identities: Vec<Identity>,

@@ -855,7 +855,7 @@ fn images_of_generations_without_containers_are_forgotten() {
         "shop-other:g1",
         "shop-redis:x",
     ];
-    state.kept_images = known.map(tag).into();
+    state.kept_images = Some(known.map(tag).into());
     // Nothing else is to be done.
     assert!(deploy(&project, &state).plan.changes_nothing());
     project.services.get_mut("redis").unwrap().container.user = Some("999".to_owned());

@@ -97,7 +97,7 @@ async fn rollback(sim: &Sim) -> Done {
 
 /// The world with the ids that were recorded.
 async fn seen(sim: &Sim) -> State {
-    let pages = sim.read_pages(&project_name(), Shelf::Containers).await;
+    let pages = sim.read_pages(&project_name(), Shelf::Journal).await;
     State {
         identities: journal::identities(&pages.unwrap()),
         ..observe(sim).await

@@ -1,7 +1,7 @@
 //! What a rehearsal begins with: the project, the world as it is, and what is to go wrong. The real
 //! engine is looked at here, and nowhere else; nothing on it is changed.
 
-use futures::{future::try_join_all, try_join};
+use futures::try_join;
 
 use super::{Fault, Rehearse};
 use crate::{
@@ -131,19 +131,16 @@ fn with_hint(error: EngineError) -> EngineError {
 /// The world as the engine shows it, with its journal and lock.
 async fn seen(engine: &Docker, project: &Project, options: &Options) -> Result<Seed, CommandError> {
     let observed = deployment::observe(engine, project, options);
-    let (mut state, (mut pages, others, lock)) = try_join!(observed, async {
+    let (mut state, (mut pages, history, lock)) = try_join!(observed, async {
         let name = &project.name;
         try_join!(
             engine.read_pages(name, Shelf::Journal),
-            async {
-                let shelves = [Shelf::History, Shelf::Containers];
-                try_join_all(shelves.map(|shelf| engine.read_pages(name, shelf))).await
-            },
+            engine.read_pages(name, Shelf::History),
             engine.find_lock(name),
         )
         .map_err(CommandError::from)
     })?;
-    pages.extend(others.into_iter().flatten());
+    pages.extend(history);
     // What is in data directories can only be looked at here; a refusal is told by the rehearsal.
     let mut looked = state.clone();
     match deployment::planned(engine, project, options, &mut looked).await {

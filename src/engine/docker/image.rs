@@ -15,9 +15,9 @@ use crate::{
 pub(super) async fn kept(
     docker: &Docker,
     query: &Query,
-) -> Result<BTreeSet<ImageRef>, EngineError> {
+) -> Result<Option<BTreeSet<ImageRef>>, EngineError> {
     if !query.kept_images {
-        return Ok(BTreeSet::new());
+        return Ok(None);
     }
     let pattern = format!("{}-*:g*", query.project).to_lowercase();
     let filters = HashMap::from([("reference", vec![pattern])]);
@@ -27,10 +27,11 @@ pub(super) async fn kept(
         .list_images(Some(options))
         .await
         .map_err(|wire| docker.doing("listing", "images").failed(wire))?;
-    Ok(listed
+    let kept = listed
         .into_iter()
         .flat_map(|image| image.repo_tags)
         .filter(|name| plan::is_generation_tag(&query.project, name))
         .filter_map(|name| ImageRef::new(name).ok())
-        .collect())
+        .collect();
+    Ok(Some(kept))
 }

@@ -201,8 +201,8 @@ impl Engine for Docker {
         logs::examine(self, container, lines).await
     }
 
-    async fn clients_gone(&self, container: &ContainerName) {
-        clients::gone(self, container).await;
+    async fn clients_gone(&self, container: &ContainerName, idle: Duration) {
+        clients::gone(self, container, idle).await;
     }
 
     async fn watch(

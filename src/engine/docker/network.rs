@@ -334,6 +334,9 @@ fn already_connected(wire: &Wire) -> bool {
 }
 
 /// Removes a network that bears our label; one that is gone is fine.
+///
+/// Engines lose the container of an endpoint now and then, and refuse to remove the network for good.
+/// Such endpoints are freed when they are still there after half of the pauses.
 pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineError> {
     let doing = docker.doing("removing network", name);
     let inspected = docker
@@ -362,8 +365,37 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
             EngineError::Refused { .. } if may_pass => sleep(pause).await,
             why => return Err(why),
         }
+        if pause >= LONGEST_PAUSE / 4 {
+            free_lost_endpoints(docker, doing, id).await?;
+        }
         pause *= 2;
     }
+}
+
+/// Frees the endpoints of a network whose containers no longer exist.
+async fn free_lost_endpoints(
+    docker: &Docker,
+    doing: Doing<'_>,
+    network: &str,
+) -> Result<(), EngineError> {
+    let inspected = docker
+        .client
+        .inspect_network(network, None::<InspectNetworkOptions>)
+        .await;
+    let found = present(inspected).map_err(|wire| doing.failed(wire))?;
+    let endpoints = found.and_then(|it| it.containers).unwrap_or_default();
+    // The engine lists an endpoint without a container by the endpoint's own id.
+    let lost = endpoints.iter().filter(|(key, _)| key.starts_with("ep-"));
+    for (_, endpoint) in lost {
+        let name = endpoint
+            .name
+            .as_deref()
+            .and_then(|it| ContainerName::new(it).ok());
+        if let Some(name) = name {
+            disconnect(docker, doing, (network, &name)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether an engine refuses because containers are attached.

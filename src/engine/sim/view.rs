@@ -126,13 +126,11 @@ pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
         },
         foreign_ranges: world.foreign_ranges.clone(),
         last_deploy: 0,
-        kept_images: if query.kept_images {
+        kept_images: query.kept_images.then(|| {
             let names = world.images.keys();
             let kept = names.filter(|it| plan::is_generation_tag(&world.project, it.as_str()));
             kept.cloned().collect()
-        } else {
-            BTreeSet::new()
-        },
+        }),
         volume_generations: world.volume_generations.clone(),
         job_records: BTreeMap::new(),
         unrecorded_jobs: BTreeSet::new(),

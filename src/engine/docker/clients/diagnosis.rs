@@ -1,0 +1,188 @@
+//! Sockets of a network namespace, as the kernel's socket diagnosis tells them (`sock_diag(7)`): with
+//! the times of the last data.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_sock_diag::{
+    SockDiagMessage,
+    constants::{AF_INET, AF_INET6, IPPROTO_TCP},
+    inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla},
+};
+use rustix::{
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send,
+        socket_with,
+    },
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
+
+use super::{Socket, State};
+
+/// Enough for every message of an answer: the kernel fills at most 32 KiB at a time.
+const BUFFER: usize = 32 * 1024;
+
+/// Where milliseconds since the last data that was sent, and received, stand in `struct tcp_info`.
+const LAST_SENT: usize = 44;
+const LAST_RECEIVED: usize = 52;
+
+/// A netlink socket in one network namespace. A namespace cannot be asked from outside.
+pub(super) struct Diagnosis {
+    socket: OwnedFd,
+}
+
+impl Diagnosis {
+    /// Of the namespace of a process, by its folder in `/proc`.
+    ///
+    /// # Errors
+    ///
+    /// The process has ended, or this user may not enter its namespace.
+    pub(super) fn of(process: &Path) -> io::Result<Self> {
+        let namespace = File::open(process.join("ns/net"))?;
+        // A thread of its own, which ends: one of the runtime's would stay in the namespace.
+        let opened = thread::spawn(move || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+            let (family, kind) = (AddressFamily::NETLINK, SocketType::DGRAM);
+            let protocol = Some(netlink::SOCK_DIAG);
+            socket_with(family, kind, SocketFlags::CLOEXEC, protocol)
+        });
+        let socket = opened
+            .join()
+            .map_err(|_| io::Error::other("a thread panicked"))??;
+        Ok(Self { socket })
+    }
+
+    /// The TCP sockets.
+    ///
+    /// # Errors
+    ///
+    /// The kernel cannot tell them.
+    pub(super) fn tcp(&self) -> io::Result<Vec<Socket>> {
+        let mut sockets = Vec::new();
+        self.ask(AF_INET, SocketId::new_v4(), &mut sockets)?;
+        self.ask(AF_INET6, SocketId::new_v6(), &mut sockets)?;
+        Ok(sockets)
+    }
+
+    fn ask(&self, family: u8, socket_id: SocketId, sockets: &mut Vec<Socket>) -> io::Result<()> {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        let request = InetRequest {
+            family,
+            protocol: IPPROTO_TCP,
+            extensions: ExtensionFlags::INFO,
+            states: StateFlags::all(),
+            socket_id,
+        };
+        let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        send(&self.socket, &bytes, SendFlags::empty())?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            // The kernel answers before `send` returns, so that this never waits.
+            let (length, _) = recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT)?;
+            let mut rest = buffer.get(..length).unwrap_or_default();
+            while !rest.is_empty() {
+                let answer = NetlinkMessage::<SockDiagMessage>::deserialize(rest)
+                    .map_err(io::Error::other)?;
+                match answer.payload {
+                    NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(it)) => {
+                        sockets.push(socket(&it));
+                    }
+                    NetlinkPayload::Done(_) => return Ok(()),
+                    NetlinkPayload::Error(it) => return Err(it.to_io()),
+                    _ => {}
+                }
+                // Messages begin at multiples of four bytes.
+                let taken = (answer.header.length as usize).next_multiple_of(4);
+                rest = rest.get(taken..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+fn socket(found: &InetResponse) -> Socket {
+    let header = &found.header;
+    Socket {
+        address: header.socket_id.source_address.to_canonical(),
+        port: header.socket_id.source_port,
+        state: State::of(header.state),
+        idle: idle(found),
+    }
+}
+
+/// For how long a connection has had nothing to do: all that came is read, all that went is confirmed,
+/// and the last data was an answer.
+fn idle(found: &InetResponse) -> Option<Duration> {
+    let queued = found.header.recv_queue > 0 || found.header.send_queue > 0;
+    let info = found.nlas.iter().find_map(|it| match it {
+        Nla::TcpInfo(bytes) => Some(bytes),
+        _ => None,
+    })?;
+    let ago = |at: usize| {
+        let bytes = info.get(at..at + 4)?.try_into().ok()?;
+        Some(u32::from_ne_bytes(bytes))
+    };
+    let (sent, received) = (ago(LAST_SENT)?, ago(LAST_RECEIVED)?);
+    let answered = sent <= received;
+    (answered && !queued).then(|| Duration::from_millis(sent.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    /// The server's end of a connection, as the kernel tells it of our own namespace.
+    fn near_end(diagnosis: &Diagnosis, port: u16) -> Socket {
+        let mut found = diagnosis.tcp().unwrap();
+        found.retain(|it| it.port == port && it.state == State::Connected);
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    }
+
+    #[test]
+    fn answered_connections_are_idle_and_others_are_not() {
+        // Only root may enter a namespace, even its own.
+        let Ok(diagnosis) = Diagnosis::of(Path::new("/proc/self")) else {
+            return;
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let listening = diagnosis.tcp().unwrap();
+        assert!(
+            listening
+                .iter()
+                .any(|it| it.port == port && it.state == State::Listening)
+        );
+
+        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        thread::sleep(Duration::from_millis(20));
+        client.write_all(b"question").unwrap();
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(near_end(&diagnosis, port).idle, None, "not read");
+        server.read_exact(&mut [0; 8]).unwrap();
+        assert_eq!(near_end(&diagnosis, port).idle, None, "not answered");
+        server.write_all(b"answer").unwrap();
+        client.read_exact(&mut [0; 6]).unwrap();
+        thread::sleep(Duration::from_millis(50));
+        let idle = near_end(&diagnosis, port).idle.unwrap();
+        assert!(idle >= Duration::from_millis(40), "{idle:?}");
+    }
+}
