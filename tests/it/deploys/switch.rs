@@ -1,7 +1,7 @@
 //! Switches as their consumers see them: who asks for a service while it is replaced gets answers.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, time::Duration};
 
 use cimandat::event::{Event, Verdict};
 
@@ -221,21 +221,41 @@ fn old_container_with_a_client_has_its_drain_time() {
     let Some(world) = World::new("busy") else {
         return;
     };
-    let consumer = r##"
-        service "client" {
+    let drain = Duration::from_secs(2);
+    assert!(drained(&world, "2s", &connected("GET / HTTP/1.0\\r\\n")) >= drain);
+}
+
+#[test]
+fn old_container_with_an_idle_connection_stops_before_its_drain_time_is_over() {
+    let Some(world) = World::new("kept") else {
+        return;
+    };
+    // Only root may ask how long a connection has been idle.
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let drain = Duration::from_secs(8);
+    assert!(drained(&world, "8s", &connected("")) < drain);
+}
+
+/// A service that has a connection to `web`, on which it has sent this and no more.
+fn connected(sent: &str) -> String {
+    format!(
+        r##"
+        service "client" {{
             image "debian:trixie-slim"
             command "perl" "-MIO::Socket::INET" "-e" #"""
                 $$| = 1;
                 my $$web = IO::Socket::INET->new("web:8080") or die "refused";
+                syswrite($$web, "{sent}");
                 print "connected\n";
                 sleep 1000;
                 """#
             depends-on "web"
-            ready { log "connected"; }
-        }
-        "##;
-    let drain = Duration::from_secs(2);
-    assert!(drained(&world, "2s", consumer) >= drain);
+            ready {{ log "connected"; }}
+        }}
+        "##
+    )
 }
 
 #[test]

@@ -31,9 +31,11 @@ use super::{Socket, State};
 /// Enough for every message of an answer: the kernel fills at most 32 KiB at a time.
 const BUFFER: usize = 32 * 1024;
 
-/// Where milliseconds since the last data that was sent, and received, stand in `struct tcp_info`.
+/// Offsets in `struct tcp_info`: milliseconds since the last data that was sent and received, and the
+/// number of segments with data that were received.
 const LAST_SENT: usize = 44;
 const LAST_RECEIVED: usize = 52;
+const DATA_SEGMENTS_RECEIVED: usize = 152;
 
 /// A netlink socket in one network namespace. A namespace cannot be asked from outside.
 pub(super) struct Diagnosis {
@@ -123,20 +125,23 @@ fn socket(found: &InetResponse) -> Socket {
 }
 
 /// For how long a connection has had nothing to do: all that came is read, all that went is confirmed,
-/// and the last data was an answer.
+/// and the last data was an answer, or there was none.
+///
+/// The kernel counts in ticks of some milliseconds. Where a request and the data before it fall into one
+/// tick, it is not known which was last, and the connection does not count as idle.
 fn idle(found: &InetResponse) -> Option<Duration> {
     let queued = found.header.recv_queue > 0 || found.header.send_queue > 0;
     let info = found.nlas.iter().find_map(|it| match it {
         Nla::TcpInfo(bytes) => Some(bytes),
         _ => None,
     })?;
-    let ago = |at: usize| {
+    let field = |at: usize| {
         let bytes = info.get(at..at + 4)?.try_into().ok()?;
         Some(u32::from_ne_bytes(bytes))
     };
-    let (sent, received) = (ago(LAST_SENT)?, ago(LAST_RECEIVED)?);
-    let answered = sent <= received;
-    (answered && !queued).then(|| Duration::from_millis(sent.into()))
+    let (sent, received) = (field(LAST_SENT)?, field(LAST_RECEIVED)?);
+    let answered = sent < received || field(DATA_SEGMENTS_RECEIVED)? == 0;
+    (answered && !queued).then(|| Duration::from_millis(sent.min(received).into()))
 }
 
 #[cfg(test)]
@@ -173,14 +178,17 @@ mod tests {
 
         let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let (mut server, _) = listener.accept().unwrap();
-        thread::sleep(Duration::from_millis(20));
-        client.write_all(b"question").unwrap();
-        thread::sleep(Duration::from_millis(20));
-        assert_eq!(near_end(&diagnosis, port).idle, None, "not read");
-        server.read_exact(&mut [0; 8]).unwrap();
-        assert_eq!(near_end(&diagnosis, port).idle, None, "not answered");
-        server.write_all(b"answer").unwrap();
-        client.read_exact(&mut [0; 6]).unwrap();
+        assert!(near_end(&diagnosis, port).idle.is_some(), "nothing asked");
+        // The first request comes at once, and the second one at once after the answer.
+        for _ in 0..2 {
+            client.write_all(b"question").unwrap();
+            thread::sleep(Duration::from_millis(20));
+            assert_eq!(near_end(&diagnosis, port).idle, None, "not read");
+            server.read_exact(&mut [0; 8]).unwrap();
+            assert_eq!(near_end(&diagnosis, port).idle, None, "not answered");
+            server.write_all(b"answer").unwrap();
+            client.read_exact(&mut [0; 6]).unwrap();
+        }
         thread::sleep(Duration::from_millis(50));
         let idle = near_end(&diagnosis, port).idle.unwrap();
         assert!(idle >= Duration::from_millis(40), "{idle:?}");
