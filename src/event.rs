@@ -11,7 +11,7 @@ pub use crate::plan::Change;
 use crate::{
     name::{ContainerName, ProjectName, ServiceName},
     plan::{Reason, StepId, Subject},
-    state::Condition,
+    state::ContainerStatus,
 };
 
 /// Version of the event stream; raised when a field changes its meaning or goes away.
@@ -28,7 +28,7 @@ pub fn plain(verb: &str) -> &str {
 
 /// An event with its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stamped {
+pub struct EventEnvelope {
     /// [`VERSION`].
     pub v: u32,
     /// Since the start of the run.
@@ -53,7 +53,7 @@ pub enum Event {
         /// `up`, `down`, `build`, …
         verb: String,
         /// All services of the project in dependency order, with those that nothing happens to.
-        services: Vec<Participant>,
+        services: Vec<ServiceSummary>,
         /// What the run is for.
         #[serde(default, skip_serializing_if = "Purpose::is_project")]
         purpose: Purpose,
@@ -61,7 +61,7 @@ pub enum Event {
     /// With the images built and pulled, other things happen than [`Event::RunStarted`] says.
     Replanned {
         /// As there.
-        services: Vec<Participant>,
+        services: Vec<ServiceSummary>,
     },
     /// A step's action begins.
     StepStarted {
@@ -86,7 +86,7 @@ pub enum Event {
         verb: String,
         /// How long it took.
         #[serde(with = "seconds")]
-        took: Duration,
+        elapsed: Duration,
     },
     /// A step's action failed.
     StepFailed {
@@ -101,7 +101,7 @@ pub enum Event {
         /// Why, and what to do where that is known.
         failure: Failure,
         /// The run goes on all the same.
-        optional: bool,
+        non_fatal: bool,
     },
     /// What a long action is at. May be dropped.
     Progress {
@@ -113,7 +113,7 @@ pub enum Event {
         progress: Progress,
     },
     /// A gate is being asked from now on.
-    GateOpened {
+    ReadinessStarted {
         /// Which step.
         step: StepId,
         /// Whom it is for.
@@ -122,10 +122,10 @@ pub enum Event {
         probes: Vec<String>,
         /// The deadline.
         #[serde(with = "seconds")]
-        within: Duration,
+        timeout: Duration,
     },
     /// A probe got an answer that differs from its last one. May be dropped.
-    GateAnswered {
+    ProbeResult {
         /// Which step.
         step: StepId,
         /// Whom it is for.
@@ -138,17 +138,17 @@ pub enum Event {
         attempts: u32,
     },
     /// A gate has passed.
-    GatePassed {
+    Ready {
         /// Which step.
         step: StepId,
         /// Whom it is for.
         subject: Subject,
         /// Since the gate was opened.
         #[serde(with = "seconds")]
-        took: Duration,
+        elapsed: Duration,
     },
     /// A gate has failed.
-    GateFailed {
+    ReadinessFailed {
         /// Which step.
         step: StepId,
         /// Whom it is for.
@@ -156,16 +156,16 @@ pub enum Event {
         /// All that is known.
         report: Box<GateReport>,
         /// The run goes on all the same.
-        optional: bool,
+        non_fatal: bool,
     },
     /// Every gate has passed and has to stay green for so long.
-    Settling {
+    Stabilizing {
         /// How long.
         #[serde(rename = "for", with = "seconds")]
         duration: Duration,
     },
     /// A container of the new generation ended or became unhealthy after its gate had passed.
-    Relapsed {
+    UnhealthyAfterReady {
         /// Whose.
         subject: Subject,
         /// All that is known.
@@ -186,11 +186,11 @@ pub enum Event {
     Committed,
     /// A part of the new generation is the current one, and the rest is as it was; nothing goes
     /// back from here.
-    CommittedInPart {
+    PartiallyCommitted {
         /// Services that are new.
-        new: Vec<ServiceName>,
+        committed: Vec<ServiceName>,
         /// Services that are as they were before.
-        old: Vec<ServiceName>,
+        rolled_back: Vec<ServiceName>,
     },
     /// Something a person should know.
     Warning {
@@ -200,17 +200,17 @@ pub enum Event {
     /// The last event.
     RunFinished {
         /// How it ended.
-        verdict: Verdict,
+        outcome: Outcome,
         /// The whole run.
         #[serde(with = "seconds")]
-        took: Duration,
+        elapsed: Duration,
         /// The chain of steps that the end waited for.
-        critical_path: Vec<Segment>,
+        critical_path: Vec<PathSegment>,
         /// Volumes that a failed deploy made and that are kept.
-        kept_volumes: Vec<String>,
+        retained_volumes: Vec<String>,
         /// Containers that failed and are kept, stopped, for somebody to look at.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        kept_containers: Vec<ContainerName>,
+        retained_containers: Vec<ContainerName>,
         /// Volumes that hold again what they held before the run.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         restored_volumes: Vec<String>,
@@ -222,7 +222,7 @@ pub enum Event {
         cause: Option<String>,
         /// What was not brought back or not cleaned up, each in a fragment.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        left: Vec<String>,
+        unfinished: Vec<String>,
         /// Its journal is open: a recovery goes on from here.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         recoverable: bool,
@@ -237,18 +237,18 @@ impl Event {
             | Self::StepFinished { step, .. }
             | Self::StepFailed { step, .. }
             | Self::Progress { step, .. }
-            | Self::GateOpened { step, .. }
-            | Self::GateAnswered { step, .. }
-            | Self::GatePassed { step, .. }
-            | Self::GateFailed { step, .. } => Some(step),
+            | Self::ReadinessStarted { step, .. }
+            | Self::ProbeResult { step, .. }
+            | Self::Ready { step, .. }
+            | Self::ReadinessFailed { step, .. } => Some(step),
             Self::RunStarted { .. }
             | Self::Replanned { .. }
-            | Self::Settling { .. }
-            | Self::Relapsed { .. }
+            | Self::Stabilizing { .. }
+            | Self::UnhealthyAfterReady { .. }
             | Self::Interrupted { .. }
             | Self::RollbackStarted { .. }
             | Self::Committed
-            | Self::CommittedInPart { .. }
+            | Self::PartiallyCommitted { .. }
             | Self::Warning { .. }
             | Self::RunFinished { .. } => None,
         }
@@ -257,7 +257,7 @@ impl Event {
 
 /// A service as a reporter needs to know it before anything happens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Participant {
+pub struct ServiceSummary {
     /// Its name.
     pub service: ServiceName,
     /// It is a job.
@@ -267,7 +267,7 @@ pub struct Participant {
     /// What happens to it, in a word.
     pub change: Change,
     /// Services that it waits for.
-    pub waits_for: Vec<ServiceName>,
+    pub depends_on: Vec<ServiceName>,
     /// What happens to each of its containers; empty: the same to all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<Replica>,
@@ -337,7 +337,7 @@ pub struct GateReport {
     /// Each probe with its last answer and how often it was asked.
     pub answers: Vec<LastAnswer>,
     /// How the container does, if the engine could tell.
-    pub condition: Option<Condition>,
+    pub condition: Option<ContainerStatus>,
     /// The last lines of the container's log of this start, each as an [`excerpt`].
     pub log: Vec<String>,
     /// Why its log could not be read, in a fragment; `None`: it could.
@@ -439,19 +439,19 @@ pub enum BuildStepState {
 /// How a run ended. The exit code says the same (see `exit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum Outcome {
     /// As asked for, with changes.
     Converged,
     /// There was nothing to do.
     Unchanged,
     /// Refused or failed before anything that runs was touched.
-    Untouched,
+    Aborted,
     /// Failed, and the old state is back and healthy.
     RolledBack,
     /// Interrupted, and the old state is back and healthy.
-    Interrupted,
+    Cancelled,
     /// Failed, and the way back failed too: an operator is needed.
-    Stuck,
+    RollbackFailed,
     /// Interrupted again while it rolled back: `recover` goes on from there.
     RollbackInterrupted,
     /// A removal that could not remove everything, or was interrupted before it had.
@@ -475,14 +475,14 @@ pub enum Response {
 
 /// A part of the chain that the end waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Segment {
+pub struct PathSegment {
     /// Whom it was for.
     pub subject: Subject,
     /// `starting container`, `waiting until ready`, …
     pub verb: String,
     /// How long it took.
     #[serde(with = "seconds")]
-    pub took: Duration,
+    pub elapsed: Duration,
 }
 
 /// Durations as seconds with a fraction, in milliseconds' precision.

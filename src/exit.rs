@@ -5,14 +5,14 @@ use std::{
     io::{self, Write},
 };
 
-pub use crate::command::{Code, code};
+pub use crate::command::{ExitCode, code};
 use crate::{
     command::{CommandError, Console},
     event::excerpt,
 };
 
 /// Tells on standard error why a command failed.
-pub fn explain(error: &CommandError, console: Console) {
+pub fn render_error(error: &CommandError, console: Console) {
     let mut text = String::new();
     match error {
         CommandError::Manifest(report) => text = report.render(console.mistakes()),
@@ -40,11 +40,11 @@ pub fn explain(error: &CommandError, console: Console) {
             text = fragment(&error.to_string(), error.help().as_deref());
         }
     }
-    tell(&text);
+    eprint(&text);
 }
 
 /// Writes on standard error; nobody can be told when that fails.
-pub fn tell(text: &str) {
+pub fn eprint(text: &str) {
     let mut err = io::stderr().lock();
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }

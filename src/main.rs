@@ -2,16 +2,16 @@
 
 use std::{
     io::{self, Write},
-    process::ExitCode,
+    process,
 };
 
 use cimandat::{
-    cli::{self, Parsed, Surroundings},
-    exit::{self, Code},
+    cli::{self, Parsed, ProcessEnv},
+    exit::{self, ExitCode},
 };
 
-fn main() -> ExitCode {
-    let surroundings = match Surroundings::read() {
+fn main() -> process::ExitCode {
+    let surroundings = match ProcessEnv::read() {
         Ok(surroundings) => surroundings,
         Err(error) => return fail(&format!("error: the current folder: {error}\n")),
     };
@@ -19,9 +19,9 @@ fn main() -> ExitCode {
         Parsed::Run(invocation) => *invocation,
         Parsed::Print(text) => {
             let _ = io::stdout().write_all(text.as_bytes());
-            return ExitCode::SUCCESS;
+            return process::ExitCode::SUCCESS;
         }
-        Parsed::Wrong(text) => return fail(&text),
+        Parsed::UsageError(text) => return fail(&text),
     };
     let console = invocation.console;
     let crash = invocation.engine.crash.clone();
@@ -34,17 +34,17 @@ fn main() -> ExitCode {
     };
     let end = runtime.block_on(invocation.run());
     if let Err(error) = &end {
-        exit::explain(error, console);
+        exit::render_error(error, console);
     }
     if let Some(count) = crash.and_then(|crash| crash.counted()) {
-        exit::tell(&format!("changing requests: {count}\n"));
+        exit::eprint(&format!("changing requests: {count}\n"));
     }
     // What still waits (a log that is followed, a probe) has nobody left to tell.
     runtime.shutdown_background();
-    ExitCode::from(exit::code(&end) as u8)
+    exit::code(&end).into()
 }
 
-fn fail(text: &str) -> ExitCode {
-    exit::tell(text);
-    ExitCode::from(Code::Failed as u8)
+fn fail(text: &str) -> process::ExitCode {
+    exit::eprint(text);
+    ExitCode::Failed.into()
 }

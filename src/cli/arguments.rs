@@ -6,8 +6,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    choices::{DriftWish, Format, GraphFormat, PullChoice},
-    rehearse::RehearseArguments,
+    simulate::SimulateArguments,
+    value_enums::{DriftArg, Format, GraphFormatArg, PullChoice},
 };
 use crate::unit;
 
@@ -136,7 +136,7 @@ pub(super) enum Verb {
         format: Format,
     },
     /// Carry out on a simulated engine what `up` would do, with faults, and show what would happen
-    Rehearse(RehearseArguments),
+    Rehearse(SimulateArguments),
     /// Read the manifest and tell every mistake in it; needs no engine
     Check {
         #[command(flatten)]
@@ -168,7 +168,7 @@ pub(super) enum Verb {
         files: Files,
         /// Language of the picture
         #[arg(long, value_enum, default_value_t, value_name = "FORM")]
-        format: GraphFormat,
+        format: GraphFormatArg,
     },
     /// List secrets and certificates, or give them new values
     Secret {
@@ -282,7 +282,7 @@ pub(super) struct Choice {
     pub timeout: Option<u64>,
     /// What is done about containers that were changed by hand
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
-    pub drift: DriftWish,
+    pub drift: DriftArg,
 }
 
 #[derive(Debug, Args)]

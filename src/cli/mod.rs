@@ -3,9 +3,9 @@
 //! The only reader of all four. Everything leaves as values: an [`Invocation`] says what is meant.
 
 mod arguments;
-mod choices;
-mod rehearse;
-mod surroundings;
+mod process_env;
+mod simulate;
+mod value_enums;
 
 use std::{collections::BTreeSet, io::IsTerminal};
 
@@ -16,13 +16,13 @@ use self::arguments::{
     Arguments, BuildArguments, DownArguments, LogsArguments, ProgressChoice, SecretVerb,
     UpArguments, Verb,
 };
-use self::rehearse::RehearseArguments;
-pub use self::surroundings::Surroundings;
+pub use self::process_env::ProcessEnv;
+use self::simulate::SimulateArguments;
 use crate::{
-    command::{self, Command, Console, DataFormat, Invocation, Progress, Scope},
+    command::{self, Command, Console, DataFormat, Invocation, OutputMode, ProjectSelector},
     engine::docker,
     name::{NameError, ProjectName, ServiceName},
-    plan::{BuildChoice, Options, Removal, Rerun},
+    plan::{BuildPolicy, DownOptions, Options, RerunJobs},
 };
 
 /// What to do after the arguments have been read.
@@ -33,18 +33,18 @@ pub enum Parsed {
     /// Print this on standard output and be done: help, version, completions, manual.
     Print(String),
     /// The arguments make no sense; print this on standard error.
-    Wrong(String),
+    UsageError(String),
 }
 
 /// Reads the arguments of the process.
 #[must_use]
-pub fn parse(surroundings: &Surroundings) -> Parsed {
+pub fn parse(surroundings: &ProcessEnv) -> Parsed {
     let arguments = match Arguments::try_parse_from(&surroundings.arguments) {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => {
             let text = error.render();
             let colour = std::io::stderr().is_terminal() && !surroundings.no_colour();
-            return Parsed::Wrong(if colour {
+            return Parsed::UsageError(if colour {
                 text.ansi().to_string()
             } else {
                 text.to_string()
@@ -62,19 +62,19 @@ pub fn parse(surroundings: &Surroundings) -> Parsed {
             let mut page = Vec::new();
             match clap_mangen::Man::new(Arguments::command()).render(&mut page) {
                 Ok(()) => Parsed::Print(String::from_utf8_lossy(&page).into_owned()),
-                Err(error) => Parsed::Wrong(format!("error: {error}\n")),
+                Err(error) => Parsed::UsageError(format!("error: {error}\n")),
             }
         }
         _ => match invocation(arguments, surroundings) {
             Ok(invocation) => Parsed::Run(Box::new(invocation)),
-            Err(error) => Parsed::Wrong(format!("error: {error}\n")),
+            Err(error) => Parsed::UsageError(format!("error: {error}\n")),
         },
     }
 }
 
 /// What cannot be meant, beside what clap finds itself.
 #[derive(Debug, Error)]
-enum Mistyped {
+enum UsageError {
     #[error(transparent)]
     Name(#[from] NameError),
     #[error("reading the manifest from standard input: {0}")]
@@ -83,7 +83,7 @@ enum Mistyped {
     Crash(docker::Unreadable),
 }
 
-fn invocation(arguments: Arguments, surroundings: &Surroundings) -> Result<Invocation, Mistyped> {
+fn invocation(arguments: Arguments, surroundings: &ProcessEnv) -> Result<Invocation, UsageError> {
     let (mut shared, mut verb) = (arguments.shared, arguments.verb);
     shared.file.extend(verb.take_files());
     let project = shared
@@ -91,8 +91,8 @@ fn invocation(arguments: Arguments, surroundings: &Surroundings) -> Result<Invoc
         .or_else(|| surroundings.variable("CIMANDAT_PROJECT"))
         .map(ProjectName::new)
         .transpose()?;
-    let scope = Scope {
-        standard_input: Surroundings::standard_input(&shared.file)?,
+    let scope = ProjectSelector {
+        standard_input: ProcessEnv::standard_input(&shared.file)?,
         files: surroundings.manifests(shared.file),
         directory: surroundings.directory.clone(),
         project,
@@ -111,20 +111,20 @@ fn invocation(arguments: Arguments, surroundings: &Surroundings) -> Result<Invoc
     };
     Ok(Invocation {
         console: console(progress, surroundings),
-        engine: surroundings.engine().map_err(Mistyped::Crash)?,
+        engine: surroundings.engine().map_err(UsageError::Crash)?,
         command: command(verb)?,
         scope,
     })
 }
 
-fn console(progress: ProgressChoice, surroundings: &Surroundings) -> Console {
+fn console(progress: ProgressChoice, surroundings: &ProcessEnv) -> Console {
     let terminal = std::io::stderr().is_terminal() && !surroundings.dumb();
     let progress = match progress {
-        ProgressChoice::Auto if terminal => Progress::Live,
-        ProgressChoice::Auto | ProgressChoice::Plain => Progress::Plain,
-        ProgressChoice::Live => Progress::Live,
-        ProgressChoice::Json => Progress::Json,
-        ProgressChoice::Quiet => Progress::Quiet,
+        ProgressChoice::Auto if terminal => OutputMode::Live,
+        ProgressChoice::Auto | ProgressChoice::Plain => OutputMode::Plain,
+        ProgressChoice::Live => OutputMode::Live,
+        ProgressChoice::Json => OutputMode::Json,
+        ProgressChoice::Quiet => OutputMode::Quiet,
     };
     let size = surroundings.size;
     Console {
@@ -134,7 +134,7 @@ fn console(progress: ProgressChoice, surroundings: &Surroundings) -> Console {
         terminal_out: std::io::stdout().is_terminal(),
         width: size.map_or(80, |(width, _)| width),
         height: size.map_or(24, |(_, height)| height),
-        stage: command::Stage::Engine,
+        stage: command::ExecutionMode::Real,
     }
 }
 
@@ -245,15 +245,15 @@ fn names(services: Vec<String>) -> Result<Vec<ServiceName>, NameError> {
 
 fn options(choice: arguments::Choice) -> Result<Options, NameError> {
     let build = match (choice.build, choice.no_build) {
-        (true, _) => BuildChoice::Always,
-        (_, true) => BuildChoice::Never,
-        _ => BuildChoice::Missing,
+        (true, _) => BuildPolicy::Always,
+        (_, true) => BuildPolicy::Never,
+        _ => BuildPolicy::Missing,
     };
     let rerun = match choice.rerun.map(names).transpose()? {
-        None if choice.no_rerun => Rerun::Never,
-        None => Rerun::None,
-        Some(jobs) if jobs.is_empty() => Rerun::All,
-        Some(jobs) => Rerun::Jobs(jobs.into_iter().collect()),
+        None if choice.no_rerun => RerunJobs::Never,
+        None => RerunJobs::None,
+        Some(jobs) if jobs.is_empty() => RerunJobs::All,
+        Some(jobs) => RerunJobs::Jobs(jobs.into_iter().collect()),
     };
     Ok(Options {
         services: names(choice.services)?.into_iter().collect(),
@@ -279,8 +279,8 @@ fn up(up: UpArguments) -> Result<command::Up, NameError> {
     })
 }
 
-fn rehearse(rehearse: RehearseArguments) -> Result<command::Rehearse, NameError> {
-    Ok(command::Rehearse {
+fn rehearse(rehearse: SimulateArguments) -> Result<command::Simulate, NameError> {
+    Ok(command::Simulate {
         options: options(rehearse.choice)?,
         wait_timeout: rehearse.wait_timeout,
         keep_failed: rehearse.keep_failed,
@@ -317,12 +317,12 @@ fn build(build: BuildArguments) -> Result<command::Build, NameError> {
 
 fn down(down: DownArguments) -> Result<command::Down, NameError> {
     Ok(command::Down {
-        removal: Removal {
+        removal: DownOptions {
             services: names(down.services)?.into_iter().collect(),
             volumes: down.volumes,
             images: down.images,
             timeout: down.timeout.map(std::time::Duration::from_secs),
-            ..Removal::default()
+            ..DownOptions::default()
         },
         lock_wait: down.lock.lock_wait.unwrap_or_default(),
     })

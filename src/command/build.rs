@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{CommandError, Console, Done, Scope, deployment, load, relay::Relay};
+use super::{
+    CommandError, CommandOutcome, Console, ProjectSelector, deployment, event_bridge::EventBridge,
+    load,
+};
 use crate::project::vault::StoreMode;
 use crate::{
     engine::docker::{Docker, Settings},
-    event::{Change, Participant, Purpose, Verdict},
+    event::{Change, Outcome, Purpose, ServiceSummary},
     name::ServiceName,
-    plan::{self, BuildChoice, Options, Subject},
+    plan::{self, BuildPolicy, Options, Subject},
     project::{ImageSource, PullPolicy},
-    run::{self, OnFailure, Run},
+    run::{self, FailurePolicy, Run},
 };
 
 /// Build images.
@@ -27,12 +30,12 @@ pub struct Build {
 impl Build {
     pub(super) async fn run(
         self,
-        scope: &Scope,
+        scope: &ProjectSelector,
         settings: &Settings,
         console: Console,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let engine = Arc::new(Docker::connect(settings).await?);
-        let mut project = load::project(scope, settings, StoreMode::Look, &self.services)?;
+        let mut project = load::project(scope, settings, StoreMode::ReadOnly, &self.services)?;
         for service in project.services.values_mut() {
             // Only what is built here is of interest; everything else is left as it is.
             service.pull = PullPolicy::Missing;
@@ -45,9 +48,9 @@ impl Build {
         let options = Options {
             services: self.services.into_iter().collect(),
             build: if again {
-                BuildChoice::Always
+                BuildPolicy::Always
             } else {
-                BuildChoice::Missing
+                BuildPolicy::Missing
             },
             ..Options::default()
         };
@@ -70,32 +73,32 @@ impl Build {
             services: participants(&plan),
             purpose: Purpose::Project,
             origin: state,
-            on_failure: OnFailure::Stay,
-            settle: run::Settle::NONE,
+            on_failure: FailurePolicy::Leave,
+            stabilization: run::Stabilization::NONE,
             deadline: None,
             journal: None,
             keep_failed: false,
             images_at_a_time: None,
         };
         let mut interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
-        let mut relay = Relay::new(console);
-        let run = relay.last(engine, Run::new(plan, settings), &mut interrupts);
+        let mut relay = EventBridge::new(console);
+        let run = relay.run_final(engine, Run::new(plan, settings), &mut interrupts);
         let outcome = Box::pin(run).await;
-        Ok(match outcome.verdict {
-            verdict @ (Verdict::Converged | Verdict::Unchanged) => Done::Run(verdict),
-            verdict => Done::images(verdict),
+        Ok(match outcome.outcome {
+            verdict @ (Outcome::Converged | Outcome::Unchanged) => CommandOutcome::Run(verdict),
+            verdict => CommandOutcome::images(verdict),
         })
     }
 }
 
-fn participants(plan: &plan::Plan) -> Vec<Participant> {
+fn participants(plan: &plan::Plan) -> Vec<ServiceSummary> {
     let of = |step: &plan::Step| match &step.subject {
-        Subject::Image { name } => Some(Participant {
+        Subject::Image { name } => Some(ServiceSummary {
             service: name.clone(),
             job: false,
             replicas: 1,
-            change: Change::Keep,
-            waits_for: Vec::new(),
+            change: Change::NoOp,
+            depends_on: Vec::new(),
             containers: Vec::new(),
         }),
         _ => None,

@@ -1,6 +1,6 @@
 //! `cimandat check`: the manifest only; needs no engine and changes nothing.
 
-use super::{CommandError, DataFormat, Done, Scope, load, say, say_json};
+use super::{CommandError, CommandOutcome, DataFormat, ProjectSelector, load, print, print_json};
 use crate::engine::docker::Settings;
 use crate::graph::Graph;
 use crate::project::vault::StoreMode;
@@ -13,13 +13,17 @@ pub struct Check {
 }
 
 impl Check {
-    pub(super) fn run(&self, scope: &Scope, engine: &Settings) -> Result<Done, CommandError> {
+    pub(super) fn run(
+        &self,
+        scope: &ProjectSelector,
+        engine: &Settings,
+    ) -> Result<CommandOutcome, CommandError> {
         let project = match (
             load::project(scope, engine, StoreMode::Check, &[]),
             self.format,
         ) {
             (Err(CommandError::Manifest(report)), DataFormat::Json) => {
-                say_json(&serde_json::json!({
+                print_json(&serde_json::json!({
                     "version": 1, "ok": false, "mistakes": report.entries(),
                 }));
                 return Err(CommandError::Manifest(report));
@@ -28,19 +32,19 @@ impl Check {
         };
         let order = Graph::of(&project).order().unwrap_or_default();
         match self.format {
-            DataFormat::Json => say_json(&serde_json::json!({
+            DataFormat::Json => print_json(&serde_json::json!({
                 "version": 1, "ok": true, "project": project.name, "services": order,
                 "mistakes": [],
             })),
             DataFormat::Text => {
                 let order: Vec<&str> = order.iter().map(crate::name::ServiceName::as_str).collect();
-                say(&format!(
+                print(&format!(
                     "{}: no mistakes; in order: {}\n",
                     project.name,
                     order.join(", ")
                 ));
             }
         }
-        Ok(Done::Well)
+        Ok(CommandOutcome::Ok)
     }
 }

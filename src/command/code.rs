@@ -1,12 +1,12 @@
 //! How a command ended, as an exit code.
 
-use super::{CommandError, Done};
-use crate::{engine::EngineError, event::Verdict};
+use super::{CommandError, CommandOutcome};
+use crate::{engine::EngineError, event::Outcome};
 
 /// The codes of `cimandat`. The table stands in the README and in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Code {
+pub enum ExitCode {
     /// As asked for, changed or not.
     Converged = 0,
     /// Usage or internal.
@@ -33,37 +33,45 @@ pub enum Code {
     NoEngine = 125,
 }
 
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
 /// The code of a command's end.
 #[must_use]
-pub fn code(end: &Result<Done, CommandError>) -> Code {
+pub fn code(end: &Result<CommandOutcome, CommandError>) -> ExitCode {
     match end {
-        Ok(Done::Well) => Code::Converged,
-        Ok(Done::Changes) => Code::Changes,
-        Ok(Done::Run(verdict)) => match verdict {
-            Verdict::Converged | Verdict::Unchanged => Code::Converged,
-            Verdict::Untouched => Code::NotPrepared,
-            Verdict::RolledBack => Code::RolledBack,
-            Verdict::Interrupted => Code::Interrupted,
-            Verdict::Stuck => Code::Stuck,
-            Verdict::RollbackInterrupted => Code::RollbackInterrupted,
-            Verdict::RemovalIncomplete => Code::RemovalIncomplete,
+        Ok(CommandOutcome::Ok) => ExitCode::Converged,
+        Ok(CommandOutcome::ChangesPending) => ExitCode::Changes,
+        Ok(CommandOutcome::Run(verdict)) => match verdict {
+            Outcome::Converged | Outcome::Unchanged => ExitCode::Converged,
+            Outcome::Aborted => ExitCode::NotPrepared,
+            Outcome::RolledBack => ExitCode::RolledBack,
+            Outcome::Cancelled => ExitCode::Interrupted,
+            Outcome::RollbackFailed => ExitCode::Stuck,
+            Outcome::RollbackInterrupted => ExitCode::RollbackInterrupted,
+            Outcome::RemovalIncomplete => ExitCode::RemovalIncomplete,
         },
         Err(
             CommandError::Manifest(_) | CommandError::Refused(_) | CommandError::Rotation { .. },
-        ) => Code::Refused,
-        Err(CommandError::Locked(_)) => Code::Locked,
+        ) => ExitCode::Refused,
+        Err(CommandError::Locked(_)) => ExitCode::Locked,
         // What was begun is left for the one who has the lock now, or for an operator.
-        Err(CommandError::LockLost | CommandError::Journal(_)) => Code::Stuck,
-        Ok(Done::NoImages) | Err(CommandError::Inputs { .. }) => Code::NotPrepared,
-        Err(CommandError::Engine(EngineError::Unreachable { .. } | EngineError::Denied { .. })) => {
-            Code::NoEngine
+        Err(CommandError::LockLost | CommandError::Journal(_)) => ExitCode::Stuck,
+        Ok(CommandOutcome::ImageFailure) | Err(CommandError::Inputs { .. }) => {
+            ExitCode::NotPrepared
         }
+        Err(CommandError::Engine(
+            EngineError::Unreachable { .. } | EngineError::PermissionDenied { .. },
+        )) => ExitCode::NoEngine,
         Err(
             CommandError::Engine(_)
             | CommandError::Store(_)
             | CommandError::Signals(_)
             | CommandError::Runtime(_)
             | CommandError::Usage(_),
-        ) => Code::Failed,
+        ) => ExitCode::Failed,
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CommandError, DataFormat, Done, Scope, load, say, say_json};
+use super::{CommandError, CommandOutcome, DataFormat, ProjectSelector, load, print, print_json};
 use crate::engine::docker::Settings;
 use crate::{
     project::{ImageSource, Kind, Project, Service, vault::StoreMode},
@@ -22,15 +22,19 @@ pub struct Config {
 }
 
 impl Config {
-    pub(super) fn run(&self, scope: &Scope, engine: &Settings) -> Result<Done, CommandError> {
+    pub(super) fn run(
+        &self,
+        scope: &ProjectSelector,
+        engine: &Settings,
+    ) -> Result<CommandOutcome, CommandError> {
         if self.environment {
             self.variables(scope)?;
-            return Ok(Done::Well);
+            return Ok(CommandOutcome::Ok);
         }
         let store = if self.services {
             StoreMode::Check
         } else {
-            StoreMode::Look
+            StoreMode::ReadOnly
         };
         let project = load::project(scope, engine, store, &[])?;
         if self.services {
@@ -40,25 +44,25 @@ impl Config {
                 .map(crate::name::ServiceName::as_str)
                 .collect();
             match self.format {
-                DataFormat::Text => say(&format!("{}\n", names.join("\n"))),
-                DataFormat::Json => say_json(&names),
+                DataFormat::Text => print(&format!("{}\n", names.join("\n"))),
+                DataFormat::Json => print_json(&names),
             }
-            return Ok(Done::Well);
+            return Ok(CommandOutcome::Ok);
         }
         let value = resolved(&project);
         match self.format {
-            DataFormat::Json => say_json(&value),
+            DataFormat::Json => print_json(&value),
             DataFormat::Text => {
-                say(&format!(
+                print(&format!(
                     "{}\n",
                     serde_json::to_string_pretty(&value).unwrap_or_default()
                 ));
             }
         }
-        Ok(Done::Well)
+        Ok(CommandOutcome::Ok)
     }
 
-    fn variables(&self, scope: &Scope) -> Result<(), CommandError> {
+    fn variables(&self, scope: &ProjectSelector) -> Result<(), CommandError> {
         let manifest = load::manifest(scope)?;
         let names = manifest.variables.iter().map(String::as_str);
         let used: Vec<_> = manifest.environment.explain(names).collect();
@@ -74,7 +78,7 @@ impl Config {
                         })
                     })
                     .collect();
-                say_json(&json!({ "version": 1, "variables": variables }));
+                print_json(&json!({ "version": 1, "variables": variables }));
             }
             DataFormat::Text => {
                 let rows: Vec<Vec<String>> = used
@@ -87,7 +91,7 @@ impl Config {
                         vec![variable.name.to_owned(), value, origin]
                     })
                     .collect();
-                say(&table(&["VARIABLE", "VALUE", "FROM"], &rows, None));
+                print(&table(&["VARIABLE", "VALUE", "FROM"], &rows, None));
             }
         }
         Ok(())
@@ -109,9 +113,9 @@ fn resolved(project: &Project) -> Value {
         "services": services,
         "deploy": {
             "rollback": project.deploy.rollback,
-            "settle": project.deploy.settle,
+            "settle": project.deploy.stabilize,
             "deadline": project.deploy.deadline,
-            "keep": project.deploy.keep,
+            "keep": project.deploy.history,
         },
         "verify": project.verify,
     })

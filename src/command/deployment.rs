@@ -5,16 +5,19 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{Stream, join, try_join};
 
-use super::{CommandError, Console, Done, history, relay::Relay, session::Session, unfinished};
+use super::{
+    CommandError, CommandOutcome, Console, event_bridge::EventBridge, history, session::Session,
+    unfinished,
+};
 use crate::{
-    engine::{EngineError, Ledger, Query},
-    event::{Change, Participant, Purpose, Replica, Verdict},
+    engine::{EngineError, Query, StateStore},
+    event::{Change, Outcome, Purpose, Replica, ServiceSummary},
     graph::Graph,
-    journal::{self, Author, Page, Planned, Shelf, Writer},
+    journal::{self, Author, Collection, Page, Planned, Writer},
     name::ServiceName,
-    plan::{self, Deploy, Options, Plan},
+    plan::{self, DeploymentPlan, Options, Plan},
     project::{ImageSource, Kind, Project, RollbackScope, Service},
-    run::{self, OnFailure, Run, Settle},
+    run::{self, FailurePolicy, Run, Stabilization},
     state::State,
 };
 
@@ -30,28 +33,28 @@ pub(super) struct Deployment<E> {
 }
 
 /// What has to be done: the images first, then the rest.
-struct Wanted {
+struct PlannedChange {
     state: State,
     images: Plan,
-    deploy: Deploy,
+    deploy: DeploymentPlan,
 }
 
-impl Wanted {
+impl PlannedChange {
     fn is_nothing(&self) -> bool {
         self.images.steps.is_empty() && self.deploy.plan.changes_nothing()
     }
 }
 
-impl<E: Ledger> Deployment<E> {
+impl<E: StateStore> Deployment<E> {
     /// Looks; where nothing has to be changed, and nobody else is at it, asks every gate and is
     /// done. `None`: there is something to do.
-    pub async fn idle(
+    pub async fn noop(
         &self,
         console: Console,
         interrupts: impl Stream<Item = ()>,
-    ) -> Result<Option<Done>, CommandError> {
+    ) -> Result<Option<CommandOutcome>, CommandError> {
         let (engine, project) = (self.engine.as_ref(), &self.project);
-        let (state, pages) = look(engine, project, &self.options).await?;
+        let (state, pages) = observe_with_journal(engine, project, &self.options).await?;
         let standing = unfinished::standing_by(&pages, engine, &project.name).await;
         // What somebody is at, or was interrupted at, may look like anything; and what the journal
         // says that cannot be is told by whoever reads it to go on from there.
@@ -62,51 +65,51 @@ impl<E: Ledger> Deployment<E> {
         if !wanted.is_nothing() {
             return Ok(None);
         }
-        let settings = self.settings(&wanted, OnFailure::Stay);
+        let settings = self.settings(&wanted, FailurePolicy::Leave);
         let run = Run::new(wanted.deploy.plan, settings);
-        let mut relay = Relay::new(console);
-        let run = relay.last(Arc::clone(&self.engine), run, interrupts);
-        Ok(Some(Done::Run(Box::pin(run).await.verdict)))
+        let mut relay = EventBridge::new(console);
+        let run = relay.run_final(Arc::clone(&self.engine), run, interrupts);
+        Ok(Some(CommandOutcome::Run(Box::pin(run).await.outcome)))
     }
 
     /// Looks, and carries out what has to be done, under the lock.
-    pub async fn change(
+    pub async fn apply(
         &self,
         session: &mut Session<E>,
         author: impl Future<Output = Author>,
-        relay: &mut Relay,
+        relay: &mut EventBridge,
         mut interrupts: impl Stream<Item = ()> + Unpin,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let (wanted, author) = join!(self.wanted(session), author);
         let mut wanted = wanted?;
         if !wanted.images.steps.is_empty() {
-            let settings = self.settings(&wanted, OnFailure::Stay);
+            let settings = self.settings(&wanted, FailurePolicy::Leave);
             let images = (wanted.images, settings);
-            let run = relay.first(Arc::clone(&self.engine), images, &mut interrupts);
+            let run = relay.run_preliminary(Arc::clone(&self.engine), images, &mut interrupts);
             let outcome = Box::pin(run).await;
-            if !matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged) {
-                return Ok(Done::images(outcome.verdict));
+            if !matches!(outcome.outcome, Outcome::Converged | Outcome::Unchanged) {
+                return Ok(CommandOutcome::images(outcome.outcome));
             }
             wanted = self.wanted(session).await?;
         }
         let mut settings = self.settings(&wanted, on_failure(&self.project));
         settings.keep_failed = self.keep_failed;
         if !wanted.deploy.plan.changes_nothing() {
-            settings.journal = Some(Writer::new(self.planned(&wanted, author)));
+            settings.journal = Some(Writer::new(self.journal_entry(&wanted, author)));
         }
         let run = Run::new(wanted.deploy.plan, settings);
         let outcome = session.carry_out(relay, run, interrupts).await?;
-        Ok(Done::Run(outcome.verdict))
+        Ok(CommandOutcome::Run(outcome.outcome))
     }
 
     /// Looks under the lock, and plans.
-    async fn wanted(&self, session: &Session<E>) -> Result<Wanted, CommandError> {
+    async fn wanted(&self, session: &Session<E>) -> Result<PlannedChange, CommandError> {
         let (engine, project) = (self.engine.as_ref(), &self.project);
         let query = Query {
             kept_images: true,
             ..query(project, &self.options)
         };
-        let mut state = session.known(engine.observe(&query).await?);
+        let mut state = session.with_session_facts(engine.observe(&query).await?);
         note_jobs(engine, project, &self.options, &mut state).await?;
         let mut wanted = self.plan(state)?;
         let state = &mut wanted.state;
@@ -114,25 +117,25 @@ impl<E: Ledger> Deployment<E> {
         Ok(wanted)
     }
 
-    fn plan(&self, state: State) -> Result<Wanted, CommandError> {
+    fn plan(&self, state: State) -> Result<PlannedChange, CommandError> {
         let (project, options) = (&self.project, &self.options);
-        let services = chosen(project, options);
+        let services = selected(project, options);
         let images = plan::images(project, &state, options, &services);
         let images = images.map_err(CommandError::Refused)?;
         let deploy = plan::deploy(project, &state, options).map_err(CommandError::Refused)?;
-        Ok(Wanted {
+        Ok(PlannedChange {
             state,
             images,
             deploy,
         })
     }
 
-    fn settings(&self, wanted: &Wanted, on_failure: OnFailure) -> run::Settings {
+    fn settings(&self, wanted: &PlannedChange, on_failure: FailurePolicy) -> run::Settings {
         let state = wanted.state.clone();
         run_settings(self.verb, &self.project, &wanted.deploy, state, on_failure)
     }
 
-    fn planned(&self, wanted: &Wanted, author: Author) -> Planned {
+    fn journal_entry(&self, wanted: &PlannedChange, author: Author) -> Planned {
         let (project, deploy) = (&self.project, &wanted.deploy);
         let made = plan::made(project, &wanted.state, deploy, &self.options.tags);
         let tags = made.values().filter_map(|made| {
@@ -152,29 +155,29 @@ impl<E: Ledger> Deployment<E> {
     }
 }
 
-impl Done {
+impl CommandOutcome {
     /// How a command ended whose images could not be had.
-    pub(super) fn images(verdict: Verdict) -> Self {
+    pub(super) fn images(verdict: Outcome) -> Self {
         match verdict {
-            Verdict::Interrupted => Self::Run(verdict),
-            _ => Self::NoImages,
+            Outcome::Cancelled => Self::Run(verdict),
+            _ => Self::ImageFailure,
         }
     }
 }
 
 /// What the engine has, as far as this project is concerned.
 pub(super) async fn observe(
-    engine: &impl Ledger,
+    engine: &impl StateStore,
     project: &Project,
     options: &Options,
 ) -> Result<State, CommandError> {
-    let (state, _) = look(engine, project, options).await?;
+    let (state, _) = observe_with_journal(engine, project, options).await?;
     Ok(state)
 }
 
 /// The same with the journal.
-async fn look(
-    engine: &impl Ledger,
+async fn observe_with_journal(
+    engine: &impl StateStore,
     project: &Project,
     options: &Options,
 ) -> Result<(State, Vec<Page>), CommandError> {
@@ -214,12 +217,12 @@ fn query(project: &Project, options: &Options) -> Query {
 /// What the query asks for, with the ids that the last deploy recorded in the journal, and the
 /// journal.
 pub(super) async fn with_identities(
-    engine: &impl Ledger,
+    engine: &impl StateStore,
     query: &Query,
 ) -> Result<(State, Vec<Page>), EngineError> {
     let (state, pages) = try_join!(
         engine.observe(query),
-        engine.read_pages(&query.project, Shelf::Journal),
+        engine.read_pages(&query.project, Collection::Journal),
     )?;
     let identities = journal::identities(&pages);
     Ok((
@@ -233,7 +236,7 @@ pub(super) async fn with_identities(
 
 /// Looks into the history where only that can say whether a job runs.
 async fn note_jobs(
-    engine: &impl Ledger,
+    engine: &impl StateStore,
     project: &Project,
     options: &Options,
     state: &mut State,
@@ -258,24 +261,24 @@ async fn note_jobs(
 
 /// Plans a deploy. Where something changes, looks first at the data of databases in question and at
 /// the images that are kept.
-pub(super) async fn planned(
-    engine: &impl Ledger,
+pub(super) async fn plan_with_databases(
+    engine: &impl StateStore,
     project: &Project,
     options: &Options,
     state: &mut State,
-) -> Result<Deploy, CommandError> {
+) -> Result<DeploymentPlan, CommandError> {
     let deploy = plan::deploy(project, state, options).map_err(CommandError::Refused)?;
     looked_into(engine, project, options, state, deploy).await
 }
 
 /// Plans again where the plan raises a question that was not asked yet.
 async fn looked_into(
-    engine: &impl Ledger,
+    engine: &impl StateStore,
     project: &Project,
     options: &Options,
     state: &mut State,
-    deploy: Deploy,
-) -> Result<Deploy, CommandError> {
+    deploy: DeploymentPlan,
+) -> Result<DeploymentPlan, CommandError> {
     if deploy.plan.changes_nothing() {
         return Ok(deploy);
     }
@@ -294,7 +297,7 @@ async fn looked_into(
 }
 
 /// The services that a deploy is about.
-pub(super) fn chosen(project: &Project, options: &Options) -> BTreeSet<ServiceName> {
+pub(super) fn selected(project: &Project, options: &Options) -> BTreeSet<ServiceName> {
     if options.services.is_empty() {
         project.services.keys().cloned().collect()
     } else {
@@ -305,20 +308,20 @@ pub(super) fn chosen(project: &Project, options: &Options) -> BTreeSet<ServiceNa
 fn run_settings(
     verb: &str,
     project: &Project,
-    deploy: &Deploy,
+    deploy: &DeploymentPlan,
     origin: State,
-    on_failure: OnFailure,
+    on_failure: FailurePolicy,
 ) -> run::Settings {
     let update = deploy
         .decisions
         .iter()
         .any(|decision| decision.change == Change::Replace);
-    let settle = match project.deploy.settle {
-        _ if deploy.plan.changes_nothing() => Settle::NONE,
-        Some(settle) => Settle::For(settle),
-        None if update => Settle::ByEvidence,
+    let settle = match project.deploy.stabilize {
+        _ if deploy.plan.changes_nothing() => Stabilization::NONE,
+        Some(settle) => Stabilization::For(settle),
+        None if update => Stabilization::ByEvidence,
         // A first deploy has nothing to go back to, and the gates of its services decide.
-        None => Settle::NONE,
+        None => Stabilization::NONE,
     };
     run::Settings {
         project: project.name.clone(),
@@ -327,7 +330,7 @@ fn run_settings(
         purpose: Purpose::Project,
         origin,
         on_failure,
-        settle,
+        stabilization: settle,
         deadline: project.deploy.deadline,
         keep_failed: false,
         journal: None,
@@ -336,17 +339,17 @@ fn run_settings(
 }
 
 /// What the manifest wants to be done when something fails.
-fn on_failure(project: &Project) -> OnFailure {
+fn on_failure(project: &Project) -> FailurePolicy {
     match project.deploy.rollback {
-        RollbackScope::All => OnFailure::GoBack,
-        RollbackScope::Subtree => OnFailure::GoBackInPart,
-        RollbackScope::None => OnFailure::Stay,
+        RollbackScope::All => FailurePolicy::RollbackAll,
+        RollbackScope::Subtree => FailurePolicy::RollbackSubtree,
+        RollbackScope::None => FailurePolicy::Leave,
     }
 }
 
 /// All services in dependency order, each with what happens to it, and behind them those that left
 /// the manifest.
-fn participants(project: &Project, deploy: &Deploy) -> Vec<Participant> {
+fn participants(project: &Project, deploy: &DeploymentPlan) -> Vec<ServiceSummary> {
     let order = Graph::of(project).order().unwrap_or_default();
     let asked: BTreeSet<&ServiceName> = deploy.decisions.iter().map(|it| &it.service).collect();
     let declared = order.iter().filter(|name| asked.contains(name));
@@ -359,7 +362,11 @@ fn participants(project: &Project, deploy: &Deploy) -> Vec<Participant> {
 }
 
 /// A service with what happens to its containers; `None`: it left the manifest.
-fn participant(name: &ServiceName, service: Option<&Service>, deploy: &Deploy) -> Participant {
+fn participant(
+    name: &ServiceName,
+    service: Option<&Service>,
+    deploy: &DeploymentPlan,
+) -> ServiceSummary {
     let decisions = deploy.decisions.iter().filter(|it| it.service == *name);
     let containers: Vec<Replica> = decisions
         .map(|decision| Replica {
@@ -370,12 +377,12 @@ fn participant(name: &ServiceName, service: Option<&Service>, deploy: &Deploy) -
     let changes = containers.iter().map(|it| it.change);
     // Of a service that stays, containers that it has too many of go.
     let stays = changes.filter(|change| service.is_none() || *change != Change::Remove);
-    Participant {
+    ServiceSummary {
         service: name.clone(),
         job: service.is_some_and(|it| matches!(it.kind, Kind::Job { .. })),
         replicas: service.map_or(1, |it| it.replicas),
-        change: stays.max().unwrap_or(Change::Keep),
-        waits_for: service.map_or_else(Vec::new, |it| it.depends_on.keys().cloned().collect()),
+        change: stays.max().unwrap_or(Change::NoOp),
+        depends_on: service.map_or_else(Vec::new, |it| it.depends_on.keys().cloned().collect()),
         containers,
     }
 }

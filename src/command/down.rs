@@ -9,20 +9,21 @@ use std::{
 use futures::Stream;
 
 use super::{
-    CommandError, Console, Done, Scope, history, load,
-    relay::Relay,
-    session::{Session, Terms},
+    CommandError, CommandOutcome, Console, ProjectSelector,
+    event_bridge::EventBridge,
+    history, load,
+    session::{LockRequest, Session},
 };
 use crate::{
     engine::{
-        Ledger, Query,
+        Query, StateStore,
         docker::{Docker, Settings},
     },
-    event::{Change, Participant, Purpose, Replica, Verdict},
+    event::{Change, Outcome, Purpose, Replica, ServiceSummary},
     name::{ImageRef, ProjectName, ServiceName},
-    plan::{self, Removal, SharedVolume},
+    plan::{self, DownOptions, SharedVolume},
     project::{Kind, MountKind, Project, Service},
-    run::{self, OnFailure, Run},
+    run::{self, FailurePolicy, Run},
     state::State,
 };
 
@@ -30,7 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Down {
     /// What is to go.
-    pub removal: Removal,
+    pub removal: DownOptions,
     /// How long a lock that somebody has is waited for.
     pub lock_wait: Duration,
 }
@@ -38,10 +39,10 @@ pub struct Down {
 impl Down {
     pub(super) async fn run(
         mut self,
-        scope: &Scope,
+        scope: &ProjectSelector,
         settings: &Settings,
         console: Console,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let project = load::project_name(scope)?;
         if self.removal.services.is_empty()
             && let Ok(manifest) = load::manifest(scope)
@@ -55,13 +56,13 @@ impl Down {
     }
 
     /// The same on any engine, whether it is at hand or simulated.
-    pub async fn on<E: Ledger>(
+    pub async fn on<E: StateStore>(
         &self,
         (engine, project): (&Arc<E>, &ProjectName),
-        (scope, console): (&Scope, Console),
+        (scope, console): (&ProjectSelector, Console),
         mut interrupts: impl Stream<Item = ()> + Unpin,
-    ) -> Result<Done, CommandError> {
-        let terms = Terms {
+    ) -> Result<CommandOutcome, CommandError> {
+        let terms = LockRequest {
             scope,
             project,
             verb: "down",
@@ -76,7 +77,7 @@ impl Down {
         }
         let begun = Session::begin_unless(engine, terms, &mut interrupts).await?;
         let Some(mut session) = begun else {
-            return Ok(Done::Run(Verdict::Interrupted));
+            return Ok(CommandOutcome::Run(Outcome::Cancelled));
         };
         let done = self.remove((engine, project), &mut session, console, &mut interrupts);
         let done = Box::pin(done).await;
@@ -86,9 +87,9 @@ impl Down {
     /// What is to go, with what only the history knows.
     async fn recorded(
         &self,
-        engine: &impl Ledger,
+        engine: &impl StateStore,
         project: &ProjectName,
-    ) -> Result<Removal, CommandError> {
+    ) -> Result<DownOptions, CommandError> {
         let mut removal = self.removal.clone();
         let whole = removal.services.is_empty();
         if !whole && !removal.volumes {
@@ -106,16 +107,16 @@ impl Down {
         Ok(removal)
     }
 
-    async fn remove<E: Ledger>(
+    async fn remove<E: StateStore>(
         &self,
         (engine, project): (&Arc<E>, &ProjectName),
         session: &mut Session<E>,
         console: Console,
         mut interrupts: impl Stream<Item = ()> + Unpin,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let whole = self.removal.services.is_empty();
         if whole {
-            session.give_up("taken down").await?;
+            session.mark_failed("taken down").await?;
         } else if let Some(done) = session.recover_first(console, &mut interrupts).await? {
             return Ok(done);
         }
@@ -135,24 +136,24 @@ impl Down {
             } else {
                 Purpose::Services
             },
-            on_failure: OnFailure::GoOn,
+            on_failure: FailurePolicy::Continue,
             origin: state,
-            settle: run::Settle::NONE,
+            stabilization: run::Stabilization::NONE,
             deadline: None,
             journal: None,
             keep_failed: false,
             images_at_a_time: None,
             project: project.clone(),
         };
-        let mut relay = Relay::new(console);
+        let mut relay = EventBridge::new(console);
         let shared = plan::shared_volumes(project.as_str(), &settings.origin, &removal);
-        relay.before_the_end(Box::new(move |_| kept(&shared)));
+        relay.on_finish(Box::new(move |_| kept(&shared)));
         let run = Run::new(plan, settings);
         let outcome = session.carry_out(&mut relay, run, interrupts).await?;
-        if whole && matches!(outcome.verdict, Verdict::Converged | Verdict::Unchanged) {
-            engine.remove_ledger(project).await?;
+        if whole && matches!(outcome.outcome, Outcome::Converged | Outcome::Unchanged) {
+            engine.remove_store(project).await?;
         }
-        Ok(Done::Run(outcome.verdict))
+        Ok(CommandOutcome::Run(outcome.outcome))
     }
 }
 
@@ -186,7 +187,7 @@ fn mounts(project: &Project) -> BTreeMap<ServiceName, BTreeSet<String>> {
     project.services.values().map(named).collect()
 }
 
-fn participants(state: &State, removal: &Removal) -> Vec<Participant> {
+fn participants(state: &State, removal: &DownOptions) -> Vec<ServiceSummary> {
     let services: BTreeSet<&ServiceName> = state
         .containers
         .values()
@@ -203,12 +204,12 @@ fn participants(state: &State, removal: &Removal) -> Vec<Participant> {
                 replica: container.replica,
                 change,
             });
-            Participant {
+            ServiceSummary {
                 service: name.clone(),
                 job: record.is_some_and(|record| matches!(record.kind, Kind::Job { .. })),
                 replicas: own().map(|container| container.replica).max().unwrap_or(1),
                 change,
-                waits_for: Vec::new(),
+                depends_on: Vec::new(),
                 containers: containers.collect(),
             }
         })

@@ -7,7 +7,7 @@ use crate::{
     diagnostic::Report,
     engine::{EngineError, Lock},
     journal,
-    plan::Refusal,
+    plan::PreflightError,
     project::vault::StoreError,
 };
 
@@ -19,12 +19,12 @@ pub enum CommandError {
     Manifest(Box<Report>),
     /// Something is in the way; nothing was touched.
     #[error("refused, nothing was touched")]
-    Refused(Vec<Refusal>),
+    Refused(Vec<PreflightError>),
     /// The engine does not do as asked.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// Somebody else changes the project.
-    #[error("the project is locked by {}", session::who(.0))]
+    #[error("the project is locked by {}", session::holder_name(.0))]
     Locked(Box<Lock>),
     /// Somebody has taken the lock away.
     #[error(
@@ -34,7 +34,7 @@ pub enum CommandError {
     LockLost,
     /// The journal says what cannot be.
     #[error("the journal is damaged: {0}")]
-    Journal(journal::Refusal),
+    Journal(journal::JournalError),
     /// What an image is built from cannot be read.
     #[error("the build of `{service}` cannot be prepared: {cause}")]
     Inputs {
@@ -79,7 +79,7 @@ impl CommandError {
                     .to_owned(),
             ),
             Self::LockLost => Some("`cimandat recover` goes on from there".to_owned()),
-            Self::Journal(journal::Refusal::Later) => {
+            Self::Journal(journal::JournalError::Later) => {
                 Some("use the version of the program that deployed last".to_owned())
             }
             Self::Journal(_) => Some(

@@ -1,6 +1,6 @@
 //! `cimandat graph`: who waits for whom. Needs no engine.
 
-use super::{CommandError, Done, Scope, load, say, say_json};
+use super::{CommandError, CommandOutcome, ProjectSelector, load, print, print_json};
 use crate::engine::docker::Settings;
 use crate::graph;
 use crate::project::vault::StoreMode;
@@ -9,12 +9,12 @@ use crate::project::vault::StoreMode;
 #[derive(Debug)]
 pub struct Graph {
     /// In which language.
-    pub picture: Picture,
+    pub picture: GraphFormat,
 }
 
 /// The language of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Picture {
+pub enum GraphFormat {
     /// For a terminal.
     Text,
     /// For `GraphViz`.
@@ -26,14 +26,18 @@ pub enum Picture {
 }
 
 impl Graph {
-    pub(super) fn run(&self, scope: &Scope, engine: &Settings) -> Result<Done, CommandError> {
+    pub(super) fn run(
+        &self,
+        scope: &ProjectSelector,
+        engine: &Settings,
+    ) -> Result<CommandOutcome, CommandError> {
         let project = load::project(scope, engine, StoreMode::Check, &[])?;
         let graph = graph::Graph::of(&project);
         match self.picture {
-            Picture::Text => say(&graph.text()),
-            Picture::Dot => say(&graph.dot()),
-            Picture::Mermaid => say(&graph.mermaid()),
-            Picture::Json => say_json(&serde_json::json!({
+            GraphFormat::Text => print(&graph.text()),
+            GraphFormat::Dot => print(&graph.dot()),
+            GraphFormat::Mermaid => print(&graph.mermaid()),
+            GraphFormat::Json => print_json(&serde_json::json!({
                 "version": 1,
                 "project": project.name,
                 "levels": graph.levels(),
@@ -41,6 +45,6 @@ impl Graph {
                 "longest_chain": graph.longest_chain(),
             })),
         }
-        Ok(Done::Well)
+        Ok(CommandOutcome::Ok)
     }
 }

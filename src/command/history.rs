@@ -3,16 +3,16 @@
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use super::{
-    CommandError, Console, DataFormat, Done, Scope, load, say, say_json,
+    CommandError, CommandOutcome, Console, DataFormat, ProjectSelector, load, print, print_json,
     unfinished::{self, Unfinished},
 };
 use crate::{
     engine::{
-        Engine, Ledger, Query,
+        Engine, Query, StateStore,
         docker::{Docker, Settings},
     },
-    event::Verdict,
-    journal::{self, Author, Entry, Shelf},
+    event::Outcome,
+    journal::{self, Author, Collection, HistoryEntry},
     name::ProjectName,
     report::{table::table, text},
     state::State,
@@ -33,21 +33,21 @@ pub struct History {
 impl History {
     pub(super) async fn run(
         self,
-        scope: &Scope,
+        scope: &ProjectSelector,
         settings: &Settings,
         console: Console,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Docker::connect(settings).await?;
         let entries = entries(&engine, &project).await?;
-        let pages = engine.read_pages(&project, Shelf::Journal).await?;
+        let pages = engine.read_pages(&project, Collection::Journal).await?;
         let (unfinished, remark) = unfinished::remark(&pages, &engine, &project).await?;
         let state = engine.observe(&query(&project, &entries)).await?;
         let current = current(&entries).map(|entry| entry.generation);
         let removed = removed(&entries, &state);
         match self.format {
             DataFormat::Text => {
-                console.warn(&remark);
+                console.eprint(&remark);
                 let ended = entries.iter().rev();
                 let ended = ended.map(|entry| row(entry, &state, current));
                 let open = unfinished.iter().map(open);
@@ -60,15 +60,15 @@ impl History {
                 } else {
                     WIDTH
                 };
-                say(&table(&headers, &rows, Some(width)));
+                print(&table(&headers, &rows, Some(width)));
                 if let Some(removed) = &removed {
                     let (first, last) = (removed.start(), removed.end());
-                    console.warn(&format!(
+                    console.eprint(&format!(
                         "no record of deploys {first} to {last} is left on the engine: it was removed\n"
                     ));
                 }
             }
-            DataFormat::Json => say_json(&serde_json::json!({
+            DataFormat::Json => print_json(&serde_json::json!({
                 "version": 1,
                 "project": project,
                 "current": current,
@@ -77,12 +77,12 @@ impl History {
                 "unfinished": unfinished.map(|it| it.json()),
             })),
         }
-        Ok(Done::Well)
+        Ok(CommandOutcome::Ok)
     }
 }
 
 /// The deploys that are not recorded any more, though they have left something.
-fn removed(entries: &[Entry], state: &State) -> Option<RangeInclusive<u64>> {
+fn removed(entries: &[HistoryEntry], state: &State) -> Option<RangeInclusive<u64>> {
     if !entries.is_empty() {
         return journal::removed(entries);
     }
@@ -92,28 +92,28 @@ fn removed(entries: &[Entry], state: &State) -> Option<RangeInclusive<u64>> {
 
 /// The deploys that are remembered, oldest first.
 pub(super) async fn entries(
-    engine: &impl Ledger,
+    engine: &impl StateStore,
     project: &ProjectName,
-) -> Result<Vec<Entry>, CommandError> {
-    let pages = engine.read_pages(project, Shelf::History).await?;
+) -> Result<Vec<HistoryEntry>, CommandError> {
+    let pages = engine.read_pages(project, Collection::History).await?;
     Ok(journal::entries(&pages))
 }
 
 /// The generation that is in force: the newest that was committed.
-pub(super) fn current(entries: &[Entry]) -> Option<&Entry> {
+pub(super) fn current(entries: &[HistoryEntry]) -> Option<&HistoryEntry> {
     entries.iter().rev().find(|entry| entry.committed())
 }
 
 /// Everything by which ways back can be told.
-pub(super) fn query(project: &ProjectName, entries: &[Entry]) -> Query {
-    let images: BTreeSet<_> = entries.iter().flat_map(Entry::images).collect();
+pub(super) fn query(project: &ProjectName, entries: &[HistoryEntry]) -> Query {
+    let images: BTreeSet<_> = entries.iter().flat_map(HistoryEntry::images).collect();
     Query {
         images,
         ..Query::of(project.clone())
     }
 }
 
-fn row(entry: &Entry, state: &State, current: Option<u64>) -> Vec<String> {
+fn row(entry: &HistoryEntry, state: &State, current: Option<u64>) -> Vec<String> {
     let mark = if current == Some(entry.generation) {
         " *"
     } else {
@@ -132,7 +132,7 @@ fn row(entry: &Entry, state: &State, current: Option<u64>) -> Vec<String> {
         revision,
         entry.verb.clone(),
         outcome(entry),
-        text::took(entry.took),
+        text::took(entry.elapsed),
         way_back.to_owned(),
     ]
 }
@@ -177,34 +177,34 @@ fn origin(author: &Author) -> [String; 3] {
     ]
 }
 
-fn outcome(entry: &Entry) -> String {
-    let word = match entry.verdict {
-        Verdict::Converged | Verdict::Unchanged => "committed",
-        Verdict::Untouched => "failed, untouched",
-        Verdict::RolledBack if entry.split.is_some() => "failed, rolled back in part",
-        Verdict::RolledBack => "failed, rolled back",
-        Verdict::Interrupted => "interrupted, rolled back",
-        Verdict::Stuck | Verdict::RollbackInterrupted | Verdict::RemovalIncomplete => {
+fn outcome(entry: &HistoryEntry) -> String {
+    let word = match entry.outcome {
+        Outcome::Converged | Outcome::Unchanged => "committed",
+        Outcome::Aborted => "failed, untouched",
+        Outcome::RolledBack if entry.split.is_some() => "failed, rolled back in part",
+        Outcome::RolledBack => "failed, rolled back",
+        Outcome::Cancelled => "interrupted, rolled back",
+        Outcome::RollbackFailed | Outcome::RollbackInterrupted | Outcome::RemovalIncomplete => {
             "failed, given up"
         }
     };
     match &entry.cause {
         // That is all that its cause says, too.
-        Some(_) if entry.verdict == Verdict::Interrupted => word.to_owned(),
+        Some(_) if entry.outcome == Outcome::Cancelled => word.to_owned(),
         Some(cause) => format!("{word}: {cause}"),
         None => word.to_owned(),
     }
 }
 
-fn json(entry: &Entry, state: &State) -> serde_json::Value {
+fn json(entry: &HistoryEntry, state: &State) -> serde_json::Value {
     serde_json::json!({
         "generation": entry.generation,
         "command": entry.verb,
         "author": entry.author,
-        "verdict": entry.verdict,
+        "verdict": entry.outcome,
         "committed": entry.committed(),
         "split": entry.split,
-        "seconds": entry.took.as_secs_f64(),
+        "seconds": entry.elapsed.as_secs_f64(),
         "cause": entry.cause,
         "way_back": entry.tier(state),
         "containers": entry.made,

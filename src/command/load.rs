@@ -8,15 +8,15 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{CommandError, Scope};
+use super::{CommandError, ProjectSelector};
 use crate::{
     engine::docker::Settings,
     manifest::{self, Manifest},
     name::{ImageRef, ProjectName, ServiceName},
-    plan::{Options, Refusal},
+    plan::{Options, PreflightError},
     project::{
         ImageSource, Project,
-        inputs::{Contents, InputsError},
+        build_inputs::{HashCache, InputsError},
         resolve::{EngineHost, Resolution, resolve},
         rotation::Rotation,
         vault::StoreMode,
@@ -30,7 +30,7 @@ const MEMORY: &str = ".cimandat/inputs";
 /// Reads the manifest and fills everything in. Services that were named are on, whatever their
 /// profiles say.
 pub(super) fn project(
-    scope: &Scope,
+    scope: &ProjectSelector,
     engine: &Settings,
     store: StoreMode,
     named: &[ServiceName],
@@ -47,8 +47,8 @@ fn refuse_unknown(
     known: &BTreeSet<&ServiceName>,
 ) -> Result<(), CommandError> {
     let unknown = named.iter().filter(|name| !known.contains(name));
-    let refusals: Vec<Refusal> = unknown
-        .map(|name| Refusal::NoService {
+    let refusals: Vec<PreflightError> = unknown
+        .map(|name| PreflightError::NoService {
             service: name.to_string(),
             known: known.iter().map(ToString::to_string).collect(),
         })
@@ -62,7 +62,7 @@ fn refuse_unknown(
 /// Refuses names of services that neither the manifest has nor the engine. A manifest is not needed
 /// for what is there already.
 pub(super) fn refuse_strangers<'a>(
-    scope: &Scope,
+    scope: &ProjectSelector,
     state: &State,
     named: impl IntoIterator<Item = &'a ServiceName>,
 ) -> Result<(), CommandError> {
@@ -78,7 +78,7 @@ pub(super) fn refuse_strangers<'a>(
 
 /// How a manifest is to be resolved.
 pub(super) fn resolution(
-    scope: &Scope,
+    scope: &ProjectSelector,
     engine: &Settings,
     store: StoreMode,
     named: &[ServiceName],
@@ -99,7 +99,7 @@ pub(super) fn resolution(
 }
 
 /// Reads the manifest only.
-pub(super) fn manifest(scope: &Scope) -> Result<Manifest, CommandError> {
+pub(super) fn manifest(scope: &ProjectSelector) -> Result<Manifest, CommandError> {
     let request = manifest::Request {
         current: scope.directory.clone(),
         files: scope.files.clone(),
@@ -112,7 +112,7 @@ pub(super) fn manifest(scope: &Scope) -> Result<Manifest, CommandError> {
 
 /// The project's name: as it was given, or the manifest's. What is there already can be shown and
 /// removed by its name alone.
-pub(super) fn project_name(scope: &Scope) -> Result<ProjectName, CommandError> {
+pub(super) fn project_name(scope: &ProjectSelector) -> Result<ProjectName, CommandError> {
     match &scope.project {
         Some(name) => Ok(name.clone()),
         None => Ok(manifest(scope)?.project),
@@ -122,13 +122,13 @@ pub(super) fn project_name(scope: &Scope) -> Result<ProjectName, CommandError> {
 /// No gate may take longer than this, instead of its own deadline.
 pub(super) fn wait_at_most(project: &mut Project, within: Duration) {
     let services = project.services.values_mut();
-    services.for_each(|service| service.ready.within = within);
+    services.for_each(|service| service.ready.timeout = within);
 }
 
 /// Gives each image that is built here its name, which says what it is built from.
 pub(super) fn with_tags(project: &Project, options: Options) -> Result<Options, CommandError> {
     let memory = project.directory.join(MEMORY);
-    let mut contents = Contents::remembered(&memory);
+    let mut contents = HashCache::remembered(&memory);
     let mut tags = BTreeMap::new();
     for service in project.services.values() {
         let ImageSource::Build(build) = &service.image else {

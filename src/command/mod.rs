@@ -3,28 +3,28 @@
 //! What is meant comes in as an [`Invocation`]; nothing here reads arguments, the environment, the
 //! current folder or the terminal.
 
-mod author;
 mod build;
 mod check;
 mod code;
 mod config;
 mod deployment;
 mod down;
+mod event_bridge;
 mod failure;
 mod graph;
 mod history;
+mod identity;
 mod load;
 mod logs;
 mod plan;
 mod ps;
 mod recover;
-mod rehearse;
-mod relay;
 mod rollback;
 mod rotate;
 mod running;
 mod secrets;
 mod session;
+mod simulate;
 mod unfinished;
 mod unlock;
 mod up;
@@ -39,36 +39,32 @@ use std::{
 pub use self::{
     build::Build,
     check::Check,
-    code::{Code, code},
+    code::{ExitCode, code},
     config::Config,
     down::Down,
     failure::CommandError,
-    graph::{Graph, Picture},
+    graph::{Graph, GraphFormat},
     history::History,
     logs::Logs,
     plan::Plan,
     ps::Ps,
     recover::Recover,
-    rehearse::{Fault, Rehearse},
     rollback::Rollback,
     secrets::Secrets,
+    simulate::{Fault, Simulate},
     unlock::Unlock,
     up::Up,
     version::Version,
 };
-use crate::{
-    diagnostic,
-    engine::docker,
-    event::Verdict,
-    name::ProjectName,
-    report::{Form, Style},
-};
+use crate::{diagnostic, engine::docker, event::Outcome, name::ProjectName, report::Style};
+
+pub use crate::report::OutputMode;
 
 /// A command with all that it needs to know of the world.
 #[derive(Debug)]
 pub struct Invocation {
     /// Which project.
-    pub scope: Scope,
+    pub scope: ProjectSelector,
     /// Where the engine is looked for.
     pub engine: docker::Settings,
     /// How things are told.
@@ -79,7 +75,7 @@ pub struct Invocation {
 
 /// Which project, and with what variables.
 #[derive(Debug, Clone)]
-pub struct Scope {
+pub struct ProjectSelector {
     /// Manifests, absolute or [`crate::manifest::STANDARD_INPUT`]; empty: `cimandat.kdl` in the folder or above.
     pub files: Vec<PathBuf>,
     /// What came in by standard input, where that is one of the manifests.
@@ -100,7 +96,7 @@ pub struct Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Console {
     /// How a run is told.
-    pub progress: Progress,
+    pub progress: OutputMode,
     /// Colours on standard error.
     pub colour: bool,
     /// Colours on standard output.
@@ -112,31 +108,18 @@ pub struct Console {
     /// Lines.
     pub height: u16,
     /// What is told of.
-    pub stage: Stage,
+    pub stage: ExecutionMode,
 }
 
 /// What is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum ExecutionMode {
     /// The engine.
-    Engine,
+    Real,
     /// A simulated one, so that nobody takes it for the engine.
-    Rehearsal,
+    Simulated,
     /// A simulated one, of which only the end counts: nothing is told.
-    Trial,
-}
-
-/// How a run is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// Lines that change in place.
-    Live,
-    /// One line an event.
-    Plain,
-    /// One JSON object an event, on standard output.
-    Json,
-    /// Failures and the verdict.
-    Quiet,
+    Silent,
 }
 
 /// The form of data on standard output.
@@ -166,7 +149,7 @@ pub enum Command {
     /// Show what `up` would do.
     Plan(Plan),
     /// Carry out on a simulated engine what `up` would do.
-    Rehearse(Box<Rehearse>),
+    Rehearse(Box<Simulate>),
     /// Read the manifest only.
     Check(Check),
     /// Build images.
@@ -187,15 +170,15 @@ pub enum Command {
 
 /// How a command ended, when it did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Done {
+pub enum CommandOutcome {
     /// As asked for.
-    Well,
+    Ok,
     /// `plan --exit-code`: there are changes.
-    Changes,
+    ChangesPending,
     /// A run came to its end; how, it has told already.
-    Run(Verdict),
+    Run(Outcome),
     /// An image could not be built or pulled; that has been told already.
-    NoImages,
+    ImageFailure,
 }
 
 impl Invocation {
@@ -203,7 +186,7 @@ impl Invocation {
     ///
     /// # Errors
     /// With what has not been told yet.
-    pub async fn run(self) -> Result<Done, CommandError> {
+    pub async fn run(self) -> Result<CommandOutcome, CommandError> {
         let Self {
             scope,
             engine,
@@ -234,11 +217,8 @@ impl Invocation {
 impl Console {
     fn style(self) -> Style {
         let form = match self.progress {
-            _ if self.stage == Stage::Trial => Form::Quiet,
-            Progress::Live => Form::Live,
-            Progress::Plain => Form::Plain,
-            Progress::Json => Form::Json,
-            Progress::Quiet => Form::Quiet,
+            _ if self.stage == ExecutionMode::Silent => OutputMode::Quiet,
+            progress => progress,
         };
         Style {
             form,
@@ -249,11 +229,11 @@ impl Console {
     }
 
     /// Tells a person something beside the data, as something that was rehearsed if it was.
-    fn warn(self, text: &str) {
+    fn eprint(self, text: &str) {
         match self.stage {
-            Stage::Engine => warn(text),
-            Stage::Rehearsal => warn(&format!("in the rehearsal: {text}")),
-            Stage::Trial => {}
+            ExecutionMode::Real => eprint(text),
+            ExecutionMode::Simulated => eprint(&format!("in the rehearsal: {text}")),
+            ExecutionMode::Silent => {}
         }
     }
 
@@ -268,21 +248,21 @@ impl Console {
 }
 
 /// Writes data on standard output. A reader that has gone away is no failure of ours.
-fn say(text: &str) {
+fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Tells a person something beside the data. Nobody can be told when that fails.
-fn warn(text: &str) {
+fn eprint(text: &str) {
     let mut err = io::stderr().lock();
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
 /// Writes a value as JSON on standard output, in one line.
-fn say_json(value: &impl serde::Serialize) {
+fn print_json(value: &impl serde::Serialize) {
     // What is printed is made of texts and numbers, which JSON can always say.
-    say(&format!(
+    print(&format!(
         "{}\n",
         serde_json::to_string(value).unwrap_or_default()
     ));

@@ -1,13 +1,13 @@
 //! `cimandat plan`: what `up` would do, and why; changes nothing.
 
 use super::{
-    CommandError, Console, DataFormat, Done, Scope, deployment, load, rehearse, rotate, say,
-    say_json,
+    CommandError, CommandOutcome, Console, DataFormat, ProjectSelector, deployment, load, print,
+    print_json, rotate, simulate,
     unfinished::{self, Unfinished},
 };
 use crate::{
     engine::docker::{Docker, Settings},
-    plan::{self, Options, Shown},
+    plan::{self, Options, PlanView},
     project::{Project, vault::StoreMode},
 };
 
@@ -25,26 +25,26 @@ pub struct Plan {
 impl Plan {
     pub(super) async fn run(
         self,
-        scope: &Scope,
+        scope: &ProjectSelector,
         settings: &Settings,
         console: Console,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let named: Vec<_> = self.options.named().into_iter().collect();
         let request = rotate::Request {
             scope,
             settings,
             named: &named,
         };
-        let project = request.project(StoreMode::Look)?;
+        let project = request.project(StoreMode::ReadOnly)?;
         let engine = Docker::connect(settings).await?;
         let (last_deploy, unfinished) = unfinished::standing(&engine, &project.name).await?;
         let interrupted = unfinished.as_ref().is_some_and(Unfinished::is_interrupted);
         let shown = if interrupted {
             // What is there now is half of one world and half of another.
             let options = self.options.clone();
-            let planned = rehearse::planned_after_recovery(options, scope, settings, console);
+            let planned = simulate::planned_after_recovery(options, scope, settings, console);
             let (project, images, deploy) = Box::pin(planned).await?;
-            Shown::new(&project, &images, &deploy)
+            PlanView::new(&project, &images, &deploy)
         } else {
             self.shown(&engine, request, (project, last_deploy)).await?
         };
@@ -52,21 +52,21 @@ impl Plan {
         match self.format {
             DataFormat::Text => {
                 let first = unfinished.map(|it| format!("{}\n", it.text()));
-                say(&format!("{}{}", first.unwrap_or_default(), shown.text()));
+                print(&format!("{}{}", first.unwrap_or_default(), shown.text()));
             }
             DataFormat::Json => match unfinished {
-                None => say_json(&shown),
+                None => print_json(&shown),
                 Some(unfinished) => {
                     let mut value = serde_json::to_value(&shown).unwrap_or_default();
                     value["unfinished"] = unfinished.json();
-                    say_json(&value);
+                    print_json(&value);
                 }
             },
         }
         Ok(if self.exit_code && changes {
-            Done::Changes
+            CommandOutcome::ChangesPending
         } else {
-            Done::Well
+            CommandOutcome::Ok
         })
     }
 
@@ -76,17 +76,18 @@ impl Plan {
         engine: &Docker,
         request: rotate::Request<'_>,
         (mut project, last_deploy): (Project, u64),
-    ) -> Result<Shown, CommandError> {
+    ) -> Result<PlanView, CommandError> {
         if let Some((rotated, _)) = request.unfinished(engine, &project).await? {
             project = rotated;
         }
         let options = load::with_tags(&project, self.options.clone())?;
         let mut state = deployment::observe(engine, &project, &options).await?;
         state.last_deploy = last_deploy;
-        let services = deployment::chosen(&project, &options);
+        let services = deployment::selected(&project, &options);
         let images = plan::images(&project, &state, &options, &services);
         let images = images.map_err(CommandError::Refused)?;
-        let deploy = deployment::planned(engine, &project, &options, &mut state).await?;
-        Ok(Shown::new(&project, &images, &deploy))
+        let deploy =
+            deployment::plan_with_databases(engine, &project, &options, &mut state).await?;
+        Ok(PlanView::new(&project, &images, &deploy))
     }
 }

@@ -5,20 +5,20 @@ use std::collections::BTreeSet;
 use futures::try_join;
 
 use super::{
-    CommandError, Console, DataFormat, Done, Scope, deployment, history, load, say, say_json,
-    unfinished,
+    CommandError, CommandOutcome, Console, DataFormat, ProjectSelector, deployment, history, load,
+    print, print_json, unfinished,
 };
 use crate::{
     engine::{
         Query,
         docker::{Docker, Settings},
     },
-    journal::Entry,
+    journal::HistoryEntry,
     name::{ContainerName, ServiceName},
     plan,
     project::Kind,
-    report::{table::table, text, words},
-    state::{Condition, Container, HeldPort, State},
+    report::{phrases, table::table, text},
+    state::{Container, ContainerStatus, PublishedPort, State},
 };
 
 /// List containers.
@@ -43,10 +43,10 @@ struct Missing {
 impl Ps {
     pub(super) async fn run(
         self,
-        scope: &Scope,
+        scope: &ProjectSelector,
         settings: &Settings,
         console: Console,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Docker::connect(settings).await?;
         let query = Query::of(project.clone());
@@ -61,7 +61,7 @@ impl Ps {
         missing.retain(|it| self.services.is_empty() || self.services.contains(&it.service));
         match self.format {
             DataFormat::Text => {
-                console.warn(&remark);
+                console.eprint(&remark);
                 let there = shown.iter().map(|(name, it)| {
                     let row = row(name, it, &drifted(&state, name));
                     ((it.service.as_str(), it.replica), row)
@@ -76,9 +76,9 @@ impl Ps {
                 let rows: Vec<Vec<String>> = rows.into_iter().map(|(_, row)| row).collect();
                 let headers = ["SERVICE", "CONTAINER", "STATE", "FOR", "PORTS", "IMAGE"];
                 let width = console.terminal_out.then(|| usize::from(console.width));
-                say(&table(&headers, &rows, width));
+                print(&table(&headers, &rows, width));
             }
-            DataFormat::Json => say_json(&serde_json::json!({
+            DataFormat::Json => print_json(&serde_json::json!({
                 "version": 1,
                 "project": project,
                 "containers": shown.iter().map(|(name, it)| json(&state, name, it)).collect::<Vec<_>>(),
@@ -86,7 +86,7 @@ impl Ps {
                 "unfinished": unfinished.map(|it| it.json()),
             })),
         }
-        Ok(Done::Well)
+        Ok(CommandOutcome::Ok)
     }
 
     /// The containers that are asked for.
@@ -95,7 +95,7 @@ impl Ps {
             .containers
             .iter()
             .filter(|(_, it)| self.services.is_empty() || self.services.contains(&it.service))
-            .filter(|(name, _)| self.all || !state.is_retired(name))
+            .filter(|(name, _)| self.all || !state.is_superseded(name))
             .collect();
         shown.sort_by(|(_, a), (_, b)| {
             let services = text::natural(a.service.as_str(), b.service.as_str());
@@ -106,20 +106,23 @@ impl Ps {
 }
 
 /// What was deployed last and is not there, other than jobs, whose work is done.
-fn missing(entries: &[Entry], state: &State) -> Vec<Missing> {
-    let last = entries.iter().rev().find(|entry| entry.left_its_mark());
+fn missing(entries: &[HistoryEntry], state: &State) -> Vec<Missing> {
+    let last = entries
+        .iter()
+        .rev()
+        .find(|entry| entry.has_live_containers());
     let Some(last) = last else {
         return Vec::new();
     };
     let counts = |service: &ServiceName| {
         let part = last.split.as_ref();
         let declared = last.project.services.get(service);
-        part.is_none_or(|split| split.new.contains(service))
+        part.is_none_or(|split| split.committed.contains(service))
             && declared.is_some_and(|it| it.kind == Kind::Service)
     };
     let is_there = |service: &ServiceName, replica: u32| {
         state.containers.iter().any(|(name, it)| {
-            (&it.service, it.replica) == (service, replica) && !state.is_kept_failed(name)
+            (&it.service, it.replica) == (service, replica) && !state.is_retained_failure(name)
         })
     };
     last.made
@@ -161,8 +164,8 @@ fn row(name: &ContainerName, container: &Container, drifted: &str) -> Vec<String
 }
 
 /// How a container does; for how long stands in a column of its own.
-fn condition(condition: &Condition) -> String {
-    words::condition(&Condition {
+fn condition(condition: &ContainerStatus) -> String {
+    phrases::condition(&ContainerStatus {
         running_for: None,
         ..condition.clone()
     })
@@ -176,7 +179,7 @@ fn image(container: &Container) -> String {
 }
 
 /// Each published port once, though the engine lists it for IPv4 and for IPv6.
-fn ports(held: &[HeldPort]) -> String {
+fn ports(held: &[PublishedPort]) -> String {
     let shown: BTreeSet<String> = held
         .iter()
         .map(|port| {

@@ -5,20 +5,20 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::Stream;
 
 use super::{
-    CommandError, Console, Done, Scope, history, load, say,
-    session::{Session, Terms},
+    CommandError, CommandOutcome, Console, ProjectSelector, history, load, print,
+    session::{LockRequest, Session},
     unfinished::{self, Unfinished},
 };
 use crate::{
     engine::{
-        Engine, Ledger, Query,
+        Engine, Query, StateStore,
         docker::{Docker, Settings},
     },
-    event::{Change, Participant, Purpose, Verdict},
-    journal::Open,
+    event::{Change, Outcome, Purpose, ServiceSummary},
+    journal::UnfinishedDeploy,
     name::{ProjectName, ServiceName},
-    plan::{self, Plan, Subject, Work},
-    run::{self, OnFailure, Run},
+    plan::{self, Plan, StepKind, Subject},
+    run::{self, FailurePolicy, Run},
     state::State,
 };
 
@@ -36,10 +36,10 @@ pub struct Recover {
 impl Recover {
     pub(super) async fn run(
         self,
-        scope: &Scope,
+        scope: &ProjectSelector,
         settings: &Settings,
         console: Console,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Arc::new(Docker::connect(settings).await?);
         if self.plan {
@@ -51,13 +51,13 @@ impl Recover {
     }
 
     /// The same on any engine, whether it is at hand or simulated.
-    pub async fn on<E: Ledger>(
+    pub async fn on<E: StateStore>(
         &self,
         (engine, project): (&Arc<E>, &ProjectName),
-        (scope, console): (&Scope, Console),
+        (scope, console): (&ProjectSelector, Console),
         mut interrupts: impl Stream<Item = ()> + Unpin,
-    ) -> Result<Done, CommandError> {
-        let terms = Terms {
+    ) -> Result<CommandOutcome, CommandError> {
+        let terms = LockRequest {
             scope,
             project,
             verb: "recover",
@@ -67,13 +67,13 @@ impl Recover {
             console,
         };
         if self.forget {
-            let session = Session::begin_anew(engine, terms).await?;
-            console.warn("the journal was given up; the next deploy goes by what is there\n");
-            return session.end(Ok(Done::Well)).await;
+            let session = Session::begin_discarding_journal(engine, terms).await?;
+            console.eprint("the journal was given up; the next deploy goes by what is there\n");
+            return session.end(Ok(CommandOutcome::Ok)).await;
         }
         let begun = Session::begin_unless(engine, terms, &mut interrupts).await?;
         let Some(mut session) = begun else {
-            return Ok(Done::Run(Verdict::Interrupted));
+            return Ok(CommandOutcome::Run(Outcome::Cancelled));
         };
         let done = recover(&mut session, (engine, project), console, &mut interrupts).await;
         session.end(done).await
@@ -81,28 +81,28 @@ impl Recover {
 }
 
 /// Ends what was cut off, and starts what should run.
-pub(super) async fn recover<E: Ledger>(
+pub(super) async fn recover<E: StateStore>(
     session: &mut Session<E>,
     (engine, project): (&Arc<E>, &ProjectName),
     console: Console,
     mut interrupts: impl Stream<Item = ()> + Unpin,
-) -> Result<Done, CommandError> {
+) -> Result<CommandOutcome, CommandError> {
     let ended = session.recover(console, &mut interrupts).await?;
     if let Some(outcome) = &ended
-        && (outcome.interrupted || outcome.verdict == Verdict::Stuck)
+        && (outcome.interrupted || outcome.outcome == Outcome::RollbackFailed)
     {
-        return Ok(Done::Run(outcome.verdict));
+        return Ok(CommandOutcome::Run(outcome.outcome));
     }
-    let ended = ended.map(|outcome| outcome.verdict);
+    let ended = ended.map(|outcome| outcome.outcome);
     let state = engine.observe(&Query::of(project.clone())).await?;
     let revival = revival(engine.as_ref(), project, &state).await?;
     if revival.steps.is_empty() {
         if ended.is_none() {
-            console.warn(&format!(
+            console.eprint(&format!(
                 "`{project}` was not interrupted, and everything that should run does\n"
             ));
         }
-        return Ok(ended.map_or(Done::Well, Done::Run));
+        return Ok(ended.map_or(CommandOutcome::Ok, CommandOutcome::Run));
     }
     let settings = run::Settings {
         project: project.clone(),
@@ -110,24 +110,26 @@ pub(super) async fn recover<E: Ledger>(
         services: participants(&revival),
         purpose: Purpose::Project,
         origin: state,
-        on_failure: OnFailure::Stay,
-        settle: run::Settle::NONE,
+        on_failure: FailurePolicy::Leave,
+        stabilization: run::Stabilization::NONE,
         deadline: None,
         journal: None,
         keep_failed: false,
         images_at_a_time: None,
     };
-    let mut relay = super::relay::Relay::new(console);
+    let mut relay = super::event_bridge::EventBridge::new(console);
     let run = Run::new(revival, settings);
     let outcome = session.carry_out(&mut relay, run, interrupts).await?;
     // Which of the two worlds it is, the deploy's end says; that it is whole, this run's.
-    Ok(match outcome.verdict {
-        Verdict::Converged | Verdict::Unchanged => ended.map_or(Done::Well, Done::Run),
-        verdict => Done::Run(verdict),
+    Ok(match outcome.outcome {
+        Outcome::Converged | Outcome::Unchanged => {
+            ended.map_or(CommandOutcome::Ok, CommandOutcome::Run)
+        }
+        verdict => CommandOutcome::Run(verdict),
     })
 }
 
-fn participants(plan: &Plan) -> Vec<Participant> {
+fn participants(plan: &Plan) -> Vec<ServiceSummary> {
     let mut services: BTreeMap<&ServiceName, u32> = BTreeMap::new();
     for step in &plan.steps {
         if let Subject::Service { name, replica } = &step.subject {
@@ -137,12 +139,12 @@ fn participants(plan: &Plan) -> Vec<Participant> {
     }
     services
         .into_iter()
-        .map(|(service, replicas)| Participant {
+        .map(|(service, replicas)| ServiceSummary {
             service: service.clone(),
             job: false,
             replicas,
             change: Change::Start,
-            waits_for: Vec::new(),
+            depends_on: Vec::new(),
             containers: Vec::new(),
         })
         .collect()
@@ -150,36 +152,36 @@ fn participants(plan: &Plan) -> Vec<Participant> {
 
 /// What should run and does not, by what was deployed last.
 async fn revival(
-    engine: &impl Ledger,
+    engine: &impl StateStore,
     project: &ProjectName,
     state: &State,
 ) -> Result<Plan, CommandError> {
     let entries = history::entries(engine, project).await?;
     let mut entries = entries.iter().rev();
-    let last = entries.find(|entry| entry.left_its_mark());
+    let last = entries.find(|entry| entry.has_live_containers());
     let wanted = last.map(|entry| entry.project.services.keys().cloned().collect());
-    Ok(plan::revive(state, wanted.as_ref()))
+    Ok(plan::restart_stopped(state, wanted.as_ref()))
 }
 
 /// Shows what a recovery would do; changes nothing and needs no lock.
-async fn show(engine: &Docker, project: &ProjectName) -> Result<Done, CommandError> {
+async fn show(engine: &Docker, project: &ProjectName) -> Result<CommandOutcome, CommandError> {
     let (_, unfinished) = unfinished::standing(engine, project).await?;
     let state = engine.observe(&Query::of(project.clone())).await?;
     if let Some(Unfinished { open, holder }) = unfinished {
         if let Some(lock) = holder {
             return Err(CommandError::Locked(Box::new(lock)));
         }
-        say(&told(&open, &state));
+        print(&describe(&open, &state));
         // As the recovery itself ends.
         let verdict = if open.committed && open.split.is_none() {
-            Verdict::Converged
+            Outcome::Converged
         } else {
-            Verdict::RolledBack
+            Outcome::RolledBack
         };
-        return Ok(Done::Run(verdict));
+        return Ok(CommandOutcome::Run(verdict));
     }
     let revival = revival(engine, project, &state).await?;
-    say(&if revival.steps.is_empty() {
+    print(&if revival.steps.is_empty() {
         format!("`{project}` was not interrupted, and everything that should run does\n")
     } else {
         format!(
@@ -187,10 +189,10 @@ async fn show(engine: &Docker, project: &ProjectName) -> Result<Done, CommandErr
             steps(&revival)
         )
     });
-    Ok(Done::Well)
+    Ok(CommandOutcome::Ok)
 }
 
-fn told(open: &Open, now: &State) -> String {
+fn describe(open: &UnfinishedDeploy, now: &State) -> String {
     let planned = &open.planned;
     let (author, generation) = (&planned.author, planned.generation);
     let began = format!(
@@ -206,7 +208,7 @@ fn told(open: &Open, now: &State) -> String {
             steps(&run::remaining(open, now))
         );
     }
-    let back = plan::recovery(&planned.plan, &open.attempted(), &planned.origin);
+    let back = plan::recovery_plan(&planned.plan, &open.attempted(), &planned.origin);
     format!(
         "{began} before its commit; it would go back:\n{}",
         steps(&back.plan)
@@ -216,11 +218,13 @@ fn told(open: &Open, now: &State) -> String {
 fn steps(plan: &Plan) -> String {
     plan.steps
         .iter()
-        .map(|step| match &step.work {
-            Work::Act(action) => format!("  {} `{}`\n", action.verb(), action.object()),
-            Work::Gate { container, .. } => format!("  waiting until `{container}` is ready\n"),
-            Work::Drain { object, .. } => format!("  draining `{object}`\n"),
-            Work::Verify(check) => format!("  verifying {check}\n"),
+        .map(|step| match &step.kind {
+            StepKind::Action(action) => format!("  {} `{}`\n", action.verb(), action.object()),
+            StepKind::AwaitReady { container, .. } => {
+                format!("  waiting until `{container}` is ready\n")
+            }
+            StepKind::Drain { object, .. } => format!("  draining `{object}`\n"),
+            StepKind::Verify(check) => format!("  verifying {check}\n"),
         })
         .collect()
 }

@@ -9,26 +9,26 @@ use futures::Stream;
 use jiff::Timestamp;
 
 use super::{
-    CommandError, Console, Done, Scope, author,
+    CommandError, CommandOutcome, Console, ProjectSelector,
     deployment::Deployment,
-    history, load,
-    relay::Relay,
-    session::{Session, Terms},
+    event_bridge::EventBridge,
+    history, identity, load,
+    session::{LockRequest, Session},
 };
 use crate::{
     engine::{
-        Ledger,
+        StateStore,
         docker::{Docker, Settings},
     },
-    event::Verdict,
-    journal::Entry,
+    event::Outcome,
+    journal::HistoryEntry,
     name::{ImageRef, ProjectName, ServiceName},
-    plan::{Options, Refusal},
+    plan::{Options, PreflightError},
     project::{
         ImageSource, Kind, Project, PullPolicy, Service,
         authority::Authority,
         unseal,
-        vault::{StoreMode, StoreRoot, Vault},
+        vault::{SecretStore, StoreMode, StoreRoot},
     },
     run,
     state::State,
@@ -46,10 +46,10 @@ pub struct Rollback {
 impl Rollback {
     pub(super) async fn run(
         self,
-        scope: &Scope,
+        scope: &ProjectSelector,
         settings: &Settings,
         console: Console,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Arc::new(Docker::connect(settings).await?);
         let interrupts = run::signal::interrupts().map_err(CommandError::Signals)?;
@@ -58,13 +58,13 @@ impl Rollback {
     }
 
     /// The same on any engine, whether it is at hand or simulated.
-    pub async fn on<E: Ledger>(
+    pub async fn on<E: StateStore>(
         &self,
         (engine, project): (&Arc<E>, &ProjectName),
-        (scope, console): (&Scope, Console),
+        (scope, console): (&ProjectSelector, Console),
         mut interrupts: impl Stream<Item = ()> + Unpin,
-    ) -> Result<Done, CommandError> {
-        let terms = Terms {
+    ) -> Result<CommandOutcome, CommandError> {
+        let terms = LockRequest {
             scope,
             project,
             verb: "rollback",
@@ -75,20 +75,20 @@ impl Rollback {
         };
         let begun = Session::begin_unless(engine, terms, &mut interrupts).await?;
         let Some(mut session) = begun else {
-            return Ok(Done::Run(Verdict::Interrupted));
+            return Ok(CommandOutcome::Run(Outcome::Cancelled));
         };
         let done = self.deploy(engine, &mut session, (scope, console), &mut interrupts);
         let done = Box::pin(done).await;
         session.end(done).await
     }
 
-    async fn deploy<E: Ledger>(
+    async fn deploy<E: StateStore>(
         &self,
         engine: &Arc<E>,
         session: &mut Session<E>,
-        (scope, console): (&Scope, Console),
+        (scope, console): (&ProjectSelector, Console),
         mut interrupts: impl Stream<Item = ()> + Unpin,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         // What was cut off comes to its end first: only then is it known what is current.
         if let Some(done) = session.recover_first(console, &mut interrupts).await? {
             return Ok(done);
@@ -97,23 +97,23 @@ impl Rollback {
             project: self.target(engine.as_ref(), session.project()).await?,
             engine: Arc::clone(engine),
             options: Options {
-                revive: true,
+                restart_kept: true,
                 ..Options::default()
             },
             verb: "rollback",
             keep_failed: false,
         };
-        let mut relay = Relay::new(console);
-        let author = author::author(scope, &deployment.project.directory);
+        let mut relay = EventBridge::new(console);
+        let author = identity::author(scope, &deployment.project.directory);
         deployment
-            .change(session, author, &mut relay, &mut interrupts)
+            .apply(session, author, &mut relay, &mut interrupts)
             .await
     }
 
     /// The project as it was in the generation that is meant.
     async fn target(
         &self,
-        engine: &impl Ledger,
+        engine: &impl StateStore,
         project: &ProjectName,
     ) -> Result<Project, CommandError> {
         let entries = history::entries(engine, project).await?;
@@ -121,14 +121,14 @@ impl Rollback {
         let entries = std::slice::from_ref(entry);
         let state = engine.observe(&history::query(project, entries)).await?;
         let mut restored = restored(entry, &state).map_err(CommandError::Refused)?;
-        let (root, look) = (StoreRoot::of(&restored), StoreMode::Look);
-        let vault = Vault::new(&root, look);
+        let (root, look) = (StoreRoot::of(&restored), StoreMode::ReadOnly);
+        let vault = SecretStore::new(&root, look);
         let authority = Authority::new(&root, project, look, Timestamp::now());
         unseal(&mut restored, &vault, &authority);
         Ok(restored)
     }
 
-    fn choose<'a>(&self, entries: &'a [Entry]) -> Result<&'a Entry, String> {
+    fn choose<'a>(&self, entries: &'a [HistoryEntry]) -> Result<&'a HistoryEntry, String> {
         let committed = || entries.iter().filter(|entry| entry.committed());
         let known = || {
             let known: Vec<String> = committed().map(|it| it.generation.to_string()).collect();
@@ -148,7 +148,7 @@ impl Rollback {
             None => entries
                 .iter()
                 .rev()
-                .skip_while(|entry| !entry.left_its_mark())
+                .skip_while(|entry| !entry.has_live_containers())
                 .skip(1)
                 .find(|entry| entry.committed())
                 .ok_or_else(|| {
@@ -159,10 +159,10 @@ impl Rollback {
 }
 
 /// The project of an entry, with every image by a name that still means it.
-fn restored(entry: &Entry, state: &State) -> Result<Project, Vec<Refusal>> {
+fn restored(entry: &HistoryEntry, state: &State) -> Result<Project, Vec<PreflightError>> {
     let mut project = entry.project.clone();
     project.services.retain(|name, service| {
-        matches!(service.kind, Kind::Service) || has_done(name, service, state)
+        matches!(service.kind, Kind::Service) || job_completed(name, service, state)
     });
     let kept: Vec<ServiceName> = project.services.keys().cloned().collect();
     let mut refusals = Vec::new();
@@ -173,7 +173,7 @@ fn restored(entry: &Entry, state: &State) -> Result<Project, Vec<Refusal>> {
                 service.image = ImageSource::Reference(image);
                 service.pull = PullPolicy::Missing;
             }
-            None => refusals.push(Refusal::ImageLost {
+            None => refusals.push(PreflightError::ImageLost {
                 service: service.name.clone(),
                 generation: entry.generation,
             }),
@@ -188,7 +188,7 @@ fn restored(entry: &Entry, state: &State) -> Result<Project, Vec<Refusal>> {
 
 /// What a job of an earlier generation did is done: it is part of the way back only where its
 /// container is still there to say so, and is never run again.
-fn has_done(name: &ServiceName, job: &Service, state: &State) -> bool {
+fn job_completed(name: &ServiceName, job: &Service, state: &State) -> bool {
     let wished = serde_json::to_value(job.spec_of(1)).unwrap_or_default();
     state.containers.values().any(|container| {
         let record = container.record.as_ref();
@@ -199,7 +199,7 @@ fn has_done(name: &ServiceName, job: &Service, state: &State) -> bool {
 }
 
 /// A name of the image that a service had: of its generation, its id, or a registry's.
-fn image(entry: &Entry, service: &ServiceName, state: &State) -> Option<ImageRef> {
+fn image(entry: &HistoryEntry, service: &ServiceName, state: &State) -> Option<ImageRef> {
     let made = entry.made.values().find(|made| made.service == *service)?;
     let there = |name: &str| {
         let name = ImageRef::new(name).ok()?;

@@ -10,13 +10,14 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::{
-    CommandError, Scope, deployment, load,
-    relay::Remark,
+    CommandError, ProjectSelector, deployment,
+    event_bridge::FinalNote,
+    load,
     running::{self, Comparison},
 };
 use crate::{
-    engine::{Ledger, docker::Settings},
-    event::Verdict,
+    engine::{StateStore, docker::Settings},
+    event::Outcome,
     name::ServiceName,
     plan::{self, Options},
     project::{
@@ -25,14 +26,14 @@ use crate::{
         renewal::Renewal,
         resolve::{renew, resolve},
         rotation::Rotation,
-        vault::{StoreMode, StoreRoot, Vault},
+        vault::{SecretStore, StoreMode, StoreRoot},
     },
 };
 
 /// Which project is asked for.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
-    pub scope: &'a Scope,
+    pub scope: &'a ProjectSelector,
     pub settings: &'a Settings,
     /// Services that are on, whatever their profiles say.
     pub named: &'a [ServiceName],
@@ -56,7 +57,7 @@ impl Request<'_> {
     /// with the project as it is then. Changes nothing.
     pub async fn unfinished(
         self,
-        engine: &impl Ledger,
+        engine: &impl StateStore,
         old: &Project,
     ) -> Result<Option<(Project, Rotation)>, CommandError> {
         let Some(rotation) = Rotation::pending(&StoreRoot::of(old))? else {
@@ -72,9 +73,9 @@ impl Request<'_> {
     /// and what is named gets new values.
     pub async fn begin(
         self,
-        engine: &impl Ledger,
+        engine: &impl StateStore,
         names: &BTreeSet<String>,
-    ) -> Result<(Project, Turn), CommandError> {
+    ) -> Result<(Project, PendingRotation), CommandError> {
         let mut project = self.project(StoreMode::Create)?;
         let root = StoreRoot::of(&project);
         match self.unfinished(engine, &project).await? {
@@ -85,7 +86,7 @@ impl Request<'_> {
             None => Rotation::give_up(&root)?,
         }
         if names.is_empty() {
-            return Ok((project, Turn::default()));
+            return Ok((project, PendingRotation::default()));
         }
         let store = StoreMode::Create;
         let resolution = load::resolution(self.scope, self.settings, store, self.named);
@@ -93,7 +94,7 @@ impl Request<'_> {
         let rotation =
             rotation.map_err(|(message, help)| CommandError::Rotation { message, help })?;
         rotation.begin(&root)?;
-        let mut turn = Turn {
+        let mut turn = PendingRotation {
             rotation,
             root: Some(root),
             keep: keep(&project),
@@ -120,8 +121,8 @@ fn renew_running(
     (old, new): (&Project, &Project),
     rotation: &Rotation,
 ) -> Result<(), CommandError> {
-    let (root, look) = (StoreRoot::of(old), StoreMode::Look);
-    let vault = Vault::new(&root, look).with(rotation.clone());
+    let (root, look) = (StoreRoot::of(old), StoreMode::ReadOnly);
+    let vault = SecretStore::new(&root, look).with(rotation.clone());
     let authority = Authority::new(&root, &old.name, look, Timestamp::now());
     let authority = authority.with(rotation.clone());
     let renewal = Renewal {
@@ -139,12 +140,12 @@ fn renew_running(
 }
 
 fn keep(project: &Project) -> usize {
-    usize::try_from(project.deploy.keep).unwrap_or(usize::MAX)
+    usize::try_from(project.deploy.history).unwrap_or(usize::MAX)
 }
 
 /// A rotation whose deploy is under way. Dropped before its end, it is given up.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct PendingRotation {
     rotation: Rotation,
     /// Of the project; `None`: nothing is open.
     root: Option<StoreRoot>,
@@ -153,9 +154,9 @@ pub(super) struct Turn {
     left_to_up: BTreeSet<String>,
 }
 
-impl Turn {
+impl PendingRotation {
     /// What is said of the values at the end.
-    pub fn remark(&self) -> Remark {
+    pub fn remark(&self) -> FinalNote {
         let names = self.rotation.names();
         let left: Vec<String> = self.left_to_up.iter().cloned().collect();
         let left = left.join(", ");
@@ -166,18 +167,18 @@ impl Turn {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             let names = names.join(", ");
             let values = match verdict {
-                Verdict::Converged => None,
-                Verdict::Unchanged => Some(format!(
+                Outcome::Converged => None,
+                Outcome::Unchanged => Some(format!(
                     "nothing that runs uses {names}; new values are in force"
                 )),
-                Verdict::Stuck | Verdict::RollbackInterrupted => Some(format!(
+                Outcome::RollbackFailed | Outcome::RollbackInterrupted => Some(format!(
                     "the next `up` finds out from the running containers whether the old or the new \
                      values of {names} apply"
                 )),
-                Verdict::Untouched
-                | Verdict::RolledBack
-                | Verdict::Interrupted
-                | Verdict::RemovalIncomplete => {
+                Outcome::Aborted
+                | Outcome::RolledBack
+                | Outcome::Cancelled
+                | Outcome::RemovalIncomplete => {
                     Some(format!("the old values of {names} stay in force"))
                 }
             };
@@ -193,20 +194,20 @@ impl Turn {
     }
 
     /// Its deploy came to this end.
-    pub fn ended(mut self, verdict: Verdict) -> Result<(), CommandError> {
+    pub fn ended(mut self, verdict: Outcome) -> Result<(), CommandError> {
         let Some(root) = self.root.take() else {
             return Ok(());
         };
         match verdict {
-            Verdict::Converged | Verdict::Unchanged => {
+            Outcome::Converged | Outcome::Unchanged => {
                 self.rotation.put_in_force(&root, self.keep)?;
             }
             // Nobody knows yet which of the two it will be.
-            Verdict::Stuck | Verdict::RollbackInterrupted => {}
-            Verdict::Untouched
-            | Verdict::RolledBack
-            | Verdict::Interrupted
-            | Verdict::RemovalIncomplete => {
+            Outcome::RollbackFailed | Outcome::RollbackInterrupted => {}
+            Outcome::Aborted
+            | Outcome::RolledBack
+            | Outcome::Cancelled
+            | Outcome::RemovalIncomplete => {
                 Rotation::give_up(&root)?;
             }
         }
@@ -214,7 +215,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for PendingRotation {
     fn drop(&mut self) {
         if let Some(root) = &self.root {
             // If this fails, the next command sees that nothing was committed.

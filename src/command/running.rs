@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CommandError, deployment, history, load};
 use crate::{
-    engine::{Ledger, Query},
-    journal::Entry,
+    engine::{Query, StateStore},
+    journal::HistoryEntry,
     name::{ImageRef, ServiceName},
-    plan::{self, Deploy, Options, Plan, Reason, Refusal, Subject},
+    plan::{self, DeploymentPlan, Options, Plan, PreflightError, Reason, Subject},
     project::{ContainerSpec, ImageSource, MountKind, NetworkMode, Project, PullPolicy, Service},
     state::{Container, State},
 };
@@ -27,12 +27,12 @@ pub(super) enum Comparison {
 
 /// Compares a manifest with what runs.
 pub(super) async fn compare(
-    engine: &impl Ledger,
+    engine: &impl StateStore,
     manifest: &Project,
 ) -> Result<Comparison, CommandError> {
     let options = load::with_tags(manifest, Options::default())?;
     let state = deployment::observe(engine, manifest, &options).await?;
-    let services = deployment::chosen(manifest, &options);
+    let services = deployment::selected(manifest, &options);
     let images = plan::images(manifest, &state, &options, &services);
     let deploy = plan::deploy(manifest, &state, &options);
     let parts = match (images, deploy) {
@@ -52,7 +52,7 @@ pub(super) async fn compare(
 }
 
 /// What a deploy of the manifest would change besides what hands have changed.
-fn parts(images: &Plan, deploy: &Deploy) -> BTreeSet<String> {
+fn parts(images: &Plan, deploy: &DeploymentPlan) -> BTreeSet<String> {
     let decisions = deploy.decisions.iter().filter_map(|decision| {
         let by_hand = matches!(
             decision.reason.as_ref()?,
@@ -61,14 +61,14 @@ fn parts(images: &Plan, deploy: &Deploy) -> BTreeSet<String> {
         (!by_hand).then(|| format!("`{}`", decision.service))
     });
     let images = images.steps.iter().filter_map(|step| match &step.subject {
-        Subject::Image { name } if step.reason != Reason::Forced => Some(format!("`{name}`")),
+        Subject::Image { name } if step.reason != Reason::Requested => Some(format!("`{name}`")),
         _ => None,
     });
     decisions.chain(images).collect()
 }
 
 async fn running(
-    engine: &impl Ledger,
+    engine: &impl StateStore,
     manifest: &Project,
     state: &State,
 ) -> Result<Project, CommandError> {
@@ -100,7 +100,7 @@ async fn running(
                 service.image = ImageSource::Reference(image);
                 service.pull = PullPolicy::Missing;
             }
-            None => refusals.push(Refusal::ImageLost {
+            None => refusals.push(PreflightError::ImageLost {
                 generation: wanted.get(&name).map_or(0, |image| image.generation),
                 service: name,
             }),
@@ -123,7 +123,7 @@ struct Image {
 }
 
 impl Image {
-    fn of(service: &ServiceName, entries: &[Entry], state: &State) -> Option<Self> {
+    fn of(service: &ServiceName, entries: &[HistoryEntry], state: &State) -> Option<Self> {
         if let Some(container) = in_force(service, state) {
             return Some(Self {
                 service: service.clone(),
@@ -152,8 +152,11 @@ impl Image {
 }
 
 /// The services of the last deploys, each as its container was made.
-fn assembled(manifest: &Project, entries: &[Entry], state: &State) -> Project {
-    let latest = entries.iter().rev().find(|entry| entry.left_its_mark());
+fn assembled(manifest: &Project, entries: &[HistoryEntry], state: &State) -> Project {
+    let latest = entries
+        .iter()
+        .rev()
+        .find(|entry| entry.has_live_containers());
     let mut project = latest.map_or_else(|| manifest.clone(), |entry| entry.project.clone());
     project.directory.clone_from(&manifest.directory);
     project.files.clone_from(&manifest.files);
@@ -179,7 +182,9 @@ fn assembled(manifest: &Project, entries: &[Entry], state: &State) -> Project {
     for service in project.services.values_mut() {
         service.depends_on.retain(|name, _| known.contains(name));
         let its = state.containers.iter().filter(|(name, it)| {
-            it.service == service.name && !state.is_retired(name) && !state.is_kept_failed(name)
+            it.service == service.name
+                && !state.is_superseded(name)
+                && !state.is_retained_failure(name)
         });
         service.replicas = its
             .map(|(_, it)| it.replica)
@@ -224,8 +229,8 @@ fn in_force<'a>(service: &ServiceName, state: &'a State) -> Option<&'a Container
     let mut its = state.containers.iter().filter(|(name, it)| {
         it.service == *service
             && it.replica == 1
-            && !state.is_retired(name)
-            && !state.is_kept_failed(name)
+            && !state.is_superseded(name)
+            && !state.is_retained_failure(name)
     });
     let committed = its.clone().find(|(name, it)| {
         let record = it.record.as_ref();

@@ -4,7 +4,9 @@ use std::{fmt::Write as _, time::SystemTime};
 
 use jiff::Timestamp;
 
-use super::{CommandError, Console, DataFormat, Done, Scope, load, say, say_json};
+use super::{
+    CommandError, CommandOutcome, Console, DataFormat, ProjectSelector, load, print, print_json,
+};
 use crate::{
     engine::docker::Settings,
     project::{
@@ -24,27 +26,27 @@ pub struct Secrets {
 impl Secrets {
     pub(super) fn run(
         self,
-        scope: &Scope,
+        scope: &ProjectSelector,
         settings: &Settings,
         console: Console,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let manifest = load::manifest(scope)?;
-        let resolution = load::resolution(scope, settings, StoreMode::Look, &[]);
+        let resolution = load::resolution(scope, settings, StoreMode::ReadOnly, &[]);
         let kept = inventory(&manifest, &resolution);
         match self.format {
             DataFormat::Text => {
                 let rows: Vec<Vec<String>> = kept.iter().map(row).collect();
                 let headers = ["NAME", "FROM", "DIGEST", "MADE", "USED BY"];
                 let width = console.terminal_out.then(|| usize::from(console.width));
-                say(&table(&headers, &rows, width));
+                print(&table(&headers, &rows, width));
             }
-            DataFormat::Json => say_json(&serde_json::json!({
+            DataFormat::Json => print_json(&serde_json::json!({
                 "version": 1,
                 "project": scope.project.as_ref().unwrap_or(&manifest.project),
                 "secrets": kept.iter().map(json).collect::<Vec<_>>(),
             })),
         }
-        Ok(Done::Well)
+        Ok(CommandOutcome::Ok)
     }
 }
 

@@ -9,13 +9,15 @@ use futures::{
     join,
 };
 
-use super::{CommandError, Console, Done, Scope, author, relay::Relay};
+use super::{
+    CommandError, CommandOutcome, Console, ProjectSelector, event_bridge::EventBridge, identity,
+};
 use crate::{
-    engine::{EngineError, Ledger, Lock, Query},
-    event::Verdict,
-    journal::{self, Record, Shelf, Standing, Writer, replay},
+    engine::{EngineError, Lock, Query, StateStore},
+    event::Outcome,
+    journal::{self, Collection, JournalRecord, JournalState, Writer, replay},
     name::ProjectName,
-    run::{self, Outcome, Run, lock},
+    run::{self, Run, RunSummary, lock},
     state::{Identity, State},
 };
 
@@ -24,15 +26,15 @@ pub(super) struct Session<E> {
     engine: Arc<E>,
     project: ProjectName,
     console: Console,
-    lock: lock::Held<E>,
-    standing: Standing,
+    lock: lock::LockGuard<E>,
+    standing: JournalState,
     identities: Vec<Identity>,
 }
 
 /// How a session begins.
 #[derive(Debug, Clone)]
-pub(super) struct Terms<'a> {
-    pub scope: &'a Scope,
+pub(super) struct LockRequest<'a> {
+    pub scope: &'a ProjectSelector,
     pub project: &'a ProjectName,
     pub verb: &'a str,
     /// How long a lock that somebody has is waited for.
@@ -45,34 +47,36 @@ pub(super) struct Terms<'a> {
     pub console: Console,
 }
 
-impl<E: Ledger> Session<E> {
+impl<E: StateStore> Session<E> {
     /// Takes the lock and reads the journal.
-    pub async fn begin(engine: &Arc<E>, terms: Terms<'_>) -> Result<Self, CommandError> {
-        let holder = author::holder(terms.scope, terms.verb);
+    pub async fn begin(engine: &Arc<E>, terms: LockRequest<'_>) -> Result<Self, CommandError> {
+        let holder = identity::holder(terms.scope, terms.verb);
         let (taken, opened) = join!(
             lock::take(engine, terms.project, &holder, terms.patience),
             async {
                 if terms.writes {
-                    engine.open_ledger(terms.project).await?;
+                    engine.open_store(terms.project).await?;
                 }
                 Ok::<(), EngineError>(())
             },
         );
         let lock = match taken? {
-            lock::Taken::Ours(lock, stale) => {
+            lock::Acquired::Ours(lock, stale) => {
                 for lock in &stale {
-                    terms.console.warn(&taken_away(lock));
+                    terms.console.eprint(&broken_lock(lock));
                 }
                 lock
             }
-            lock::Taken::Theirs(lock) => return Err(CommandError::Locked(Box::new(lock))),
+            lock::Acquired::Theirs(lock) => return Err(CommandError::Locked(Box::new(lock))),
         };
         let standing = async {
             opened?;
-            let pages = engine.read_pages(terms.project, Shelf::Journal).await?;
+            let pages = engine
+                .read_pages(terms.project, Collection::Journal)
+                .await?;
             let standing = match replay(&pages) {
                 Ok(standing) => standing,
-                Err(_) if terms.all_goes => Standing::Empty,
+                Err(_) if terms.all_goes => JournalState::Empty,
                 Err(error) => return Err(CommandError::Journal(error)),
             };
             Ok((standing, journal::identities(&pages)))
@@ -96,7 +100,7 @@ impl<E: Ledger> Session<E> {
     /// The same, but gives up waiting for the lock when somebody asks to stop: `None`.
     pub async fn begin_unless(
         engine: &Arc<E>,
-        terms: Terms<'_>,
+        terms: LockRequest<'_>,
         interrupts: &mut (impl Stream<Item = ()> + Unpin),
     ) -> Result<Option<Self>, CommandError> {
         let (console, waits) = (terms.console, !terms.patience.is_zero());
@@ -107,20 +111,23 @@ impl<E: Ledger> Session<E> {
         match select(begun, interrupts.next()).await {
             Either::Left((session, _)) => session.map(Some),
             Either::Right(_) => {
-                console.warn("interrupted while waiting for the lock; nothing was touched\n");
+                console.eprint("interrupted while waiting for the lock; nothing was touched\n");
                 Ok(None)
             }
         }
     }
 
     /// Takes the lock and gives the journal up.
-    pub async fn begin_anew(engine: &Arc<E>, terms: Terms<'_>) -> Result<Self, CommandError> {
-        let holder = author::holder(terms.scope, terms.verb);
+    pub async fn begin_discarding_journal(
+        engine: &Arc<E>,
+        terms: LockRequest<'_>,
+    ) -> Result<Self, CommandError> {
+        let holder = identity::holder(terms.scope, terms.verb);
         let lock = match lock::take(engine, terms.project, &holder, terms.patience).await? {
-            lock::Taken::Ours(lock, _) => lock,
-            lock::Taken::Theirs(lock) => return Err(CommandError::Locked(Box::new(lock))),
+            lock::Acquired::Ours(lock, _) => lock,
+            lock::Acquired::Theirs(lock) => return Err(CommandError::Locked(Box::new(lock))),
         };
-        let removed = engine.remove_ledger(terms.project).await;
+        let removed = engine.remove_store(terms.project).await;
         if let Err(error) = removed {
             lock.release().await?;
             return Err(error.into());
@@ -130,7 +137,7 @@ impl<E: Ledger> Session<E> {
             project: terms.project.clone(),
             console: terms.console,
             lock,
-            standing: Standing::Empty,
+            standing: JournalState::Empty,
             identities: Vec::new(),
         })
     }
@@ -146,7 +153,7 @@ impl<E: Ledger> Session<E> {
     }
 
     /// What was seen under this lock, with what its journal says: the lock is nobody else's.
-    pub fn known(&self, state: State) -> State {
+    pub fn with_session_facts(&self, state: State) -> State {
         State {
             last_deploy: self.last_deploy(),
             identities: self.identities.clone(),
@@ -161,15 +168,17 @@ impl<E: Ledger> Session<E> {
         &mut self,
         console: Console,
         interrupts: impl Stream<Item = ()>,
-    ) -> Result<Option<Done>, CommandError> {
+    ) -> Result<Option<CommandOutcome>, CommandError> {
         let Some(outcome) = self.recover(console, interrupts).await? else {
             return Ok(None);
         };
-        Ok(match outcome.verdict {
-            Verdict::Stuck | Verdict::RollbackInterrupted => Some(Done::Run(outcome.verdict)),
+        Ok(match outcome.outcome {
+            Outcome::RollbackFailed | Outcome::RollbackInterrupted => {
+                Some(CommandOutcome::Run(outcome.outcome))
+            }
             _ if outcome.interrupted => {
-                console.warn("interrupted: nothing else was begun\n");
-                Some(Done::Run(Verdict::Interrupted))
+                console.eprint("interrupted: nothing else was begun\n");
+                Some(CommandOutcome::Run(Outcome::Cancelled))
             }
             _ => None,
         })
@@ -180,8 +189,8 @@ impl<E: Ledger> Session<E> {
         &mut self,
         console: Console,
         interrupts: impl Stream<Item = ()>,
-    ) -> Result<Option<Outcome>, CommandError> {
-        let Standing::Open(open) = &self.standing else {
+    ) -> Result<Option<RunSummary>, CommandError> {
+        let JournalState::Unfinished(open) = &self.standing else {
             return Ok(None);
         };
         let now = self
@@ -191,35 +200,38 @@ impl<E: Ledger> Session<E> {
         let run = run::recover(open, &now);
         let generation = open.planned.generation;
         let outcome = self
-            .carry_out(&mut Relay::new(console), run, interrupts)
+            .carry_out(&mut EventBridge::new(console), run, interrupts)
             .await?;
-        let verdict = outcome.verdict;
-        if !matches!(verdict, Verdict::Stuck | Verdict::RollbackInterrupted) {
-            self.standing = Standing::Closed {
+        let verdict = outcome.outcome;
+        if !matches!(
+            verdict,
+            Outcome::RollbackFailed | Outcome::RollbackInterrupted
+        ) {
+            self.standing = JournalState::Finished {
                 generation,
-                verdict,
+                outcome: verdict,
             };
-            let pages = self.engine.read_pages(&self.project, Shelf::Journal);
+            let pages = self.engine.read_pages(&self.project, Collection::Journal);
             self.identities = journal::identities(&pages.await?);
         }
         Ok(Some(outcome))
     }
 
     /// Gives a deploy up that was cut off: everything that it could lead to is about to go.
-    pub async fn give_up(&mut self, why: &str) -> Result<(), CommandError> {
-        let Standing::Open(open) = &self.standing else {
+    pub async fn mark_failed(&mut self, why: &str) -> Result<(), CommandError> {
+        let JournalState::Unfinished(open) = &self.standing else {
             return Ok(());
         };
-        let verdict = Verdict::Stuck;
-        let pages = Writer::resume(open).pages(&Record::Closed {
-            verdict,
-            took: Duration::ZERO,
+        let verdict = Outcome::RollbackFailed;
+        let pages = Writer::resume(open).pages(&JournalRecord::Finished {
+            outcome: verdict,
+            elapsed: Duration::ZERO,
             cause: Some(why.to_owned()),
         });
         self.engine.write_pages(&self.project, &pages).await?;
-        self.standing = Standing::Closed {
+        self.standing = JournalState::Finished {
             generation: self.standing.generation(),
-            verdict,
+            outcome: verdict,
         };
         Ok(())
     }
@@ -227,11 +239,11 @@ impl<E: Ledger> Session<E> {
     /// Carries out the last run of a command; stops at once when the lock is lost.
     pub async fn carry_out(
         &self,
-        relay: &mut Relay,
+        relay: &mut EventBridge,
         run: Run,
         interrupts: impl Stream<Item = ()>,
-    ) -> Result<Outcome, CommandError> {
-        let work = Box::pin(relay.last(Arc::clone(&self.engine), run, interrupts));
+    ) -> Result<RunSummary, CommandError> {
+        let work = Box::pin(relay.run_final(Arc::clone(&self.engine), run, interrupts));
         let lost = pin!(self.lock.lost());
         match select(work, lost).await {
             Either::Left((outcome, _)) => Ok(outcome),
@@ -240,14 +252,17 @@ impl<E: Ledger> Session<E> {
     }
 
     /// Gives the lock back, however the work went.
-    pub async fn end(self, done: Result<Done, CommandError>) -> Result<Done, CommandError> {
+    pub async fn end(
+        self,
+        done: Result<CommandOutcome, CommandError>,
+    ) -> Result<CommandOutcome, CommandError> {
         if matches!(done, Err(CommandError::LockLost)) {
             return done;
         }
         let console = self.console;
         if let Err(error) = self.lock.release().await {
             // The work is done, or not, all the same; and what is silent is taken away.
-            console.warn(&format!(
+            console.eprint(&format!(
                 "warning: the lock could not be given back ({error}); the next command takes it\n"
             ));
         }
@@ -255,18 +270,18 @@ impl<E: Ledger> Session<E> {
     }
 }
 
-fn taken_away(lock: &Lock) -> String {
-    let who = who(lock);
-    let why = if lock.orphaned {
+fn broken_lock(lock: &Lock) -> String {
+    let who = holder_name(lock);
+    let why = if lock.holder_exited {
         "which is not there any more".to_owned()
     } else {
-        format!("silent for {} s", lock.silent_for.as_secs())
+        format!("silent for {} s", lock.since_heartbeat.as_secs())
     };
     format!("warning: took away the lock of {who}, {why}\n")
 }
 
 /// The holder of a lock as a person calls it.
-pub(super) fn who(lock: &Lock) -> String {
+pub(super) fn holder_name(lock: &Lock) -> String {
     let Some(holder) = &lock.holder else {
         return "somebody unknown".to_owned();
     };

@@ -5,15 +5,15 @@ use serde_json::{Value, json};
 
 use super::{CommandError, session};
 use crate::{
-    engine::{Ledger, Lock},
-    journal::{Open, Page, Shelf, Standing, replay},
+    engine::{Lock, StateStore},
+    journal::{Collection, JournalState, Page, UnfinishedDeploy, replay},
     name::ProjectName,
 };
 
 /// A deploy that has not come to its end.
 pub(super) struct Unfinished {
     /// As its journal says.
-    pub open: Box<Open>,
+    pub open: Box<UnfinishedDeploy>,
     /// Who is at it, if somebody is.
     pub holder: Option<Lock>,
 }
@@ -23,22 +23,22 @@ pub(super) struct Unfinished {
 /// # Errors
 /// When the journal says what cannot be.
 pub(super) async fn standing(
-    engine: &impl Ledger,
+    engine: &impl StateStore,
     project: &ProjectName,
 ) -> Result<(u64, Option<Unfinished>), CommandError> {
-    let pages = engine.read_pages(project, Shelf::Journal).await?;
+    let pages = engine.read_pages(project, Collection::Journal).await?;
     standing_by(&pages, engine, project).await
 }
 
 /// The same of a journal that has been read.
 pub(super) async fn standing_by(
     pages: &[Page],
-    engine: &impl Ledger,
+    engine: &impl StateStore,
     project: &ProjectName,
 ) -> Result<(u64, Option<Unfinished>), CommandError> {
     let standing = replay(pages).map_err(CommandError::Journal)?;
     let generation = standing.generation();
-    let Standing::Open(open) = standing else {
+    let JournalState::Unfinished(open) = standing else {
         return Ok((generation, None));
     };
     let lock = engine.find_lock(project).await?;
@@ -49,7 +49,7 @@ pub(super) async fn standing_by(
 /// The same for a command that shows what is there, whatever the journal says.
 pub(super) async fn remark(
     pages: &[Page],
-    engine: &impl Ledger,
+    engine: &impl StateStore,
     project: &ProjectName,
 ) -> Result<(Option<Unfinished>, String), CommandError> {
     match standing_by(pages, engine, project).await {
@@ -72,7 +72,10 @@ impl Unfinished {
     pub fn text(&self) -> String {
         let deploy = self.open.planned.generation;
         if let Some(holder) = &self.holder {
-            return format!("deploy {deploy} is under way: {}", session::who(holder));
+            return format!(
+                "deploy {deploy} is under way: {}",
+                session::holder_name(holder)
+            );
         }
         let (when, how) = if self.open.committed {
             (" after its commit", "finishes it")

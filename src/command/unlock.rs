@@ -1,8 +1,8 @@
 //! `cimandat unlock`: takes a lock away whose holder is gone.
 
-use super::{CommandError, Done, Scope, load, session, warn};
+use super::{CommandError, CommandOutcome, ProjectSelector, eprint, load, session};
 use crate::engine::{
-    Ledger,
+    StateStore,
     docker::{Docker, Settings},
 };
 
@@ -16,23 +16,23 @@ pub struct Unlock {
 impl Unlock {
     pub(super) async fn run(
         self,
-        scope: &Scope,
+        scope: &ProjectSelector,
         settings: &Settings,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Docker::connect(settings).await?;
         let Some(lock) = engine.find_lock(&project).await? else {
-            warn(&format!("`{project}` is not locked\n"));
-            return Ok(Done::Well);
+            eprint(&format!("`{project}` is not locked\n"));
+            return Ok(CommandOutcome::Ok);
         };
         if !lock.is_stale() && !self.force {
             return Err(CommandError::Locked(Box::new(lock)));
         }
         engine.unlock(&project, &lock.id).await?;
-        let who = session::who(&lock);
-        warn(&format!(
+        let who = session::holder_name(&lock);
+        eprint(&format!(
             "took away the lock of {who}; `cimandat recover` ends what it left\n"
         ));
-        Ok(Done::Well)
+        Ok(CommandOutcome::Ok)
     }
 }

@@ -8,19 +8,18 @@ use futures::{
 };
 
 use super::{
-    CommandError, Console, Done, Logs, Scope, author,
+    CommandError, CommandOutcome, Console, Logs, ProjectSelector,
     deployment::Deployment,
-    load,
-    relay::Relay,
-    rotate,
-    session::{Session, Terms},
+    event_bridge::EventBridge,
+    identity, load, rotate,
+    session::{LockRequest, Session},
 };
 use crate::{
     engine::{
-        Ledger,
+        StateStore,
         docker::{Docker, Settings},
     },
-    event::Verdict,
+    event::Outcome,
     name::ProjectName,
     plan::Options,
     project::{
@@ -51,10 +50,10 @@ pub struct Up {
 impl Up {
     pub(super) async fn run(
         self,
-        scope: &Scope,
+        scope: &ProjectSelector,
         settings: &Settings,
         console: Console,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let named: Vec<_> = self.options.named().into_iter().collect();
         // The engine is asked for before a secret is made: without one nothing is to be left behind.
         let engine = Arc::new(Docker::connect(settings).await?);
@@ -69,15 +68,20 @@ impl Up {
         let mut idle = None;
         if self.rotate.is_empty() && Rotation::pending(&StoreRoot::of(&project))?.is_none() {
             let deployment = self.deployment(&engine, project)?;
-            idle = Box::pin(deployment.idle(console, &mut interrupts)).await?;
+            idle = Box::pin(deployment.noop(console, &mut interrupts)).await?;
         }
         let done = if let Some(done) = idle {
             done
         } else {
-            let work = self.renewing((&engine, &name), request, console, &mut interrupts);
+            let work =
+                self.deploy_with_rotation((&engine, &name), request, console, &mut interrupts);
             Box::pin(work).await?
         };
-        if matches!(done, Done::Run(Verdict::Converged | Verdict::Unchanged)) && self.attach {
+        if matches!(
+            done,
+            CommandOutcome::Run(Outcome::Converged | Outcome::Unchanged)
+        ) && self.attach
+        {
             let logs = Logs::following(named);
             let shown = pin!(logs.show(engine.as_ref(), &name, console));
             // Ctrl-C ends the watching, not what is watched.
@@ -91,22 +95,22 @@ impl Up {
 
     /// Deploys what the manifest says then, under the lock: who had it before may have changed the
     /// values of secrets, and a deploy that was cut off says only at its end which are in force.
-    async fn renewing<E: Ledger>(
+    async fn deploy_with_rotation<E: StateStore>(
         &self,
         (engine, project): (&Arc<E>, &ProjectName),
         request: rotate::Request<'_>,
         console: Console,
         interrupts: impl Stream<Item = ()> + Unpin,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let work = async |session: &mut Session<E>, interrupts: &mut _| {
             let (project, turn) = request.begin(engine.as_ref(), &self.rotate).await?;
-            let mut relay = Relay::new(console);
-            relay.before_the_end(turn.remark());
+            let mut relay = EventBridge::new(console);
+            relay.on_finish(turn.remark());
             let deployment = self.deployment(engine, project)?;
-            let author = author::author(request.scope, &deployment.project.directory);
-            let work = deployment.change(session, author, &mut relay, interrupts);
+            let author = identity::author(request.scope, &deployment.project.directory);
+            let work = deployment.apply(session, author, &mut relay, interrupts);
             let done = work.await?;
-            if let Done::Run(verdict) = done {
+            if let CommandOutcome::Run(verdict) = done {
                 turn.ended(verdict)?;
             }
             Ok(done)
@@ -116,22 +120,22 @@ impl Up {
     }
 
     /// Deploys a project that is at hand, on any engine; nothing is rotated.
-    pub async fn on<E: Ledger>(
+    pub async fn on<E: StateStore>(
         &self,
         (engine, project): (&Arc<E>, Project),
-        (scope, console): (&Scope, Console),
+        (scope, console): (&ProjectSelector, Console),
         mut interrupts: impl Stream<Item = ()> + Unpin,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let name = project.name.clone();
         let deployment = self.deployment(engine, project)?;
-        if let Some(done) = Box::pin(deployment.idle(console, &mut interrupts)).await? {
+        if let Some(done) = Box::pin(deployment.noop(console, &mut interrupts)).await? {
             return Ok(done);
         }
         let work = async |session: &mut Session<E>, interrupts: &mut _| {
-            let mut relay = Relay::new(console);
-            let author = author::author(scope, &deployment.project.directory);
+            let mut relay = EventBridge::new(console);
+            let author = identity::author(scope, &deployment.project.directory);
             deployment
-                .change(session, author, &mut relay, interrupts)
+                .apply(session, author, &mut relay, interrupts)
                 .await
         };
         let terms = self.terms(&name, (scope, console));
@@ -139,17 +143,17 @@ impl Up {
     }
 
     /// Does this work under the lock, when what was cut off before has come to its end.
-    async fn locked<E: Ledger, I: Stream<Item = ()> + Unpin>(
+    async fn locked<E: StateStore, I: Stream<Item = ()> + Unpin>(
         &self,
         engine: &Arc<E>,
-        terms: Terms<'_>,
+        terms: LockRequest<'_>,
         mut interrupts: I,
-        work: impl AsyncFnOnce(&mut Session<E>, &mut I) -> Result<Done, CommandError>,
-    ) -> Result<Done, CommandError> {
+        work: impl AsyncFnOnce(&mut Session<E>, &mut I) -> Result<CommandOutcome, CommandError>,
+    ) -> Result<CommandOutcome, CommandError> {
         let console = terms.console;
         let begun = Session::begin_unless(engine, terms, &mut interrupts).await?;
         let Some(mut session) = begun else {
-            return Ok(Done::Run(Verdict::Interrupted));
+            return Ok(CommandOutcome::Run(Outcome::Cancelled));
         };
         let done = Box::pin(async {
             match session.recover_first(console, &mut interrupts).await? {
@@ -164,9 +168,9 @@ impl Up {
     fn terms<'a>(
         &self,
         project: &'a ProjectName,
-        (scope, console): (&'a Scope, Console),
-    ) -> Terms<'a> {
-        Terms {
+        (scope, console): (&'a ProjectSelector, Console),
+    ) -> LockRequest<'a> {
+        LockRequest {
             scope,
             project,
             verb: self.verb(),

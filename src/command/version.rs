@@ -1,6 +1,6 @@
 //! `cimandat version`: this program, and the engine as far as one answers.
 
-use super::{CommandError, DataFormat, Done, say, say_json};
+use super::{CommandError, CommandOutcome, DataFormat, print, print_json};
 use crate::engine::docker::{Docker, Settings};
 
 /// Print versions.
@@ -11,14 +11,14 @@ pub struct Version {
 }
 
 impl Version {
-    pub(super) async fn run(&self, engine: &Settings) -> Result<Done, CommandError> {
+    pub(super) async fn run(&self, engine: &Settings) -> Result<CommandOutcome, CommandError> {
         let own = env!("CARGO_PKG_VERSION");
         let found = match Docker::connect(engine).await {
             Ok(docker) => docker.info().await.cloned(),
             Err(error) => Err(error),
         };
         match self.format {
-            DataFormat::Json => say_json(&serde_json::json!({
+            DataFormat::Json => print_json(&serde_json::json!({
                 "version": 1,
                 "cimandat": own,
                 "engine": found.as_ref().ok(),
@@ -32,9 +32,9 @@ impl Version {
                     ),
                     Err(error) => error.to_string(),
                 };
-                say(&format!("cimandat {own}\n{engine}\n"));
+                print(&format!("cimandat {own}\n{engine}\n"));
             }
         }
-        Ok(Done::Well)
+        Ok(CommandOutcome::Ok)
     }
 }

@@ -16,13 +16,13 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 pub use self::{
-    reading::ReadingMistake,
-    reference::{ReferenceMistake, step},
+    reading::ParseError,
+    reference::{ReferenceError, step},
     report::{Entry, Report, Style},
-    resolving::ResolvingMistake,
-    structure::StructureMistake,
+    resolving::ResolveError,
+    structure::SchemaError,
     suggest::{did_you_mean, suggest},
-    value::ValueMistake,
+    value::ValueError,
 };
 use crate::span::Span;
 
@@ -30,30 +30,30 @@ use crate::span::Span;
 ///
 /// A stage with mistakes of its own adds a group in a file of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
-pub enum Mistake {
+pub enum ManifestError {
     /// Can the files be read, and are they KDL?
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Reading(#[from] ReadingMistake),
+    Reading(#[from] ParseError),
     /// Does the language have this, at this place?
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Structure(#[from] StructureMistake),
+    Structure(#[from] SchemaError),
     /// Is the value what it should be?
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Value(#[from] ValueMistake),
+    Value(#[from] ValueError),
     /// Does it fit together with the rest?
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Reference(#[from] ReferenceMistake),
+    Reference(#[from] ReferenceError),
     /// Does what it names exist outside of it?
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Resolving(#[from] ResolvingMistake),
+    Resolving(#[from] ResolveError),
 }
 
-impl Mistake {
+impl ManifestError {
     /// Where it is shown first; `None` when it lies in no file.
     #[must_use]
     pub fn span(&self) -> Option<Span> {

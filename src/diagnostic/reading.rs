@@ -7,7 +7,7 @@ use crate::span::Span;
 
 /// A mistake that keeps a file from being read.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
-pub enum ReadingMistake {
+pub enum ParseError {
     /// There is no manifest in the folder or above it.
     #[error("no `{name}` in `{folder}` or any folder above it")]
     #[diagnostic(

@@ -13,7 +13,7 @@ pub fn step(at: Span, text: String) -> LabeledSpan {
 
 /// A mistake that shows only when parts of the manifest are put together.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
-pub enum ReferenceMistake {
+pub enum ReferenceError {
     /// Declared twice in one file.
     #[error("{kind} `{name}` is declared twice")]
     #[diagnostic(code(manifest::duplicate))]

@@ -5,14 +5,14 @@ use std::{error::Error, fmt, sync::Arc};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use serde::{Serialize, Serializer};
 
-use super::Mistake;
+use super::ManifestError;
 use crate::span::{Sources, Span};
 
 /// One or more mistakes, and the texts in which they lie.
 #[derive(Debug, Clone)]
 pub struct Report {
     sources: Arc<Sources>,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<ManifestError>,
 }
 
 /// How a report is drawn.
@@ -46,10 +46,10 @@ impl Report {
     ///
     /// `None` when there is no mistake.
     #[must_use]
-    pub fn new(sources: Arc<Sources>, mut mistakes: Vec<Mistake>) -> Option<Self> {
+    pub fn new(sources: Arc<Sources>, mut mistakes: Vec<ManifestError>) -> Option<Self> {
         // The sort is stable: of one place, what was found first is told first.
         mistakes.sort_by_key(|mistake| mistake.span().map(Span::start));
-        let mut told: Vec<Mistake> = Vec::with_capacity(mistakes.len());
+        let mut told: Vec<ManifestError> = Vec::with_capacity(mistakes.len());
         for mistake in mistakes {
             let before = told
                 .iter()
@@ -67,7 +67,7 @@ impl Report {
 
     /// A single mistake.
     #[must_use]
-    pub fn single(sources: Arc<Sources>, mistake: impl Into<Mistake>) -> Self {
+    pub fn single(sources: Arc<Sources>, mistake: impl Into<ManifestError>) -> Self {
         Self {
             sources,
             mistakes: vec![mistake.into()],
@@ -76,7 +76,7 @@ impl Report {
 
     /// The mistakes, in source order; at least one.
     #[must_use]
-    pub fn mistakes(&self) -> &[Mistake] {
+    pub fn mistakes(&self) -> &[ManifestError] {
         &self.mistakes
     }
 
@@ -118,7 +118,7 @@ impl Report {
             .collect()
     }
 
-    fn entry(&self, mistake: &Mistake) -> Entry {
+    fn entry(&self, mistake: &ManifestError) -> Entry {
         let span = mistake.span();
         let position = span.and_then(|span| self.sources.position(span));
         Entry {
@@ -156,7 +156,7 @@ impl Serialize for Report {
 
 /// A mistake together with the texts, as the drawing library wants it.
 struct Placed<'a> {
-    mistake: &'a Mistake,
+    mistake: &'a ManifestError,
     sources: &'a Sources,
 }
 

@@ -7,7 +7,7 @@ use crate::span::Span;
 
 /// A mistake that shows only when the manifest meets the machine: files, secrets, profiles.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
-pub enum ResolvingMistake {
+pub enum ResolveError {
     /// A service named on the command line that the manifest does not have.
     #[error("there is no service `{name}`")]
     #[diagnostic(code(project::unknown_service))]

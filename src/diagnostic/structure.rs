@@ -7,7 +7,7 @@ use crate::span::Span;
 
 /// A mistake in the shape of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
-pub enum StructureMistake {
+pub enum SchemaError {
     /// A node that the language does not have at this place.
     #[error("there is no node `{name}` in {place}")]
     #[diagnostic(code(manifest::unknown_node))]

@@ -7,7 +7,7 @@ use crate::span::Span;
 
 /// A mistake in a value.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
-pub enum ValueMistake {
+pub enum ValueError {
     /// Another type than the one that is needed.
     #[error("expected {wanted}, found {found}")]
     #[diagnostic(code(manifest::wrong_type))]

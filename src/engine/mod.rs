@@ -4,11 +4,11 @@
 //! runs in it, [`sim`] is a world of pure memory with the same semantics. Nothing without the
 //! project's label is ever touched.
 
-pub mod dial;
 pub mod docker;
-mod ledger;
-mod presence;
+pub mod probe;
+mod process_identity;
 pub mod sim;
+mod state_store;
 
 use std::{collections::BTreeSet, future::Future, time::Duration};
 
@@ -18,15 +18,15 @@ use thiserror::Error;
 use tokio::sync::mpsc::UnboundedSender;
 
 pub use self::{
-    ledger::{Grant, Ledger, Lock, LockId},
-    presence::Presence,
+    process_identity::ProcessIdentity,
+    state_store::{Lock, LockId, LockOutcome, StateStore},
 };
 use crate::{
     event::Progress,
     name::{ContainerName, ImageRef, ProjectName},
     plan::Action,
     project::{Check, Probe, RestartPolicy},
-    state::{Condition, Health, State},
+    state::{ContainerStatus, Health, State},
 };
 
 /// The container engine.
@@ -51,7 +51,7 @@ pub trait Engine: Send + Sync + 'static {
         container: &ContainerName,
         probe: &Probe,
         patience: Duration,
-    ) -> impl Future<Output = Answer> + Send;
+    ) -> impl Future<Output = ProbeResult> + Send;
 
     /// Makes one check of the whole; the container is the service's first, where one is meant.
     fn check(
@@ -59,14 +59,14 @@ pub trait Engine: Send + Sync + 'static {
         container: Option<&ContainerName>,
         check: &Check,
         patience: Duration,
-    ) -> impl Future<Output = Answer> + Send;
+    ) -> impl Future<Output = ProbeResult> + Send;
 
     /// How a container does, and the last `lines` lines of its log of this start.
-    fn examine(
+    fn inspect(
         &self,
         container: &ContainerName,
         lines: usize,
-    ) -> impl Future<Output = Result<Evidence, EngineError>> + Send;
+    ) -> impl Future<Output = Result<Inspection, EngineError>> + Send;
 
     /// Ends when no client is connected to a container, apart from those whose connections have been
     /// idle for so long; never where that cannot be known.
@@ -84,7 +84,9 @@ pub trait Engine: Send + Sync + 'static {
     fn watch(
         &self,
         project: &ProjectName,
-    ) -> impl Future<Output = Result<BoxStream<'static, Result<Notice, EngineError>>, EngineError>> + Send;
+    ) -> impl Future<
+        Output = Result<BoxStream<'static, Result<ContainerEvent, EngineError>>, EngineError>,
+    > + Send;
 
     /// Lines of the log of a container, which is given by its name or its id.
     ///
@@ -133,20 +135,20 @@ impl Query {
 
 /// What a probe brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum ProbeResult {
     /// It passed; what was seen (`200 in 4 ms`).
-    Ready(String),
+    Passed(String),
     /// Not yet; what was seen (`connection refused`).
-    NotYet(String),
+    Pending(String),
     /// It never will, however long one waits; what was seen.
-    Never(String),
+    Impossible(String),
 }
 
 /// What is known about a container that failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Evidence {
+pub struct Inspection {
     /// How it does.
-    pub condition: Condition,
+    pub condition: ContainerStatus,
     /// The last lines of its log of this start, each as an [`crate::event::excerpt`].
     pub log: Vec<String>,
     /// Why its log could not be read, in a fragment; `None`: it could.
@@ -159,16 +161,16 @@ pub struct Evidence {
 
 /// Something that happened to a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct ContainerEvent {
     /// Which.
     pub container: ContainerName,
     /// What.
-    pub what: Happening,
+    pub what: ContainerEventKind,
 }
 
 /// What can happen to a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happening {
+pub enum ContainerEventKind {
     /// It runs.
     Started,
     /// It ended.
@@ -252,7 +254,7 @@ pub enum EngineError {
     },
     /// It is there, but not for this user.
     #[error("this user has no permission to use the container engine at {address}")]
-    Denied {
+    PermissionDenied {
         /// Where.
         address: String,
     },
@@ -286,13 +288,13 @@ pub enum EngineError {
     },
     /// The name belongs to somebody else's thing.
     #[error("`{name}` exists already and is not of this project")]
-    Foreign {
+    NotOwned {
         /// The name.
         name: String,
     },
     /// The source of a bind mount is not there.
     #[error("bind source `{path}` does not exist on the engine's host")]
-    NoBindSource {
+    BindSourceMissing {
         /// Which.
         path: String,
     },
@@ -304,7 +306,7 @@ pub enum EngineError {
     },
     /// The thing is not there (any more).
     #[error("{what} does not exist")]
-    Gone {
+    NotFound {
         /// Which.
         what: String,
     },
@@ -348,13 +350,13 @@ pub enum EngineError {
     },
     /// What was to be done was not written down, and so not done.
     #[error("the journal cannot be written: {cause}")]
-    Unwritten {
+    JournalUnavailable {
         /// Why.
         cause: String,
     },
     /// The engine answered with an error of its own.
     #[error("{verb} `{object}`: {message}")]
-    Refused {
+    Api {
         /// `creating container`.
         verb: String,
         /// On the engine.
@@ -382,7 +384,7 @@ impl EngineError {
     pub fn help(&self) -> Option<String> {
         Some(match self {
             Self::Unreachable { help, .. } | Self::InUse { help, .. } => help.clone(),
-            Self::Denied { .. } => "run as root, or add this user to the group that owns the \
+            Self::PermissionDenied { .. } => "run as root, or add this user to the group that owns the \
                                     socket (usually `docker`) and log in again"
                 .to_owned(),
             Self::NoImage { .. } => {
@@ -392,10 +394,10 @@ impl EngineError {
             Self::PortTaken { .. } => {
                 "stop the program that uses the port, or publish another port of the host".to_owned()
             }
-            Self::Foreign { .. } => "remove or rename it, or give this project another name \
+            Self::NotOwned { .. } => "remove or rename it, or give this project another name \
                                      (`-p NAME`)"
                 .to_owned(),
-            Self::NoBindSource { .. } => {
+            Self::BindSourceMissing { .. } => {
                 "create the folder, or set `create=#true` so that the engine creates it".to_owned()
             }
             Self::NotRefreshed { .. } => {
@@ -406,16 +408,16 @@ impl EngineError {
             Self::DiskFull { .. } => "free space on the engine's host (`docker system df` shows \
                                       what takes it), then run the command again"
                 .to_owned(),
-            Self::Unwritten { .. } => {
+            Self::JournalUnavailable { .. } => {
                 "make sure that the engine is running and has free disk space, then run the \
                  command again"
                     .to_owned()
             }
             Self::Build { .. }
-            | Self::Gone { .. }
+            | Self::NotFound { .. }
             | Self::NoLog { .. }
             | Self::Hook { .. }
-            | Self::Refused { .. }
+            | Self::Api { .. }
             | Self::Transport { .. } => return None,
         })
     }

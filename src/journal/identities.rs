@@ -1,13 +1,13 @@
 //! The page on which the ids of the project's containers are recorded.
 
-use super::{Page, Shelf};
+use super::{Collection, Page};
 use crate::state::Identity;
 
 /// Beside the records, so that both are read at once; each deploy writes it again.
 pub(super) const NAME: &str = "ids";
 
 pub(super) fn page(identities: &[Identity]) -> Page {
-    Page::write(Shelf::Journal, NAME.to_owned(), &identities)
+    Page::write(Collection::Journal, NAME.to_owned(), &identities)
 }
 
 /// The recorded ids. A page that cannot be read records nothing: what is not recorded is not

@@ -6,20 +6,20 @@
 //! The records of one deploy are numbered from 1 and stand each on a page of its own, which a
 //! later deploy writes over. A page that was torn while it was written is known by its checksum.
 
-mod entry;
+mod history;
 mod identities;
 mod page;
 mod record;
 mod replay;
-mod tier;
+mod rollback_source;
 mod writer;
 
 pub use self::{
-    entry::{Entry, SLOTS, entries, is_unrecorded, job_record, removed},
+    history::{HistoryEntry, SLOTS, entries, is_unrecorded, job_record, removed},
     identities::identities,
-    page::{Page, Shelf},
-    record::{Author, Planned, Record},
-    replay::{Open, Refusal, Standing, replay},
-    tier::Tier,
+    page::{Collection, Page},
+    record::{Author, JournalRecord, Planned},
+    replay::{JournalError, JournalState, UnfinishedDeploy, replay},
+    rollback_source::RollbackSource,
     writer::Writer,
 };

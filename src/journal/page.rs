@@ -8,14 +8,14 @@ const FORM: &str = "cimandat-1";
 
 /// Where pages stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shelf {
+pub enum Collection {
     /// The records of the last deploy, and the ids of the project's containers.
     Journal,
     /// What became of the last deploys.
     History,
 }
 
-impl Shelf {
+impl Collection {
     /// The shelf's folder.
     #[must_use]
     pub fn folder(self) -> &'static str {
@@ -30,7 +30,7 @@ impl Shelf {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Where it stands.
-    pub shelf: Shelf,
+    pub shelf: Collection,
     /// Its name there; a later page of the same name replaces it.
     pub name: String,
     /// What is on it.
@@ -39,7 +39,7 @@ pub struct Page {
 
 /// Why a page cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(super) enum DecodeError {
     /// It was torn while it was written, or damaged since.
     Torn,
     /// A later program wrote it.
@@ -47,7 +47,7 @@ pub(super) enum Unread {
 }
 
 impl Page {
-    pub(super) fn write(shelf: Shelf, name: String, value: &impl Serialize) -> Self {
+    pub(super) fn write(shelf: Collection, name: String, value: &impl Serialize) -> Self {
         // What is written is made of texts and numbers, which JSON can always say.
         let body = serde_json::to_vec(value).unwrap_or_default();
         let mut content = format!("{FORM} {}\n", checksum(&body)).into_bytes();
@@ -59,19 +59,19 @@ impl Page {
         }
     }
 
-    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Unread> {
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         let end = self.content.iter().position(|byte| *byte == b'\n');
-        let (head, body) = self.content.split_at(end.ok_or(Unread::Torn)?);
+        let (head, body) = self.content.split_at(end.ok_or(DecodeError::Torn)?);
         let body = &body[1..];
-        let head = std::str::from_utf8(head).map_err(|_| Unread::Torn)?;
-        let (form, sum) = head.split_once(' ').ok_or(Unread::Torn)?;
+        let head = std::str::from_utf8(head).map_err(|_| DecodeError::Torn)?;
+        let (form, sum) = head.split_once(' ').ok_or(DecodeError::Torn)?;
         if sum != checksum(body) {
-            return Err(Unread::Torn);
+            return Err(DecodeError::Torn);
         }
         if form != FORM {
-            return Err(Unread::Later);
+            return Err(DecodeError::Later);
         }
-        serde_json::from_slice(body).map_err(|_| Unread::Later)
+        serde_json::from_slice(body).map_err(|_| DecodeError::Later)
     }
 }
 
@@ -87,7 +87,7 @@ fn checksum(body: &[u8]) -> String {
 
 /// What stands on a page of the journal.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Numbered<T> {
+pub(super) struct SequencedRecord<T> {
     /// The deploy.
     pub generation: u64,
     /// Counted from 1 in each deploy.
@@ -102,21 +102,21 @@ mod tests {
 
     #[test]
     fn a_torn_page_is_not_read() {
-        let page = Page::write(Shelf::Journal, "1".into(), &["a", "b"]);
+        let page = Page::write(Collection::Journal, "1".into(), &["a", "b"]);
         assert_eq!(page.read::<Vec<String>>(), Ok(vec!["a".into(), "b".into()]));
         for end in 0..page.content.len() {
             let torn = Page {
                 content: page.content[..end].to_vec(),
                 ..page.clone()
             };
-            assert_eq!(torn.read::<Vec<String>>(), Err(Unread::Torn), "{end}");
+            assert_eq!(torn.read::<Vec<String>>(), Err(DecodeError::Torn), "{end}");
         }
     }
 
     #[test]
     fn a_page_of_a_later_program_is_told_apart() {
-        let mut page = Page::write(Shelf::Journal, "1".into(), &1);
+        let mut page = Page::write(Collection::Journal, "1".into(), &1);
         page.content[9] = b'2';
-        assert_eq!(page.read::<u32>(), Err(Unread::Later));
+        assert_eq!(page.read::<u32>(), Err(DecodeError::Later));
     }
 }

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::Verdict,
+    event::Outcome,
     name::{ContainerName, ServiceName},
-    plan::{Made, Plan, Split, StepId},
+    plan::{GenerationMember, PartialCommit, Plan, StepId},
     project::Project,
     state::State,
 };
@@ -16,12 +16,12 @@ use crate::{
 /// One record of a deploy. Each is durable before what it speaks of is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
-pub enum Record {
+pub enum JournalRecord {
     /// The first: what the deploy is about to do. It is the intent of everything that its plan
     /// makes and starts anew; whoever finds nothing more removes that.
     Planned(Box<Planned>),
     /// These steps are about to touch what was there before, or cannot be taken back.
-    Begun {
+    StepsStarted {
         /// Steps of the plan.
         steps: Vec<StepId>,
     },
@@ -29,19 +29,19 @@ pub enum Record {
     Committed {
         /// Who is new and who went back before, where only a part is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        split: Option<Split>,
+        split: Option<PartialCommit>,
     },
     /// The way back begins.
-    Returning {
+    RollbackStarted {
         /// Why, in a fragment.
         cause: String,
     },
     /// The last: one of the two worlds is reached, or the deploy was given up for good.
-    Closed {
+    Finished {
         /// How it ended.
-        verdict: Verdict,
+        outcome: Outcome,
         /// The whole run, as far as its last process knows.
-        took: Duration,
+        elapsed: Duration,
         /// Why it did not get to where it was to, in a fragment.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<String>,
@@ -64,7 +64,7 @@ pub struct Planned {
     /// What is wished for; secrets by name and digest only.
     pub project: Project,
     /// What the generation consists of when it is committed, by the containers' final names.
-    pub made: BTreeMap<ContainerName, Made>,
+    pub made: BTreeMap<ContainerName, GenerationMember>,
     /// The names under which its images are kept, by service.
     #[serde(default)]
     pub tags: BTreeMap<ServiceName, String>,
@@ -106,7 +106,7 @@ mod sample {
                 grace: None,
             };
             let start = Action::StartContainer(ContainerName::new("shop-web-1.g2").unwrap());
-            let steps = [stop, start].map(|it| Step::act(it, Subject::Project, Reason::Forced));
+            let steps = [stop, start].map(|it| Step::act(it, Subject::Project, Reason::Requested));
             Self {
                 generation,
                 verb: "up".to_owned(),
@@ -130,9 +130,9 @@ mod sample {
                     services: BTreeMap::new(),
                     deploy: DeployPolicy {
                         rollback: RollbackScope::All,
-                        settle: None,
+                        stabilize: None,
                         deadline: None,
-                        keep: 5,
+                        history: 5,
                     },
                     verify: Vec::new(),
                 },

@@ -8,60 +8,60 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use super::{
-    Page, Planned, Record, identities,
-    page::{Numbered, Unread},
+    JournalRecord, Page, Planned, identities,
+    page::{DecodeError, SequencedRecord},
 };
 use crate::{
-    event::Verdict,
-    plan::{Split, StepId},
+    event::Outcome,
+    plan::{PartialCommit, StepId},
 };
 
 /// Where the last deploy stopped.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Standing {
+pub enum JournalState {
     /// There was none.
     Empty,
     /// It came to its end.
-    Closed {
+    Finished {
         /// Its number.
         generation: u64,
         /// How it ended.
-        verdict: Verdict,
+        outcome: Outcome,
     },
     /// It was cut off.
-    Open(Box<Open>),
+    Unfinished(Box<UnfinishedDeploy>),
 }
 
 /// A deploy that was cut off.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Open {
+pub struct UnfinishedDeploy {
     /// What it was about to do.
     pub planned: Planned,
     /// Steps that touch what was there before, or cannot be taken back, and that may have begun.
-    pub begun: BTreeSet<StepId>,
+    pub started: BTreeSet<StepId>,
     /// It was committed: there is only the way on.
     pub committed: bool,
     /// Only a part was.
-    pub split: Option<Split>,
+    pub split: Option<PartialCommit>,
     /// Its way back had begun, for this reason.
-    pub returning: Option<String>,
+    pub rollback_cause: Option<String>,
     /// How many records there are.
     pub records: u32,
 }
 
-impl Standing {
+impl JournalState {
     /// The number of the last deploy; 0: there was none.
     #[must_use]
     pub fn generation(&self) -> u64 {
         match self {
             Self::Empty => 0,
-            Self::Closed { generation, .. } => *generation,
-            Self::Open(open) => open.planned.generation,
+            Self::Finished { generation, .. } => *generation,
+            Self::Unfinished(open) => open.planned.generation,
         }
     }
 }
 
-impl Open {
+impl UnfinishedDeploy {
     /// The steps that may have had an effect: everything that is made or started anew, as the
     /// first record is the intent of that, and of the others those that were said to begin.
     #[must_use]
@@ -72,14 +72,14 @@ impl Open {
         forward
             .filter(|(_, step)| !step.after_commit)
             .map(|(index, _)| StepId(index))
-            .filter(|id| !intents.contains(id) || self.begun.contains(id))
+            .filter(|id| !intents.contains(id) || self.started.contains(id))
             .collect()
     }
 }
 
 /// Why a journal cannot be believed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
+pub enum JournalError {
     /// A record in the middle cannot be read.
     #[error("record {number} of deploy {generation} is damaged")]
     Damaged {
@@ -134,42 +134,44 @@ pub(super) fn place(number: u32) -> String {
 ///
 /// # Errors
 /// With the first thing about it that cannot be.
-pub fn replay(pages: &[Page]) -> Result<Standing, Refusal> {
-    let mut read: Vec<Numbered<Record>> = Vec::new();
+pub fn replay(pages: &[Page]) -> Result<JournalState, JournalError> {
+    let mut read: Vec<SequencedRecord<JournalRecord>> = Vec::new();
     let mut torn: BTreeSet<u32> = BTreeSet::new();
     for page in pages.iter().filter(|it| it.name != identities::NAME) {
         match page.read() {
             Ok(numbered) => read.push(numbered),
-            Err(Unread::Torn) => torn.extend(page.name.parse::<u32>()),
-            Err(Unread::Later) => return Err(Refusal::Later),
+            Err(DecodeError::Torn) => torn.extend(page.name.parse::<u32>()),
+            Err(DecodeError::Later) => return Err(JournalError::Later),
         }
     }
     let Some(generation) = read.iter().map(|it| it.generation).max() else {
         // A torn first record: nothing was done yet.
-        return Ok(Standing::Empty);
+        return Ok(JournalState::Empty);
     };
     // Records of earlier deploys stand behind those that were written over.
-    let records: BTreeMap<u32, Record> = read
+    let records: BTreeMap<u32, JournalRecord> = read
         .into_iter()
         .filter(|it| it.generation == generation)
         .map(|it| (it.number, it.record))
         .collect();
-    if let Some(Record::Closed { verdict, .. }) = records.values().next_back()
+    if let Some(JournalRecord::Finished {
+        outcome: verdict, ..
+    }) = records.values().next_back()
         && !records.contains_key(&1)
     {
         // The next deploy began to write its first record over this one's, and did not get done.
         let verdict = *verdict;
-        return Ok(Standing::Closed {
+        return Ok(JournalState::Finished {
             generation,
-            verdict,
+            outcome: verdict,
         });
     }
     let last = records.keys().next_back().copied().unwrap_or(0);
     if let Some(number) = (1..=last).find(|number| !records.contains_key(number)) {
         return Err(if torn.contains(&number) {
-            Refusal::Damaged { generation, number }
+            JournalError::Damaged { generation, number }
         } else {
-            Refusal::Missing { generation, number }
+            JournalError::Missing { generation, number }
         });
     }
     follow(generation, records)
@@ -177,7 +179,7 @@ pub fn replay(pages: &[Page]) -> Result<Standing, Refusal> {
 
 /// What a deploy has come to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum Progress {
     Nothing,
     Forward,
     Committed,
@@ -185,7 +187,7 @@ enum Stage {
     Closed,
 }
 
-impl Stage {
+impl Progress {
     fn shown(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -197,17 +199,18 @@ impl Stage {
     }
 
     /// What it comes to by this record; `None`: it cannot.
-    fn then(self, record: &Record) -> Option<Self> {
+    fn then(self, record: &JournalRecord) -> Option<Self> {
         Some(match (self, record) {
-            (Self::Nothing, Record::Planned(_)) | (Self::Forward, Record::Begun { .. }) => {
-                Self::Forward
-            }
+            (Self::Nothing, JournalRecord::Planned(_))
+            | (Self::Forward, JournalRecord::StepsStarted { .. }) => Self::Forward,
             // A part that failed goes back before the rest is committed.
-            (Self::Forward, Record::Committed { .. })
-            | (Self::Returning, Record::Committed { split: Some(_) }) => Self::Committed,
+            (Self::Forward, JournalRecord::Committed { .. })
+            | (Self::Returning, JournalRecord::Committed { split: Some(_) }) => Self::Committed,
             // Whoever goes back after a recovery that was cut off says so again.
-            (Self::Forward | Self::Returning, Record::Returning { .. }) => Self::Returning,
-            (Self::Forward | Self::Committed | Self::Returning, Record::Closed { .. }) => {
+            (Self::Forward | Self::Returning, JournalRecord::RollbackStarted { .. }) => {
+                Self::Returning
+            }
+            (Self::Forward | Self::Committed | Self::Returning, JournalRecord::Finished { .. }) => {
                 Self::Closed
             }
             _ => return None,
@@ -215,55 +218,65 @@ impl Stage {
     }
 }
 
-fn said(record: &Record) -> &'static str {
+fn said(record: &JournalRecord) -> &'static str {
     match record {
-        Record::Planned(_) => "`planned`",
-        Record::Begun { .. } => "`begun`",
-        Record::Committed { .. } => "`committed`",
-        Record::Returning { .. } => "`returning`",
-        Record::Closed { .. } => "`closed`",
+        JournalRecord::Planned(_) => "`planned`",
+        JournalRecord::StepsStarted { .. } => "`begun`",
+        JournalRecord::Committed { .. } => "`committed`",
+        JournalRecord::RollbackStarted { .. } => "`returning`",
+        JournalRecord::Finished { .. } => "`closed`",
     }
 }
 
-fn follow(generation: u64, records: BTreeMap<u32, Record>) -> Result<Standing, Refusal> {
-    let mut stage = Stage::Nothing;
-    let mut open: Option<Open> = None;
+fn follow(
+    generation: u64,
+    records: BTreeMap<u32, JournalRecord>,
+) -> Result<JournalState, JournalError> {
+    let mut stage = Progress::Nothing;
+    let mut open: Option<UnfinishedDeploy> = None;
     let mut end = None;
     for (number, record) in records {
-        stage = stage.then(&record).ok_or(Refusal::Order {
+        stage = stage.then(&record).ok_or(JournalError::Order {
             generation,
             number,
             said: said(&record),
             before: stage.shown(),
         })?;
         match (record, &mut open) {
-            (Record::Planned(planned), _) => {
-                open = Some(Open {
+            (JournalRecord::Planned(planned), _) => {
+                open = Some(UnfinishedDeploy {
                     planned: *planned,
-                    begun: BTreeSet::new(),
+                    started: BTreeSet::new(),
                     committed: false,
                     split: None,
-                    returning: None,
+                    rollback_cause: None,
                     records: 0,
                 });
             }
-            (Record::Begun { steps }, Some(open)) => {
+            (JournalRecord::StepsStarted { steps }, Some(open)) => {
                 let unknown = |step: &&StepId| step.0 >= open.planned.plan.steps.len();
                 if let Some(StepId(step)) = steps.iter().find(unknown).copied() {
-                    return Err(Refusal::UnknownStep {
+                    return Err(JournalError::UnknownStep {
                         generation,
                         number,
                         step,
                     });
                 }
-                open.begun.extend(steps);
+                open.started.extend(steps);
             }
-            (Record::Committed { split }, Some(open)) => {
+            (JournalRecord::Committed { split }, Some(open)) => {
                 open.committed = true;
                 open.split = split;
             }
-            (Record::Returning { cause }, Some(open)) => open.returning = Some(cause),
-            (Record::Closed { verdict, .. }, _) => end = Some(verdict),
+            (JournalRecord::RollbackStarted { cause }, Some(open)) => {
+                open.rollback_cause = Some(cause)
+            }
+            (
+                JournalRecord::Finished {
+                    outcome: verdict, ..
+                },
+                _,
+            ) => end = Some(verdict),
             (_, None) => {}
         }
         if let Some(open) = &mut open {
@@ -271,12 +284,12 @@ fn follow(generation: u64, records: BTreeMap<u32, Record>) -> Result<Standing, R
         }
     }
     Ok(match (end, open) {
-        (Some(verdict), _) => Standing::Closed {
+        (Some(verdict), _) => JournalState::Finished {
             generation,
-            verdict,
+            outcome: verdict,
         },
-        (None, Some(open)) => Standing::Open(Box::new(open)),
-        (None, None) => Standing::Empty,
+        (None, Some(open)) => JournalState::Unfinished(Box::new(open)),
+        (None, None) => JournalState::Empty,
     })
 }
 
@@ -285,49 +298,51 @@ mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
-    use crate::journal::{Shelf, Writer};
+    use crate::journal::{Collection, Writer};
 
-    fn begun(step: usize) -> Record {
-        Record::Begun {
+    fn begun(step: usize) -> JournalRecord {
+        JournalRecord::StepsStarted {
             steps: vec![StepId(step)],
         }
     }
 
-    fn returning() -> Record {
-        Record::Returning {
+    fn returning() -> JournalRecord {
+        JournalRecord::RollbackStarted {
             cause: "a gate".to_owned(),
         }
     }
 
-    fn closed(verdict: Verdict) -> Record {
-        Record::Closed {
-            verdict,
-            took: Duration::from_secs(1),
+    fn closed(verdict: Outcome) -> JournalRecord {
+        JournalRecord::Finished {
+            outcome: verdict,
+            elapsed: Duration::from_secs(1),
             cause: None,
         }
     }
 
     /// The journal's pages after these records of a deploy, each in its place.
-    fn journal(shelf: &mut BTreeMap<String, Page>, generation: u64, records: &[Record]) {
+    fn journal(shelf: &mut BTreeMap<String, Page>, generation: u64, records: &[JournalRecord]) {
         let mut writer = Writer::new(Planned::sample(generation));
         let opening = writer.opening().unwrap();
         for record in [opening].iter().chain(records) {
             let pages = writer.pages(record);
             writer.written(record);
-            let pages = pages.into_iter().filter(|it| it.shelf == Shelf::Journal);
+            let pages = pages
+                .into_iter()
+                .filter(|it| it.shelf == Collection::Journal);
             shelf.extend(pages.map(|page| (page.name.clone(), page)));
         }
     }
 
-    fn standing(records: &[Record]) -> Result<Standing, Refusal> {
+    fn standing(records: &[JournalRecord]) -> Result<JournalState, JournalError> {
         let mut shelf = BTreeMap::new();
         journal(&mut shelf, 7, records);
         replay(&shelf.into_values().collect::<Vec<_>>())
     }
 
-    fn open(records: &[Record]) -> Open {
+    fn open(records: &[JournalRecord]) -> UnfinishedDeploy {
         match standing(records).unwrap() {
-            Standing::Open(open) => *open,
+            JournalState::Unfinished(open) => *open,
             other => panic!("{other:?}"),
         }
     }
@@ -337,26 +352,26 @@ mod tests {
         let open = open(&[begun(0)]);
         assert_eq!(open.planned, Planned::sample(7));
         assert_eq!((open.records, open.committed), (2, false));
-        assert_eq!(open.begun, BTreeSet::from([StepId(0)]));
+        assert_eq!(open.started, BTreeSet::from([StepId(0)]));
         // Neither container was made by the plan: only what was said to begin may have been done.
         assert_eq!(open.attempted(), BTreeSet::from([StepId(0)]));
     }
 
     #[test]
     fn each_stage_is_told_apart() {
-        assert!(open(&[Record::Committed { split: None }]).committed);
+        assert!(open(&[JournalRecord::Committed { split: None }]).committed);
         let back = open(&[begun(0), returning(), returning()]);
-        assert_eq!(back.returning.as_deref(), Some("a gate"));
-        let verdict = Verdict::RolledBack;
-        let end = standing(&[begun(0), returning(), closed(verdict)]);
+        assert_eq!(back.rollback_cause.as_deref(), Some("a gate"));
+        let outcome = Outcome::RolledBack;
+        let end = standing(&[begun(0), returning(), closed(outcome)]);
         assert_eq!(
             end,
-            Ok(Standing::Closed {
+            Ok(JournalState::Finished {
                 generation: 7,
-                verdict
+                outcome
             })
         );
-        assert_eq!(replay(&[]), Ok(Standing::Empty));
+        assert_eq!(replay(&[]), Ok(JournalState::Empty));
     }
 
     #[test]
@@ -365,11 +380,11 @@ mod tests {
         journal(
             &mut shelf,
             7,
-            &[begun(0), Record::Committed { split: None }],
+            &[begun(0), JournalRecord::Committed { split: None }],
         );
         shelf.get_mut("000003").unwrap().content.truncate(90);
         let pages: Vec<Page> = shelf.into_values().collect();
-        assert!(matches!(replay(&pages), Ok(Standing::Open(open)) if !open.committed));
+        assert!(matches!(replay(&pages), Ok(JournalState::Unfinished(open)) if !open.committed));
     }
 
     #[test]
@@ -380,7 +395,7 @@ mod tests {
             (writer.opening().unwrap(), true, true),
             (begun(0), false, false),
             // The answer was lost: it is there, and whoever wrote it went back.
-            (Record::Committed { split: None }, true, false),
+            (JournalRecord::Committed { split: None }, true, false),
             (returning(), true, true),
         ];
         for (record, there, heard) in &records {
@@ -394,22 +409,24 @@ mod tests {
             }
         }
         let pages: Vec<Page> = shelf.into_values().collect();
-        let Ok(Standing::Open(open)) = replay(&pages) else {
+        let Ok(JournalState::Unfinished(open)) = replay(&pages) else {
             panic!("{:?}", replay(&pages));
         };
         assert_eq!((open.committed, open.records), (false, 2));
-        assert_eq!(open.returning.as_deref(), Some("a gate"));
+        assert_eq!(open.rollback_cause.as_deref(), Some("a gate"));
     }
 
     #[test]
     fn a_later_deploy_writes_over_an_earlier_one() {
         let mut shelf = BTreeMap::new();
-        let all = [begun(0), begun(1), closed(Verdict::Converged)];
+        let all = [begun(0), begun(1), closed(Outcome::Converged)];
         journal(&mut shelf, 7, &all);
         let before = shelf.clone();
         journal(&mut shelf, 8, &[begun(1)]);
         let pages: Vec<Page> = shelf.values().cloned().collect();
-        assert!(matches!(replay(&pages), Ok(Standing::Open(open)) if open.begun.len() == 1));
+        assert!(
+            matches!(replay(&pages), Ok(JournalState::Unfinished(open)) if open.started.len() == 1)
+        );
         // Torn at its very beginning it has not begun, and the earlier one is still closed.
         let mut torn = before;
         torn.get_mut("000001").unwrap().content.truncate(50);
@@ -419,27 +436,27 @@ mod tests {
 
     #[test]
     fn what_cannot_have_happened_is_refused() {
-        let order = |records: &[Record]| match standing(records) {
-            Err(Refusal::Order { said, before, .. }) => format!("{said} after {before}"),
+        let order = |records: &[JournalRecord]| match standing(records) {
+            Err(JournalError::Order { said, before, .. }) => format!("{said} after {before}"),
             other => panic!("{other:?}"),
         };
         assert_eq!(
-            order(&[Record::Committed { split: None }, begun(0)]),
+            order(&[JournalRecord::Committed { split: None }, begun(0)]),
             "`begun` after a commit"
         );
         assert_eq!(
-            order(&[Record::Committed { split: None }, returning()]),
+            order(&[JournalRecord::Committed { split: None }, returning()]),
             "`returning` after a commit"
         );
         assert_eq!(
-            order(&[returning(), Record::Committed { split: None }]),
+            order(&[returning(), JournalRecord::Committed { split: None }]),
             "`committed` after a way back"
         );
-        let end = closed(Verdict::Converged);
+        let end = closed(Outcome::Converged);
         assert_eq!(order(&[end, begun(0)]), "`begun` after the end");
         assert!(matches!(
             standing(&[begun(9)]),
-            Err(Refusal::UnknownStep {
+            Err(JournalError::UnknownStep {
                 step: 9,
                 number: 2,
                 ..
@@ -450,7 +467,7 @@ mod tests {
         journal(
             &mut shelf,
             7,
-            &[begun(0), Record::Committed { split: None }],
+            &[begun(0), JournalRecord::Committed { split: None }],
         );
         let mut damaged = shelf.clone();
         damaged.get_mut("000002").unwrap().content.truncate(90);
@@ -458,7 +475,7 @@ mod tests {
         let generation = 7;
         assert_eq!(
             replay(&pages),
-            Err(Refusal::Damaged {
+            Err(JournalError::Damaged {
                 generation,
                 number: 2
             })
@@ -467,7 +484,7 @@ mod tests {
         let pages: Vec<Page> = shelf.into_values().collect();
         assert_eq!(
             replay(&pages),
-            Err(Refusal::Missing {
+            Err(JournalError::Missing {
                 generation,
                 number: 2
             })

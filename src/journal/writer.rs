@@ -1,12 +1,12 @@
 //! Numbers the records of one deploy and lays them down as pages.
 
 use super::{
-    Entry, Page, Planned, Record, Shelf, identities,
-    page::Numbered,
-    replay::{Open, place},
+    Collection, HistoryEntry, JournalRecord, Page, Planned, identities,
+    page::SequencedRecord,
+    replay::{UnfinishedDeploy, place},
 };
 use crate::{
-    plan::{self, Split},
+    plan::{self, PartialCommit},
     state::{Identity, State},
 };
 
@@ -16,7 +16,7 @@ pub struct Writer {
     planned: Planned,
     next: u32,
     /// Who was committed, where only a part was.
-    split: Option<Split>,
+    split: Option<PartialCommit>,
     /// The ids of the containers that there are at the end; `None`: nobody looked.
     identities: Option<Vec<Identity>>,
 }
@@ -35,7 +35,7 @@ impl Writer {
 
     /// Goes on with a deploy that was cut off.
     #[must_use]
-    pub fn resume(open: &Open) -> Self {
+    pub fn resume(open: &UnfinishedDeploy) -> Self {
         Self {
             planned: open.planned.clone(),
             next: open.records + 1,
@@ -46,8 +46,8 @@ impl Writer {
 
     /// The first record, if it is not written yet.
     #[must_use]
-    pub fn opening(&self) -> Option<Record> {
-        (self.next == 1).then(|| Record::Planned(Box::new(self.planned.clone())))
+    pub fn opening(&self) -> Option<JournalRecord> {
+        (self.next == 1).then(|| JournalRecord::Planned(Box::new(self.planned.clone())))
     }
 
     /// Notes the containers that there are at the end, so that the last record comes with their
@@ -59,23 +59,23 @@ impl Writer {
     /// The pages of the next record. The last record of a deploy comes with its place in the
     /// history.
     #[must_use]
-    pub fn pages(&self, record: &Record) -> Vec<Page> {
+    pub fn pages(&self, record: &JournalRecord) -> Vec<Page> {
         let page = Page::write(
-            Shelf::Journal,
+            Collection::Journal,
             place(self.next),
-            &Numbered {
+            &SequencedRecord {
                 generation: self.planned.generation,
                 number: self.next,
                 record,
             },
         );
         match record {
-            Record::Closed {
-                verdict,
-                took,
+            JournalRecord::Finished {
+                outcome: verdict,
+                elapsed: took,
                 cause,
             } => {
-                let mut entry = Entry::of(&self.planned, *verdict, *took, cause.clone());
+                let mut entry = HistoryEntry::of(&self.planned, *verdict, *took, cause.clone());
                 entry.split.clone_from(&self.split);
                 let ids = self.identities.as_deref().map(identities::page);
                 // The history first: a journal that says "closed" has its entry.
@@ -91,9 +91,9 @@ impl Writer {
 
     /// The next record was written. Without this the one after it takes its place: what could not
     /// be written, or was and nobody heard of it, is not to count.
-    pub fn written(&mut self, record: &Record) {
+    pub fn written(&mut self, record: &JournalRecord) {
         self.next += 1;
-        if let Record::Committed { split } = record {
+        if let JournalRecord::Committed { split } = record {
             self.split.clone_from(split);
         }
     }

@@ -6,27 +6,27 @@
 use super::{
     Dependency, ImageSource, Kind, Mode, Placement, Pull, Restart, Service, Until, Update,
     UpdateOrder, certificate,
+    context::LowerContext,
     field::blank,
     file, gate,
     image::{self, Origin},
-    limit, mount, network,
+    limit,
+    map::pairs,
+    merge_rule, mount, network,
     node::Node,
-    pair::pairs,
     port, process,
     reader::{Reader, texts, unknown_node},
-    rule,
     scalar::{ContainerPath, Read, one_of, whole},
-    scope::Scope,
 };
 use crate::{
-    diagnostic::{ReferenceMistake, StructureMistake},
+    diagnostic::{ReferenceError, SchemaError},
     name::ServiceName,
     span::Spanned,
 };
 
 /// What a service's body is lowered for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum BodyKind {
     /// To be run: it needs an image.
     Run,
     /// To be checked only: a template or the defaults.
@@ -38,8 +38,8 @@ pub(super) fn lower(
     name: Spanned<ServiceName>,
     kind: Kind,
     nodes: &[Node],
-    purpose: Purpose,
-    scope: &Scope<'_>,
+    purpose: BodyKind,
+    scope: &LowerContext<'_>,
 ) -> Service {
     let mut sources = Origin::default();
     // The name of the service itself stands in until its image is known.
@@ -53,8 +53,8 @@ pub(super) fn lower(
     service.exclusions(nodes, scope);
     match sources.source(nodes, scope) {
         Some(image) => service.image = image,
-        None if purpose == Purpose::Run && image::is_silent(nodes) => {
-            scope.mistake(ReferenceMistake::NoImage {
+        None if purpose == BodyKind::Run && image::is_silent(nodes) => {
+            scope.mistake(ReferenceError::NoImage {
                 kind: if kind == Kind::Service {
                     "service"
                 } else {
@@ -93,7 +93,7 @@ const RESTARTS: &[(&str, Restart)] = &[
 ];
 
 impl Service {
-    fn take(&mut self, node: &Node, scope: &Scope<'_>) {
+    fn take(&mut self, node: &Node, scope: &LowerContext<'_>) {
         let known = self.take_plain(node, scope)
             || self.take_run(node, scope)
             || self.take_network(node, scope)
@@ -104,12 +104,12 @@ impl Service {
                 Kind::Service => "a service",
                 Kind::Job { .. } => "a job",
             };
-            unknown_node(node, place, &rule::names(), scope);
+            unknown_node(node, place, &merge_rule::names(), scope);
         }
     }
 
     /// Nodes of a simple shape.
-    fn take_plain(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+    fn take_plain(&mut self, node: &Node, scope: &LowerContext<'_>) -> bool {
         let name = node.name.value.as_str();
         if let Some(field) = self.text(name) {
             *field = single(node, scope);
@@ -128,7 +128,7 @@ impl Service {
     }
 
     /// What runs, and when.
-    fn take_run(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+    fn take_run(&mut self, node: &Node, scope: &LowerContext<'_>) -> bool {
         match node.name.value.as_str() {
             "command" => self.command = process::command(node, scope),
             "container-name" => self.container_name = single(node, scope),
@@ -168,7 +168,7 @@ impl Service {
         true
     }
 
-    fn depends(&mut self, node: &Node, scope: &Scope<'_>) {
+    fn depends(&mut self, node: &Node, scope: &LowerContext<'_>) {
         let mut reader = Reader::new(node, scope);
         let names = reader.all::<ServiceName>("a service");
         let until = reader.word("until", UNTILS);
@@ -189,7 +189,7 @@ impl Service {
         }
     }
 
-    fn take_network(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+    fn take_network(&mut self, node: &Node, scope: &LowerContext<'_>) -> bool {
         match node.name.value.as_str() {
             "dns" => self.dns.extend(network::name_servers(node, scope)),
             "expose" => self.expose.extend(port::expose(node, scope)),
@@ -218,7 +218,7 @@ impl Service {
         true
     }
 
-    fn take_storage(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+    fn take_storage(&mut self, node: &Node, scope: &LowerContext<'_>) -> bool {
         match node.name.value.as_str() {
             "authority" => self
                 .authorities
@@ -241,7 +241,7 @@ impl Service {
         true
     }
 
-    fn take_resource(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+    fn take_resource(&mut self, node: &Node, scope: &LowerContext<'_>) -> bool {
         match node.name.value.as_str() {
             "blkio" => {
                 let mut reader = Reader::new(node, scope);
@@ -249,7 +249,7 @@ impl Service {
                 reader.end();
             }
             "device" => self.devices.extend(limit::device(node, scope)),
-            "gpus" => self.reserve.devices.extend(limit::gpus(node, scope)),
+            "gpus" => self.reservation.devices.extend(limit::gpus(node, scope)),
             "limit" => self.limit = limit::limits(node, scope),
             "mem-swappiness" => {
                 self.isolation.mem_swappiness = number(node, 0..=100, scope).map(|it| it.value);
@@ -259,9 +259,9 @@ impl Service {
             }
             "reserve" => {
                 let reserve = limit::reservation(node, scope);
-                self.reserve.cpus = reserve.cpus;
-                self.reserve.memory = reserve.memory;
-                self.reserve.devices.extend(reserve.devices);
+                self.reservation.cpus = reserve.cpus;
+                self.reservation.memory = reserve.memory;
+                self.reservation.devices.extend(reserve.devices);
             }
             "shm-size" => self.shm_size = single(node, scope).map(|found| found.value),
             "ulimit" => self.ulimits.extend(limit::ulimit(node, scope)),
@@ -271,7 +271,7 @@ impl Service {
     }
 
     /// Nodes that exclude each other.
-    fn exclusions(&self, nodes: &[Node], scope: &Scope<'_>) {
+    fn exclusions(&self, nodes: &[Node], scope: &LowerContext<'_>) {
         let find = |name: &str| nodes.iter().find(|node| node.name.value == name);
         for (one, other, help) in [
             (
@@ -297,7 +297,7 @@ impl Service {
                 continue;
             }
             let (a, b) = (first.head(), second.head());
-            scope.mistake(StructureMistake::Conflict {
+            scope.mistake(SchemaError::Conflict {
                 one: format!("`{one}`"),
                 other: format!("`{other}`"),
                 at: a.max(b),
@@ -309,7 +309,7 @@ impl Service {
 }
 
 /// The only argument of a node that has nothing else.
-fn single<T: Read>(node: &Node, scope: &Scope<'_>) -> Option<Spanned<T>> {
+fn single<T: Read>(node: &Node, scope: &LowerContext<'_>) -> Option<Spanned<T>> {
     let mut reader = Reader::new(node, scope);
     let found = reader.argument("a value");
     reader.end();
@@ -319,7 +319,7 @@ fn single<T: Read>(node: &Node, scope: &Scope<'_>) -> Option<Spanned<T>> {
 fn number<T: TryFrom<i128>>(
     node: &Node,
     range: std::ops::RangeInclusive<i128>,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
 ) -> Option<Spanned<T>> {
     let mut reader = Reader::new(node, scope);
     let written = reader.needed("a number");
@@ -335,7 +335,7 @@ fn word<T: Clone>(
     node: &Node,
     wanted: &str,
     words: &[(&str, T)],
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
 ) -> Option<Spanned<T>> {
     let mut reader = Reader::new(node, scope);
     let written = reader.needed(wanted);
@@ -347,7 +347,7 @@ fn word<T: Clone>(
     ))
 }
 
-fn restart(node: &Node, scope: &Scope<'_>) -> Option<Spanned<Restart>> {
+fn restart(node: &Node, scope: &LowerContext<'_>) -> Option<Spanned<Restart>> {
     let mut reader = Reader::new(node, scope);
     let written = reader.needed("a policy, such as `\"unless-stopped\"`");
     let policy = written.and_then(|scalar| one_of(scalar, scope, "`restart`", RESTARTS));
@@ -361,7 +361,7 @@ fn restart(node: &Node, scope: &Scope<'_>) -> Option<Spanned<Restart>> {
     Some(Spanned::new(policy?, node.head()))
 }
 
-fn update(node: &Node, scope: &Scope<'_>) -> Update {
+fn update(node: &Node, scope: &LowerContext<'_>) -> Update {
     let mut reader = Reader::new(node, scope);
     let update = Update {
         order: reader.word("order", ORDERS),
@@ -373,7 +373,7 @@ fn update(node: &Node, scope: &Scope<'_>) -> Update {
     update
 }
 
-fn place(placement: &mut Placement, node: &Node, scope: &Scope<'_>) {
+fn place(placement: &mut Placement, node: &Node, scope: &LowerContext<'_>) {
     let mut reader = Reader::new(node, scope);
     for child in reader.children() {
         match child.name.value.as_str() {

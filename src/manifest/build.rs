@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    Template, network,
+    Template,
+    context::LowerContext,
+    map::{open_pairs, pairs},
+    network,
     node::Node,
-    pair::{open_pairs, pairs},
     reader::{Reader, texts, unknown_node},
-    scope::Scope,
 };
 use crate::{
-    diagnostic::StructureMistake,
+    diagnostic::SchemaError,
     name::{ImageRef, SecretName},
     span::{Span, Spanned},
     unit::ByteSize,
@@ -106,7 +107,7 @@ const PARTS: &[&str] = &[
 ];
 
 /// Reads `build`.
-pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Build> {
+pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Option<Build> {
     let mut reader = Reader::new(node, scope);
     let text = reader.argument::<String>("a folder")?;
     let mut build = Build {
@@ -134,7 +135,7 @@ pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Build> {
         build.part(child, scope);
     }
     if let (Some(file), Some(inline)) = (&build.dockerfile, &build.inline) {
-        scope.mistake(StructureMistake::Conflict {
+        scope.mistake(SchemaError::Conflict {
             one: "`dockerfile=`".to_owned(),
             other: "`inline`".to_owned(),
             at: inline.span,
@@ -147,7 +148,7 @@ pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Build> {
 }
 
 /// An address that the builder fetches itself, or a folder.
-fn context(text: &str, span: Span, scope: &Scope<'_>) -> Context {
+fn context(text: &str, span: Span, scope: &LowerContext<'_>) -> Context {
     let remote = text.contains("://") || text.starts_with("git@");
     if remote {
         Context::Remote(text.to_owned())
@@ -157,7 +158,7 @@ fn context(text: &str, span: Span, scope: &Scope<'_>) -> Context {
 }
 
 impl Build {
-    fn part(&mut self, node: &Node, scope: &Scope<'_>) {
+    fn part(&mut self, node: &Node, scope: &LowerContext<'_>) {
         let mut reader = Reader::new(node, scope);
         match node.name.value.as_str() {
             "arg" => return self.args.extend(open_pairs(node, scope)),
@@ -188,7 +189,7 @@ impl Build {
         }
     }
 
-    fn secret(&mut self, node: &Node, scope: &Scope<'_>) {
+    fn secret(&mut self, node: &Node, scope: &LowerContext<'_>) {
         let mut reader = Reader::new(node, scope);
         let span = node.head();
         let id = reader.argument::<String>("an id");
@@ -212,7 +213,7 @@ impl Build {
         let mut sources: Vec<_> = [file, env, secret].into_iter().flatten().collect();
         sources.sort_by_key(|source| source.span);
         if let [first, second, ..] = sources.as_slice() {
-            scope.mistake(StructureMistake::Conflict {
+            scope.mistake(SchemaError::Conflict {
                 one: "one source".to_owned(),
                 other: "a second one".to_owned(),
                 at: second.span,

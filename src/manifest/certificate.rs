@@ -1,10 +1,10 @@
 //! `certificate` and `authority`: certificates of the project's own authority.
 
 use super::{
+    context::LowerContext,
     node::Node,
     reader::{Reader, unknown_node},
     scalar::{ContainerPath, whole},
-    scope::Scope,
 };
 use crate::{name::CertificateName, span::Spanned};
 
@@ -48,7 +48,7 @@ pub struct AuthorityUse {
 }
 
 /// Reads a declared `certificate`.
-pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Certificate> {
+pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Option<Certificate> {
     let mut reader = Reader::new(node, scope);
     let name = reader.argument("a name");
     let mut hosts: Vec<Spanned<String>> = reader.placed("host").into_iter().collect();
@@ -84,7 +84,7 @@ pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Certificate> {
 }
 
 /// Reads `certificate NAME FOLDER` in a service.
-pub(super) fn lower_use(node: &Node, scope: &Scope<'_>) -> Option<CertificateUse> {
+pub(super) fn lower_use(node: &Node, scope: &LowerContext<'_>) -> Option<CertificateUse> {
     let mut reader = Reader::new(node, scope);
     let name = reader.argument("a name");
     let folder = reader.argument::<ContainerPath>("a folder in the container");
@@ -100,7 +100,7 @@ pub(super) fn lower_use(node: &Node, scope: &Scope<'_>) -> Option<CertificateUse
 }
 
 /// Reads `authority FOLDER` in a service.
-pub(super) fn lower_authority(node: &Node, scope: &Scope<'_>) -> Option<AuthorityUse> {
+pub(super) fn lower_authority(node: &Node, scope: &LowerContext<'_>) -> Option<AuthorityUse> {
     let mut reader = Reader::new(node, scope);
     let folder = reader.argument::<ContainerPath>("a folder in the container");
     let (uid, gid, mode) = reader.ownership();

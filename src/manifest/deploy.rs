@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{
     StatusSet,
+    context::LowerContext,
     node::Node,
     port::NUMBERS,
     probe::status,
     reader::{Reader, texts, unknown_node},
     scalar::{Read, invalid, whole},
-    scope::Scope,
 };
 use crate::{name::ServiceName, span::Spanned};
 
@@ -19,11 +19,11 @@ pub struct Deploy {
     /// What is put back when something fails.
     pub rollback: Option<RollbackScope>,
     /// How long every gate has to stay green after the last has passed.
-    pub settle: Option<Duration>,
+    pub stabilize: Option<Duration>,
     /// The longest that the whole deploy may take.
     pub deadline: Option<Duration>,
     /// How many generations are remembered.
-    pub keep: Option<u32>,
+    pub history: Option<u32>,
 }
 
 /// What is put back when something fails.
@@ -68,7 +68,7 @@ pub enum Check {
 }
 
 /// Reads `deploy`.
-pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Deploy {
+pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Deploy {
     const SCOPES: &[(&str, RollbackScope)] = &[
         ("all", RollbackScope::All),
         ("subtree", RollbackScope::Subtree),
@@ -77,16 +77,16 @@ pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Deploy {
     let mut reader = Reader::new(node, scope);
     let deploy = Deploy {
         rollback: reader.word("rollback", SCOPES),
-        settle: reader.property("settle"),
+        stabilize: reader.property("settle"),
         deadline: reader.property("deadline"),
-        keep: reader.number("keep", 1..=1000),
+        history: reader.number("keep", 1..=1000),
     };
     reader.end();
     deploy
 }
 
 /// Reads `verify`.
-pub(super) fn verify(node: &Node, scope: &Scope<'_>) -> Vec<Spanned<Check>> {
+pub(super) fn verify(node: &Node, scope: &LowerContext<'_>) -> Vec<Spanned<Check>> {
     let mut reader = Reader::new(node, scope);
     let children = reader.children();
     reader.end();
@@ -96,7 +96,7 @@ pub(super) fn verify(node: &Node, scope: &Scope<'_>) -> Vec<Spanned<Check>> {
         .collect()
 }
 
-fn check(node: &Node, scope: &Scope<'_>) -> Option<Check> {
+fn check(node: &Node, scope: &LowerContext<'_>) -> Option<Check> {
     let mut reader = Reader::new(node, scope);
     let check = match reader.name() {
         "http" => http(&mut reader),

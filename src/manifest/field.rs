@@ -62,7 +62,7 @@ pub(super) fn blank(name: Spanned<ServiceName>, kind: Kind, image: ImageSource) 
         certificates: Vec::new(),
         authorities: Vec::new(),
         limit: Limits::default(),
-        reserve: Reservation::default(),
+        reservation: Reservation::default(),
         devices: Vec::new(),
         ulimits: BTreeMap::new(),
         shm_size: None,

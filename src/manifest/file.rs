@@ -1,6 +1,6 @@
 //! `secret` and `config` in a service: a file put into its container.
 
-use super::{node::Node, reader::Reader, scalar::Read, scope::Scope};
+use super::{context::LowerContext, node::Node, reader::Reader, scalar::Read};
 use crate::span::Spanned;
 
 /// A secret or a config put into a container as a file.
@@ -19,7 +19,7 @@ pub struct FileUse<N> {
 }
 
 /// Reads `secret NAME …` or `config NAME …` in a service.
-pub(super) fn lower<N: Read>(node: &Node, scope: &Scope<'_>) -> Option<FileUse<N>> {
+pub(super) fn lower<N: Read>(node: &Node, scope: &LowerContext<'_>) -> Option<FileUse<N>> {
     let mut reader = Reader::new(node, scope);
     let name = reader.argument("a name");
     let target = reader.placed("target");

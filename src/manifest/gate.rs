@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::{
+    context::LowerContext,
     node::Node,
     probe::{self, Probe},
     reader::Reader,
-    scope::Scope,
 };
 use crate::{
-    diagnostic::StructureMistake,
+    diagnostic::SchemaError,
     span::{Span, Spanned},
 };
 
@@ -21,13 +21,13 @@ pub struct Gate {
     /// All must pass; never empty.
     pub probes: Vec<Spanned<Probe>>,
     /// The deadline, from the start of the container.
-    pub within: Option<Duration>,
+    pub timeout: Option<Duration>,
     /// How long the container must keep running after its probes passed.
-    pub settle: Option<Duration>,
+    pub stabilize: Option<Duration>,
 }
 
 /// Reads `ready`.
-pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Gate> {
+pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Option<Gate> {
     let mut reader = Reader::new(node, scope);
     let span = reader.span();
     let within = reader.property("within");
@@ -35,7 +35,7 @@ pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Gate> {
     let written = reader.children();
     reader.end();
     if written.is_empty() {
-        scope.mistake(StructureMistake::MissingChild {
+        scope.mistake(SchemaError::MissingChild {
             node: "ready".to_owned(),
             wanted: "at least one probe".to_owned(),
             at: span,
@@ -52,7 +52,7 @@ pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Gate> {
     Some(Gate {
         span,
         probes,
-        within,
-        settle,
+        timeout: within,
+        stabilize: settle,
     })
 }

@@ -1,8 +1,8 @@
 //! `image`, `image-of` and `build` in a service: where its image comes from.
 
-use super::{Build, ImageSource, build, node::Node, reader::Reader, scope::Scope};
+use super::{Build, ImageSource, build, context::LowerContext, node::Node, reader::Reader};
 use crate::{
-    diagnostic::StructureMistake,
+    diagnostic::SchemaError,
     name::{ImageRef, ServiceName},
     span::Spanned,
 };
@@ -23,7 +23,7 @@ pub(super) struct Origin {
 
 impl Origin {
     /// Takes a node that speaks of the image; says whether it did.
-    pub fn takes(&mut self, node: &Node, scope: &Scope<'_>) -> bool {
+    pub fn takes(&mut self, node: &Node, scope: &LowerContext<'_>) -> bool {
         let mut reader = Reader::new(node, scope);
         match reader.name() {
             "image" => self.image = reader.argument("an image, such as `\"nginx:1.29\"`"),
@@ -39,12 +39,12 @@ impl Origin {
     }
 
     /// What the nodes taken come to.
-    pub fn source(&mut self, nodes: &[Node], scope: &Scope<'_>) -> Option<ImageSource> {
+    pub fn source(&mut self, nodes: &[Node], scope: &LowerContext<'_>) -> Option<ImageSource> {
         let find = |name: &str| nodes.iter().find(|node| node.name.value == name);
         let others = find("image").or_else(|| find("build"));
         if let (Some(of), Some(other)) = (find("image-of"), others) {
             let (one, two) = (of.name.span, other.name.span);
-            scope.mistake(StructureMistake::Conflict {
+            scope.mistake(SchemaError::Conflict {
                 one: "`image-of`".to_owned(),
                 other: format!("`{}`", other.name.value),
                 at: one.max(two),

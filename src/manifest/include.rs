@@ -15,12 +15,12 @@ use super::{
     syntax,
 };
 use crate::{
-    diagnostic::{Mistake, ReadingMistake, did_you_mean},
+    diagnostic::{ManifestError, ParseError, did_you_mean},
     span::{Source, Sources, Span},
 };
 
 /// The nodes of one file, as they were written.
-pub(super) struct Written {
+pub(super) struct RawFile {
     /// Where its first byte lies.
     pub start: usize,
     pub nodes: Vec<Node<String>>,
@@ -33,10 +33,10 @@ pub(super) struct Reading<'a> {
     pub sources: Sources,
     pub environment: Environment,
     /// The weakest first.
-    pub layers: Vec<Written>,
+    pub layers: Vec<RawFile>,
     /// In the order in which they were opened.
     pub files: Vec<PathBuf>,
-    pub mistakes: Vec<Mistake>,
+    pub mistakes: Vec<ManifestError>,
     /// Every file could be read.
     pub complete: bool,
     /// The files that are being read, from the outermost.
@@ -45,7 +45,7 @@ pub(super) struct Reading<'a> {
 
 /// Who named a file.
 #[derive(Clone, Copy)]
-enum Namer {
+enum IncludedFrom {
     Option(&'static str),
     Node(Span),
     /// `.env` is read because of its name.
@@ -75,29 +75,29 @@ impl<'a> Reading<'a> {
             match self.disk.read(&path) {
                 Ok(text) => self.variables(Layer::Default, &path, &text),
                 Err(error) if is_no_file(&error) => {}
-                Err(error) => self.no_variables(&path, &error, Namer::Place),
+                Err(error) => self.no_variables(&path, &error, IncludedFrom::Place),
             }
         }
         for path in &self.request.env_files {
             let path = normal(&self.request.current.join(path));
             match self.disk.read(&path) {
                 Ok(text) => self.variables(Layer::CommandLine, &path, &text),
-                Err(error) => self.no_variables(&path, &error, Namer::Option("--env-file")),
+                Err(error) => self.no_variables(&path, &error, IncludedFrom::Option("--env-file")),
             }
         }
         for path in paths {
-            self.file(path.clone(), Namer::Option("-f"));
+            self.file(path.clone(), IncludedFrom::Option("-f"));
         }
         self
     }
 
-    fn file(&mut self, path: PathBuf, namer: Namer) {
-        if let (true, Namer::Node(at)) = (self.open.contains(&path), namer) {
+    fn file(&mut self, path: PathBuf, namer: IncludedFrom) {
+        if let (true, IncludedFrom::Node(at)) = (self.open.contains(&path), namer) {
             let path = self.shown(&path);
             self.complete = false;
             return self
                 .mistakes
-                .push(ReadingMistake::IncludeCycle { path, at }.into());
+                .push(ParseError::IncludeCycle { path, at }.into());
         }
         if self.files.contains(&path) {
             return;
@@ -116,7 +116,7 @@ impl<'a> Reading<'a> {
                 self.complete = false;
                 return self
                     .mistakes
-                    .extend(mistakes.into_iter().map(Mistake::from));
+                    .extend(mistakes.into_iter().map(ManifestError::from));
             }
         };
         let mut repeated = Vec::new();
@@ -124,13 +124,13 @@ impl<'a> Reading<'a> {
             syntax::repeated(node, &mut repeated);
         }
         self.mistakes
-            .extend(repeated.into_iter().map(Mistake::from));
+            .extend(repeated.into_iter().map(ManifestError::from));
         self.open.push(path);
         for node in &nodes {
             self.follow(node);
         }
         self.open.pop();
-        self.layers.push(Written { start, nodes });
+        self.layers.push(RawFile { start, nodes });
     }
 
     /// Reads what an `include` or an `env-file` names. Their shape is checked with all others.
@@ -151,7 +151,7 @@ impl<'a> Reading<'a> {
         let folder = self.open.last().and_then(|open| open.parent());
         let path = normal(&folder.unwrap_or(&self.request.current).join(name));
         match node.name.value.as_str() {
-            "include" => self.file(path, Namer::Node(argument.span)),
+            "include" => self.file(path, IncludedFrom::Node(argument.span)),
             "env-file" => {
                 let optional = node.properties.iter().any(|(name, scalar)| {
                     name.value == "optional" && scalar.value == Value::Bool(true)
@@ -159,7 +159,9 @@ impl<'a> Reading<'a> {
                 match self.disk.read(&path) {
                     Ok(text) => self.variables(Layer::Manifest, &path, &text),
                     Err(error) if optional && error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => self.no_variables(&path, &error, Namer::Node(argument.span)),
+                    Err(error) => {
+                        self.no_variables(&path, &error, IncludedFrom::Node(argument.span))
+                    }
                 }
             }
             _ => {}
@@ -174,7 +176,7 @@ impl<'a> Reading<'a> {
         for error in errors {
             let offset = offset(text, error.line, error.column);
             let length = text[offset..].chars().next().map_or(0, char::len_utf8);
-            let mistake = ReadingMistake::EnvFile {
+            let mistake = ParseError::EnvFile {
                 message: error.to_string(),
                 at: Span::new(start + offset, length),
                 help: error.kind.help(),
@@ -191,12 +193,12 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn no_variables(&mut self, path: &Path, error: &io::Error, namer: Namer) {
+    fn no_variables(&mut self, path: &Path, error: &io::Error, namer: IncludedFrom) {
         self.environment.lacks_a_file();
         self.unreadable(path, error, namer);
     }
 
-    fn unreadable(&mut self, path: &Path, error: &io::Error, namer: Namer) {
+    fn unreadable(&mut self, path: &Path, error: &io::Error, namer: IncludedFrom) {
         self.complete = false;
         let cause = match error.kind() {
             io::ErrorKind::NotFound => "no such file".to_owned(),
@@ -206,7 +208,7 @@ impl<'a> Reading<'a> {
         };
         let shown = self.shown(path);
         let mistake = match namer {
-            Namer::Option(option) => ReadingMistake::Unreadable {
+            IncludedFrom::Option(option) => ParseError::Unreadable {
                 help: match error.kind() {
                     io::ErrorKind::IsADirectory if option == "-f" => {
                         let file = self.shown(&path.join(FILE_NAME));
@@ -217,17 +219,17 @@ impl<'a> Reading<'a> {
                 path: shown,
                 cause,
             },
-            Namer::Place => ReadingMistake::Unreadable {
+            IncludedFrom::Place => ParseError::Unreadable {
                 path: shown,
                 cause,
                 help: "it is read because it stands beside the manifest".to_owned(),
             },
-            Namer::Node(at) => {
+            IncludedFrom::Node(at) => {
                 let known: Vec<_> = self.sources.iter().map(Source::shown).collect();
                 let help = did_you_mean(&shown, known).unwrap_or_else(|| {
                     "a relative path starts from the folder of the file it stands in".to_owned()
                 });
-                ReadingMistake::UnreadableInclude {
+                ParseError::UnreadableInclude {
                     path: shown,
                     cause,
                     at,

@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{
+    context::LowerContext,
+    map::pairs,
     node::{Node, Scalar, plain},
-    pair::pairs,
     reader::{Reader, texts, unknown_node},
     scalar::{ContainerPath, Processors, Read, invalid, whole},
-    scope::Scope,
 };
-use crate::{diagnostic::ValueMistake, span::Span, unit::ByteSize};
+use crate::{diagnostic::ValueError, span::Span, unit::ByteSize};
 
 /// Upper bounds (`limit`).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -75,7 +75,7 @@ pub struct Ulimit {
 const ULIMIT: RangeInclusive<i128> = -1..=i64::MAX as i128;
 
 /// Reads `limit`.
-pub(super) fn limits(node: &Node, scope: &Scope<'_>) -> Limits {
+pub(super) fn limits(node: &Node, scope: &LowerContext<'_>) -> Limits {
     let mut reader = Reader::new(node, scope);
     let limits = Limits {
         cpus: reader.property::<Processors>("cpus").map(|cpus| cpus.0),
@@ -87,7 +87,7 @@ pub(super) fn limits(node: &Node, scope: &Scope<'_>) -> Limits {
 }
 
 /// Reads `reserve`.
-pub(super) fn reservation(node: &Node, scope: &Scope<'_>) -> Reservation {
+pub(super) fn reservation(node: &Node, scope: &LowerContext<'_>) -> Reservation {
     let mut reader = Reader::new(node, scope);
     let mut reservation = Reservation {
         cpus: reader.property::<Processors>("cpus").map(|cpus| cpus.0),
@@ -104,7 +104,7 @@ pub(super) fn reservation(node: &Node, scope: &Scope<'_>) -> Reservation {
     reservation
 }
 
-fn device_request(node: &Node, scope: &Scope<'_>) -> DeviceRequest {
+fn device_request(node: &Node, scope: &LowerContext<'_>) -> DeviceRequest {
     let mut reader = Reader::new(node, scope);
     let mut request = DeviceRequest {
         span: reader.span(),
@@ -137,7 +137,7 @@ fn device_request(node: &Node, scope: &Scope<'_>) -> DeviceRequest {
 }
 
 /// Reads `gpus "all"` or `gpus 2`.
-pub(super) fn gpus(node: &Node, scope: &Scope<'_>) -> Option<DeviceRequest> {
+pub(super) fn gpus(node: &Node, scope: &LowerContext<'_>) -> Option<DeviceRequest> {
     let mut reader = Reader::new(node, scope);
     let count = reader
         .needed("a number, or `\"all\"`")
@@ -155,7 +155,7 @@ pub(super) fn gpus(node: &Node, scope: &Scope<'_>) -> Option<DeviceRequest> {
     })
 }
 
-fn count(scalar: &Scalar, scope: &Scope<'_>) -> Option<i64> {
+fn count(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<i64> {
     if plain(scalar) == Some("all") {
         return Some(-1);
     }
@@ -163,7 +163,7 @@ fn count(scalar: &Scalar, scope: &Scope<'_>) -> Option<i64> {
 }
 
 /// Reads `device SOURCE to= permissions=`.
-pub(super) fn device(node: &Node, scope: &Scope<'_>) -> Option<Device> {
+pub(super) fn device(node: &Node, scope: &LowerContext<'_>) -> Option<Device> {
     let mut reader = Reader::new(node, scope);
     let source = reader.argument::<ContainerPath>("a device");
     let target = reader.property::<ContainerPath>("to").map(|path| path.0);
@@ -191,7 +191,7 @@ pub(super) fn device(node: &Node, scope: &Scope<'_>) -> Option<Device> {
 }
 
 /// Reads `ulimit NAME VALUE` or `ulimit NAME soft= hard=`.
-pub(super) fn ulimit(node: &Node, scope: &Scope<'_>) -> Option<(String, Ulimit)> {
+pub(super) fn ulimit(node: &Node, scope: &LowerContext<'_>) -> Option<(String, Ulimit)> {
     let mut reader = Reader::new(node, scope);
     let name = reader.argument::<String>("a name, such as `\"nofile\"`");
     let both = reader.next();
@@ -209,7 +209,7 @@ pub(super) fn ulimit(node: &Node, scope: &Scope<'_>) -> Option<(String, Ulimit)>
         None => (soft.or(hard)?, hard.or(soft)?),
     };
     if hard != -1 && (soft > hard || soft == -1) {
-        scope.mistake(ValueMistake::Invalid {
+        scope.mistake(ValueError::Invalid {
             wanted: format!("at most the hard limit {hard}"),
             found: soft.to_string(),
             at: node.head(),

@@ -10,8 +10,8 @@ use std::{
     sync::Arc,
 };
 
-use super::{Manifest, check, include::Reading, lower, scope::Scope};
-use crate::diagnostic::{ReadingMistake, Report};
+use super::{Manifest, check, context::LowerContext, include::Reading, lower};
+use crate::diagnostic::{ParseError, Report};
 
 /// What a manifest is called when it is not named.
 pub const FILE_NAME: &str = "cimandat.kdl";
@@ -106,7 +106,7 @@ pub fn load(request: &Request, files: &dyn Files) -> Result<Manifest, Report> {
     if paths.is_empty() {
         let found = find(&request.current, files).ok_or_else(|| {
             let folder = request.current.display().to_string();
-            let mistake = ReadingMistake::NotFound {
+            let mistake = ParseError::NotFound {
                 name: FILE_NAME,
                 folder,
             };
@@ -129,7 +129,7 @@ fn lower_all(reading: Reading<'_>, request: &Request) -> Result<Manifest, Report
         ..
     } = reading;
     let home = request.variables.get("HOME").map(PathBuf::from);
-    let scope = Scope::new(&sources, home.as_deref());
+    let scope = LowerContext::new(&sources, home.as_deref());
     let layers = layers
         .iter()
         .map(|layer| layer.fill(&environment, &scope))
@@ -163,7 +163,7 @@ fn lower_all(reading: Reading<'_>, request: &Request) -> Result<Manifest, Report
             verify: parts.verify,
         }),
         (Some(report), _) => Err(report),
-        (None, None) => Err(Report::single(sources, ReadingMistake::NoProjectName)),
+        (None, None) => Err(Report::single(sources, ParseError::NoProjectName)),
     }
 }
 

@@ -3,18 +3,19 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    Certificate, Check, Config, Deploy, Network, Secret, Service, Volume, certificate, declare,
+    Certificate, Check, Config, Deploy, Network, Secret, Service, Volume, certificate,
+    context::LowerContext,
     deploy,
-    fill::Layer,
-    layer::Services,
+    interpolate::Layer,
     merge::{self, Action},
+    merge_rule,
     node::Node,
     reader::{Reader, unknown_node},
-    rule,
-    scope::Scope,
+    resources,
+    services::Services,
 };
 use crate::{
-    diagnostic::{ReferenceMistake, StructureMistake},
+    diagnostic::{ReferenceError, SchemaError},
     name::{
         CertificateName, ConfigName, NetworkName, ProjectName, SecretName, ServiceName, VolumeName,
     },
@@ -41,7 +42,7 @@ pub(super) const NODES: &[&str] = &[
 
 /// The parts of a manifest.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct Declarations {
     /// `None`: not given, and the folder has no name to make one of.
     pub project: Option<ProjectName>,
     pub networks: BTreeMap<NetworkName, Network>,
@@ -60,20 +61,20 @@ pub(super) struct Parts {
 pub(super) type Declared = BTreeMap<&'static str, BTreeMap<String, Span>>;
 
 /// A node of the top level, from whichever file has the last word.
-struct Held {
+struct Pending {
     node: Node,
     file: usize,
 }
 
 /// What is declared once by kind and name (`network "data"`), or once by kind (`deploy`).
 #[derive(Default)]
-struct Ledger {
-    by_kind: BTreeMap<&'static str, BTreeMap<String, Held>>,
+struct RawDeclarations {
+    by_kind: BTreeMap<&'static str, BTreeMap<String, Pending>>,
 }
 
 /// Lowers the nodes of all files, the weakest first.
-pub(super) fn lower(layers: &[Layer], directory: &Path, scope: &Scope<'_>) -> Parts {
-    let mut held = Ledger::default();
+pub(super) fn lower(layers: &[Layer], directory: &Path, scope: &LowerContext<'_>) -> Declarations {
+    let mut held = RawDeclarations::default();
     let mut services = Services::default();
     for (file, layer) in layers.iter().enumerate() {
         for node in &layer.nodes {
@@ -88,19 +89,19 @@ pub(super) fn lower(layers: &[Layer], directory: &Path, scope: &Scope<'_>) -> Pa
     let services = services.lower(scope);
     let mut declared = services.declared;
     held.declare(&mut declared);
-    Parts {
+    Declarations {
         project: held.project(directory, scope),
         networks: held.all("network", |node| {
-            declare::network(node, scope).map(|found| (found.name.value.clone(), found))
+            resources::network(node, scope).map(|found| (found.name.value.clone(), found))
         }),
         volumes: held.all("volume", |node| {
-            declare::volume(node, scope).map(|found| (found.name.value.clone(), found))
+            resources::volume(node, scope).map(|found| (found.name.value.clone(), found))
         }),
         secrets: held.all("secret", |node| {
-            declare::secret(node, scope).map(|found| (found.name.value.clone(), found))
+            resources::secret(node, scope).map(|found| (found.name.value.clone(), found))
         }),
         configs: held.all("config", |node| {
-            declare::config(node, scope).map(|found| (found.name.value.clone(), found))
+            resources::config(node, scope).map(|found| (found.name.value.clone(), found))
         }),
         certificates: held.all("certificate", |node| {
             certificate::lower(node, scope).map(|found| (found.name.value.clone(), found))
@@ -119,7 +120,7 @@ pub(super) fn lower(layers: &[Layer], directory: &Path, scope: &Scope<'_>) -> Pa
 }
 
 /// A node that names a file; the file itself has been read already.
-fn checked(node: &Node, properties: &[&'static str], scope: &Scope<'_>) {
+fn checked(node: &Node, properties: &[&'static str], scope: &LowerContext<'_>) {
     let mut reader = Reader::new(node, scope);
     reader.argument::<String>("a path");
     for name in properties {
@@ -128,8 +129,8 @@ fn checked(node: &Node, properties: &[&'static str], scope: &Scope<'_>) {
     reader.end();
 }
 
-impl Ledger {
-    fn take(&mut self, node: &Node, file: usize, scope: &Scope<'_>) {
+impl RawDeclarations {
+    fn take(&mut self, node: &Node, file: usize, scope: &LowerContext<'_>) {
         let Some(kind) = NODES.iter().copied().find(|kind| *kind == node.name.value) else {
             return stray(node, scope);
         };
@@ -150,7 +151,7 @@ impl Ledger {
             (Action::Remove, None) => {
                 let name = format!("{kind} {key}").trim_end().to_owned();
                 let at = node.head();
-                return scope.mistake(StructureMistake::NothingToRemove { name, at });
+                return scope.mistake(SchemaError::NothingToRemove { name, at });
             }
             // A later file says something more about a network; a secret it says anew.
             (Action::Lay, Some(below)) if matches!(kind, "network" | "volume" | "deploy") => {
@@ -158,7 +159,7 @@ impl Ledger {
             }
             _ => node,
         };
-        known.insert(key.to_owned(), Held { node, file });
+        known.insert(key.to_owned(), Pending { node, file });
     }
 
     fn one(&self, kind: &str) -> Option<&Node> {
@@ -191,7 +192,7 @@ impl Ledger {
         }
     }
 
-    fn project(&self, directory: &Path, scope: &Scope<'_>) -> Option<ProjectName> {
+    fn project(&self, directory: &Path, scope: &LowerContext<'_>) -> Option<ProjectName> {
         if let Some(node) = self.one("project") {
             let mut reader = Reader::new(node, scope);
             let name = reader.argument::<ProjectName>("a name");
@@ -238,11 +239,11 @@ fn separator(found: &str) -> &str {
 }
 
 /// A node that the top level does not have.
-fn stray(node: &Node, scope: &Scope<'_>) {
-    if rule::rule(&node.name.value).is_none() {
+fn stray(node: &Node, scope: &LowerContext<'_>) {
+    if merge_rule::rule(&node.name.value).is_none() {
         return unknown_node(node, "a manifest", NODES, scope);
     }
-    scope.mistake(StructureMistake::UnknownNode {
+    scope.mistake(SchemaError::UnknownNode {
         name: node.name.value.clone(),
         place: "a manifest".to_owned(),
         at: node.name.span,
@@ -256,18 +257,18 @@ pub(super) fn repeated(
     name: &str,
     again: &Node,
     first: &Node,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
 ) {
     let (at, first) = (again.head(), first.head());
     if name.is_empty() {
-        return scope.mistake(StructureMistake::RepeatedNode {
+        return scope.mistake(SchemaError::RepeatedNode {
             name: kind.to_owned(),
             place: "one file".to_owned(),
             at,
             first,
         });
     }
-    scope.mistake(ReferenceMistake::Duplicate {
+    scope.mistake(ReferenceError::Duplicate {
         kind,
         name: name.to_owned(),
         at,

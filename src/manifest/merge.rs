@@ -5,19 +5,19 @@
 //! and not one for each field.
 
 use super::{
+    context::LowerContext,
+    merge_rule::{MergeRule, rule},
     node::{Node, Scalar, Text, Value, plain},
     port,
     reader::Reader,
-    rule::{Rule, rule},
-    scope::Scope,
 };
-use crate::diagnostic::{ReferenceMistake, StructureMistake, suggest};
+use crate::diagnostic::{ReferenceError, SchemaError, suggest};
 
 /// A node, or a part of one, under the key by which it meets others.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     key: String,
-    rule: Option<Rule>,
+    rule: Option<MergeRule>,
     action: Action,
     pub node: Node,
 }
@@ -34,13 +34,13 @@ pub(super) enum Action {
 const ANNOTATIONS: [&str; 2] = ["remove", "replace"];
 
 /// Takes a body apart into its items. A node that stands twice is a mistake; `place` says where.
-pub(super) fn explode(body: &[Node], place: &str, scope: &Scope<'_>) -> Vec<Item> {
+pub(super) fn explode(body: &[Node], place: &str, scope: &LowerContext<'_>) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     for node in body {
         for item in parts(node, scope) {
             let several = matches!(
                 item.rule,
-                None | Some(Rule::Lists | Rule::Port | Rule::Together)
+                None | Some(MergeRule::Lists | MergeRule::Port | MergeRule::Together)
             );
             let twin = items.iter().find(|other| other.key == item.key);
             if let (Some(twin), false) = (twin, several) {
@@ -54,7 +54,10 @@ pub(super) fn explode(body: &[Node], place: &str, scope: &Scope<'_>) -> Vec<Item
 }
 
 /// Lays the layers over one another, the weakest first.
-pub(super) fn merge(layers: impl IntoIterator<Item = Vec<Item>>, scope: &Scope<'_>) -> Vec<Node> {
+pub(super) fn merge(
+    layers: impl IntoIterator<Item = Vec<Item>>,
+    scope: &LowerContext<'_>,
+) -> Vec<Node> {
     let mut merged: Vec<Item> = Vec::new();
     for layer in layers {
         let below = merged.clone();
@@ -71,7 +74,7 @@ pub(super) fn merge(layers: impl IntoIterator<Item = Vec<Item>>, scope: &Scope<'
         {
             let under = below.iter().find(|other| other.key == item.key);
             match under {
-                Some(under) if item.rule == Some(Rule::Deep) && item.action == Action::Lay => {
+                Some(under) if item.rule == Some(MergeRule::Deep) && item.action == Action::Lay => {
                     let node = lay(&under.node, &item.node, scope);
                     merged.retain(|other| other.key != item.key);
                     merged.push(Item { node, ..item });
@@ -92,7 +95,7 @@ pub(super) fn merge(layers: impl IntoIterator<Item = Vec<Item>>, scope: &Scope<'
     merged.into_iter().map(|item| item.node).collect()
 }
 
-fn remove(merged: &mut Vec<Item>, item: &Item, scope: &Scope<'_>) {
+fn remove(merged: &mut Vec<Item>, item: &Item, scope: &LowerContext<'_>) {
     let all = item.node.arguments.is_empty() && item.node.properties.is_empty();
     let before = merged.len();
     merged.retain(|other| {
@@ -100,7 +103,7 @@ fn remove(merged: &mut Vec<Item>, item: &Item, scope: &Scope<'_>) {
         !(other.key == item.key || all && same)
     });
     if merged.len() == before {
-        scope.mistake(StructureMistake::NothingToRemove {
+        scope.mistake(SchemaError::NothingToRemove {
             name: item.shown(),
             at: item.node.head(),
         });
@@ -109,7 +112,7 @@ fn remove(merged: &mut Vec<Item>, item: &Item, scope: &Scope<'_>) {
 
 /// One node over another: its arguments, if it has some; its properties and children one by one.
 /// With another first argument it is another thing (a logging driver) and replaces whole.
-pub(super) fn lay(under: &Node, over: &Node, scope: &Scope<'_>) -> Node {
+pub(super) fn lay(under: &Node, over: &Node, scope: &LowerContext<'_>) -> Node {
     let mut laid = over.clone();
     if over.arguments.is_empty() {
         laid.arguments.clone_from(&under.arguments);
@@ -128,7 +131,7 @@ pub(super) fn lay(under: &Node, over: &Node, scope: &Scope<'_>) -> Node {
     laid
 }
 
-fn lay_children(below: &[Node], above: &[Node], scope: &Scope<'_>) -> Vec<Node> {
+fn lay_children(below: &[Node], above: &[Node], scope: &LowerContext<'_>) -> Vec<Node> {
     let same =
         |a: &Node, b: &Node| a.name.value == b.name.value && a.first_text() == b.first_text();
     let mut laid = below.to_vec();
@@ -146,7 +149,7 @@ fn lay_children(below: &[Node], above: &[Node], scope: &Scope<'_>) -> Vec<Node> 
 }
 
 /// The word before the name, taken off.
-pub(super) fn annotated(node: &Node, scope: &Scope<'_>) -> (Action, Node) {
+pub(super) fn annotated(node: &Node, scope: &LowerContext<'_>) -> (Action, Node) {
     let mut node = node.clone();
     let action = match node.annotation.take() {
         None => Action::Lay,
@@ -155,7 +158,7 @@ pub(super) fn annotated(node: &Node, scope: &Scope<'_>) -> (Action, Node) {
         Some(word) => {
             let near =
                 suggest(&word.value, ANNOTATIONS).map(|near| format!("did you mean `({near})`?"));
-            scope.mistake(StructureMistake::UnknownAnnotation {
+            scope.mistake(SchemaError::UnknownAnnotation {
                 help: near.or_else(|| {
                     Some("`(remove)` and `(replace)` act on what was inherited".to_owned())
                 }),
@@ -170,12 +173,12 @@ pub(super) fn annotated(node: &Node, scope: &Scope<'_>) -> (Action, Node) {
 
 impl Item {
     /// Notes that this and its twin stand in one layer.
-    fn clashes(&self, twin: &Self, place: &str, scope: &Scope<'_>) {
+    fn clashes(&self, twin: &Self, place: &str, scope: &LowerContext<'_>) {
         let (at, first) = (self.node.head(), twin.node.head());
         let place = place.to_owned();
-        if self.rule == Some(Rule::Target) {
+        if self.rule == Some(MergeRule::Target) {
             let target = self.key.trim_start_matches("mount ").to_owned();
-            return scope.mistake(ReferenceMistake::MountClash {
+            return scope.mistake(ReferenceError::MountClash {
                 target,
                 place,
                 at,
@@ -183,7 +186,7 @@ impl Item {
             });
         }
         let name = self.shown();
-        scope.mistake(StructureMistake::RepeatedNode {
+        scope.mistake(SchemaError::RepeatedNode {
             name,
             place,
             at,
@@ -202,7 +205,7 @@ impl Item {
     }
 }
 
-fn parts(node: &Node, scope: &Scope<'_>) -> Vec<Item> {
+fn parts(node: &Node, scope: &LowerContext<'_>) -> Vec<Item> {
     let (action, node) = annotated(node, scope);
     let name = node.name.value.clone();
     let rule = rule(&name);
@@ -215,16 +218,18 @@ fn parts(node: &Node, scope: &Scope<'_>) -> Vec<Item> {
     let keyed =
         |part: Option<&str>| part.map_or_else(|| name.clone(), |part| format!("{name} {part}"));
     match rule {
-        Some(Rule::List) if !node.arguments.is_empty() => split(&node)
+        Some(MergeRule::List) if !node.arguments.is_empty() => split(&node)
             .into_iter()
             .map(|part| item(keyed(Some(&key_of(&part))), part))
             .collect(),
-        Some(Rule::First) => vec![item(keyed(Some(&key_of(&node))), node)],
-        Some(Rule::Fields | Rule::Lists) => fields(&node, rule == Some(Rule::Lists), scope)
-            .into_iter()
-            .map(|(field, part)| item(keyed(Some(&field)), part))
-            .collect(),
-        Some(Rule::Target) => {
+        Some(MergeRule::First) => vec![item(keyed(Some(&key_of(&node))), node)],
+        Some(MergeRule::Fields | MergeRule::Lists) => {
+            fields(&node, rule == Some(MergeRule::Lists), scope)
+                .into_iter()
+                .map(|(field, part)| item(keyed(Some(&field)), part))
+                .collect()
+        }
+        Some(MergeRule::Target) => {
             let path = node
                 .arguments
                 .last()
@@ -234,7 +239,7 @@ fn parts(node: &Node, scope: &Scope<'_>) -> Vec<Item> {
                 .to_owned();
             vec![item(format!("mount {path}"), node)]
         }
-        Some(Rule::Port) => vec![item(keyed(port::key(&node, scope).as_deref()), node)],
+        Some(MergeRule::Port) => vec![item(keyed(port::key(&node, scope).as_deref()), node)],
         _ => vec![item(name.clone(), node)],
     }
 }
@@ -260,7 +265,7 @@ fn split(node: &Node) -> Vec<Node> {
 
 /// One node for each name: with one property, or `several` of its name, or with one argument when it
 /// has no value.
-fn fields(node: &Node, several: bool, scope: &Scope<'_>) -> Vec<(String, Node)> {
+fn fields(node: &Node, several: bool, scope: &LowerContext<'_>) -> Vec<(String, Node)> {
     let mut fields = Vec::new();
     match node.arguments.as_slice() {
         [] => {}

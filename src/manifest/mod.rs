@@ -9,35 +9,35 @@ mod body;
 mod build;
 mod certificate;
 mod check;
-mod circle;
-mod declare;
+mod context;
+mod cycle;
 mod deploy;
 pub mod environment;
 mod field;
 mod file;
-mod fill;
 mod gate;
 mod habit;
 mod image;
 mod include;
-mod layer;
+mod interpolate;
 mod limit;
 mod load;
 mod lower;
+mod map;
 mod merge;
+mod merge_rule;
 mod mount;
 mod network;
 mod node;
-mod pair;
+mod parse_hint;
 mod port;
 mod probe;
 mod process;
 mod reader;
-mod rule;
+mod resources;
 mod scalar;
-mod scope;
 mod service;
-mod slip;
+mod services;
 mod subnet;
 mod syntax;
 
@@ -50,7 +50,6 @@ use std::{
 pub use self::{
     build::{Build, BuildSecret, BuildSecretSource, Context},
     certificate::{AuthorityUse, Certificate, CertificateUse},
-    declare::{Config, ConfigSource, Generation, Network, Secret, SecretSource, Subnet, Volume},
     deploy::{Check, Deploy, RollbackScope},
     environment::{Environment, Template},
     file::FileUse,
@@ -62,6 +61,7 @@ pub use self::{
     port::Port,
     probe::{Headers, Method, Probe, StatusSet, Tls},
     process::{Command, EnvFile, EnvValue, HealthTest, Healthcheck, Hook, Logging, Watch},
+    resources::{Config, ConfigSource, Generation, Network, Secret, SecretSource, Subnet, Volume},
     service::{
         Dependency, ImageSource, Isolation, Kind, Mode, Placement, Pull, Restart, Service, Until,
         Update, UpdateOrder,

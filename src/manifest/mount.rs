@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::{
+    context::LowerContext,
     node::Node,
     reader::Reader,
     scalar::{ContainerPath, invalid},
-    scope::Scope,
 };
 use crate::{
     name::VolumeName,
@@ -75,7 +75,7 @@ const PROPAGATIONS: &[(&str, &str)] = &[
 ];
 
 /// Reads `volume`, `bind` or `tmpfs`.
-pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Mount> {
+pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Option<Mount> {
     let mut reader = Reader::new(node, scope);
     let found = match reader.name() {
         "volume" => volume(node, &mut reader),

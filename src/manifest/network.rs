@@ -7,14 +7,14 @@ use std::{
 };
 
 use super::{
+    context::LowerContext,
+    map::pairs,
     node::{Node, Scalar},
-    pair::pairs,
     reader::{Reader, unknown_node},
     scalar::{Read, invalid, parsed},
-    scope::Scope,
 };
 use crate::{
-    diagnostic::ValueMistake,
+    diagnostic::ValueError,
     name::{NetworkName, ServiceName},
     span::{Span, Spanned},
 };
@@ -63,7 +63,7 @@ pub struct Link {
 /// Reads `network NAME …` in a service.
 pub(super) fn attachment(
     node: &Node,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
 ) -> Option<(Spanned<NetworkName>, Attachment)> {
     let mut reader = Reader::new(node, scope);
     let name = reader.argument("a network's name");
@@ -94,17 +94,21 @@ pub(super) fn attachment(
 }
 
 /// A name that others look for.
-fn alias(name: Option<Spanned<String>>, scope: &Scope<'_>) -> Option<String> {
+fn alias(name: Option<Spanned<String>>, scope: &LowerContext<'_>) -> Option<String> {
     let name = name.filter(|name| is_host(name, name.span, scope))?;
     Some(name.value)
 }
 
-fn address<T: FromStr>(scalar: Option<&Scalar>, scope: &Scope<'_>, wanted: &str) -> Option<T> {
+fn address<T: FromStr>(
+    scalar: Option<&Scalar>,
+    scope: &LowerContext<'_>,
+    wanted: &str,
+) -> Option<T> {
     parsed(scalar?, scope, wanted, None)
 }
 
 /// Reads a hardware address.
-pub(super) fn mac(scalar: &Scalar, scope: &Scope<'_>) -> Option<String> {
+pub(super) fn mac(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<String> {
     let text = String::read(scalar, scope)?;
     let pair = |part: &str| part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_hexdigit());
     if text.split(':').count() == 6 && text.split(':').all(pair) {
@@ -125,7 +129,7 @@ pub(super) fn mac(scalar: &Scalar, scope: &Scope<'_>) -> Option<String> {
 }
 
 /// Reads `network-mode`.
-pub(super) fn mode(node: &Node, scope: &Scope<'_>) -> Option<Spanned<NetworkMode>> {
+pub(super) fn mode(node: &Node, scope: &LowerContext<'_>) -> Option<Spanned<NetworkMode>> {
     let mut reader = Reader::new(node, scope);
     let written = reader.needed("a mode, such as `\"host\"`");
     reader.end();
@@ -140,7 +144,7 @@ pub(super) fn mode(node: &Node, scope: &Scope<'_>) -> Option<Spanned<NetworkMode
         _ if text == "host" => NetworkMode::Host,
         _ if text == "none" => NetworkMode::None,
         _ => {
-            scope.mistake(ValueMistake::UnknownValue {
+            scope.mistake(ValueError::UnknownValue {
                 what: "`network-mode`".to_owned(),
                 found: text,
                 at: written.span,
@@ -153,7 +157,7 @@ pub(super) fn mode(node: &Node, scope: &Scope<'_>) -> Option<Spanned<NetworkMode
 }
 
 /// Reads `link SERVICE [ALIAS]`.
-pub(super) fn link(node: &Node, scope: &Scope<'_>) -> Option<Link> {
+pub(super) fn link(node: &Node, scope: &LowerContext<'_>) -> Option<Link> {
     let mut reader = Reader::new(node, scope);
     let service = reader.argument("a service");
     let alias = alias(reader.optional(), scope);
@@ -168,7 +172,7 @@ pub(super) fn link(node: &Node, scope: &Scope<'_>) -> Option<Link> {
 const HOST_NAME: usize = 64;
 
 /// Reads `hostname`.
-pub(super) fn host_name(node: &Node, scope: &Scope<'_>) -> Option<Spanned<String>> {
+pub(super) fn host_name(node: &Node, scope: &LowerContext<'_>) -> Option<Spanned<String>> {
     let mut reader = Reader::new(node, scope);
     let written = reader.needed("a host name");
     reader.end();
@@ -182,7 +186,7 @@ pub(super) fn host_name(node: &Node, scope: &Scope<'_>) -> Option<Spanned<String
 }
 
 /// Whether a line of `/etc/hosts` can have the text as a name; notes it, if not.
-fn is_host(name: &str, at: Span, scope: &Scope<'_>) -> bool {
+fn is_host(name: &str, at: Span, scope: &LowerContext<'_>) -> bool {
     let parts = |letter: char| letter.is_whitespace() || letter.is_control() || letter == ':';
     let known = !name.is_empty() && !name.contains(parts);
     if !known {
@@ -190,7 +194,7 @@ fn is_host(name: &str, at: Span, scope: &Scope<'_>) -> bool {
         let help = name.split_once([':', '=']).map(|(host, address)| {
             format!("name and address stand apart: `\"{host}\" \"{address}\"`")
         });
-        scope.mistake(ValueMistake::Invalid {
+        scope.mistake(ValueError::Invalid {
             wanted: "a host name".to_owned(),
             found: name.to_owned(),
             at,
@@ -205,7 +209,7 @@ pub(super) fn extra_hosts(
     node: &Node,
     words: &[&str],
     into: &mut BTreeMap<String, Vec<String>>,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
 ) {
     let mut reader = Reader::new(node, scope);
     let mut found: Vec<(Spanned<String>, &Scalar)> = Vec::new();
@@ -249,7 +253,7 @@ fn given<'a>(
     given
 }
 
-fn host_address(scalar: &Scalar, words: &[&str], scope: &Scope<'_>) -> Option<String> {
+fn host_address(scalar: &Scalar, words: &[&str], scope: &LowerContext<'_>) -> Option<String> {
     let text = String::read(scalar, scope)?;
     if text.parse::<IpAddr>().is_ok() || words.contains(&text.as_str()) {
         return Some(text);
@@ -265,7 +269,7 @@ fn host_address(scalar: &Scalar, words: &[&str], scope: &Scope<'_>) -> Option<St
 }
 
 /// Reads `dns ADDRESS…`.
-pub(super) fn name_servers(node: &Node, scope: &Scope<'_>) -> Vec<String> {
+pub(super) fn name_servers(node: &Node, scope: &LowerContext<'_>) -> Vec<String> {
     let mut reader = Reader::new(node, scope);
     let mut servers = Vec::new();
     let mut next = reader.needed("the address of a name server");

@@ -3,13 +3,13 @@
 use std::{net::IpAddr, ops::RangeInclusive};
 
 use super::{
+    context::LowerContext,
     node::{Node, Scalar, Value},
     reader::Reader,
     scalar::{Read, invalid, one_of, parsed, whole},
-    scope::Scope,
 };
 use crate::{
-    diagnostic::ValueMistake,
+    diagnostic::ValueError,
     span::{Span, Spanned},
     unit::Protocol,
 };
@@ -74,7 +74,7 @@ struct Ports {
 type Range = (u16, u16);
 
 /// Reads a `port`, as one [`Port`] for each number of its range.
-pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Vec<Port> {
+pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Vec<Port> {
     let mut reader = Reader::new(node, scope);
     let written = reader.needed("a port");
     let to = reader.raw("to");
@@ -108,14 +108,14 @@ fn spread(
     node: &Node,
     mode: Option<&str>,
     written: &Scalar,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
 ) -> Vec<Port> {
     let (low, high) = ports.target;
     let published = ports.published.unwrap_or(ports.target);
     let any = published == (0, 0);
     let each = low == high && published.0 < published.1;
     if !any && !each && published.1 - published.0 != high - low {
-        scope.mistake(ValueMistake::Invalid {
+        scope.mistake(ValueError::Invalid {
             wanted: "a pair of ranges of one length".to_owned(),
             found: scope.written(written.span).trim_matches('"').to_owned(),
             at: written.span,
@@ -124,7 +124,7 @@ fn spread(
         return Vec::new();
     }
     if low == 0 || !any && published.0 == 0 {
-        scope.mistake(ValueMistake::OutOfRange {
+        scope.mistake(ValueError::OutOfRange {
             what: "a port".to_owned(),
             low: NUMBERS.start().to_string(),
             high: NUMBERS.end().to_string(),
@@ -147,7 +147,7 @@ fn spread(
 }
 
 /// What a merge knows a port by: the container's side of it.
-pub(super) fn key(node: &Node, scope: &Scope<'_>) -> Option<String> {
+pub(super) fn key(node: &Node, scope: &LowerContext<'_>) -> Option<String> {
     // Its mistakes are told when the port is lowered, not when it is compared.
     let silent = scope.silent();
     let first = lower(node, &silent).into_iter().next()?;
@@ -155,7 +155,7 @@ pub(super) fn key(node: &Node, scope: &Scope<'_>) -> Option<String> {
 }
 
 /// Reads one `expose`, as one entry for each number of its range.
-pub(super) fn expose(node: &Node, scope: &Scope<'_>) -> Vec<Spanned<(u16, Protocol)>> {
+pub(super) fn expose(node: &Node, scope: &LowerContext<'_>) -> Vec<Spanned<(u16, Protocol)>> {
     let mut reader = Reader::new(node, scope);
     let written = reader.needed("a port");
     let protocol = reader
@@ -180,7 +180,7 @@ pub(super) fn expose(node: &Node, scope: &Scope<'_>) -> Vec<Spanned<(u16, Protoc
         .collect()
 }
 
-fn ports(scalar: &Scalar, scope: &Scope<'_>) -> Option<Ports> {
+fn ports(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Ports> {
     if let Value::Integer(number) = scalar.value {
         // 0 is judged later: before `to=` it stands for any free port of the host.
         let port: u16 = if number == 0 {

@@ -4,16 +4,16 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     Environment, Template,
+    context::LowerContext,
     environment::interpolate,
+    map::open_pairs,
     node::{Node, Scalar, Value},
-    pair::open_pairs,
     port::NUMBERS,
     reader::{Reader, texts, unknown_node},
     scalar::{ContainerPath, Read, invalid, whole},
-    scope::Scope,
 };
 use crate::{
-    diagnostic::{StructureMistake, ValueMistake},
+    diagnostic::{SchemaError, ValueError},
     name::SecretName,
     span::Spanned,
 };
@@ -157,7 +157,7 @@ const METHODS: &[(&str, Method)] = &[
 ];
 
 /// Reads one probe.
-pub(super) fn lower(node: &Node, scope: &Scope<'_>) -> Option<Probe> {
+pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Option<Probe> {
     let mut reader = Reader::new(node, scope);
     let probe = match reader.name() {
         "tcp" => port(&mut reader).map(|port| Probe::Tcp { port }),
@@ -224,7 +224,7 @@ fn http(reader: &mut Reader<'_>) -> Option<Probe> {
     })
 }
 
-fn header(node: &Node, headers: &mut Headers, scope: &Scope<'_>) {
+fn header(node: &Node, headers: &mut Headers, scope: &LowerContext<'_>) {
     for (name, value) in open_pairs::<Template>(node, scope) {
         if let Some(template) = value.value {
             headers.insert(name, Spanned::new(template, value.span));
@@ -253,7 +253,7 @@ fn redis(reader: &mut Reader<'_>) -> Option<Probe> {
     let secret = reader.placed::<SecretName>("secret");
     let tls = encryption(reader);
     if let (Some(password), Some(secret)) = (&password, &secret) {
-        reader.scope.mistake(StructureMistake::Conflict {
+        reader.scope.mistake(SchemaError::Conflict {
             one: "`password=`".to_owned(),
             other: "`secret=`".to_owned(),
             at: password.span.max(secret.span),
@@ -331,7 +331,7 @@ fn log(reader: &mut Reader<'_>) -> Option<Probe> {
             .last()
             .unwrap_or_default()
             .trim_start_matches("error: ");
-        reader.scope.mistake(ValueMistake::Regex {
+        reader.scope.mistake(ValueError::Regex {
             cause: cause.to_owned(),
             at: pattern.span,
         });
@@ -344,7 +344,7 @@ fn log(reader: &mut Reader<'_>) -> Option<Probe> {
 }
 
 /// Reads `status=200` or `status="200-299,304"`.
-pub(super) fn status(scalar: &Scalar, scope: &Scope<'_>) -> Option<StatusSet> {
+pub(super) fn status(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<StatusSet> {
     if let Value::Integer(_) = scalar.value {
         let code = whole(scalar, scope, "a status", 100..=599)?;
         return Some(StatusSet(vec![(code, code)]));

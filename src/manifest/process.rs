@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
     Template,
+    context::LowerContext,
+    map::open_pairs,
     node::Node,
-    pair::open_pairs,
     reader::{Reader, texts, unknown_node},
     scalar::{ContainerPath, Read, invalid},
-    scope::Scope,
 };
 use crate::{
-    diagnostic::{StructureMistake, ValueMistake, suggest},
+    diagnostic::{SchemaError, ValueError, suggest},
     span::{Span, Spanned},
 };
 
@@ -116,7 +116,7 @@ pub struct Watch {
 const NAMES: &str = "names of variables have no `=`: `env NAME=\"value\"`";
 
 /// Reads `command` or `entrypoint`; without anything it is an empty command.
-pub(super) fn command(node: &Node, scope: &Scope<'_>) -> Option<Spanned<Command>> {
+pub(super) fn command(node: &Node, scope: &LowerContext<'_>) -> Option<Spanned<Command>> {
     let mut reader = Reader::new(node, scope);
     let shell = reader.placed::<String>("shell");
     let mut words = Vec::new();
@@ -132,7 +132,7 @@ pub(super) fn command(node: &Node, scope: &Scope<'_>) -> Option<Spanned<Command>
     reader.end();
     let command = match (shell, first) {
         (Some(shell), Some(first)) => {
-            scope.mistake(StructureMistake::Conflict {
+            scope.mistake(SchemaError::Conflict {
                 one: "`shell=`".to_owned(),
                 other: "a program with arguments".to_owned(),
                 at: shell.span.max(first),
@@ -148,10 +148,14 @@ pub(super) fn command(node: &Node, scope: &Scope<'_>) -> Option<Spanned<Command>
 }
 
 /// Reads `env` into the variables of a container.
-pub(super) fn env(node: &Node, into: &mut BTreeMap<String, Spanned<EnvValue>>, scope: &Scope<'_>) {
+pub(super) fn env(
+    node: &Node,
+    into: &mut BTreeMap<String, Spanned<EnvValue>>,
+    scope: &LowerContext<'_>,
+) {
     for (name, value) in open_pairs::<Template>(node, scope) {
         if name.is_empty() || name.contains('=') {
-            scope.mistake(ValueMistake::Invalid {
+            scope.mistake(ValueError::Invalid {
                 wanted: "the name of a variable".to_owned(),
                 found: name,
                 at: value.span,
@@ -165,7 +169,7 @@ pub(super) fn env(node: &Node, into: &mut BTreeMap<String, Spanned<EnvValue>>, s
 }
 
 /// Reads an `env-file` of a service.
-pub(super) fn env_file(node: &Node, scope: &Scope<'_>) -> Option<EnvFile> {
+pub(super) fn env_file(node: &Node, scope: &LowerContext<'_>) -> Option<EnvFile> {
     let mut reader = Reader::new(node, scope);
     let path = reader.argument("a path");
     let (optional, raw) = (reader.flag("optional"), reader.flag("raw"));
@@ -178,7 +182,7 @@ pub(super) fn env_file(node: &Node, scope: &Scope<'_>) -> Option<EnvFile> {
 }
 
 /// Reads a `healthcheck`.
-pub(super) fn healthcheck(node: &Node, scope: &Scope<'_>) -> Option<Healthcheck> {
+pub(super) fn healthcheck(node: &Node, scope: &LowerContext<'_>) -> Option<Healthcheck> {
     let mut reader = Reader::new(node, scope);
     let disable = reader.flag("disable");
     let mut check = Healthcheck {
@@ -196,7 +200,7 @@ pub(super) fn healthcheck(node: &Node, scope: &Scope<'_>) -> Option<Healthcheck>
     };
     for child in reader.children() {
         match child.name.value.as_str() {
-            "command" if disable => scope.mistake(StructureMistake::Conflict {
+            "command" if disable => scope.mistake(SchemaError::Conflict {
                 one: "`disable=#true`".to_owned(),
                 other: "a command".to_owned(),
                 at: child.name.span,
@@ -212,7 +216,7 @@ pub(super) fn healthcheck(node: &Node, scope: &Scope<'_>) -> Option<Healthcheck>
 }
 
 /// Reads `post-start` or `pre-stop`.
-pub(super) fn hook(node: &Node, scope: &Scope<'_>) -> Option<Hook> {
+pub(super) fn hook(node: &Node, scope: &LowerContext<'_>) -> Option<Hook> {
     let mut reader = Reader::new(node, scope);
     let user = reader.property("user");
     let working_dir = reader
@@ -229,7 +233,7 @@ pub(super) fn hook(node: &Node, scope: &Scope<'_>) -> Option<Hook> {
         }
     }
     if line.is_none() {
-        scope.mistake(StructureMistake::MissingChild {
+        scope.mistake(SchemaError::MissingChild {
             node: node.name.value.clone(),
             wanted: "a command".to_owned(),
             at: node.name.span,
@@ -252,7 +256,7 @@ pub(super) fn hook(node: &Node, scope: &Scope<'_>) -> Option<Hook> {
 }
 
 /// Reads `logging DRIVER option="…"`.
-pub(super) fn logging(node: &Node, scope: &Scope<'_>) -> Option<Logging> {
+pub(super) fn logging(node: &Node, scope: &LowerContext<'_>) -> Option<Logging> {
     let mut reader = Reader::new(node, scope);
     let driver = reader.argument("a driver, such as `\"json-file\"`");
     let options = reader.others::<String>();
@@ -276,7 +280,7 @@ const SIGNALS: &[&str] = &[
 ];
 
 /// Reads `stop-signal`: a name or a number, as the engine knows them.
-pub(super) fn signal(node: &Node, scope: &Scope<'_>) -> Option<Spanned<String>> {
+pub(super) fn signal(node: &Node, scope: &LowerContext<'_>) -> Option<Spanned<String>> {
     let mut reader = Reader::new(node, scope);
     let written = reader.needed("a signal, such as `\"SIGTERM\"`");
     reader.end();
@@ -313,7 +317,7 @@ const ACTIONS: &[(&str, &str)] = &[
 ];
 
 /// Reads a `watch`.
-pub(super) fn watch(node: &Node, scope: &Scope<'_>) -> Option<Watch> {
+pub(super) fn watch(node: &Node, scope: &LowerContext<'_>) -> Option<Watch> {
     let mut reader = Reader::new(node, scope);
     let path = reader.argument("a path");
     let action = reader.word("action", ACTIONS);

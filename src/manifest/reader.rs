@@ -7,19 +7,19 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{
+    context::LowerContext,
+    merge_rule,
     node::{Node, Scalar, plain},
-    rule,
     scalar::{FileMode, Read, one_of, placed, whole},
-    scope::Scope,
 };
 use crate::{
-    diagnostic::{StructureMistake, did_you_mean},
+    diagnostic::{SchemaError, did_you_mean},
     span::{Span, Spanned},
 };
 
 /// A node that is being taken apart.
 pub(super) struct Reader<'a> {
-    pub scope: &'a Scope<'a>,
+    pub scope: &'a LowerContext<'a>,
     node: &'a Node,
     /// How many arguments have been handed out.
     taken: usize,
@@ -31,7 +31,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(node: &'a Node, scope: &'a Scope<'a>) -> Self {
+    pub fn new(node: &'a Node, scope: &'a LowerContext<'a>) -> Self {
         Self {
             scope,
             node,
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
 
     /// Notes that an argument is missing.
     pub fn missing(&self, wanted: &str, help: Option<&str>) {
-        self.scope.mistake(StructureMistake::MissingArgument {
+        self.scope.mistake(SchemaError::MissingArgument {
             node: self.node.name.value.clone(),
             wanted: wanted.to_owned(),
             at: self.node.head(),
@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
         self.extra_argument();
         self.unknown_properties();
         if self.node.children.is_some() && !self.block {
-            self.scope.mistake(StructureMistake::UnexpectedChildren {
+            self.scope.mistake(SchemaError::UnexpectedChildren {
                 node: self.node.name.value.clone(),
                 at: self.node.name.span,
                 help: (!self.asked.is_empty()).then(|| self.takes()),
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
             count => format!("{count} arguments"),
         };
         let usual = || (!self.asked.is_empty()).then(|| self.takes());
-        self.scope.mistake(StructureMistake::ExtraArgument {
+        self.scope.mistake(SchemaError::ExtraArgument {
             node: self.node.name.value.clone(),
             takes,
             at: extra.span,
@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
     /// What to write where the next node has been taken for an argument.
     fn next_node(&self, extra: &Scalar) -> Option<String> {
         let word = plain(extra)?;
-        let is_node = self.scope.written(extra.span) == word && rule::rule(word).is_some();
+        let is_node = self.scope.written(extra.span) == word && merge_rule::rule(word).is_some();
         is_node.then(|| format!("nodes on one line have a `;` between them: `…; {word} …`"))
     }
 
@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
             }
             let help = did_you_mean(&name.value, self.asked.iter().copied())
                 .or_else(|| (!self.asked.is_empty()).then(|| self.takes()));
-            self.scope.mistake(StructureMistake::UnknownProperty {
+            self.scope.mistake(SchemaError::UnknownProperty {
                 node: self.node.name.value.clone(),
                 name: name.value.clone(),
                 at: name.span,
@@ -226,12 +226,12 @@ impl<'a> Reader<'a> {
 }
 
 /// Notes a node that cannot stand where it stands.
-pub(super) fn unknown_node(node: &Node, place: &str, known: &[&str], scope: &Scope<'_>) {
+pub(super) fn unknown_node(node: &Node, place: &str, known: &[&str], scope: &LowerContext<'_>) {
     let help = did_you_mean(&node.name.value, known.iter().copied()).or_else(|| {
         let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
         (known.len() <= 16).then(|| format!("known are {}", names.join(", ")))
     });
-    scope.mistake(StructureMistake::UnknownNode {
+    scope.mistake(SchemaError::UnknownNode {
         name: node.name.value.clone(),
         place: place.to_owned(),
         at: node.name.span,

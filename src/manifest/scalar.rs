@@ -6,11 +6,11 @@ use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration}
 
 use super::{
     Template,
+    context::LowerContext,
     node::{Scalar, Text, Value},
-    scope::Scope,
 };
 use crate::{
-    diagnostic::{ValueMistake, did_you_mean},
+    diagnostic::{ValueError, did_you_mean},
     name::{
         CertificateName, ConfigName, ContainerName, EngineVolumeName, ImageRef, NameError,
         NetworkName, ProjectName, SecretName, ServiceName, VolumeName,
@@ -22,7 +22,7 @@ use crate::{
 /// What can be read from one value.
 pub(super) trait Read: Sized {
     /// Reads it, or notes the mistake.
-    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self>;
+    fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self>;
 }
 
 impl Value {
@@ -41,14 +41,14 @@ impl Value {
 /// Notes that another type was needed.
 pub(super) fn wrong_type<T>(
     scalar: &Scalar,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
     wanted: &str,
     help: Option<String>,
 ) -> Option<T> {
     if scalar.value == Value::Broken {
         return None;
     }
-    scope.mistake(ValueMistake::WrongType {
+    scope.mistake(ValueError::WrongType {
         wanted: wanted.to_owned(),
         found: scalar.value.described(),
         at: scalar.span,
@@ -60,14 +60,14 @@ pub(super) fn wrong_type<T>(
 /// Notes that a text cannot be read as what it should be.
 pub(super) fn invalid<T>(
     scalar: &Scalar,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
     wanted: &str,
     help: Option<&str>,
 ) -> Option<T> {
     if scalar.value == Value::Broken {
         return None;
     }
-    scope.mistake(ValueMistake::Invalid {
+    scope.mistake(ValueError::Invalid {
         wanted: wanted.to_owned(),
         found: match &scalar.value {
             Value::Text(text) => text.template.to_string(),
@@ -80,7 +80,7 @@ pub(super) fn invalid<T>(
 }
 
 impl Read for Template {
-    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+    fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self> {
         if let Value::Text(text) = &scalar.value {
             return Some(text.template.clone());
         }
@@ -91,7 +91,7 @@ impl Read for Template {
 }
 
 impl Read for String {
-    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+    fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self> {
         let template = Template::read(scalar, scope)?;
         if let Some(plain) = template.as_plain() {
             return Some(plain.to_owned());
@@ -101,7 +101,7 @@ impl Read for String {
             .next()
             .map(ToString::to_string)
             .unwrap_or_default();
-        scope.mistake(ValueMistake::SecretNotAllowed {
+        scope.mistake(ValueError::SecretNotAllowed {
             name,
             at: scalar.span,
         });
@@ -119,7 +119,7 @@ fn computed<T: FromStr>(text: &Text) -> Option<T> {
 }
 
 impl Read for bool {
-    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+    fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self> {
         match &scalar.value {
             Value::Bool(truth) => return Some(*truth),
             Value::Text(text) => {
@@ -135,7 +135,7 @@ impl Read for bool {
 }
 
 /// What other languages write for a truth value.
-fn meant(scalar: &Scalar, scope: &Scope<'_>) -> Option<bool> {
+fn meant(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<bool> {
     let written = scope.written(scalar.span).trim_matches('"').to_lowercase();
     match written.as_str() {
         "1" | "enabled" | "on" | "t" | "true" | "y" | "yes" => Some(true),
@@ -147,7 +147,7 @@ fn meant(scalar: &Scalar, scope: &Scope<'_>) -> Option<bool> {
 /// A whole number in a range; `what` says of what, for the message.
 pub(super) fn whole<T: TryFrom<i128>>(
     scalar: &Scalar,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
     what: &str,
     range: RangeInclusive<i128>,
 ) -> Option<T> {
@@ -171,12 +171,12 @@ pub(super) fn whole<T: TryFrom<i128>>(
 
 fn out_of_range<T: fmt::Display>(
     scalar: &Scalar,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
     what: &str,
     range: &RangeInclusive<T>,
     found: &T,
 ) {
-    scope.mistake(ValueMistake::OutOfRange {
+    scope.mistake(ValueError::OutOfRange {
         what: what.to_owned(),
         low: range.start().to_string(),
         high: range.end().to_string(),
@@ -201,7 +201,7 @@ const PROCESSORS: f64 = 4096.0;
 pub(super) struct Processors(pub f64);
 
 impl Read for Processors {
-    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+    fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self> {
         let number = match &scalar.value {
             Value::Integer(number) => i32::try_from(*number).map_or(f64::INFINITY, f64::from),
             Value::Float(number) => *number,
@@ -226,7 +226,7 @@ impl Read for Processors {
 pub(super) struct FileMode(pub u32);
 
 impl Read for FileMode {
-    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+    fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self> {
         let written = scope.written(scalar.span);
         let mode = match &scalar.value {
             Value::Integer(number) if written.starts_with("0o") => u32::try_from(*number).ok(),
@@ -245,7 +245,7 @@ impl Read for FileMode {
 
 fn united<T>(
     scalar: &Scalar,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
     wanted: &'static str,
     parse: fn(&str) -> Result<T, UnitError>,
 ) -> Option<T> {
@@ -256,7 +256,7 @@ fn united<T>(
     };
     parse(&text)
         .map_err(|error| {
-            scope.mistake(ValueMistake::Unit {
+            scope.mistake(ValueError::Unit {
                 message: error.to_string(),
                 at: scalar.span,
                 wanted,
@@ -267,20 +267,20 @@ fn united<T>(
 }
 
 impl Read for Duration {
-    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+    fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self> {
         united(scalar, scope, "a duration", parse_duration)
     }
 }
 
 impl Read for ByteSize {
-    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+    fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self> {
         united(scalar, scope, "a size", str::parse)
     }
 }
 
 /// A path of this machine, absolute.
 impl Read for PathBuf {
-    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+    fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self> {
         let path = String::read(scalar, scope)?;
         if path.is_empty() {
             return invalid(scalar, scope, "a path", None);
@@ -294,11 +294,11 @@ impl Read for PathBuf {
 pub(super) struct ContainerPath(pub String);
 
 impl Read for ContainerPath {
-    fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+    fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self> {
         let path = String::read(scalar, scope)?;
         if !path.starts_with('/') {
             let help = "paths inside a container are absolute".to_owned();
-            scope.mistake(ValueMistake::RelativePath {
+            scope.mistake(ValueError::RelativePath {
                 path,
                 at: scalar.span,
                 help: Some(help),
@@ -317,7 +317,7 @@ impl Read for ContainerPath {
 /// Reads a text by [`FromStr`], with what it should be and an example for the message.
 pub(super) fn parsed<T: FromStr>(
     scalar: &Scalar,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
     wanted: &str,
     help: Option<&str>,
 ) -> Option<T> {
@@ -329,7 +329,7 @@ pub(super) fn parsed<T: FromStr>(
 
 fn named<N>(
     scalar: &Scalar,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
     wanted: &str,
     new: fn(String) -> Result<N, NameError>,
 ) -> Option<N> {
@@ -345,7 +345,7 @@ fn named<N>(
     };
     new(String::read(scalar, scope)?)
         .map_err(|cause| {
-            scope.mistake(ValueMistake::InvalidName {
+            scope.mistake(ValueError::InvalidName {
                 cause,
                 at: scalar.span,
                 wanted: wanted.to_owned(),
@@ -358,7 +358,7 @@ fn named<N>(
 macro_rules! names {
     ($($name:ident: $wanted:literal;)*) => {$(
         impl Read for $name {
-            fn read(scalar: &Scalar, scope: &Scope<'_>) -> Option<Self> {
+            fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self> {
                 named(scalar, scope, $wanted, Self::new)
             }
         }
@@ -381,7 +381,7 @@ names! {
 /// Reads one of a few words.
 pub(super) fn one_of<T: Clone>(
     scalar: &Scalar,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
     what: &str,
     words: &[(&str, T)],
 ) -> Option<T> {
@@ -393,7 +393,7 @@ pub(super) fn one_of<T: Clone>(
     let near = did_you_mean(&found, words.iter().map(|(word, _)| *word));
     let all = format!("one of {}", known.join(", "));
     let help = near.map_or_else(|| all.clone(), |near| format!("{near} {all}"));
-    scope.mistake(ValueMistake::UnknownValue {
+    scope.mistake(ValueError::UnknownValue {
         what: what.to_owned(),
         found,
         at: scalar.span,
@@ -403,6 +403,6 @@ pub(super) fn one_of<T: Clone>(
 }
 
 /// A value with its place.
-pub(super) fn placed<T: Read>(scalar: &Scalar, scope: &Scope<'_>) -> Option<Spanned<T>> {
+pub(super) fn placed<T: Read>(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Spanned<T>> {
     T::read(scalar, scope).map(|value| Spanned::new(value, scalar.span))
 }

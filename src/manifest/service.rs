@@ -129,7 +129,7 @@ pub struct Service {
     /// Upper bounds.
     pub limit: Limits,
     /// What is kept for it.
-    pub reserve: Reservation,
+    pub reservation: Reservation,
     /// Devices of the host.
     pub devices: Vec<Device>,
     /// Limits of processes, by name.

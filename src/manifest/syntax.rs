@@ -11,10 +11,10 @@ use miette::SourceSpan;
 use super::{
     habit::{self, Found},
     node::{Node, Scalar, Value},
-    slip::Slip,
+    parse_hint::ParseHint,
 };
 use crate::{
-    diagnostic::{ReadingMistake, StructureMistake},
+    diagnostic::{ParseError, SchemaError},
     span::{Span, Spanned},
 };
 
@@ -23,7 +23,7 @@ use crate::{
 /// used of it is ever given by the system.
 const STACK: usize = 256 << 20;
 /// The deepest nesting that is read; the language itself needs four levels.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// The most mistakes of syntax that are reported for one file; who writes in another language has
 /// seen enough by then.
 const MOST: usize = 10;
@@ -32,10 +32,10 @@ const MOST: usize = 10;
 ///
 /// # Errors
 /// What was written out of habit, and otherwise where the parser stopped.
-pub(super) fn parse(text: &str, start: usize) -> Result<Vec<Node<String>>, Vec<ReadingMistake>> {
-    let place = Place { text, start };
+pub(super) fn parse(text: &str, start: usize) -> Result<Vec<Node<String>>, Vec<ParseError>> {
+    let place = SourceLocation { text, start };
     if let Some(at) = too_deep(text) {
-        return Err(vec![Slip::Deep.mistake(Span::new(start + at, 1))]);
+        return Err(vec![ParseHint::Deep.mistake(Span::new(start + at, 1))]);
     }
     let read = move || match KdlDocument::parse_v2(text) {
         Ok(document) => {
@@ -53,7 +53,7 @@ pub(super) fn parse(text: &str, start: usize) -> Result<Vec<Node<String>>, Vec<R
     };
     if let Some((at, length)) = yaml_line(text) {
         let at = Span::new(start + at, length);
-        return Err(vec![ReadingMistake::Yaml { at }]);
+        return Err(vec![ParseError::Yaml { at }]);
     }
     thread::scope(|scope| {
         let spawned = thread::Builder::new()
@@ -65,7 +65,7 @@ pub(super) fn parse(text: &str, start: usize) -> Result<Vec<Node<String>>, Vec<R
         };
         spawned.join().unwrap_or_else(|_| {
             // The parser has given up.
-            Err(vec![Slip::Unreadable.mistake(Span::new(start, 0))])
+            Err(vec![ParseHint::Unreadable.mistake(Span::new(start, 0))])
         })
     })
 }
@@ -84,7 +84,7 @@ fn too_deep(text: &str) -> Option<usize> {
             b'*' if followed(b'/') => comments = comments.saturating_sub(1),
             _ => {}
         }
-        if depth > DEEPEST || comments > DEEPEST {
+        if depth > MAX_DEPTH || comments > MAX_DEPTH {
             return Some(at);
         }
     }
@@ -113,13 +113,13 @@ fn yaml_line(text: &str) -> Option<(usize, usize)> {
 }
 
 /// Properties given twice: the library keeps both, and we accept neither.
-pub(super) fn repeated(node: &Node<String>, mistakes: &mut Vec<StructureMistake>) {
+pub(super) fn repeated(node: &Node<String>, mistakes: &mut Vec<SchemaError>) {
     for (index, (name, _)) in node.properties.iter().enumerate() {
         let first = node.properties[..index]
             .iter()
             .find(|(other, _)| other.value == name.value);
         if let Some((first, _)) = first {
-            mistakes.push(StructureMistake::RepeatedProperty {
+            mistakes.push(SchemaError::RepeatedProperty {
                 name: name.value.clone(),
                 at: name.span,
                 first: first.span,
@@ -131,7 +131,7 @@ pub(super) fn repeated(node: &Node<String>, mistakes: &mut Vec<StructureMistake>
     }
 }
 
-fn nodes(document: &KdlDocument, place: Place<'_>) -> Vec<Node<String>> {
+fn nodes(document: &KdlDocument, place: SourceLocation<'_>) -> Vec<Node<String>> {
     document
         .nodes()
         .iter()
@@ -139,7 +139,7 @@ fn nodes(document: &KdlDocument, place: Place<'_>) -> Vec<Node<String>> {
         .collect()
 }
 
-fn node(found: &KdlNode, place: Place<'_>) -> Node<String> {
+fn node(found: &KdlNode, place: SourceLocation<'_>) -> Node<String> {
     let mut arguments = Vec::new();
     let mut properties = Vec::new();
     for entry in found.entries() {
@@ -158,11 +158,11 @@ fn node(found: &KdlNode, place: Place<'_>) -> Node<String> {
     }
 }
 
-fn identifier(found: &KdlIdentifier, place: Place<'_>) -> Spanned<String> {
+fn identifier(found: &KdlIdentifier, place: SourceLocation<'_>) -> Spanned<String> {
     Spanned::new(found.value().to_owned(), place.span(found.span()))
 }
 
-fn scalar(entry: &KdlEntry, place: Place<'_>) -> Scalar<String> {
+fn scalar(entry: &KdlEntry, place: SourceLocation<'_>) -> Scalar<String> {
     let whole = place.span(entry.span());
     // The entry's span begins at its name or type; the value is what it ends with.
     let length = entry
@@ -182,12 +182,12 @@ fn scalar(entry: &KdlEntry, place: Place<'_>) -> Scalar<String> {
 
 /// A text of the address space.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct SourceLocation<'a> {
     text: &'a str,
     start: usize,
 }
 
-impl Place<'_> {
+impl SourceLocation<'_> {
     fn span(self, found: SourceSpan) -> Span {
         let offset = found.offset().min(self.text.len());
         Span::new(
@@ -197,7 +197,7 @@ impl Place<'_> {
     }
 
     /// What is wrong with a text that the parser could not read.
-    fn retell(self, diagnostics: &[KdlDiagnostic]) -> Vec<ReadingMistake> {
+    fn retell(self, diagnostics: &[KdlDiagnostic]) -> Vec<ParseError> {
         let habits = self.mistakes(habit::find(self.text).into_iter());
         if !habits.is_empty() {
             return habits;
@@ -205,10 +205,10 @@ impl Place<'_> {
         // Nothing that is known: only the place is the parser's.
         let first = diagnostics.first();
         let at = first.map_or(Span::new(self.start, 0), |first| self.span(first.span));
-        vec![Slip::Unreadable.mistake(self.first_line(at))]
+        vec![ParseHint::Unreadable.mistake(self.first_line(at))]
     }
 
-    fn mistakes(self, found: impl Iterator<Item = Found>) -> Vec<ReadingMistake> {
+    fn mistakes(self, found: impl Iterator<Item = Found>) -> Vec<ParseError> {
         let mut mistakes = Vec::new();
         for found in found.take(MOST) {
             let is_lost = found.slip.is_lost();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
     project::{Build, ContainerSpec, Hook, Network, RestartPolicy, Volume},
-    state::{Allowance, Record},
+    state::{ContainerRecord, ResourceLimits},
 };
 
 /// One change of the world.
@@ -71,7 +71,7 @@ pub enum Action {
         /// Which.
         container: ContainerName,
         /// What is `None` stays as it is; no limit of processes is 0.
-        allowance: Allowance,
+        allowance: ResourceLimits,
     },
     /// Freezes a container that runs, or lets it go on.
     SetPaused {
@@ -191,9 +191,9 @@ pub struct CreateContainer {
     /// For `service:NAME` in namespaces and `volumes-from`: the container that is meant.
     pub peers: BTreeMap<ServiceName, ContainerName>,
     /// Anonymous volumes carried over from the container that this one replaces, target to name.
-    pub carried: BTreeMap<String, String>,
+    pub carried_over: BTreeMap<String, String>,
     /// What is recorded on it.
-    pub record: Record,
+    pub record: ContainerRecord,
     /// More labels (for other tools), beside those of [`crate::state::label`].
     pub labels: BTreeMap<String, String>,
 }

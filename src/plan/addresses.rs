@@ -15,8 +15,8 @@ use super::{
     endpoints::has_names,
     networks::Networks,
     prepare::networks_of,
-    strategy::Strategy,
-    switch::{Place, makes},
+    rollout::{ReplicaKey, creates_container},
+    update_strategy::UpdateStrategy,
 };
 use crate::{
     name::NetworkName,
@@ -45,7 +45,7 @@ pub(super) fn assign(
     state: &State,
     networks: &Networks,
     decisions: &[Decision],
-) -> BTreeMap<Place, Assigned> {
+) -> BTreeMap<ReplicaKey, Assigned> {
     let mut taken = given(project, state, networks);
     for container in state.containers.values() {
         for (engine_name, number) in numbers_of(container) {
@@ -56,7 +56,7 @@ pub(super) fn assign(
     // A kept container that runs again has its addresses.
     let made = decisions
         .iter()
-        .filter(|it| makes(it.change) && it.revived.is_none());
+        .filter(|it| creates_container(it.change) && it.revived.is_none());
     for decision in made {
         let Some(service) = project.services.get(&decision.service) else {
             continue;
@@ -69,7 +69,7 @@ pub(super) fn assign(
             let used = taken.entry(&placed.engine_name).or_default();
             let inherited = inherited(state, (service, decision), name, &placed.engine_name);
             let both_run = matches!(&decision.strategy,
-                Some(Strategy::StartFirst { withheld, .. }) if !withheld.contains(name));
+                Some(UpdateStrategy::StartFirst { withheld, .. }) if !withheld.contains(name));
             let interim = match inherited {
                 Some(number) if !both_run => number,
                 _ => free(used),
@@ -155,10 +155,10 @@ fn inherited(
     engine_name: &str,
 ) -> Option<u32> {
     let keeps = match &decision.strategy {
-        Some(Strategy::StartFirst { withheld, .. }) => {
+        Some(UpdateStrategy::StartFirst { withheld, .. }) => {
             withheld.contains(network) || service.update.keeps_address
         }
-        Some(Strategy::StopFirst { .. }) | None => decision.change == Change::Replace,
+        Some(UpdateStrategy::StopFirst { .. }) | None => decision.change == Change::Replace,
     };
     let current = state.containers.get(decision.current.as_ref()?)?;
     let mut its = numbers_of(current).filter(|(name, _)| *name == engine_name);

@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::FieldChange;
-use crate::{project::Kind, state::Record};
+use crate::{project::Kind, state::ContainerRecord};
 
 /// The fields in which two definitions differ, sorted by path; empty only where they are equal.
 #[must_use]
@@ -24,8 +24,11 @@ pub fn field_changes(from: &Value, to: &Value) -> Vec<FieldChange> {
 }
 
 /// In what a container that was made from one record is not what another one asks for.
-pub(super) fn definition_changes(record: &Record, wanted: &Record) -> Vec<FieldChange> {
-    let Record {
+pub(super) fn definition_changes(
+    record: &ContainerRecord,
+    wanted: &ContainerRecord,
+) -> Vec<FieldChange> {
+    let ContainerRecord {
         kind,
         spec,
         platform,

@@ -12,7 +12,7 @@ const WORDS: [(Change, &str, &str); 7] = [
     (Change::Start, "to start", "started"),
     (Change::Restart, "to restart", "restarted"),
     (Change::Remove, "to remove", "removed"),
-    (Change::Keep, "unchanged", "unchanged"),
+    (Change::NoOp, "unchanged", "unchanged"),
 ];
 
 impl Change {
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn counts_read_alike_before_and_after() {
-        let changes = [Change::Keep, Change::Remove, Change::Create, Change::Create];
+        let changes = [Change::NoOp, Change::Remove, Change::Create, Change::Create];
         let counts: Counts = changes.into_iter().collect();
         assert_eq!(counts.to_do(), "2 to create, 1 to remove, 1 unchanged");
         let named = |change| match change {

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, Decision, DriftChoice, Options, Plan, Refusal, Takeover, addresses, diff, drift,
-    generation, jobs, major, networks, preflight, snapshot, strategy,
-    switch::{Assembly, Place},
-    takeover,
+    Change, Decision, DriftPolicy, Options, Plan, PreflightError, Takeover, addresses,
+    database_version, diff, drift, generation, jobs, networks, preflight,
+    rollout::{ReplicaKey, RolloutBuilder},
+    snapshot, takeover, update_strategy,
 };
 use crate::{
     graph::Graph,
@@ -21,7 +21,7 @@ use crate::{
 
 /// A deploy, ready to be shown or carried out.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Deploy {
+pub struct DeploymentPlan {
     /// The number that its containers get.
     pub generation: u64,
     /// Nothing of the project was there before.
@@ -43,14 +43,18 @@ pub struct Deploy {
 ///
 /// # Errors
 /// With everything that is in the way, before anything is touched.
-pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Deploy, Vec<Refusal>> {
+pub fn deploy(
+    project: &Project,
+    state: &State,
+    options: &Options,
+) -> Result<DeploymentPlan, Vec<PreflightError>> {
     let graph = Graph::of(project);
-    let order = chosen(project, &graph, options)?;
+    let order = selected(project, &graph, options)?;
     let networks = networks::place(project, state);
     let mut decisions = diff::decide(project, state, &networks, options, &order);
-    let unable = strategy::settle(project, state, &networks, &mut decisions);
+    let unable = update_strategy::settle(project, state, &networks, &mut decisions);
     let generation = generation::next(state);
-    let assembly = Assembly {
+    let assembly = RolloutBuilder {
         project,
         state,
         options,
@@ -62,13 +66,15 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
     };
     let mut refusals = preflight::refusals(project, state, &networks, &decisions);
     // Of a deploy that somebody is at, or was cut off in, nobody can say what hands did.
-    if options.drift == DriftChoice::Refuse && !state.locked {
+    if options.drift == DriftPolicy::Refuse && !state.locked {
         refusals.extend(preflight::drifted(&decisions));
     }
     refusals.extend(jobs::refusals(project, &decisions));
     refusals.extend(snapshot::refusals(project, state, &decisions));
     if !options.allow_major {
-        refusals.extend(major::refusals(project, state, options, &decisions));
+        refusals.extend(database_version::refusals(
+            project, state, options, &decisions,
+        ));
     }
     refusals.extend(unable.err().unwrap_or_default());
     if !refusals.is_empty() {
@@ -76,7 +82,7 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
     }
     let plan = assembly.plan().map_err(|circle| {
         let among: BTreeSet<String> = circle.iter().map(ToString::to_string).collect();
-        vec![Refusal::Circle {
+        vec![PreflightError::Circle {
             among: among.into_iter().collect::<Vec<_>>().join(", "),
         }]
     })?;
@@ -85,7 +91,7 @@ pub fn deploy(project: &Project, state: &State, options: &Options) -> Result<Dep
         return Err(lost);
     }
     let first = state.containers.is_empty();
-    Ok(Deploy {
+    Ok(DeploymentPlan {
         generation: assembly.generation,
         first,
         takeovers: takeover::takeovers(project, state, &decisions),
@@ -112,18 +118,18 @@ fn undeclared(project: &Project, state: &State) -> Vec<String> {
 }
 
 /// The services that a deploy is about, in dependency order.
-fn chosen(
+fn selected(
     project: &Project,
     graph: &Graph,
     options: &Options,
-) -> Result<Vec<ServiceName>, Vec<Refusal>> {
+) -> Result<Vec<ServiceName>, Vec<PreflightError>> {
     let unknown = unknown(project, options);
     if !unknown.is_empty() {
         return Err(unknown);
     }
     let order = graph.order().map_err(|circle| {
         let among: Vec<String> = circle.iter().map(ToString::to_string).collect();
-        vec![Refusal::Circle {
+        vec![PreflightError::Circle {
             among: among.join(", "),
         }]
     })?;
@@ -138,7 +144,7 @@ fn chosen(
 }
 
 /// What was named and is not there: services, and jobs to run again.
-fn unknown(project: &Project, options: &Options) -> Vec<Refusal> {
+fn unknown(project: &Project, options: &Options) -> Vec<PreflightError> {
     let known = |jobs: bool| {
         project
             .services
@@ -151,7 +157,7 @@ fn unknown(project: &Project, options: &Options) -> Vec<Refusal> {
         .services
         .iter()
         .filter(|name| !project.services.contains_key(*name))
-        .map(|name| Refusal::NoService {
+        .map(|name| PreflightError::NoService {
             service: name.to_string(),
             known: known(false),
         });
@@ -159,7 +165,7 @@ fn unknown(project: &Project, options: &Options) -> Vec<Refusal> {
         let service = project.services.get(*name);
         !service.is_some_and(|service| matches!(service.kind, Kind::Job { .. }))
     });
-    let jobs = jobs.map(|name| Refusal::NoJob {
+    let jobs = jobs.map(|name| PreflightError::NoJob {
         job: name.to_string(),
         known: known(true),
     });
@@ -194,7 +200,7 @@ fn names(
     state: &State,
     decisions: &[Decision],
     generation: u64,
-) -> BTreeMap<Place, ContainerName> {
+) -> BTreeMap<ReplicaKey, ContainerName> {
     let mut names = BTreeMap::new();
     for decision in decisions
         .iter()
@@ -205,7 +211,7 @@ fn names(
         };
         let last = final_name(project, service, decision.replica);
         let name = match (&decision.current, decision.change) {
-            (Some(current), Change::Keep | Change::Repair | Change::Start | Change::Restart) => {
+            (Some(current), Change::NoOp | Change::Repair | Change::Start | Change::Restart) => {
                 current.clone()
             }
             _ if decision.revived.is_some() => decision.revived.clone().unwrap_or(last),

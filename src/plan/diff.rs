@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, FieldChange, Options, Reason, Rerun, Strategy,
+    Change, FieldChange, Options, Reason, RerunJobs, UpdateStrategy,
     change::definition_changes,
     deploy::final_name,
-    drift::{self, Difference, Remedy},
+    drift::{self, Difference, RepairAction},
     image_of, jobs,
     networks::{self, Networks},
     prepare,
@@ -35,7 +35,7 @@ pub struct Decision {
     /// The container of an earlier generation that takes its place.
     pub revived: Option<ContainerName>,
     /// How it is replaced; `None` where nothing that runs is.
-    pub strategy: Option<Strategy>,
+    pub strategy: Option<UpdateStrategy>,
 }
 
 /// Decides for every container of the chosen services, in dependency order, and for those that
@@ -104,7 +104,7 @@ pub(super) fn current<'a>(
         .containers
         .iter()
         .filter(|(_, container)| container.service == service.name && container.replica == replica)
-        .filter(|(name, _)| !state.is_kept_failed(name))
+        .filter(|(name, _)| !state.is_retained_failure(name))
         .max_by_key(|(name, container)| {
             let up = container.condition.status.is_up();
             (**name == last, up, container.generation)
@@ -127,8 +127,8 @@ fn leftovers<'a>(
                     && project.services.contains_key(&container.service));
             let declared = project.services.get(&container.service);
             let kept = declared.is_some_and(|service| container.replica <= service.replicas)
-                && state.is_retired(name);
-            in_scope && !kept && !used.contains(name) && !drift::is_likeness(state, name)
+                && state.is_superseded(name);
+            in_scope && !kept && !used.contains(name) && !drift::is_unmanaged_copy(state, name)
         })
         .map(|(name, container)| Decision {
             service: container.service.clone(),
@@ -150,13 +150,13 @@ fn unwanted(
 ) -> Reason {
     let generation = container.generation;
     let Some(service) = project.services.get(&container.service) else {
-        return if state.is_retired(name) {
+        return if state.is_superseded(name) {
             Reason::KeptOrphan { generation }
         } else {
             Reason::Orphan
         };
     };
-    if state.is_kept_failed(name) {
+    if state.is_retained_failure(name) {
         Reason::KeptFailed { generation }
     } else if container.replica > service.replicas {
         let replicas = service.replicas;
@@ -189,7 +189,7 @@ impl Renewal {
         match change {
             Change::Start | Change::Restart => Some(Self::Started),
             Change::Replace => Some(Self::Replaced),
-            Change::Keep | Change::Repair | Change::Create | Change::Remove => None,
+            Change::NoOp | Change::Repair | Change::Create | Change::Remove => None,
         }
     }
 
@@ -227,7 +227,7 @@ impl<'a> Facts<'a> {
             Kind::Job { .. } if is_done(service, current) => {
                 match self.question(service).with_container(current) {
                     Some(reason) => (Change::Replace, Some(reason)),
-                    None => (Change::Keep, None),
+                    None => (Change::NoOp, None),
                 }
             }
             Kind::Job { .. } => (Change::Replace, Some(Reason::Stopped)),
@@ -239,11 +239,11 @@ impl<'a> Facts<'a> {
     fn missing(&self, service: &Service) -> (Change, Option<Reason>) {
         let again = self.options.force_recreate || self.reruns(service);
         if again || service.kind == Kind::Service {
-            return (Change::Create, Some(Reason::Missing));
+            return (Change::Create, Some(Reason::NotFound));
         }
         match self.question(service).without_container() {
             Some(reason) => (Change::Create, Some(reason)),
-            None => (Change::Keep, None),
+            None => (Change::NoOp, None),
         }
     }
 
@@ -268,7 +268,7 @@ impl<'a> Facts<'a> {
         let drifted = || Reason::Drifted {
             changes: drift.iter().map(|it| it.change.clone()).collect(),
         };
-        if remedy == Some(Remedy::Replace) {
+        if remedy == Some(RepairAction::Replace) {
             return (Change::Replace, Some(drifted()));
         }
         if !current.condition.status.is_up() {
@@ -283,9 +283,9 @@ impl<'a> Facts<'a> {
             return (Change::Restart, Some(reason));
         }
         match remedy {
-            Some(Remedy::Restart) => (Change::Restart, Some(drifted())),
+            Some(RepairAction::Restart) => (Change::Restart, Some(drifted())),
             Some(_) => (Change::Repair, Some(drifted())),
-            None => (Change::Keep, None),
+            None => (Change::NoOp, None),
         }
     }
 
@@ -293,7 +293,7 @@ impl<'a> Facts<'a> {
         let named =
             self.options.services.is_empty() || self.options.services.contains(&service.name);
         if self.options.force_recreate && named || self.reruns(service) {
-            return Some(Reason::Forced);
+            return Some(Reason::Requested);
         }
         let record = current.record.as_ref();
         let wanted = prepare::record(self.project, service, current.replica, "");
@@ -326,9 +326,9 @@ impl<'a> Facts<'a> {
 
     fn reruns(&self, service: &Service) -> bool {
         let asked = match &self.options.rerun {
-            Rerun::None | Rerun::Never => false,
-            Rerun::All => true,
-            Rerun::Jobs(jobs) => jobs.contains(&service.name),
+            RerunJobs::None | RerunJobs::Never => false,
+            RerunJobs::All => true,
+            RerunJobs::Jobs(jobs) => jobs.contains(&service.name),
         };
         asked && matches!(service.kind, Kind::Job { .. })
     }
@@ -340,11 +340,11 @@ impl<'a> Facts<'a> {
             .and_then(|image| self.state.images.get(image))
         {
             Some(facts) if facts.id == current.image => None,
-            Some(facts) => Some(Reason::ImageMoved {
+            Some(facts) => Some(Reason::ImageUpdated {
                 from: current.image.clone(),
                 to: facts.id.clone(),
             }),
-            None => Some(Reason::InputsChanged),
+            None => Some(Reason::BuildInputsChanged),
         }
     }
 
@@ -355,7 +355,7 @@ impl<'a> Facts<'a> {
         replica: u32,
         change: Change,
     ) -> Option<&'a ContainerName> {
-        if !self.options.revive || !matches!(change, Change::Create | Change::Replace) {
+        if !self.options.restart_kept || !matches!(change, Change::Create | Change::Replace) {
             return None;
         }
         let image = image_of(self.project, &self.options.tags, service);
@@ -369,7 +369,7 @@ impl<'a> Facts<'a> {
                 && record.is_some_and(|record| definition_changes(record, &wanted).is_empty())
                 // It can only start in the networks that it was made for.
                 && drift::fits(self.state, self.networks, container)
-                && self.state.is_retired(name)
+                && self.state.is_superseded(name)
                 && !self.state.is_recreated(container)
         });
         let newest = same.max_by_key(|(_, container)| container.generation);

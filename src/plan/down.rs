@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Action, Plan, Reason, Step, Subject,
-    draft::{Draft, Key},
+    builder::{Key, PlanBuilder},
     generation::{kept_images, tag_of},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 
 /// What is to go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Removal {
+pub struct DownOptions {
     /// Only these services' containers; empty: everything.
     pub services: BTreeSet<ServiceName>,
     /// Named volumes, and what they hold, too. Of chosen services, those that no other service
@@ -50,7 +50,7 @@ pub struct SharedVolume {
 
 /// Plans the removal of what is there.
 #[must_use]
-pub fn down(project: &str, state: &State, removal: &Removal) -> Plan {
+pub fn down(project: &str, state: &State, removal: &DownOptions) -> Plan {
     // What containers recorded may be of several manifests, and so may wait for each other in a
     // circle. Then they go in no order, but they go.
     let ordered = remove(project, state, removal, true);
@@ -62,10 +62,10 @@ pub fn down(project: &str, state: &State, removal: &Removal) -> Plan {
 fn remove(
     project: &str,
     state: &State,
-    removal: &Removal,
+    removal: &DownOptions,
     ordered: bool,
 ) -> Result<Plan, Vec<Subject>> {
-    let mut draft = Draft::default();
+    let mut draft = PlanBuilder::default();
     let going: Vec<(&ContainerName, &Container)> = state
         .containers
         .iter()
@@ -86,12 +86,12 @@ fn remove(
                 grace: removal.timeout,
             };
             let key = Key::Stop((*name).clone());
-            let step = Step::act(action, subject.clone(), Reason::Down);
+            let step = Step::act(action, subject.clone(), Reason::Teardown);
             draft.add(key, step, dependents);
         }
         let action = Action::RemoveContainer((*name).clone());
         let needs = [Key::Stop((*name).clone())];
-        let step = Step::act(action, subject, Reason::Down);
+        let step = Step::act(action, subject, Reason::Teardown);
         draft.add(Key::Remove((*name).clone()), step, needs);
     }
     let gone: Vec<Key> = going
@@ -124,7 +124,7 @@ fn remove(
 
 /// The volumes of chosen services that stay, as others use them too.
 #[must_use]
-pub fn shared_volumes(project: &str, state: &State, removal: &Removal) -> Vec<SharedVolume> {
+pub fn shared_volumes(project: &str, state: &State, removal: &DownOptions) -> Vec<SharedVolume> {
     if !removal.volumes || removal.services.is_empty() {
         return Vec::new();
     }
@@ -150,7 +150,11 @@ pub fn shared_volumes(project: &str, state: &State, removal: &Removal) -> Vec<Sh
 }
 
 /// The project's volumes that go: all of them, or those that only chosen services use.
-fn doomed_volumes<'a>(project: &str, state: &'a State, removal: &Removal) -> BTreeSet<&'a String> {
+fn doomed_volumes<'a>(
+    project: &str,
+    state: &'a State,
+    removal: &DownOptions,
+) -> BTreeSet<&'a String> {
     let ours = state
         .volumes
         .iter()
@@ -173,7 +177,11 @@ fn doomed_volumes<'a>(project: &str, state: &'a State, removal: &Removal) -> BTr
 }
 
 /// The services that use a volume: by their containers, and by the history.
-fn users<'a>(state: &'a State, removal: &'a Removal, volume: &str) -> BTreeSet<&'a ServiceName> {
+fn users<'a>(
+    state: &'a State,
+    removal: &'a DownOptions,
+    volume: &str,
+) -> BTreeSet<&'a ServiceName> {
     let now = state.containers.values().filter(|it| mounts(it, volume));
     let recorded = removal.mounts.iter();
     let recorded = recorded.filter(|(_, volumes)| volumes.contains(volume));
@@ -186,19 +194,19 @@ fn mounts(container: &Container, volume: &str) -> bool {
     container.volumes.values().any(|it| it.name == volume)
 }
 
-fn volumes(state: &State, doomed: &BTreeSet<&String>, gone: &[Key], draft: &mut Draft) {
+fn volumes(state: &State, doomed: &BTreeSet<&String>, gone: &[Key], draft: &mut PlanBuilder) {
     for name in doomed {
         let known = state.volumes.get(*name).and_then(|it| it.name.clone());
         let shown = known.unwrap_or_else(|| (*name).clone());
         let action = Action::RemoveVolume((*name).clone());
         let subject = Subject::Volume { name: shown };
-        let step = Step::act(action, subject, Reason::Down);
+        let step = Step::act(action, subject, Reason::Teardown);
         draft.add(Key::Volume((*name).clone()), step, gone.to_vec());
     }
 }
 
 /// The snapshot of a volume, which goes before the volume itself.
-fn copy(name: &str, snapshot: &Snapshot, draft: &mut Draft) {
+fn copy(name: &str, snapshot: &Snapshot, draft: &mut PlanBuilder) {
     helpers(snapshot, draft);
     let needs = snapshot.helpers.iter().cloned().map(Key::Remove);
     let step = Step::act(
@@ -206,7 +214,7 @@ fn copy(name: &str, snapshot: &Snapshot, draft: &mut Draft) {
         Subject::Volume {
             name: name.to_owned(),
         },
-        Reason::Down,
+        Reason::Teardown,
     );
     draft.add(Key::RemoveSnapshot(name.to_owned()), step, needs);
     draft.needs(
@@ -216,10 +224,10 @@ fn copy(name: &str, snapshot: &Snapshot, draft: &mut Draft) {
 }
 
 /// Containers that a copy left behind which was cut off; they would hold the volume.
-fn helpers(snapshot: &Snapshot, draft: &mut Draft) {
+fn helpers(snapshot: &Snapshot, draft: &mut PlanBuilder) {
     for helper in &snapshot.helpers {
         let action = Action::RemoveContainer(helper.clone());
-        let step = Step::act(action, Subject::Project, Reason::Down);
+        let step = Step::act(action, Subject::Project, Reason::Teardown);
         draft.add(Key::Remove(helper.clone()), step, []);
     }
 }
@@ -228,9 +236,9 @@ fn helpers(snapshot: &Snapshot, draft: &mut Draft) {
 fn tags(
     project: &str,
     state: &State,
-    removal: &Removal,
+    removal: &DownOptions,
     going: &[(&ContainerName, &Container)],
-    draft: &mut Draft,
+    draft: &mut PlanBuilder,
 ) {
     let Ok(project) = ProjectName::new(project) else {
         return;
@@ -253,9 +261,9 @@ fn tags(
         let step = Step::act(
             Action::RemoveImage(tag.clone()),
             Subject::Project,
-            Reason::Down,
+            Reason::Teardown,
         );
-        draft.add(Key::Collect(tag), step.optional(), removals);
+        draft.add(Key::Collect(tag), step.non_fatal(), removals);
     }
 }
 
@@ -267,13 +275,13 @@ fn waits_for(container: &Container, service: &ServiceName) -> bool {
         && container.service != *service
 }
 
-fn networks(project: &str, state: &State, gone: &[Key], draft: &mut Draft) {
+fn networks(project: &str, state: &State, gone: &[Key], draft: &mut PlanBuilder) {
     for (name, network) in &state.networks {
         if network.project.as_deref() == Some(project) {
             let shown = network.name.clone().unwrap_or_else(|| name.clone());
             let action = Action::RemoveNetwork(name.clone());
             let subject = Subject::Network { name: shown };
-            let step = Step::act(action, subject, Reason::Down);
+            let step = Step::act(action, subject, Reason::Teardown);
             draft.add(Key::Network(name.clone()), step, gone.to_vec());
         }
     }
@@ -281,10 +289,10 @@ fn networks(project: &str, state: &State, gone: &[Key], draft: &mut Draft) {
 
 /// The images that were built for the project, by all their names. The names that were kept for
 /// generations are among them, and are not removed a second time.
-fn built(state: &State, removal: &Removal, gone: &[Key], draft: &mut Draft) {
+fn built(state: &State, removal: &DownOptions, gone: &[Key], draft: &mut PlanBuilder) {
     for image in state.own_images.iter().filter(|_| removal.images) {
         let action = Action::RemoveImage(image.clone());
-        let step = Step::act(action, Subject::Project, Reason::Down);
+        let step = Step::act(action, Subject::Project, Reason::Teardown);
         draft.add(Key::Collect(image.clone()), step, gone.to_vec());
     }
 }

@@ -5,8 +5,8 @@
 //! a container that is not committed yet is not looked at.
 
 mod identity;
+mod namespace;
 mod network;
-mod share;
 
 use serde::Deserialize;
 
@@ -18,7 +18,7 @@ use crate::{
     project::{
         Kind, Limits, Mount, MountKind, NetworkMode, Project, Reservation, RestartPolicy, Service,
     },
-    state::{Allowance, Container, Setup, State, Status},
+    state::{Container, ResourceLimits, RuntimeConfig, State, Status},
     unit::ByteSize,
 };
 
@@ -26,14 +26,14 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Difference {
     pub change: FieldChange,
-    pub remedy: Remedy,
+    pub remedy: RepairAction,
 }
 
 /// What puts a difference right, gentlest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Remedy {
+pub(super) enum RepairAction {
     /// Something is set while the container runs.
-    Amend,
+    UpdateInPlace,
     /// It is started.
     Start,
     /// It is stopped and started.
@@ -90,7 +90,7 @@ pub(super) fn differences(state: &State, name: &ContainerName) -> Vec<Difference
             "name",
             Some(wanted),
             Some(name),
-            Remedy::Amend,
+            RepairAction::UpdateInPlace,
         ));
     }
     found.extend(identity::difference(state, container));
@@ -103,7 +103,7 @@ pub(super) fn differences(state: &State, name: &ContainerName) -> Vec<Difference
     if let Some(setup) = &container.setup {
         found.extend(volumes(&recorded.mounts, container));
         found.extend(binds(&recorded.mounts, setup));
-        let wanted = Allowance::of(recorded.limit, recorded.reserve);
+        let wanted = ResourceLimits::of(recorded.limit, recorded.reserve);
         found.extend(limits(wanted, setup.allowance));
         found.extend(network::endpoints(
             state,
@@ -136,14 +136,14 @@ fn is_interim(name: &ContainerName, container: &Container) -> bool {
 }
 
 /// Whether a container bears the labels of another one: somebody made it after its likeness.
-pub(super) fn is_likeness(state: &State, name: &ContainerName) -> bool {
+pub(super) fn is_unmanaged_copy(state: &State, name: &ContainerName) -> bool {
     let Some(container) = state.containers.get(name) else {
         return false;
     };
     let Some(last) = container.record.as_ref().and_then(|it| it.name.as_ref()) else {
         return false;
     };
-    let named_well = last == name || is_interim(name, container) || state.is_kept_failed(name);
+    let named_well = last == name || is_interim(name, container) || state.is_retained_failure(name);
     !named_well
         && state.containers.iter().any(|(other, it)| {
             other != name
@@ -166,11 +166,11 @@ pub(super) fn amendments(state: &State, name: &ContainerName, service: &Service)
     }
     let found = container.setup.as_ref().map(|setup| setup.allowance);
     let spec = &service.container;
-    let wanted = Allowance::of(spec.limit, spec.reserve);
+    let wanted = ResourceLimits::of(spec.limit, spec.reserve);
     if let Some(found) = found.filter(|found| !limits(wanted, *found).is_empty()) {
         actions.push(Action::SetAllowance {
             container: name.clone(),
-            allowance: Allowance {
+            allowance: ResourceLimits {
                 // No limit has to be said, or the one that was found stays.
                 pids: wanted.pids.or(found.pids.map(|_| 0)),
                 ..wanted
@@ -195,7 +195,7 @@ pub(super) fn is_attached_otherwise(state: &State, name: &ContainerName) -> bool
     };
     let found = state.containers.get(name).and_then(differences);
     let mut found = found.into_iter().flatten();
-    found.any(|it| it.remedy == Remedy::Amend)
+    found.any(|it| it.remedy == RepairAction::UpdateInPlace)
 }
 
 /// All containers that bear the project's label but were not made by us.
@@ -206,7 +206,7 @@ pub(super) fn unknown(project: &Project, state: &State) -> Vec<ContainerName> {
         .iter()
         .filter(|(_, it)| it.project.as_deref() == Some(project.name.as_str()));
     likenesses
-        .filter(|name| is_likeness(state, name))
+        .filter(|name| is_unmanaged_copy(state, name))
         .chain(labelled.map(|(name, _)| name))
         .cloned()
         .collect()
@@ -217,7 +217,7 @@ impl Difference {
         field: impl Into<String>,
         recorded: Option<impl ToString>,
         found: Option<impl ToString>,
-        remedy: Remedy,
+        remedy: RepairAction,
     ) -> Self {
         let change = FieldChange {
             field: field.into(),
@@ -230,10 +230,10 @@ impl Difference {
 
 fn status(container: &Container) -> Option<Difference> {
     let (found, remedy) = match container.condition.status {
-        Status::Paused => ("paused".to_owned(), Remedy::Amend),
+        Status::Paused => ("paused".to_owned(), RepairAction::UpdateInPlace),
         Status::Exited => {
             let code = container.condition.exit_code.unwrap_or_default();
-            (format!("exited with code {code}"), Remedy::Start)
+            (format!("exited with code {code}"), RepairAction::Start)
         }
         _ => return None,
     };
@@ -252,7 +252,7 @@ fn restart(recorded: RestartPolicy, container: &Container) -> Option<Difference>
         "restart",
         Some(from),
         Some(to),
-        Remedy::Amend,
+        RepairAction::UpdateInPlace,
     ))
 }
 
@@ -280,7 +280,7 @@ fn volumes<'a>(
             .map(|it| &it.name);
         let field = format!("mounts[{}]", mount.target);
         (found != Some(engine_name))
-            .then(|| Difference::new(field, Some(engine_name), found, Remedy::Replace))
+            .then(|| Difference::new(field, Some(engine_name), found, RepairAction::Replace))
     })
 }
 
@@ -293,7 +293,10 @@ fn shown_target(mount: &Mount) -> &str {
 }
 
 /// A container sees a new file at the source of a bind mount from its next start on.
-fn binds<'a>(recorded: &'a [Mount], setup: &'a Setup) -> impl Iterator<Item = Difference> + 'a {
+fn binds<'a>(
+    recorded: &'a [Mount],
+    setup: &'a RuntimeConfig,
+) -> impl Iterator<Item = Difference> + 'a {
     recorded.iter().filter_map(|mount| {
         let MountKind::Bind { source, .. } = &mount.kind else {
             return None;
@@ -302,21 +305,21 @@ fn binds<'a>(recorded: &'a [Mount], setup: &'a Setup) -> impl Iterator<Item = Di
         replaced.then(|| {
             let field = format!("mounts[{}]", mount.target);
             let found = Some("replaced since the start");
-            Difference::new(field, Some(source), found, Remedy::Restart)
+            Difference::new(field, Some(source), found, RepairAction::Restart)
         })
     })
 }
 
 /// A limit cannot be taken away from a running container, but for that of processes.
-fn limits(recorded: Allowance, found: Allowance) -> Vec<Difference> {
+fn limits(recorded: ResourceLimits, found: ResourceLimits) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut compare = |field: &str, wanted: Option<String>, found: Option<String>| {
         // What the engine does not apply, for want of the kernel's support, is no hand's work:
         // a limit that is set cannot be taken away.
         if found.is_some() && wanted != found {
             let remedy = match wanted {
-                Some(_) => Remedy::Amend,
-                None => Remedy::Replace,
+                Some(_) => RepairAction::UpdateInPlace,
+                None => RepairAction::Replace,
             };
             differences.push(Difference::new(field, wanted, found, remedy));
         }
@@ -342,7 +345,7 @@ fn limits(recorded: Allowance, found: Allowance) -> Vec<Difference> {
             "limit.pids",
             recorded.pids,
             none(found.pids),
-            Remedy::Amend,
+            RepairAction::UpdateInPlace,
         ));
     }
     differences
@@ -360,7 +363,7 @@ fn processors(nano: i64) -> String {
 fn shares(
     state: &State,
     container: &Container,
-    setup: &Setup,
+    setup: &RuntimeConfig,
     recorded: &Recorded,
 ) -> Vec<Difference> {
     let network = match &recorded.network {
@@ -380,7 +383,7 @@ fn shares(
     shared
         .into_iter()
         .filter_map(|(field, peer, owner)| {
-            share::difference(state, container, field, (peer?, owner))
+            namespace::difference(state, container, field, (peer?, owner))
         })
         .collect()
 }
@@ -389,7 +392,7 @@ fn shares(
 mod tests {
     use super::*;
 
-    fn check_limits(recorded: Allowance, found: Allowance, expected: &[&str]) {
+    fn check_limits(recorded: ResourceLimits, found: ResourceLimits, expected: &[&str]) {
         let shown: Vec<String> = limits(recorded, found)
             .into_iter()
             .map(|it| format!("{} ({:?})", it.change, it.remedy))
@@ -401,7 +404,7 @@ mod tests {
 
     #[test]
     fn limits_are_compared_one_by_one() {
-        let recorded = Allowance {
+        let recorded = ResourceLimits {
             nano_cpus: Some(500_000_000),
             memory: Some(ByteSize(64 * MIB)),
             swap: Some(ByteSize(64 * MIB)),
@@ -409,7 +412,7 @@ mod tests {
             pids: Some(50),
         };
         check_limits(recorded, recorded, &[]);
-        let found = Allowance {
+        let found = ResourceLimits {
             nano_cpus: Some(1_250_000_000),
             memory: Some(ByteSize(128 * MIB)),
             swap: Some(ByteSize(128 * MIB)),
@@ -426,7 +429,7 @@ mod tests {
                 "limit.pids: 50 (gone) (Amend)",
             ],
         );
-        let swap = Allowance {
+        let swap = ResourceLimits {
             swap: Some(ByteSize(96 * MIB)),
             ..recorded
         };
@@ -435,13 +438,13 @@ mod tests {
 
     #[test]
     fn what_the_engine_does_not_apply_is_no_drift() {
-        let recorded = Allowance {
+        let recorded = ResourceLimits {
             nano_cpus: Some(1),
             memory: Some(ByteSize(MIB)),
             swap: Some(ByteSize(MIB)),
             reserved: Some(ByteSize(MIB)),
             pids: Some(1),
         };
-        check_limits(recorded, Allowance::default(), &[]);
+        check_limits(recorded, ResourceLimits::default(), &[]);
     }
 }

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Change, Deploy, Plan, Reason, Refusal, Step, Subject, Work,
+    Action, Change, DeploymentPlan, Plan, PreflightError, Reason, Step, StepKind, Subject,
+    builder::{Key, PlanBuilder},
     deploy::{final_name, interim_name},
-    draft::{Draft, Key},
     image_of,
-    switch::{Assembly, Turn, makes},
+    rollout::{ContainerUpdate, RolloutBuilder, creates_container},
 };
 use crate::{
     name::{ContainerName, ImageRef, ProjectName, ServiceName},
@@ -67,7 +67,7 @@ pub(super) fn kept_images<'a>(
 
 /// A container of a generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Made {
+pub struct GenerationMember {
     /// Its service or job.
     pub service: ServiceName,
     /// Counted from 1.
@@ -86,9 +86,9 @@ pub struct Made {
 pub fn made(
     project: &Project,
     state: &State,
-    deploy: &Deploy,
+    deploy: &DeploymentPlan,
     tags: &BTreeMap<ServiceName, ImageRef>,
-) -> BTreeMap<ContainerName, Made> {
+) -> BTreeMap<ContainerName, GenerationMember> {
     let decisions = deploy.decisions.iter();
     decisions
         .filter(|decision| decision.change != Change::Remove)
@@ -96,14 +96,14 @@ pub fn made(
             let service = project.services.get(&decision.service)?;
             let standing = decision.revived.as_ref().or(decision.current.as_ref());
             let standing = standing.and_then(|name| state.containers.get(name));
-            let anew = makes(decision.change) && decision.revived.is_none();
+            let anew = creates_container(decision.change) && decision.revived.is_none();
             let image = image_of(project, tags, service);
             let image = image.and_then(|image| state.images.get(&image));
             let (generation, id) = match standing {
                 Some(container) if !anew => (container.generation, container.image.clone()),
                 _ => (deploy.generation, image.map(|it| it.id.clone())?),
             };
-            let made = Made {
+            let made = GenerationMember {
                 service: decision.service.clone(),
                 replica: decision.replica,
                 generation,
@@ -119,9 +119,9 @@ pub fn made(
 }
 
 /// Values that the containers to be made need and that are known by their digests only.
-pub(super) fn lost_values(plan: &Plan) -> Vec<Refusal> {
-    let creates = plan.steps.iter().filter_map(|step| match &step.work {
-        Work::Act(Action::CreateContainer(create)) => Some(create),
+pub(super) fn lost_values(plan: &Plan) -> Vec<PreflightError> {
+    let creates = plan.steps.iter().filter_map(|step| match &step.kind {
+        StepKind::Action(Action::CreateContainer(create)) => Some(create),
         _ => None,
     });
     let mut lost = Vec::new();
@@ -136,10 +136,14 @@ pub(super) fn lost_values(plan: &Plan) -> Vec<Refusal> {
                 .filter(|file| file.content.is_none())
                 .map(|file| format!("the content of `{}/{}`", set.folder, file.name))
         });
-        lost.extend(variables.chain(files).map(|what| Refusal::ValueLost {
-            service: create.service.clone(),
-            what,
-        }));
+        lost.extend(
+            variables
+                .chain(files)
+                .map(|what| PreflightError::ValueLost {
+                    service: create.service.clone(),
+                    what,
+                }),
+        );
     }
     lost
 }
@@ -150,10 +154,10 @@ fn its_name(container: &Container, last: &ContainerName) -> ContainerName {
     recorded.unwrap_or(last).clone()
 }
 
-impl Assembly<'_> {
+impl RolloutBuilder<'_> {
     /// Keeps the image of a container that is made, under the generation's name.
-    pub fn keep_image(&self, draft: &mut Draft, turn: &Turn<'_>) {
-        if !makes(turn.decision.change) || turn.decision.revived.is_some() {
+    pub fn keep_image(&self, draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>) {
+        if !creates_container(turn.decision.change) || turn.decision.revived.is_some() {
             return;
         }
         let service = turn.service;
@@ -167,7 +171,7 @@ impl Assembly<'_> {
     }
 
     /// Whether a job of an earlier generation has done its work and is not started again.
-    pub fn is_done(&self, turn: &Turn<'_>) -> bool {
+    pub fn is_done(&self, turn: &ContainerUpdate<'_>) -> bool {
         let revived = turn.decision.revived.as_ref();
         revived
             .and_then(|name| self.state.containers.get(name))
@@ -181,8 +185,8 @@ impl Assembly<'_> {
     /// generation; what is older than the generations to be kept goes.
     pub fn retire(
         &self,
-        draft: &mut Draft,
-        turn: &Turn<'_>,
+        draft: &mut PlanBuilder,
+        turn: &ContainerUpdate<'_>,
         old: &ContainerName,
         last: &ContainerName,
     ) {
@@ -196,11 +200,11 @@ impl Assembly<'_> {
             .filter(|(name, it)| {
                 let same = it.service == container.service && it.replica == container.replica;
                 let taken = Some(*name) == turn.decision.revived.as_ref() || *name == turn.name;
-                same && !taken && self.state.is_retired(name)
+                same && !taken && self.state.is_superseded(name)
             })
             .collect();
         let of_rest =
-            |action| Step::act(action, turn.subject.clone(), Reason::Replaced).after_commit();
+            |action| Step::act(action, turn.subject.clone(), Reason::Superseded).after_commit();
         if self.may_come_back(turn, container) {
             let mut needs = vec![Key::Stop(old.clone())];
             if container.restart.is_some_and(|it| it != RestartPolicy::No) {
@@ -232,7 +236,7 @@ impl Assembly<'_> {
         }
         kept.sort_by_key(|(_, it)| std::cmp::Reverse(it.generation));
         // The current generation is one of those that are kept.
-        let room = (self.project.deploy.keep.max(1) - 1) as usize;
+        let room = (self.project.deploy.history.max(1) - 1) as usize;
         for (name, container) in kept.into_iter().skip(room) {
             let renamed = Key::Rename(name.clone());
             let named = if draft.has(&renamed) {
@@ -248,7 +252,7 @@ impl Assembly<'_> {
 
     /// A container that never ran, that is of a later generation than the one that takes its
     /// place, or that another program made, is of no use.
-    fn may_come_back(&self, turn: &Turn<'_>, old: &Container) -> bool {
+    fn may_come_back(&self, turn: &ContainerUpdate<'_>, old: &Container) -> bool {
         let revived = turn.decision.revived.as_ref();
         let its = revived.and_then(|name| self.state.containers.get(name));
         let newer = its.map_or(self.generation, |it| it.generation);
@@ -263,7 +267,7 @@ impl Assembly<'_> {
 
     /// After the commit: names of images of generations that are not kept any more, where no container
     /// is left with which they would go.
-    pub fn forget_images(&self, draft: &mut Draft) {
+    pub fn forget_images(&self, draft: &mut PlanBuilder) {
         if !self.options.services.is_empty() || draft.is_empty_of_actions() {
             return;
         }
@@ -271,7 +275,7 @@ impl Assembly<'_> {
         let known = self.project.services.keys();
         let known: BTreeSet<&ServiceName> =
             known.chain(containers().map(|it| &it.service)).collect();
-        let room = self.project.deploy.keep.max(1) as usize;
+        let room = self.project.deploy.history.max(1) as usize;
         for service in known {
             let its = containers().filter(|it| it.service == *service);
             let held: BTreeSet<u64> = its.map(|it| it.generation).collect();
@@ -293,8 +297,8 @@ impl Assembly<'_> {
                     replica: 1,
                 };
                 let action = Action::RemoveImage((*tag).clone());
-                let step = Step::act(action, subject, Reason::Replaced);
-                let step = step.optional().after_commit();
+                let step = Step::act(action, subject, Reason::Superseded);
+                let step = step.non_fatal().after_commit();
                 draft.add(Key::Collect((*tag).clone()), step, []);
             }
         }
@@ -303,19 +307,19 @@ impl Assembly<'_> {
     /// The name of an image goes with the last container of its generation.
     fn forget_image(
         &self,
-        draft: &mut Draft,
-        turn: &Turn<'_>,
+        draft: &mut PlanBuilder,
+        turn: &ContainerUpdate<'_>,
         (name, _): (&ContainerName, &Container),
     ) {
         let step =
-            |action| Step::act(action, turn.subject.clone(), Reason::Replaced).after_commit();
+            |action| Step::act(action, turn.subject.clone(), Reason::Superseded).after_commit();
         self.forget_orphan(draft, name, step);
     }
 
     /// The same for a container that nobody wants any more; `step` makes the step.
     pub fn forget_orphan(
         &self,
-        draft: &mut Draft,
+        draft: &mut PlanBuilder,
         name: &ContainerName,
         step: impl Fn(Action) -> Step,
     ) {

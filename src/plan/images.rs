@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, BuildChoice, BuildImage, Options, Plan, PullImage, Reason, Refusal, Step, Subject,
-    draft::{Draft, Key},
+    Action, BuildImage, BuildPolicy, Options, Plan, PreflightError, PullImage, Reason, Step,
+    Subject,
+    builder::{Key, PlanBuilder},
 };
 use crate::{
     name::{ImageRef, ServiceName},
@@ -38,8 +39,8 @@ pub fn images(
     state: &State,
     options: &Options,
     services: &BTreeSet<ServiceName>,
-) -> Result<Plan, Vec<Refusal>> {
-    let mut draft = Draft::default();
+) -> Result<Plan, Vec<PreflightError>> {
+    let mut draft = PlanBuilder::default();
     let mut refusals = Vec::new();
     let sources: BTreeMap<&ServiceName, &Service> = services
         .iter()
@@ -78,11 +79,11 @@ fn build_reason(
     service: &Service,
     options: &Options,
     present: bool,
-) -> Result<Option<Reason>, Refusal> {
+) -> Result<Option<Reason>, PreflightError> {
     match (options.build, present) {
-        (BuildChoice::Always, _) => Ok(Some(Reason::Forced)),
-        (BuildChoice::Missing, false) => Ok(Some(Reason::InputsChanged)),
-        (BuildChoice::Never, false) => Err(Refusal::NotBuilt {
+        (BuildPolicy::Always, _) => Ok(Some(Reason::Requested)),
+        (BuildPolicy::Missing, false) => Ok(Some(Reason::BuildInputsChanged)),
+        (BuildPolicy::Never, false) => Err(PreflightError::NotBuilt {
             service: service.name.clone(),
         }),
         (_, true) => Ok(None),
@@ -106,11 +107,11 @@ fn pull_reason(
     options: &Options,
     present: bool,
     image: &ImageRef,
-) -> Result<Option<Reason>, Refusal> {
+) -> Result<Option<Reason>, PreflightError> {
     match (options.pull.unwrap_or(service.pull), present) {
-        (PullPolicy::Always, _) => Ok(Some(Reason::Forced)),
-        (PullPolicy::Missing, false) => Ok(Some(Reason::Missing)),
-        (PullPolicy::Never, false) => Err(Refusal::NoImage {
+        (PullPolicy::Always, _) => Ok(Some(Reason::Requested)),
+        (PullPolicy::Missing, false) => Ok(Some(Reason::NotFound)),
+        (PullPolicy::Never, false) => Err(PreflightError::NoImage {
             service: service.name.clone(),
             image: image.clone(),
             by_option: options.pull.is_some(),

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Decision, Options, Reason, Refusal, Rerun, diff, image_of, prepare::volumes_of};
+use super::{
+    Decision, Options, PreflightError, Reason, RerunJobs, diff, image_of, prepare::volumes_of,
+};
 use crate::{
     name::ServiceName,
     project::{Kind, MountKind, Project, Service},
@@ -54,9 +56,9 @@ impl Question<'_> {
         match self.state.job_records.get(name) {
             Some(record) if record.done => self.new_volume(record.generation),
             None if self.state.unrecorded_jobs.contains(name) => {
-                (self.options.rerun != Rerun::Never).then_some(Reason::Unrecorded)
+                (self.options.rerun != RerunJobs::Never).then_some(Reason::Unrecorded)
             }
-            _ => Some(Reason::Missing),
+            _ => Some(Reason::NotFound),
         }
     }
 
@@ -71,7 +73,7 @@ impl Question<'_> {
     /// committed generation that the job was part of.
     fn new_volume(self, since: u64) -> Option<Reason> {
         // An earlier generation comes back without its jobs.
-        if self.options.revive || self.options.rerun == Rerun::Never {
+        if self.options.restart_kept || self.options.rerun == RerunJobs::Never {
             return None;
         }
         let state = self.state;
@@ -142,13 +144,13 @@ fn is_job(service: &Service) -> bool {
 }
 
 /// Jobs that would run again and whose work no rollback undoes: somebody has to say so.
-pub(super) fn refusals(project: &Project, decisions: &[Decision]) -> Vec<Refusal> {
+pub(super) fn refusals(project: &Project, decisions: &[Decision]) -> Vec<PreflightError> {
     let asked = decisions.iter().filter_map(|decision| {
         let service = project.services.get(&decision.service)?;
         let reason = decision.reason.as_ref()?;
         let again = matches!(reason, Reason::NewVolume { .. } | Reason::Unrecorded);
         let irreversible = service.kind == (Kind::Job { irreversible: true });
-        (again && irreversible).then(|| Refusal::JobAgain {
+        (again && irreversible).then(|| PreflightError::JobAgain {
             job: service.name.clone(),
             reason: reason.clone(),
         })

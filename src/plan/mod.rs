@@ -4,33 +4,33 @@
 
 mod action;
 mod addresses;
-mod back;
+mod builder;
 mod change;
 mod counts;
+mod database_version;
 mod deploy;
 mod diff;
 mod down;
-mod draft;
 mod drift;
 mod endpoints;
 mod generation;
 mod images;
-mod intent;
 mod jobs;
-mod major;
 mod networks;
-mod obstacle;
-mod onward;
+mod overlap_conflict;
 mod preflight;
+mod preflight_error;
 mod prepare;
-mod refusal;
-mod rotated;
+mod roll_forward;
+mod rollback;
+mod rollout;
+mod rotation_state;
 mod show;
 mod snapshot;
 mod start_first;
-mod strategy;
-mod switch;
 mod takeover;
+mod update_strategy;
+mod write_ahead;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,24 +46,27 @@ pub use self::{
         Cutover, EndpointSpec, PullImage, RunHook, VolumeSnapshot,
     },
     addresses::{halved, reserved},
-    back::{Split, WayBack, recovery, revive, split, way_back, way_back_keeping},
     change::field_changes,
     counts::Counts,
-    deploy::{Deploy, deploy},
+    database_version::databases_in_question,
+    deploy::{DeploymentPlan, deploy},
     diff::Decision,
-    down::{Removal, SharedVolume, down, shared_volumes},
+    down::{DownOptions, SharedVolume, down, shared_volumes},
     drift::{drift, identities},
-    generation::{Made, is_generation_tag, made, tag_of},
+    generation::{GenerationMember, is_generation_tag, made, tag_of},
     images::{image_of, images},
     jobs::jobs_in_question,
-    major::databases_in_question,
-    obstacle::Obstacle,
-    onward::onward,
-    refusal::Refusal,
-    rotated::rotated,
-    show::Shown,
-    strategy::Strategy,
+    overlap_conflict::OverlapConflict,
+    preflight_error::PreflightError,
+    roll_forward::roll_forward_plan,
+    rollback::{
+        PartialCommit, RollbackPlan, recovery_plan, restart_stopped, rollback_plan,
+        rollback_plan_retaining, split,
+    },
+    rotation_state::rotated,
+    show::PlanView,
     takeover::Takeover,
+    update_strategy::UpdateStrategy,
 };
 use crate::{
     name::{ContainerName, ImageRef, NetworkName, ServiceName},
@@ -78,11 +81,11 @@ pub struct Options {
     /// Replace what would be kept.
     pub force_recreate: bool,
     /// Jobs that run again, though they have done their work.
-    pub rerun: Rerun,
+    pub rerun: RerunJobs,
     /// Run another major version of a database on the data that is there.
     pub allow_major: bool,
     /// When images are built.
-    pub build: BuildChoice,
+    pub build: BuildPolicy,
     /// When images are pulled, instead of what the manifest says.
     pub pull: Option<PullPolicy>,
     /// How long a container may take to end, in seconds, instead of its own grace period.
@@ -90,15 +93,15 @@ pub struct Options {
     /// The images that are built here, by the digest of what they are built from.
     pub tags: BTreeMap<ServiceName, ImageRef>,
     /// What is done about what is not as it was made.
-    pub drift: DriftChoice,
+    pub drift: DriftPolicy,
     /// Start containers of earlier generations again, where they are what is wished for, instead
     /// of making new ones (`rollback`).
-    pub revive: bool,
+    pub restart_kept: bool,
 }
 
 /// What is done about drift.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum DriftChoice {
+pub enum DriftPolicy {
     /// It is put right.
     #[default]
     Repair,
@@ -118,7 +121,7 @@ impl Options {
 
 /// Which jobs run again, though they have done their work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Rerun {
+pub enum RerunJobs {
     /// None.
     #[default]
     None,
@@ -130,7 +133,7 @@ pub enum Rerun {
     Jobs(BTreeSet<ServiceName>),
 }
 
-impl Rerun {
+impl RerunJobs {
     /// The jobs that were named.
     fn named(&self) -> impl Iterator<Item = &ServiceName> {
         let named = match self {
@@ -143,7 +146,7 @@ impl Rerun {
 
 /// When images are built.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum BuildChoice {
+pub enum BuildPolicy {
     /// When what they are built from changed.
     #[default]
     Missing,
@@ -169,15 +172,15 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// What is done.
-    pub work: Work,
+    pub kind: StepKind,
     /// Whom it is done for.
     pub subject: Subject,
     /// Why.
     pub reason: Reason,
     /// Steps that must have succeeded first.
-    pub needs: BTreeSet<StepId>,
+    pub requires: BTreeSet<StepId>,
     /// Its failure is reported, but does not fail the run (a hook before a stop).
-    pub optional: bool,
+    pub non_fatal: bool,
     /// It waits for the commit: when every other step is done and the whole has settled. From
     /// there nothing goes back, and a failure of such a step is only warned of.
     pub after_commit: bool,
@@ -187,28 +190,28 @@ impl Step {
     /// An action, without needs.
     #[must_use]
     pub fn act(action: Action, subject: Subject, reason: Reason) -> Self {
-        Self::new(Work::Act(action), subject, reason)
+        Self::new(StepKind::Action(action), subject, reason)
     }
 
     /// A step without needs.
     #[must_use]
-    pub fn new(work: Work, subject: Subject, reason: Reason) -> Self {
+    pub fn new(work: StepKind, subject: Subject, reason: Reason) -> Self {
         let needs = BTreeSet::new();
         Self {
-            work,
+            kind: work,
             subject,
             reason,
-            needs,
-            optional: false,
+            requires: needs,
+            non_fatal: false,
             after_commit: false,
         }
     }
 
     /// The same step, whose failure does not fail the run.
     #[must_use]
-    pub fn optional(self) -> Self {
+    pub fn non_fatal(self) -> Self {
         Self {
-            optional: true,
+            non_fatal: true,
             ..self
         }
     }
@@ -225,11 +228,11 @@ impl Step {
 
 /// What a step does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Work {
+pub enum StepKind {
     /// Changes the world.
-    Act(Action),
+    Action(Action),
     /// Waits until a container's gate has passed.
-    Gate {
+    AwaitReady {
         /// The container that is asked.
         container: ContainerName,
         /// What it must pass.
@@ -282,7 +285,7 @@ pub enum Subject {
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     /// Nothing.
-    Keep,
+    NoOp,
     /// Its container is put right while it runs.
     Repair,
     /// It is new.
@@ -302,7 +305,7 @@ pub enum Change {
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum Reason {
     /// It is not there.
-    Missing,
+    NotFound,
     /// It is a job, and a volume that it or a service that it depends on uses is new and empty.
     NewVolume {
         /// Who uses it.
@@ -325,9 +328,9 @@ pub enum Reason {
         changes: Vec<FieldChange>,
     },
     /// What its image is built from changed, or the image was never built.
-    InputsChanged,
+    BuildInputsChanged,
     /// The image's name means another image now.
-    ImageMoved {
+    ImageUpdated {
         /// The id of the image that it runs.
         from: String,
         /// The id of the image that it should run.
@@ -371,20 +374,20 @@ pub enum Reason {
         generation: u64,
     },
     /// Somebody asked for it.
-    Forced,
+    Requested,
     /// The manifest declares it as a check of the whole.
     Verify,
     /// Another step replaced it.
-    Replaced,
+    Superseded,
     /// This service is about to be replaced, and what it writes to can then be put back.
-    BeforeSwitch {
+    BeforeUpdate {
         /// That one.
         service: ServiceName,
     },
     /// The deploy failed, and this is the way back.
-    RolledBack,
+    Rollback,
     /// The project is taken down.
-    Down,
+    Teardown,
 }
 
 /// One field of a definition that changed. Secrets show by name only.
@@ -405,7 +408,7 @@ impl Plan {
         !self
             .steps
             .iter()
-            .any(|step| matches!(step.work, Work::Act(_)))
+            .any(|step| matches!(step.kind, StepKind::Action(_)))
     }
 }
 
@@ -427,7 +430,7 @@ impl fmt::Display for Reason {
     /// A fragment; the single fields of a change are shown apart.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("not there yet"),
+            Self::NotFound => f.write_str("not there yet"),
             Self::NewVolume { service, volume } => {
                 write!(f, "volume `{volume}` of `{service}` is new and empty")
             }
@@ -444,8 +447,8 @@ impl fmt::Display for Reason {
                 let plural = if changes.len() == 1 { "" } else { "s" };
                 write!(f, "{} field{plural} drifted", changes.len())
             }
-            Self::InputsChanged => f.write_str("no image of these inputs yet"),
-            Self::ImageMoved { from, to } => {
+            Self::BuildInputsChanged => f.write_str("no image of these inputs yet"),
+            Self::ImageUpdated { from, to } => {
                 write!(f, "image {} → {}", short(from), short(to))
             }
             Self::DependencyReplaced { dependency } => write!(f, "`{dependency}` is replaced"),
@@ -464,12 +467,12 @@ impl fmt::Display for Reason {
             Self::LeftBehind { generation } => {
                 write!(f, "left behind by deploy {generation}")
             }
-            Self::Forced => f.write_str("asked for"),
+            Self::Requested => f.write_str("asked for"),
             Self::Verify => f.write_str("declared by `verify`"),
-            Self::Replaced => f.write_str("replaced by a new one"),
-            Self::BeforeSwitch { service } => write!(f, "`{service}` is replaced"),
-            Self::RolledBack => f.write_str("the deploy failed"),
-            Self::Down => f.write_str("the project is taken down"),
+            Self::Superseded => f.write_str("replaced by a new one"),
+            Self::BeforeUpdate { service } => write!(f, "`{service}` is replaced"),
+            Self::Rollback => f.write_str("the deploy failed"),
+            Self::Teardown => f.write_str("the project is taken down"),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    FieldChange, Refusal,
+    FieldChange, PreflightError,
     change::field_changes,
     prepare::{definition, networks_of},
 };
@@ -173,7 +173,7 @@ pub(super) fn refusals(
     state: &State,
     networks: &Networks,
     chosen: &BTreeSet<&ServiceName>,
-) -> Vec<Refusal> {
+) -> Vec<PreflightError> {
     let mut refusals = Vec::new();
     for (name, placed) in networks {
         let users = project.services.values();
@@ -183,7 +183,9 @@ pub(super) fn refusals(
         let moves = |service: &&&Service| {
             let mut its = state.containers.iter();
             its.any(|(at, it)| {
-                it.service == service.name && !state.is_retired(at) && is_away(networks, name, it)
+                it.service == service.name
+                    && !state.is_superseded(at)
+                    && is_away(networks, name, it)
             })
         };
         if !here.is_empty() && !state.networks.contains_key(&placed.engine_name) {
@@ -192,11 +194,11 @@ pub(super) fn refusals(
         let old = placed.predecessor.as_ref().filter(|_| !here.is_empty());
         if let Some(old) = old.filter(|old| old.contends) {
             let name = old.engine_name.clone();
-            refusals.push(Refusal::NetworkContends { name });
+            refusals.push(PreflightError::NetworkContends { name });
         } else if here.iter().any(|service| moves(&service))
             && let Some(left) = others.iter().find(moves)
         {
-            refusals.push(Refusal::NetworkLeft {
+            refusals.push(PreflightError::NetworkLeft {
                 name: old
                     .map_or(&placed.engine_name, |old| &old.engine_name)
                     .clone(),
@@ -213,12 +215,12 @@ fn range_held(
     state: &State,
     name: &NetworkName,
     placed: &Placed,
-) -> Option<Refusal> {
+) -> Option<PreflightError> {
     let network = project.networks.get(name).filter(|it| !it.external)?;
     network.subnets.iter().find_map(|wanted| {
         state.foreign_ranges.iter().find_map(|(holder, ranges)| {
             let held = |range: &&String| overlap(range, &wanted.subnet) == Some(true);
-            Some(Refusal::RangeHeld {
+            Some(PreflightError::RangeHeld {
                 name: placed.engine_name.clone(),
                 subnet: wanted.subnet.clone(),
                 held: ranges.iter().find(held)?.clone(),

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Change, Decision, Refusal,
+    Change, Decision, PreflightError,
     change::field_changes,
     deploy::final_name,
     networks::{self, Networks},
     prepare::{networks_of, volume_definition, volumes_of},
-    switch::makes,
+    rollout::creates_container,
 };
 use crate::{
     project::{ContainerSpec, MountKind, NetworkMode, PortBinding, Project, Service},
-    state::{Container, HeldPort, Resource, State},
+    state::{Container, PublishedPort, Resource, State},
 };
 
 /// All that is in the way, by service and then by resource.
@@ -21,7 +21,7 @@ pub(super) fn refusals(
     state: &State,
     placed: &Networks,
     decisions: &[Decision],
-) -> Vec<Refusal> {
+) -> Vec<PreflightError> {
     let mut refusals = same_names(project, decisions);
     let mut services = BTreeSet::new();
     for decision in decisions
@@ -32,12 +32,12 @@ pub(super) fn refusals(
             continue;
         };
         services.insert(&service.name);
-        let renamed = !makes(decision.change)
+        let renamed = !creates_container(decision.change)
             && decision.current != Some(final_name(project, service, decision.replica));
-        if makes(decision.change) || renamed {
+        if creates_container(decision.change) || renamed {
             name_taken(project, state, service, decision.replica, &mut refusals);
         }
-        if makes(decision.change) {
+        if creates_container(decision.change) {
             ports_held(state, service, decision.replica, &mut refusals);
         }
     }
@@ -53,7 +53,7 @@ pub(super) fn refusals(
 }
 
 /// Two containers that would have one name.
-fn same_names(project: &Project, decisions: &[Decision]) -> Vec<Refusal> {
+fn same_names(project: &Project, decisions: &[Decision]) -> Vec<PreflightError> {
     let mut known = BTreeMap::new();
     let wanted = decisions.iter().filter(|it| it.change != Change::Remove);
     wanted
@@ -62,7 +62,7 @@ fn same_names(project: &Project, decisions: &[Decision]) -> Vec<Refusal> {
             let name = final_name(project, service, decision.replica);
             let other = known.insert(name.clone(), service.name.clone())?;
             let service = service.name.clone();
-            Some(Refusal::SameName {
+            Some(PreflightError::SameName {
                 service,
                 other,
                 name: name.to_string(),
@@ -72,11 +72,11 @@ fn same_names(project: &Project, decisions: &[Decision]) -> Vec<Refusal> {
 }
 
 /// The containers that are not as recorded, where that is not to be.
-pub(super) fn drifted(decisions: &[Decision]) -> impl Iterator<Item = Refusal> {
+pub(super) fn drifted(decisions: &[Decision]) -> impl Iterator<Item = PreflightError> {
     decisions.iter().filter_map(|decision| {
         let name = decision.current.as_ref()?.to_string();
         let changes = decision.drift.clone();
-        (!changes.is_empty()).then_some(Refusal::Drifted { name, changes })
+        (!changes.is_empty()).then_some(PreflightError::Drifted { name, changes })
     })
 }
 
@@ -92,18 +92,18 @@ fn name_taken(
     state: &State,
     service: &Service,
     replica: u32,
-    refusals: &mut Vec<Refusal>,
+    refusals: &mut Vec<PreflightError>,
 ) {
     let name = final_name(project, service, replica);
     if let Some(foreign) = state.foreign.get(&name) {
         if foreign.project.as_deref() == Some(project.name.as_str()) {
-            refusals.push(Refusal::UnknownContainer {
+            refusals.push(PreflightError::UnknownContainer {
                 service: service.name.clone(),
                 name: name.to_string(),
             });
             return;
         }
-        refusals.push(Refusal::ForeignContainer {
+        refusals.push(PreflightError::ForeignContainer {
             service: service.name.clone(),
             name: name.to_string(),
             owner: owner(foreign.project.as_ref()),
@@ -111,13 +111,13 @@ fn name_taken(
     }
 }
 
-fn ports_held(state: &State, service: &Service, replica: u32, refusals: &mut Vec<Refusal>) {
+fn ports_held(state: &State, service: &Service, replica: u32, refusals: &mut Vec<PreflightError>) {
     for port in service.ports_of(replica) {
         let holder = state.foreign.iter().find(|(_, foreign)| {
-            foreign.running && foreign.ports.iter().any(|held| clash(&port, held))
+            foreign.running && foreign.ports.iter().any(|held| ports_conflict(&port, held))
         });
         if let (Some((name, _)), Some(published)) = (holder, port.published) {
-            refusals.push(Refusal::PortHeld {
+            refusals.push(PreflightError::PortHeld {
                 service: service.name.clone(),
                 port: published,
                 holder: name.to_string(),
@@ -127,7 +127,7 @@ fn ports_held(state: &State, service: &Service, replica: u32, refusals: &mut Vec
 }
 
 /// Whether a wished-for port of the host cannot be had while another is held.
-pub(super) fn clash(wished: &PortBinding, held: &HeldPort) -> bool {
+pub(super) fn ports_conflict(wished: &PortBinding, held: &PublishedPort) -> bool {
     let all = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
     wished.published == Some(held.published)
         && wished.protocol == held.protocol
@@ -136,16 +136,16 @@ pub(super) fn clash(wished: &PortBinding, held: &HeldPort) -> bool {
 
 /// Whether a container that is to start and one that runs cannot run at the same time: they want
 /// the same port or fixed address, or write to the same volume.
-pub(super) fn contends(spec: &ContainerSpec, old: &Container) -> bool {
+pub(super) fn conflicts_with_spec(spec: &ContainerSpec, old: &Container) -> bool {
     let port = spec
         .ports
         .iter()
-        .any(|wished| old.ports.iter().any(|held| clash(wished, held)));
+        .any(|wished| old.ports.iter().any(|held| ports_conflict(wished, held)));
     port || same_address(spec, old).is_some() || same_volume(spec, old, &BTreeSet::new()).is_some()
 }
 
 /// Whether a replica of a service cannot start while this container of another place runs.
-pub(super) fn in_the_way(
+pub(super) fn blocks(
     project: &Project,
     (service, replica): (&Service, u32),
     decision: &Decision,
@@ -165,7 +165,7 @@ pub(super) fn in_the_way(
     if shared {
         spec.mounts.clear();
     }
-    up && contends(&spec, held)
+    up && conflicts_with_spec(&spec, held)
 }
 
 /// A fixed address that a running container has.
@@ -204,7 +204,7 @@ pub(super) fn share_a_volume(one: &Service, other: &Service) -> bool {
 }
 
 /// How a resource that is there relates to the one that is wished for.
-fn standing(project: &Project, found: &Resource, definition: &str) -> Standing {
+fn standing(project: &Project, found: &Resource, definition: &str) -> Occupant {
     match &found.project {
         Some(owner) if owner == project.name.as_str() => {
             let same = found
@@ -212,16 +212,16 @@ fn standing(project: &Project, found: &Resource, definition: &str) -> Standing {
                 .as_deref()
                 .is_none_or(|known| known == definition);
             if same {
-                Standing::Ours
+                Occupant::Ours
             } else {
-                Standing::Changed
+                Occupant::Changed
             }
         }
-        owned => Standing::Foreign(owner(owned.as_ref())),
+        owned => Occupant::Foreign(owner(owned.as_ref())),
     }
 }
 
-enum Standing {
+enum Occupant {
     Ours,
     Changed,
     Foreign(String),
@@ -232,7 +232,7 @@ fn networks(
     state: &State,
     placed: &Networks,
     services: &[&Service],
-) -> Vec<Refusal> {
+) -> Vec<PreflightError> {
     let used: BTreeSet<_> = services
         .iter()
         .flat_map(|service| networks_of(service))
@@ -241,10 +241,10 @@ fn networks(
         let network = project.networks.get(name)?;
         let name = placed.get(name)?.engine_name.clone();
         match state.networks.get(&name) {
-            None if network.external => Some(Refusal::NoNetwork { name }),
+            None if network.external => Some(PreflightError::NoNetwork { name }),
             Some(found) if !network.external => match standing(project, found, "") {
-                Standing::Foreign(owner) => Some(Refusal::ForeignNetwork { name, owner }),
-                Standing::Ours | Standing::Changed => None,
+                Occupant::Foreign(owner) => Some(PreflightError::ForeignNetwork { name, owner }),
+                Occupant::Ours | Occupant::Changed => None,
             },
             _ => None,
         }
@@ -252,7 +252,12 @@ fn networks(
     used.into_iter().filter_map(refusal).collect()
 }
 
-fn volumes(project: &Project, state: &State, services: &[&Service], into: &mut Vec<Refusal>) {
+fn volumes(
+    project: &Project,
+    state: &State,
+    services: &[&Service],
+    into: &mut Vec<PreflightError>,
+) {
     let used: BTreeSet<_> = services
         .iter()
         .flat_map(|service| volumes_of(service))
@@ -263,19 +268,21 @@ fn volumes(project: &Project, state: &State, services: &[&Service], into: &mut V
     {
         let name = volume.engine_name.clone();
         match state.volumes.get(&name) {
-            None if volume.external => into.push(Refusal::NoVolume { name }),
+            None if volume.external => into.push(PreflightError::NoVolume { name }),
             Some(found) if !volume.external => {
                 match standing(project, found, &volume_definition(volume)) {
-                    Standing::Ours => {}
-                    Standing::Changed => {
+                    Occupant::Ours => {}
+                    Occupant::Changed => {
                         let wanted = serde_json::to_value(volume.definition()).unwrap_or_default();
                         let recorded = found.record.as_ref();
                         let changes = recorded
                             .map(|recorded| field_changes(recorded, &wanted))
                             .unwrap_or_default();
-                        into.push(Refusal::VolumeChanged { name, changes });
+                        into.push(PreflightError::VolumeChanged { name, changes });
                     }
-                    Standing::Foreign(owner) => into.push(Refusal::ForeignVolume { name, owner }),
+                    Occupant::Foreign(owner) => {
+                        into.push(PreflightError::ForeignVolume { name, owner })
+                    }
                 }
             }
             _ => {}

@@ -4,26 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Action, Change, CreateContainer, CreateNetwork, CreateVolume, Reason, Step, Subject,
+    builder::{Key, PlanBuilder},
     deploy::final_name,
-    diff,
-    draft::{Draft, Key},
-    image_of, networks,
-    switch::{Assembly, Turn, makes},
+    diff, image_of, networks,
+    rollout::{ContainerUpdate, RolloutBuilder, creates_container},
 };
 use crate::{
     name::{ContainerName, NetworkName, ServiceName, VolumeName},
     project::{Kind, MountKind, Network, NetworkMode, Project, Service, Volume},
     secret::digest,
-    state::{Container, Record, label},
+    state::{Container, ContainerRecord, label},
 };
 
-impl Assembly<'_> {
+impl RolloutBuilder<'_> {
     /// Networks and volumes that the containers to be made need and that are not there.
-    pub fn resources(&self, draft: &mut Draft) {
+    pub fn resources(&self, draft: &mut PlanBuilder) {
         let made = self
             .decisions
             .iter()
-            .filter(|decision| makes(decision.change));
+            .filter(|decision| creates_container(decision.change));
         for service in made.filter_map(|decision| self.project.services.get(&decision.service)) {
             for name in networks_of(service) {
                 self.network(draft, name);
@@ -48,7 +47,7 @@ impl Assembly<'_> {
                 let step = Step::act(
                     Action::CreateVolume(Box::new(create)),
                     subject,
-                    Reason::Missing,
+                    Reason::NotFound,
                 );
                 let key = Key::Volume(volume.engine_name.clone());
                 draft.add(key, step, []);
@@ -56,7 +55,7 @@ impl Assembly<'_> {
         }
     }
 
-    fn network(&self, draft: &mut Draft, name: &NetworkName) {
+    fn network(&self, draft: &mut PlanBuilder, name: &NetworkName) {
         let network = self.project.networks.get(name);
         let Some((network, placed)) = network.zip(self.networks.get(name)) else {
             return;
@@ -79,7 +78,7 @@ impl Assembly<'_> {
         let reason = placed
             .predecessor
             .as_ref()
-            .map_or(Reason::Missing, |old| Reason::Changed {
+            .map_or(Reason::NotFound, |old| Reason::Changed {
                 changes: old.changes.clone(),
             });
         let step = Step::act(Action::CreateNetwork(Box::new(create)), subject, reason);
@@ -96,7 +95,7 @@ impl Assembly<'_> {
 
     /// After the commit, networks go that nobody uses any more: those whose definition changed, and
     /// those that left the manifest.
-    pub fn remove_networks(&self, draft: &mut Draft) {
+    pub fn remove_networks(&self, draft: &mut PlanBuilder) {
         if !self.options.services.is_empty() {
             return;
         }
@@ -109,7 +108,7 @@ impl Assembly<'_> {
                 .collect();
             let mut users = attached
                 .iter()
-                .filter(|(name, it)| !is_done(it) && !self.state.is_retired(name));
+                .filter(|(name, it)| !is_done(it) && !self.state.is_superseded(name));
             // One that stays may have to start again; somebody else's is none of ours.
             if attached.len() < resource.users || !users.clone().all(|(user, _)| self.leaves(user))
             {
@@ -128,7 +127,7 @@ impl Assembly<'_> {
                 name: resource.name.clone().unwrap_or_else(|| name.clone()),
             };
             let reason = if followed {
-                Reason::Replaced
+                Reason::Superseded
             } else {
                 Reason::Orphan
             };
@@ -141,13 +140,13 @@ impl Assembly<'_> {
     fn leaves(&self, container: &ContainerName) -> bool {
         let mut decisions = self.decisions.iter();
         decisions.any(|decision| {
-            let replaced = makes(decision.change) || decision.change == Change::Remove;
+            let replaced = creates_container(decision.change) || decision.change == Change::Remove;
             replaced && decision.current.as_ref() == Some(container)
         })
     }
 
-    pub fn create(&self, draft: &mut Draft, turn: &Turn<'_>) {
-        if !makes(turn.decision.change) || turn.decision.revived.is_some() {
+    pub fn create(&self, draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>) {
+        if !creates_container(turn.decision.change) || turn.decision.revived.is_some() {
             return;
         }
         let project = self.project;
@@ -175,8 +174,8 @@ impl Assembly<'_> {
             networks: networks.clone().collect(),
             endpoints: self.endpoints_at_creation(turn),
             peers: peers.clone(),
-            carried: self.carried(turn),
-            record: Record {
+            carried_over: self.carried(turn),
+            record: ContainerRecord {
                 networks: networks.clone().collect(),
                 addresses: self.numbers(turn),
                 ..record(project, turn.service, turn.decision.replica, image.as_str())
@@ -195,7 +194,7 @@ impl Assembly<'_> {
     }
 
     /// The anonymous volumes of the container that is replaced, by target.
-    fn carried(&self, turn: &Turn<'_>) -> BTreeMap<String, String> {
+    fn carried(&self, turn: &ContainerUpdate<'_>) -> BTreeMap<String, String> {
         let folders: BTreeSet<&str> = turn
             .service
             .container
@@ -250,12 +249,17 @@ pub(super) fn volume_definition(volume: &Volume) -> String {
 }
 
 /// What a container of a service is made from, without where its networks are.
-pub(super) fn record(project: &Project, service: &Service, replica: u32, image: &str) -> Record {
+pub(super) fn record(
+    project: &Project,
+    service: &Service,
+    replica: u32,
+    image: &str,
+) -> ContainerRecord {
     let named = networks_of(service).filter_map(|name| {
         let network = project.networks.get(name)?;
         Some((name.clone(), network.has_service_names()))
     });
-    Record {
+    ContainerRecord {
         kind: service.kind,
         spec: serde_json::to_value(service.spec_of(replica)).unwrap_or_default(),
         image: image.to_owned(),

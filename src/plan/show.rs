@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use serde::Serialize;
 
-use super::{Action, Change, Counts, Deploy, FieldChange, Plan, Reason, Strategy, Takeover, Work};
+use super::{
+    Action, Change, Counts, DeploymentPlan, FieldChange, Plan, Reason, StepKind, Takeover,
+    UpdateStrategy,
+};
 use crate::{
     name::{ContainerName, NetworkName, ProjectName, ServiceName},
     project::{Kind, Project},
@@ -14,7 +17,7 @@ use crate::{
 
 /// A plan for people and programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Shown {
+pub struct PlanView {
     /// Version of this form; raised when a field changes its meaning or goes away.
     pub version: u32,
     /// The project.
@@ -24,15 +27,15 @@ pub struct Shown {
     /// Whether anything would change.
     pub changes: bool,
     /// Images that would be built or pulled first.
-    pub images: Vec<ShownImage>,
+    pub images: Vec<ImageView>,
     /// Networks, volumes and snapshots of volumes that would be made.
     pub resources: Vec<String>,
     /// Networks that get a successor, as their definition changed.
-    pub moved_networks: Vec<ShownNetwork>,
+    pub moved_networks: Vec<NetworkView>,
     /// Networks that would be removed, by name on the engine.
     pub removed_networks: Vec<String>,
     /// Every container, in dependency order.
-    pub containers: Vec<ShownContainer>,
+    pub containers: Vec<ContainerView>,
     /// Containers that bear the project's label but were not made by `cimandat`.
     pub unknown: Vec<ContainerName>,
     /// Volumes that are not declared any more, by name on the engine.
@@ -45,12 +48,12 @@ pub struct Shown {
     /// Jobs that would be started and whose deeds no rollback undoes.
     pub irreversible: Vec<ServiceName>,
     /// All actions in an order in which they could be done one by one.
-    pub steps: Vec<ShownStep>,
+    pub steps: Vec<StepView>,
 }
 
 /// An image that would be built or pulled.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ShownImage {
+pub struct ImageView {
     /// `building image`, `pulling image`.
     pub verb: String,
     /// Its name.
@@ -61,7 +64,7 @@ pub struct ShownImage {
 
 /// A network that gets a successor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ShownNetwork {
+pub struct NetworkView {
     /// The manifest's name.
     pub network: NetworkName,
     /// The successor's name on the engine.
@@ -72,7 +75,7 @@ pub struct ShownNetwork {
 
 /// What would happen to a container.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ShownContainer {
+pub struct ContainerView {
     /// Its service.
     pub service: ServiceName,
     /// Counted from 1.
@@ -86,7 +89,7 @@ pub struct ShownContainer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<FieldChange>,
     /// Which of the two runs first; absent unless a running one is replaced.
-    pub strategy: Option<Strategy>,
+    pub strategy: Option<UpdateStrategy>,
     /// What clients notice of that, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<String>,
@@ -97,7 +100,7 @@ pub struct ShownContainer {
 
 /// One action.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ShownStep {
+pub struct StepView {
     /// `creating container`.
     pub verb: String,
     /// On the engine.
@@ -108,22 +111,24 @@ pub struct ShownStep {
     pub after_commit: bool,
 }
 
-impl Shown {
+impl PlanView {
     /// Puts a deploy and the images before it into a form to show.
     #[must_use]
-    pub fn new(project: &Project, images: &Plan, deploy: &Deploy) -> Self {
+    pub fn new(project: &Project, images: &Plan, deploy: &DeploymentPlan) -> Self {
         let act = |plan: &'_ Plan| -> Vec<(Action, Reason)> {
             plan.steps
                 .iter()
-                .filter_map(|step| match &step.work {
-                    Work::Act(action) => Some((action.clone(), step.reason.clone())),
-                    Work::Gate { .. } | Work::Drain { .. } | Work::Verify(_) => None,
+                .filter_map(|step| match &step.kind {
+                    StepKind::Action(action) => Some((action.clone(), step.reason.clone())),
+                    StepKind::AwaitReady { .. } | StepKind::Drain { .. } | StepKind::Verify(_) => {
+                        None
+                    }
                 })
                 .collect()
         };
-        let images: Vec<ShownImage> = act(images)
+        let images: Vec<ImageView> = act(images)
             .into_iter()
-            .map(|(action, reason)| ShownImage {
+            .map(|(action, reason)| ImageView {
                 verb: action.verb().to_owned(),
                 image: action.object().to_owned(),
                 reason,
@@ -143,14 +148,17 @@ impl Shown {
         let containers = deploy
             .decisions
             .iter()
-            .map(|decision| ShownContainer {
+            .map(|decision| ContainerView {
                 service: decision.service.clone(),
                 replica: decision.replica,
                 change: decision.change,
                 reason: decision.reason.clone(),
                 drift: decision.drift.clone(),
-                effect: decision.strategy.as_ref().map(Strategy::effect),
-                improvement: decision.strategy.as_ref().and_then(Strategy::improvement),
+                effect: decision.strategy.as_ref().map(UpdateStrategy::effect),
+                improvement: decision
+                    .strategy
+                    .as_ref()
+                    .and_then(UpdateStrategy::improvement),
                 strategy: decision.strategy.clone(),
             })
             .collect();
@@ -303,7 +311,7 @@ impl Shown {
     }
 
     /// What a container is called: its service, with its number where that has several.
-    fn label(&self, container: &ShownContainer) -> String {
+    fn label(&self, container: &ContainerView) -> String {
         let mut its = self.containers.iter();
         let several = its.any(|it| it.service == container.service && it.replica > 1);
         if several {
@@ -316,7 +324,7 @@ impl Shown {
 
 fn sign(change: Change) -> char {
     match change {
-        Change::Keep => '=',
+        Change::NoOp => '=',
         Change::Repair | Change::Replace => '~',
         Change::Create => '+',
         Change::Start | Change::Restart => '>',
@@ -324,13 +332,13 @@ fn sign(change: Change) -> char {
     }
 }
 
-fn moved(plan: &Plan) -> Vec<ShownNetwork> {
+fn moved(plan: &Plan) -> Vec<NetworkView> {
     let moved = plan
         .steps
         .iter()
-        .filter_map(|step| match (&step.work, &step.reason) {
-            (Work::Act(Action::CreateNetwork(it)), Reason::Changed { changes }) => {
-                Some(ShownNetwork {
+        .filter_map(|step| match (&step.kind, &step.reason) {
+            (StepKind::Action(Action::CreateNetwork(it)), Reason::Changed { changes }) => {
+                Some(NetworkView {
                     network: it.name.clone(),
                     engine_name: it.network.engine_name.clone(),
                     changes: changes.clone(),
@@ -342,28 +350,33 @@ fn moved(plan: &Plan) -> Vec<ShownNetwork> {
 }
 
 fn removed(plan: &Plan) -> Vec<String> {
-    let removed = plan.steps.iter().filter_map(|step| match &step.work {
-        Work::Act(Action::RemoveNetwork(name)) => Some(name.clone()),
+    let removed = plan.steps.iter().filter_map(|step| match &step.kind {
+        StepKind::Action(Action::RemoveNetwork(name)) => Some(name.clone()),
         _ => None,
     });
     removed.collect()
 }
 
-fn interrupted(deploy: &Deploy) -> Vec<ServiceName> {
+fn interrupted(deploy: &DeploymentPlan) -> Vec<ServiceName> {
     let mut seen = BTreeSet::new();
     let first = |name: &ServiceName| {
         let mut its = deploy.decisions.iter().filter(|it| it.service == *name);
-        its.any(|it| it.strategy.as_ref().is_some_and(Strategy::is_start_first))
+        its.any(|it| {
+            it.strategy
+                .as_ref()
+                .is_some_and(UpdateStrategy::is_start_first)
+        })
     };
     let services = deploy
         .plan
         .steps
         .iter()
         .filter(|step| !step.after_commit)
-        .filter_map(|step| match (&step.work, &step.subject) {
-            (Work::Act(Action::StopContainer { .. }), super::Subject::Service { name, .. }) => {
-                Some(name.clone())
-            }
+        .filter_map(|step| match (&step.kind, &step.subject) {
+            (
+                StepKind::Action(Action::StopContainer { .. }),
+                super::Subject::Service { name, .. },
+            ) => Some(name.clone()),
             _ => None,
         });
     let stays = |name: &ServiceName| {
@@ -375,7 +388,7 @@ fn interrupted(deploy: &Deploy) -> Vec<ServiceName> {
         .collect()
 }
 
-fn irreversible(project: &Project, deploy: &Deploy) -> Vec<ServiceName> {
+fn irreversible(project: &Project, deploy: &DeploymentPlan) -> Vec<ServiceName> {
     let started = deploy
         .decisions
         .iter()
@@ -387,20 +400,20 @@ fn irreversible(project: &Project, deploy: &Deploy) -> Vec<ServiceName> {
         .collect()
 }
 
-fn steps(plan: &Plan) -> Vec<ShownStep> {
+fn steps(plan: &Plan) -> Vec<StepView> {
     plan.steps
         .iter()
         .map(|step| {
-            let (verb, object) = match &step.work {
-                Work::Act(action) => (action.verb().to_owned(), action.object().to_owned()),
-                Work::Gate { container, .. } => {
+            let (verb, object) = match &step.kind {
+                StepKind::Action(action) => (action.verb().to_owned(), action.object().to_owned()),
+                StepKind::AwaitReady { container, .. } => {
                     ("waiting until ready".to_owned(), container.to_string())
                 }
-                Work::Drain { object, .. } => ("draining".to_owned(), object.clone()),
-                Work::Verify(check) => ("verifying".to_owned(), check.to_string()),
+                StepKind::Drain { object, .. } => ("draining".to_owned(), object.clone()),
+                StepKind::Verify(check) => ("verifying".to_owned(), check.to_string()),
             };
-            let needs = step.needs.iter().map(|need| need.0).collect();
-            ShownStep {
+            let needs = step.requires.iter().map(|need| need.0).collect();
+            StepView {
                 verb,
                 object,
                 needs,

@@ -4,9 +4,9 @@
 //! commit, until a newer one of its volume is committed.
 
 use super::{
-    Action, Change, Decision, Reason, Refusal, Step, Subject, VolumeSnapshot,
-    draft::{Draft, Key},
-    switch::{Assembly, Turn, makes, stays, stop, subject},
+    Action, Change, Decision, PreflightError, Reason, Step, Subject, VolumeSnapshot,
+    builder::{Key, PlanBuilder},
+    rollout::{ContainerUpdate, RolloutBuilder, creates_container, is_in_place, stop, subject},
 };
 use crate::{
     name::{ContainerName, VolumeName},
@@ -14,9 +14,9 @@ use crate::{
     state::{Container, State},
 };
 
-impl Assembly<'_> {
+impl RolloutBuilder<'_> {
     /// Copies each volume that is declared so, when who writes to it is replaced.
-    pub fn snapshots(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
+    pub fn snapshots(&self, draft: &mut PlanBuilder, turns: &[ContainerUpdate<'_>]) {
         for due in due(self.project, self.state, self.decisions) {
             let source = &due.volume.engine_name;
             let key = Key::Snapshot(source.clone());
@@ -33,7 +33,7 @@ impl Assembly<'_> {
             let subject = Subject::Volume {
                 name: due.name.to_string(),
             };
-            let reason = Reason::BeforeSwitch {
+            let reason = Reason::BeforeUpdate {
                 service: due.decision.service.clone(),
             };
             let action = Action::SnapshotVolume(Box::new(snapshot));
@@ -52,16 +52,21 @@ impl Assembly<'_> {
                 .filter(|(_, it)| it.of == *source);
             for (name, _) in older {
                 let action = Action::RemoveSnapshot(name.clone());
-                let step = Step::act(action, subject.clone(), Reason::Replaced).after_commit();
+                let step = Step::act(action, subject.clone(), Reason::Superseded).after_commit();
                 draft.add(Key::RemoveSnapshot(name.clone()), step, []);
             }
         }
     }
 
     /// The stops after which nobody writes to a volume any more.
-    fn silence(&self, draft: &mut Draft, turns: &[Turn<'_>], source: &str) -> Vec<Key> {
+    fn silence(
+        &self,
+        draft: &mut PlanBuilder,
+        turns: &[ContainerUpdate<'_>],
+        source: &str,
+    ) -> Vec<Key> {
         let writers: Vec<&ContainerName> = writers(self.state, source).collect();
-        let starters: Vec<&Turn<'_>> = turns
+        let starters: Vec<&ContainerUpdate<'_>> = turns
             .iter()
             .filter(|turn| starts_writing(turn, source))
             .collect();
@@ -77,7 +82,7 @@ impl Assembly<'_> {
         for writer in writers.iter().filter(|_| !alone) {
             let key = Key::Stop((*writer).clone());
             if draft.has(&key) {
-                draft.hasten(&key, &early);
+                draft.reprioritize(&key, &early);
                 continue;
             }
             let decision = self
@@ -131,19 +136,25 @@ fn due<'a>(
 }
 
 /// Copies that cannot be made, as somebody goes on writing meanwhile.
-pub(super) fn refusals(project: &Project, state: &State, decisions: &[Decision]) -> Vec<Refusal> {
+pub(super) fn refusals(
+    project: &Project,
+    state: &State,
+    decisions: &[Decision],
+) -> Vec<PreflightError> {
     let stopped = |container: &ContainerName| {
         let mut its = decisions
             .iter()
             .filter(|it| it.current.as_ref() == Some(container));
-        its.any(|it| makes(it.change) || matches!(it.change, Change::Restart | Change::Remove))
+        its.any(|it| {
+            creates_container(it.change) || matches!(it.change, Change::Restart | Change::Remove)
+        })
     };
     due(project, state, decisions)
         .flat_map(|due| {
             let name = &due.volume.engine_name;
             writers(state, name)
                 .filter(|writer| !stopped(writer))
-                .map(|writer| Refusal::SnapshotWriter {
+                .map(|writer| PreflightError::SnapshotWriter {
                     name: name.clone(),
                     service: due.decision.service.clone(),
                     writer: writer.to_string(),
@@ -168,8 +179,8 @@ fn writers<'a>(state: &'a State, volume: &'a str) -> impl Iterator<Item = &'a Co
 }
 
 /// Whether a container that a turn starts can write to a volume.
-fn starts_writing(turn: &Turn<'_>, volume: &str) -> bool {
-    !stays(turn.decision.change) && writes(&turn.service.container, volume)
+fn starts_writing(turn: &ContainerUpdate<'_>, volume: &str) -> bool {
+    !is_in_place(turn.decision.change) && writes(&turn.service.container, volume)
 }
 
 fn writes(spec: &ContainerSpec, volume: &str) -> bool {

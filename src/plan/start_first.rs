@@ -12,11 +12,11 @@ use std::{
 };
 
 use super::{
-    Action, Attached, Cutover, EndpointSpec, Reason, Step, Strategy, Work,
+    Action, Attached, Cutover, EndpointSpec, Reason, Step, StepKind, UpdateStrategy,
     addresses::Numbers,
-    draft::{Draft, Key},
+    builder::{Key, PlanBuilder},
     endpoints::{found, nameless, wanted},
-    switch::{Assembly, Turn, gate},
+    rollout::{ContainerUpdate, RolloutBuilder, gate},
 };
 use crate::{
     name::{ContainerName, NetworkName, ServiceName},
@@ -24,9 +24,9 @@ use crate::{
     state::Container,
 };
 
-impl Assembly<'_> {
+impl RolloutBuilder<'_> {
     /// Starts the new container, waits for its gate, switches traffic to it, and stops the old one.
-    pub fn start_first(&self, draft: &mut Draft, turn: &Turn<'_>) {
+    pub fn start_first(&self, draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>) {
         let mut ready = self.dependencies(turn.service);
         ready.insert(Key::Create(turn.name.clone()));
         ready.extend(self.attach_revived(draft, turn));
@@ -34,7 +34,7 @@ impl Assembly<'_> {
         draft.add(Key::Start(turn.name.clone()), turn.act(start), ready);
         gate(draft, turn);
         // Nothing old is touched before everything new has been made.
-        let mut needs: Vec<Key> = self.created().chain([turn.proven()]).collect();
+        let mut needs: Vec<Key> = self.created().chain([turn.ready_key()]).collect();
         if let Some(cutover) = self.cutover(turn) {
             let action = Action::Cutover(Box::new(cutover));
             let key = Key::Cutover(turn.name.clone());
@@ -53,24 +53,24 @@ impl Assembly<'_> {
     }
 
     /// The old container goes on for a while after nobody finds it by name any longer.
-    fn drain(draft: &mut Draft, turn: &Turn<'_>) -> Option<Key> {
+    fn drain(draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>) -> Option<Key> {
         let old = turn.decision.current.as_ref()?;
         let duration = turn.service.update.drain.unwrap_or(Update::DRAIN);
         if duration.is_zero() {
             return None;
         }
-        let work = Work::Drain {
+        let work = StepKind::Drain {
             object: old.to_string(),
             duration,
         };
-        let step = Step::new(work, turn.subject.clone(), Reason::Replaced);
+        let step = Step::new(work, turn.subject.clone(), Reason::Superseded);
         let key = Key::Drain(old.to_string());
         draft.add(key.clone(), step, [Key::Cutover(turn.name.clone())]);
         Some(key)
     }
 
     /// How traffic moves to the new container; `None`: nothing finds either of the two.
-    fn cutover(&self, turn: &Turn<'_>) -> Option<Cutover> {
+    fn cutover(&self, turn: &ContainerUpdate<'_>) -> Option<Cutover> {
         let old = self.current(turn)?;
         let mut wanted = self.wanted(turn, &self.numbers(turn));
         let withheld = withheld(turn);
@@ -117,8 +117,11 @@ impl Assembly<'_> {
     }
 
     /// The endpoints that a container is made, or started again, with.
-    pub fn endpoints_at_creation(&self, turn: &Turn<'_>) -> BTreeMap<String, EndpointSpec> {
-        let first = turn.starts_first();
+    pub fn endpoints_at_creation(
+        &self,
+        turn: &ContainerUpdate<'_>,
+    ) -> BTreeMap<String, EndpointSpec> {
+        let first = turn.is_start_first();
         let numbers = if first {
             self.interim(turn)
         } else {
@@ -136,7 +139,11 @@ impl Assembly<'_> {
     }
 
     /// A kept container that is to run again gets its names and networks back first.
-    pub fn attach_revived(&self, draft: &mut Draft, turn: &Turn<'_>) -> Option<Key> {
+    pub fn attach_revived(
+        &self,
+        draft: &mut PlanBuilder,
+        turn: &ContainerUpdate<'_>,
+    ) -> Option<Key> {
         let revived = turn.decision.revived.as_ref()?;
         let endpoints = self.endpoints_at_creation(turn);
         let container = self.state.containers.get(revived)?;
@@ -154,7 +161,11 @@ impl Assembly<'_> {
     }
 
     /// Attaches a container that goes on running as the manifest says.
-    pub fn attach_as_wanted(&self, turn: &Turn<'_>, container: &ContainerName) -> Action {
+    pub fn attach_as_wanted(
+        &self,
+        turn: &ContainerUpdate<'_>,
+        container: &ContainerName,
+    ) -> Action {
         let wanted = self.wanted(turn, &self.numbers(turn));
         let to = Attached {
             container: container.clone(),
@@ -165,14 +176,14 @@ impl Assembly<'_> {
 
     fn wanted(
         &self,
-        turn: &Turn<'_>,
+        turn: &ContainerUpdate<'_>,
         numbers: &Numbers,
     ) -> BTreeMap<NetworkName, (String, EndpointSpec)> {
         wanted(self.project, self.networks, turn.service, numbers)
     }
 
     /// The numbers of the addresses that a container has once it is committed.
-    pub fn numbers(&self, turn: &Turn<'_>) -> Numbers {
+    pub fn numbers(&self, turn: &ContainerUpdate<'_>) -> Numbers {
         let revived = turn.decision.revived.as_ref();
         if let Some(revived) = revived.and_then(|name| self.state.containers.get(name)) {
             return recorded(revived);
@@ -185,7 +196,7 @@ impl Assembly<'_> {
     }
 
     /// Those that it has until it takes over.
-    fn interim(&self, turn: &Turn<'_>) -> Numbers {
+    fn interim(&self, turn: &ContainerUpdate<'_>) -> Numbers {
         let place = (turn.decision.service.clone(), turn.decision.replica);
         let assigned = self.addresses.get(&place);
         let interim = assigned.map(|it| it.interim.clone());
@@ -193,7 +204,7 @@ impl Assembly<'_> {
     }
 
     /// The number that the old container gets in exchange for its own; `None`: it keeps its own.
-    fn swapped(&self, turn: &Turn<'_>, network: &NetworkName) -> Option<u32> {
+    fn swapped(&self, turn: &ContainerUpdate<'_>, network: &NetworkName) -> Option<u32> {
         let interim = *self.interim(turn).get(network)?;
         let last = *self.numbers(turn).get(network)?;
         (interim != last).then_some(interim)
@@ -209,10 +220,10 @@ impl Assembly<'_> {
     /// Where a network gets a successor, an old container stops only after those that depend on it:
     /// until then they find it on the old network. Dependents that themselves wait for its end are
     /// left out.
-    pub fn stop_dependents_first(&self, draft: &mut Draft, turns: &[Turn<'_>]) {
-        let moves = |turn: &&Turn<'_>| {
+    pub fn stop_dependents_first(&self, draft: &mut PlanBuilder, turns: &[ContainerUpdate<'_>]) {
+        let moves = |turn: &&ContainerUpdate<'_>| {
             let mut networks = super::prepare::networks_of(turn.service);
-            turn.starts_first()
+            turn.is_start_first()
                 && networks.any(|name| {
                     let placed = self.networks.get(name);
                     placed.is_some_and(|it| it.predecessor.is_some())
@@ -226,7 +237,7 @@ impl Assembly<'_> {
                 continue;
             };
             for dependent in dependents.filter_map(|it| it.decision.current.as_ref()) {
-                draft.prefers(&Key::Stop(old.clone()), Key::Stop(dependent.clone()));
+                draft.after_if_acyclic(&Key::Stop(old.clone()), Key::Stop(dependent.clone()));
             }
         }
     }
@@ -237,11 +248,14 @@ fn recorded(container: &Container) -> Numbers {
     record.map(|it| it.addresses.clone()).unwrap_or_default()
 }
 
-impl Turn<'_> {
+impl ContainerUpdate<'_> {
     /// Whether the old container stops before its ports move, so that it finishes what is in progress.
     fn finishes(&self) -> bool {
         let strategy = self.decision.strategy.as_ref();
-        matches!(strategy, Some(Strategy::StartFirst { finishes: true, .. }))
+        matches!(
+            strategy,
+            Some(UpdateStrategy::StartFirst { finishes: true, .. })
+        )
     }
 
     /// The grace period that the old container has to finish what is in progress; `None`: its own.
@@ -253,29 +267,29 @@ impl Turn<'_> {
 }
 
 /// The networks that a new container joins only when it takes over.
-fn withheld(turn: &Turn<'_>) -> BTreeSet<NetworkName> {
+fn withheld(turn: &ContainerUpdate<'_>) -> BTreeSet<NetworkName> {
     match &turn.decision.strategy {
-        Some(Strategy::StartFirst { withheld, .. }) => withheld.clone(),
-        Some(Strategy::StopFirst { .. }) | None => BTreeSet::new(),
+        Some(UpdateStrategy::StartFirst { withheld, .. }) => withheld.clone(),
+        Some(UpdateStrategy::StopFirst { .. }) | None => BTreeSet::new(),
     }
 }
 
 /// No more containers of a service are switched at a time than it allows.
-pub(super) fn in_turn(draft: &mut Draft, turns: &[Turn<'_>]) {
-    let switched = |turn: &&Turn<'_>| turn.decision.strategy.is_some();
-    let mut before: BTreeMap<&ServiceName, Vec<&Turn<'_>>> = BTreeMap::new();
+pub(super) fn limit_parallelism(draft: &mut PlanBuilder, turns: &[ContainerUpdate<'_>]) {
+    let switched = |turn: &&ContainerUpdate<'_>| turn.decision.strategy.is_some();
+    let mut before: BTreeMap<&ServiceName, Vec<&ContainerUpdate<'_>>> = BTreeMap::new();
     for turn in turns.iter().filter(switched) {
         let earlier = before.entry(&turn.service.name).or_default();
         let at_a_time = usize::try_from(turn.service.update.parallelism.max(1));
         let place = earlier.len().checked_sub(at_a_time.unwrap_or(usize::MAX));
         if let Some(other) = place.and_then(|place| earlier.get(place)) {
-            draft.needs(&Key::Start(turn.name.clone()), other.proven());
-            if let (false, Some(old)) = (turn.starts_first(), &turn.decision.current) {
+            draft.needs(&Key::Start(turn.name.clone()), other.ready_key());
+            if let (false, Some(old)) = (turn.is_start_first(), &turn.decision.current) {
                 for index in 0..turn.service.pre_stop.len() {
-                    draft.needs(&Key::PreStop(old.clone(), index), other.proven());
+                    draft.needs(&Key::PreStop(old.clone(), index), other.ready_key());
                 }
-                draft.needs(&Key::Policy(old.clone()), other.proven());
-                draft.needs(&Key::Stop(old.clone()), other.proven());
+                draft.needs(&Key::Policy(old.clone()), other.ready_key());
+                draft.needs(&Key::Stop(old.clone()), other.ready_key());
             }
         }
         earlier.push(turn);

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::{
     Change, Decision,
-    preflight::{clash, in_the_way},
-    switch::makes,
+    preflight::{blocks, ports_conflict},
+    rollout::creates_container,
 };
 use crate::{
     name::ServiceName,
@@ -36,7 +36,7 @@ pub struct Takeover {
 /// All that is taken over, by the services that are new.
 pub(super) fn takeovers(project: &Project, state: &State, decisions: &[Decision]) -> Vec<Takeover> {
     let mut found: Vec<Takeover> = Vec::new();
-    for new in decisions.iter().filter(|it| makes(it.change)) {
+    for new in decisions.iter().filter(|it| creates_container(it.change)) {
         let Some(service) = project.services.get(&new.service) else {
             continue;
         };
@@ -44,7 +44,7 @@ pub(super) fn takeovers(project: &Project, state: &State, decisions: &[Decision]
             let name = it.current.as_ref();
             it.change == Change::Remove
                 && it.service != new.service
-                && name.is_some_and(|name| !state.is_retired(name))
+                && name.is_some_and(|name| !state.is_superseded(name))
         });
         for old in going {
             let held = old.current.as_ref().and_then(|it| state.containers.get(it));
@@ -55,7 +55,7 @@ pub(super) fn takeovers(project: &Project, state: &State, decisions: &[Decision]
                 from: old.service.clone(),
                 ports: ports(place, held),
                 volumes: volumes(service, held),
-                stops_first: in_the_way(project, place, old, held),
+                stops_first: blocks(project, place, old, held),
             };
             if takeover.ports.is_empty() && takeover.volumes.is_empty() {
                 continue;
@@ -73,7 +73,7 @@ pub(super) fn takeovers(project: &Project, state: &State, decisions: &[Decision]
 
 fn ports((service, replica): (&Service, u32), held: &Container) -> Vec<u16> {
     let wanted = service.ports_of(replica);
-    let wanted = wanted.filter(|port| held.ports.iter().any(|held| clash(port, held)));
+    let wanted = wanted.filter(|port| held.ports.iter().any(|held| ports_conflict(port, held)));
     let mut ports: Vec<u16> = wanted.filter_map(|port| port.published).collect();
     ports.sort_unstable();
     ports.dedup();

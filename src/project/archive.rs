@@ -10,11 +10,11 @@ use crate::secret::{Secret, digest};
 
 /// The values of one kind of thing, each file called `DIGEST.NAME`.
 #[derive(Debug, Clone)]
-pub(super) struct Archive {
+pub(super) struct SecretHistory {
     store: Store,
 }
 
-impl Archive {
+impl SecretHistory {
     /// Of a project's secrets. Nothing is made yet.
     pub(super) fn secrets(root: &StoreRoot) -> Self {
         let store = Store::new(root, "earlier/secrets");
@@ -112,7 +112,7 @@ mod tests {
     fn a_value_is_found_by_its_digest_until_it_is_pruned() {
         let folder = tempfile::tempdir().unwrap();
         let project = ProjectName::new("shop").unwrap();
-        let archive = Archive::secrets(&StoreRoot::new(folder.path(), &project));
+        let archive = SecretHistory::secrets(&StoreRoot::new(folder.path(), &project));
         assert_eq!(archive.all().unwrap(), []);
         let digests: Vec<String> = (0..8)
             .map(|number| {

@@ -12,9 +12,9 @@ pub struct Gate {
     /// All must pass; never empty.
     pub probes: Vec<Probe>,
     /// The deadline, from the start of the container.
-    pub within: Duration,
+    pub timeout: Duration,
     /// How long the container must keep running after its probes passed.
-    pub settle: Duration,
+    pub stabilize: Duration,
 }
 
 /// One question to a container.

@@ -5,10 +5,10 @@
 
 mod archive;
 pub mod authority;
+pub mod build_inputs;
 mod container;
 mod gate;
 pub mod hosts;
-pub mod inputs;
 mod link;
 pub mod renewal;
 pub mod resolve;
@@ -154,11 +154,11 @@ pub struct DeployPolicy {
     pub rollback: RollbackScope,
     /// How long every gate has to stay green after the last has passed; `None`: as the kind of
     /// the deploy demands (see `plan`).
-    pub settle: Option<Duration>,
+    pub stabilize: Option<Duration>,
     /// The longest that the whole deploy may take.
     pub deadline: Option<Duration>,
     /// How many generations are remembered.
-    pub keep: u32,
+    pub history: u32,
 }
 
 /// What is put back when something fails.

@@ -11,7 +11,7 @@ use super::{
     authority::{Authority, AuthorityError},
     rotation::Rotation,
     unseal::{files_of, texts_of, unseal},
-    vault::{Vault, VaultError},
+    vault::{SecretStore, VaultError},
 };
 use crate::{
     name::{SecretName, ServiceName},
@@ -44,7 +44,7 @@ pub struct Renewal<'a> {
     /// What is rotated.
     pub rotation: &'a Rotation,
     /// The project's secrets.
-    pub vault: &'a Vault,
+    pub vault: &'a SecretStore,
     /// The project's certificates.
     pub authority: &'a Authority,
     /// The manifest with the values in force.

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    archive::Archive,
+    archive::SecretHistory,
     store::{Store, StoreError, StoreRoot},
 };
 use crate::{
@@ -72,14 +72,14 @@ impl Rotation {
         let secrets = self.secrets.iter();
         for (name, digest) in secrets.map(|(name, digest)| (name.as_str(), digest)) {
             let store = Store::new(root, "secrets");
-            exchange(&store, name, &Archive::secrets(root), (name, digest))?;
-            Archive::secrets(root).prune(name, digest, keep)?;
+            exchange(&store, name, &SecretHistory::secrets(root), (name, digest))?;
+            SecretHistory::secrets(root).prune(name, digest, keep)?;
         }
         let certificates = self.certificates.iter();
         for (name, digest) in certificates.map(|(name, digest)| (name.as_str(), digest)) {
             let (store, archive) = (
                 Store::new(root, "certificates"),
-                Archive::certificates(root),
+                SecretHistory::certificates(root),
             );
             exchange(&store, &format!("{name}.pem"), &archive, (name, digest))?;
             archive.prune(name, digest, keep)?;
@@ -108,7 +108,7 @@ impl Rotation {
 fn exchange(
     store: &Store,
     file: &str,
-    archive: &Archive,
+    archive: &SecretHistory,
     (name, wanted): (&str, &str),
 ) -> Result<(), StoreError> {
     let old = store.read(file)?;

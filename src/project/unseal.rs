@@ -3,11 +3,11 @@
 //!
 //! What is not found stays as it is; whoever needs it says so.
 
-use super::{InjectedFile, Probe, Project, Service, authority::Authority, vault::Vault};
+use super::{InjectedFile, Probe, Project, Service, authority::Authority, vault::SecretStore};
 use crate::secret::{Secret, Text};
 
 /// Fills in what the stores still know.
-pub fn unseal(project: &mut Project, vault: &Vault, authority: &Authority) {
+pub fn unseal(project: &mut Project, vault: &SecretStore, authority: &Authority) {
     let values = Values { vault, authority };
     for service in project.services.values_mut() {
         values.fill(service);
@@ -15,7 +15,7 @@ pub fn unseal(project: &mut Project, vault: &Vault, authority: &Authority) {
 }
 
 struct Values<'a> {
-    vault: &'a Vault,
+    vault: &'a SecretStore,
     authority: &'a Authority,
 }
 

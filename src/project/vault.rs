@@ -15,7 +15,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use thiserror::Error;
 
 pub use super::store::{StoreError, StoreRoot};
-use super::{archive::Archive, link::dangling, rotation::Rotation, store::Store};
+use super::{archive::SecretHistory, link::dangling, rotation::Rotation, store::Store};
 use crate::{
     name::SecretName,
     secret::{Secret, Text, digest},
@@ -27,7 +27,7 @@ pub enum StoreMode {
     /// What is missing is made and kept (`up`).
     Create,
     /// Nothing is written; what is missing is stood in for by a placeholder (`plan`, `config`).
-    Look,
+    ReadOnly,
     /// Nothing is read either: a placeholder stands for every value, as who checks a manifest need
     /// not be allowed to know its secrets (`check`).
     Check,
@@ -41,13 +41,13 @@ pub enum SecretSource {
     /// Already at hand, from a variable.
     Value(Secret<String>),
     /// In the store; made when it is not there.
-    Generated(Recipe),
+    Generated(SecretGenerator),
 }
 
 /// How a secret is made. None of the characters needs escaping in a shell, in an env-file or in
 /// the password of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recipe {
+pub enum SecretGenerator {
     /// Random bytes, as lower-case hexadecimal digits.
     Hex {
         /// How many bytes; the text is twice as long.
@@ -70,7 +70,7 @@ const MOST_CANDIDATES: usize = 10_000;
 const HEX: &[u8] = b"0123456789abcdef";
 const ALPHANUMERIC: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-impl fmt::Display for Recipe {
+impl fmt::Display for SecretGenerator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let alphabet = match self {
             Self::Hex { .. } => "hex",
@@ -81,7 +81,7 @@ impl fmt::Display for Recipe {
     }
 }
 
-impl Recipe {
+impl SecretGenerator {
     /// Of the text, in characters.
     #[must_use]
     pub fn length(self) -> usize {
@@ -164,7 +164,7 @@ pub enum VaultError {
         /// Where it is stored.
         path: PathBuf,
         /// What the manifest asks for.
-        recipe: Recipe,
+        recipe: SecretGenerator,
     },
     /// A value that was made for a rotation is gone.
     #[error("the new value of `{name}` is not in `{}`", path.display())]
@@ -209,14 +209,14 @@ impl VaultError {
 
 /// A secret's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct SecretHandle {
     /// As it goes into a file.
     pub content: Secret<Vec<u8>>,
     /// It only stands in for a value that `up` will make.
     pub placeholder: bool,
 }
 
-impl Held {
+impl SecretHandle {
     /// As it goes into a string: without the line end that editors leave behind.
     ///
     /// `None` when it is not text.
@@ -234,7 +234,7 @@ impl Held {
 
 /// A placeholder for the value of a secret whose source is there, as far as that can be seen
 /// without reading it.
-fn unread(name: &SecretName, source: &SecretSource) -> Result<Held, VaultError> {
+fn unread(name: &SecretName, source: &SecretSource) -> Result<SecretHandle, VaultError> {
     if let SecretSource::File(path) = source {
         let cause = match fs::metadata(path) {
             Ok(facts) if facts.is_dir() => Some("it is a folder".to_owned()),
@@ -248,7 +248,7 @@ fn unread(name: &SecretName, source: &SecretSource) -> Result<Held, VaultError> 
             return Err(VaultError::Unreadable { path, cause });
         }
     }
-    Ok(Held {
+    Ok(SecretHandle {
         content: Secret::new(format!("<{name}>").into_bytes()),
         placeholder: true,
     })
@@ -274,22 +274,22 @@ fn text_of(content: &[u8]) -> Option<String> {
 
 /// The secrets of one project.
 #[derive(Debug, Clone)]
-pub struct Vault {
+pub struct SecretStore {
     root: StoreRoot,
     store: Store,
-    archive: Archive,
+    archive: SecretHistory,
     rotation: Rotation,
     mode: StoreMode,
 }
 
-impl Vault {
+impl SecretStore {
     /// Of the project with this store. Nothing is read or made yet.
     #[must_use]
     pub fn new(root: &StoreRoot, mode: StoreMode) -> Self {
         Self {
             root: root.clone(),
             store: Store::new(root, "secrets"),
-            archive: Archive::secrets(root),
+            archive: SecretHistory::secrets(root),
             rotation: Rotation::default(),
             mode,
         }
@@ -305,7 +305,11 @@ impl Vault {
     ///
     /// # Errors
     /// When there is none, or it is not as it has to be.
-    pub fn value(&self, name: &SecretName, source: &SecretSource) -> Result<Held, VaultError> {
+    pub fn value(
+        &self,
+        name: &SecretName,
+        source: &SecretSource,
+    ) -> Result<SecretHandle, VaultError> {
         if self.mode == StoreMode::Check {
             return unread(name, source);
         }
@@ -322,13 +326,17 @@ impl Vault {
             SecretSource::Generated(recipe) => return self.generated(name, *recipe),
         };
         let placeholder = false;
-        Ok(Held {
+        Ok(SecretHandle {
             content,
             placeholder,
         })
     }
 
-    fn generated(&self, name: &SecretName, recipe: Recipe) -> Result<Held, VaultError> {
+    fn generated(
+        &self,
+        name: &SecretName,
+        recipe: SecretGenerator,
+    ) -> Result<SecretHandle, VaultError> {
         let file = name.as_str();
         let placeholder = false;
         if let Some(digest) = self.rotation.secrets.get(name) {
@@ -339,7 +347,7 @@ impl Vault {
                 pending: Rotation::place(&self.root),
             };
             let content = content.ok_or_else(lost)?;
-            return Ok(Held {
+            return Ok(SecretHandle {
                 content,
                 placeholder,
             });
@@ -355,7 +363,7 @@ impl Vault {
             stored = self.store.read(file)?;
         }
         match stored {
-            None => Ok(Held {
+            None => Ok(SecretHandle {
                 content: Secret::new(format!("<{name}: made by `up`>").into_bytes()),
                 placeholder: true,
             }),
@@ -364,7 +372,7 @@ impl Vault {
                     // Whoever changes it by hand takes nothing from earlier generations.
                     self.archive.keep(file, &content)?;
                 }
-                Ok(Held {
+                Ok(SecretHandle {
                     content,
                     placeholder,
                 })
@@ -381,7 +389,7 @@ impl Vault {
     ///
     /// # Errors
     /// When no value can be made or kept.
-    pub fn renew(&self, name: &SecretName, recipe: Recipe) -> Result<String, VaultError> {
+    pub fn renew(&self, name: &SecretName, recipe: SecretGenerator) -> Result<String, VaultError> {
         if let Some(old) = self.store.read(name.as_str())? {
             self.archive.keep(name.as_str(), &old)?;
         }
@@ -549,7 +557,8 @@ mod tests {
     use super::*;
     use crate::name::ProjectName;
 
-    const PASSWORD: SecretSource = SecretSource::Generated(Recipe::Alphanumeric { length: 32 });
+    const PASSWORD: SecretSource =
+        SecretSource::Generated(SecretGenerator::Alphanumeric { length: 32 });
 
     fn name() -> SecretName {
         SecretName::new("db_password").unwrap()
@@ -563,8 +572,8 @@ mod tests {
         StoreRoot::new(folder, &ProjectName::new("shop").unwrap())
     }
 
-    fn vault_of(folder: &Path, mode: StoreMode) -> Vault {
-        Vault::new(&root(folder), mode)
+    fn vault_of(folder: &Path, mode: StoreMode) -> SecretStore {
+        SecretStore::new(&root(folder), mode)
     }
 
     #[cfg(unix)]
@@ -604,7 +613,7 @@ mod tests {
         let vault = vault_of(folder.path(), StoreMode::Create);
         let first = vault.value(&name(), &PASSWORD).unwrap();
         assert_eq!(vault.value(&name(), &PASSWORD).unwrap(), first);
-        let look = vault_of(folder.path(), StoreMode::Look);
+        let look = vault_of(folder.path(), StoreMode::ReadOnly);
         assert_eq!(look.value(&name(), &PASSWORD).unwrap(), first);
         assert!(!first.placeholder);
     }
@@ -662,7 +671,7 @@ mod tests {
     #[test]
     fn looking_writes_nothing() {
         let folder = folder();
-        let vault = vault_of(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::ReadOnly);
         let held = vault.value(&name(), &PASSWORD).unwrap();
         assert!(held.placeholder);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -677,7 +686,7 @@ mod tests {
         let folder = folder();
         let vault = vault_of(folder.path(), StoreMode::Create);
         vault.value(&name(), &PASSWORD).unwrap();
-        let longer = SecretSource::Generated(Recipe::Hex { bytes: 32 });
+        let longer = SecretSource::Generated(SecretGenerator::Hex { bytes: 32 });
         let error = vault.value(&name(), &longer).unwrap_err();
         let path = folder.path().join(".cimandat/shop/secrets/db_password");
         assert_eq!(
@@ -738,7 +747,7 @@ mod tests {
         Rotation::give_up(&root(folder.path())).unwrap();
         Rotation::give_up(&root(folder.path())).unwrap();
         assert_eq!(Rotation::pending(&root(folder.path())).unwrap(), None);
-        let vault = vault_of(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::ReadOnly);
         assert_eq!(vault.value(&name(), &PASSWORD).unwrap().digest(), old);
         // A database may have learned it before the deploy failed.
         assert!(vault.with_digest(&name(), &new).unwrap().is_some());
@@ -752,7 +761,7 @@ mod tests {
             let (_, _, rotation) = rotate(folder.path());
             rotation.put_in_force(&root(folder.path()), 3).unwrap();
         }
-        let vault = vault_of(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::ReadOnly);
         assert_eq!(vault.archive.of("db_password").unwrap().len(), 4);
         assert_eq!(vault.with_digest(&name(), &first).unwrap(), None);
     }
@@ -761,7 +770,7 @@ mod tests {
     fn a_sealed_text_is_found_again_by_its_digest() {
         let folder = folder();
         let sealed = || {
-            let vault = vault_of(folder.path(), StoreMode::Look);
+            let vault = vault_of(folder.path(), StoreMode::ReadOnly);
             let held = vault.value(&name(), &PASSWORD).unwrap();
             let text = held.text().unwrap().expose().clone();
             format!("{text}@db/{text}?x")
@@ -771,7 +780,7 @@ mod tests {
         rotation.put_in_force(&root(folder.path()), 5).unwrap();
         let new = sealed();
         assert_ne!(old, new);
-        let vault = vault_of(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::ReadOnly);
         let shown = "${secret:db_password}@db/${secret:db_password}?x";
         for text in [old, new] {
             let found = vault.unsealed(shown, &digest(text.as_bytes())).unwrap();
@@ -785,14 +794,14 @@ mod tests {
     fn sealed_text_is_renewed_with_the_values_of_a_rotation() {
         let folder = folder();
         let (old, new, rotation) = rotate(folder.path());
-        let look = vault_of(folder.path(), StoreMode::Look);
+        let look = vault_of(folder.path(), StoreMode::ReadOnly);
         let value = |digest: &str| {
             let content = look.with_digest(&name(), digest).unwrap().unwrap();
             String::from_utf8(content.expose().clone()).unwrap()
         };
         let shown = "${secret:db_password}@db/${secret:db_password}";
         let sealed = |digest: &str| format!("{0}@db/{0}", value(digest));
-        let vault = vault_of(folder.path(), StoreMode::Look).with(rotation);
+        let vault = vault_of(folder.path(), StoreMode::ReadOnly).with(rotation);
         for known in [&old, &new] {
             let its = digest(sealed(known).as_bytes());
             let renewed = vault.renewed(shown, &its).unwrap().unwrap();
@@ -819,7 +828,7 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("token");
         fs::write(&path, "hunter2\r\n").unwrap();
-        let vault = vault_of(folder.path(), StoreMode::Look);
+        let vault = vault_of(folder.path(), StoreMode::ReadOnly);
         let held = vault.value(&name(), &SecretSource::File(path)).unwrap();
         assert_eq!(held.content.expose(), b"hunter2\r\n");
         assert_eq!(held.text().unwrap().expose(), "hunter2");
@@ -851,9 +860,9 @@ mod tests {
         #[test]
         fn what_is_made_fits(
             recipe in prop_oneof![
-                (1_usize..200).prop_map(|bytes| Recipe::Hex { bytes }),
-                (1_usize..200).prop_map(|length| Recipe::Alphanumeric { length }),
-                (1_usize..200).prop_map(|bytes| Recipe::Base64url { bytes }),
+                (1_usize..200).prop_map(|bytes| SecretGenerator::Hex { bytes }),
+                (1_usize..200).prop_map(|length| SecretGenerator::Alphanumeric { length }),
+                (1_usize..200).prop_map(|bytes| SecretGenerator::Base64url { bytes }),
             ],
         ) {
             let value = recipe.make().unwrap();
@@ -864,7 +873,13 @@ mod tests {
 
     #[test]
     fn two_values_differ() {
-        let make = |_| Recipe::Hex { bytes: 16 }.make().unwrap().expose().clone();
+        let make = |_| {
+            SecretGenerator::Hex { bytes: 16 }
+                .make()
+                .unwrap()
+                .expose()
+                .clone()
+        };
         let values: BTreeSet<_> = (0..100).map(make).collect();
         assert_eq!(values.len(), 100);
     }

@@ -4,9 +4,9 @@
 //! for people.
 
 use super::{
-    fold::{Board, without_echo},
-    text::{self, Paint, Tone},
-    words,
+    phrases,
+    run_view::{RunView, without_echo},
+    text::{self, Color, Paint},
 };
 use crate::event::{Event, Failure, GateReport, LastAnswer, excerpt};
 
@@ -17,14 +17,14 @@ const QUOTE: &str = "      │ ";
 
 /// The block for an event that tells of a failure; nothing for any other.
 #[must_use]
-pub fn of(event: &Event, board: &Board, paint: Paint) -> Vec<String> {
+pub fn of(event: &Event, board: &RunView, paint: Paint) -> Vec<String> {
     match event {
         Event::StepFailed {
             subject,
             verb,
             object,
             failure,
-            optional,
+            non_fatal: optional,
             ..
         } => {
             let who = headline(*optional, &format!("`{}`", board.label(subject)));
@@ -36,10 +36,10 @@ pub fn of(event: &Event, board: &Board, paint: Paint) -> Vec<String> {
                 paint,
             )
         }
-        Event::GateFailed {
+        Event::ReadinessFailed {
             subject,
             report,
-            optional,
+            non_fatal: optional,
             ..
         } => {
             let who = headline(*optional, &format!("gate of `{}`", board.label(subject)));
@@ -51,10 +51,10 @@ pub fn of(event: &Event, board: &Board, paint: Paint) -> Vec<String> {
                 paint,
             )
         }
-        Event::Relapsed { subject, report } => {
+        Event::UnhealthyAfterReady { subject, report } => {
             let who = board.label(subject);
             let head = format!("failed: `{who}`, which had been ready: {}", report.cause);
-            gate(&head, report, Tone::Bad, paint)
+            gate(&head, report, Color::Bad, paint)
         }
         _ => Vec::new(),
     }
@@ -68,8 +68,8 @@ fn headline(optional: bool, who: &str) -> String {
     }
 }
 
-fn tone(optional: bool) -> Tone {
-    if optional { Tone::Odd } else { Tone::Bad }
+fn tone(optional: bool) -> Color {
+    if optional { Color::Odd } else { Color::Bad }
 }
 
 /// The block for a step that failed; its verb and object are not said again.
@@ -77,7 +77,7 @@ fn step(
     head: &str,
     failure: &Failure,
     said: (&str, &str),
-    tone: Tone,
+    tone: Color,
     paint: Paint,
 ) -> Vec<String> {
     let mut lines = vec![paint.tone(tone, head)];
@@ -95,11 +95,11 @@ fn step(
 }
 
 /// The block for a gate that failed, or for a container that failed after its gate had passed.
-fn gate(head: &str, report: &GateReport, tone: Tone, paint: Paint) -> Vec<String> {
+fn gate(head: &str, report: &GateReport, tone: Color, paint: Paint) -> Vec<String> {
     let mut lines = vec![paint.tone(tone, head)];
     let container = format!("{INDENT}container `{}`", report.container);
     lines.push(match &report.condition {
-        Some(condition) => format!("{container}: {}", words::condition(condition)),
+        Some(condition) => format!("{container}: {}", phrases::condition(condition)),
         None => format!("{container}: the engine could not tell how it does"),
     });
     lines.extend(report.answers.iter().map(answer));
@@ -166,12 +166,12 @@ mod tests {
     use super::*;
     use crate::{
         name::ContainerName,
-        state::{Condition, Status},
+        state::{ContainerStatus, Status},
     };
 
     fn drawn(report: &GateReport) -> String {
         let paint = Paint { colour: false };
-        gate("failed", report, Tone::Bad, paint).join("\n")
+        gate("failed", report, Color::Bad, paint).join("\n")
     }
 
     fn report() -> GateReport {
@@ -185,10 +185,10 @@ mod tests {
                 attempts: 0,
                 passed: false,
             }],
-            condition: Some(Condition {
+            condition: Some(ContainerStatus {
                 status: Status::Exited,
                 exit_code: Some(1),
-                ..Condition::default()
+                ..ContainerStatus::default()
             }),
             log: Vec::new(),
             unread: None,

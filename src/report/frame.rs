@@ -6,21 +6,21 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Style,
-    fold::{Board, Phase},
     row::{self, Row},
-    standing::{Standing, State},
-    text::{self, Paint, Tone},
+    run_view::{Phase, RunView},
+    service_status::{ServiceStatus, State},
+    text::{self, Color, Paint},
 };
 use crate::event::Change;
 
 /// The column of names is at most so wide, and at most half of the terminal.
-const WIDEST: usize = 24;
+const MAX_WIDTH: usize = 24;
 /// Blanks between columns.
 const GAP: usize = 2;
 
 /// What there is to draw on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct View {
+pub struct Viewport {
     /// Columns.
     pub width: usize,
     /// Lines.
@@ -29,7 +29,7 @@ pub struct View {
     pub paint: Paint,
 }
 
-impl View {
+impl Viewport {
     /// The terminal and the colours of a style.
     #[must_use]
     pub fn of(style: Style) -> Self {
@@ -45,7 +45,7 @@ impl View {
 
 /// The lines to show now.
 #[must_use]
-pub fn frame(board: &Board, now: Duration, view: View) -> Vec<String> {
+pub fn frame(board: &RunView, now: Duration, view: Viewport) -> Vec<String> {
     if board.project.is_empty() {
         return Vec::new();
     }
@@ -56,13 +56,13 @@ pub fn frame(board: &Board, now: Duration, view: View) -> Vec<String> {
     let rest = fit(&mut rows, room);
     let mut lines = vec![heading(board, now, view)];
     lines.extend(rows.iter().flat_map(|row| print(row, column, view)));
-    lines.extend(rest.map(|rest| view.paint.tone(Tone::Dim, &text::cut(&rest, view.width))));
+    lines.extend(rest.map(|rest| view.paint.tone(Color::Dim, &text::cut(&rest, view.width))));
     lines
 }
 
 /// The lines that stay behind when a run has ended.
 #[must_use]
-pub fn last_frame(board: &Board, view: View) -> Vec<String> {
+pub fn last_frame(board: &RunView, view: Viewport) -> Vec<String> {
     let rows = row::services(board, board.at);
     let column = column(&rows, view);
     rows.iter()
@@ -70,9 +70,9 @@ pub fn last_frame(board: &Board, view: View) -> Vec<String> {
         .collect()
 }
 
-fn heading(board: &Board, now: Duration, view: View) -> String {
+fn heading(board: &RunView, now: Duration, view: Viewport) -> String {
     let at_goal =
-        |service: &&Standing| service.state.is_settled() && service.state != State::Failed;
+        |service: &&ServiceStatus| service.state.is_settled() && service.state != State::Failed;
     let done = board.services.iter().filter(at_goal).count();
     let all = board.services.len();
     let goes = board
@@ -80,19 +80,22 @@ fn heading(board: &Board, now: Duration, view: View) -> String {
         .iter()
         .all(|service| service.change == Change::Remove);
     let count = format!("{done} of {all} {}", if goes { "gone" } else { "ready" });
-    let Board { verb, project, .. } = board;
+    let RunView { verb, project, .. } = board;
     let (tone, text) = match &board.phase {
-        Phase::Forward => (Tone::Plain, format!("{verb} {project}: {count}")),
+        Phase::Forward => (Color::Plain, format!("{verb} {project}: {count}")),
         Phase::Settling(time) => {
             let limit = text::limit(*time);
             (
-                Tone::Plain,
+                Color::Plain,
                 format!("{verb} {project}: all ready, and must stay so for {limit}"),
             )
         }
-        Phase::Committed => (Tone::Plain, format!("{verb} {project}: {count}, committed")),
+        Phase::Committed => (
+            Color::Plain,
+            format!("{verb} {project}: {count}, committed"),
+        ),
         Phase::Back(cause) => (
-            Tone::Odd,
+            Color::Odd,
             format!(
                 "rolling back `{verb}` of `{project}`: {}",
                 text::clean(cause)
@@ -110,7 +113,7 @@ fn heading(board: &Board, now: Duration, view: View) -> String {
 }
 
 /// A text, cut where needed, with a time behind it that is always seen.
-fn timed(text: &str, tone: Tone, time: Option<Duration>, width: usize, paint: Paint) -> String {
+fn timed(text: &str, tone: Color, time: Option<Duration>, width: usize, paint: Paint) -> String {
     let Some(time) = time else {
         return paint.tone(tone, &text::cut(text, width));
     };
@@ -120,19 +123,19 @@ fn timed(text: &str, tone: Tone, time: Option<Duration>, width: usize, paint: Pa
         return paint.tone(tone, &text::cut(text, width));
     }
     let text = paint.tone(tone, &text::cut(text, room));
-    format!("{text}{}{}", " ".repeat(GAP), paint.tone(Tone::Dim, &time))
+    format!("{text}{}{}", " ".repeat(GAP), paint.tone(Color::Dim, &time))
 }
 
-fn column(rows: &[Row], view: View) -> usize {
+fn column(rows: &[Row], view: Viewport) -> usize {
     rows.iter()
         .map(|row| text::width(&row.name))
         .max()
         .unwrap_or(0)
-        .min(WIDEST)
+        .min(MAX_WIDTH)
         .min(view.width.saturating_sub(GAP) / 2)
 }
 
-fn print(row: &Row, column: usize, view: View) -> Vec<String> {
+fn print(row: &Row, column: usize, view: Viewport) -> Vec<String> {
     let name = text::pad(&text::cut(&row.name, column), column + GAP);
     let room = view.width.saturating_sub(column + GAP);
     let mut lines = vec![format!(
@@ -141,7 +144,7 @@ fn print(row: &Row, column: usize, view: View) -> Vec<String> {
     )];
     for (detail, time) in &row.details {
         let room = view.width.saturating_sub(2 * GAP);
-        let detail = timed(detail, Tone::Plain, Some(*time), room, view.paint);
+        let detail = timed(detail, Color::Plain, Some(*time), room, view.paint);
         lines.push(format!("{}{detail}", " ".repeat(2 * GAP)));
     }
     lines
@@ -189,24 +192,24 @@ fn fit(rows: &mut Vec<Row>, room: usize) -> Option<String> {
 mod tests {
     use super::*;
     use crate::{
-        event::{Event, Participant, Purpose, Stamped},
+        event::{Event, EventEnvelope, Purpose, ServiceSummary},
         name::{ProjectName, ServiceName},
         plan::{Reason, StepId, Subject},
     };
 
     /// `many` services; the last one is being started since 500 ms, every third is unchanged.
-    fn board(many: usize) -> Board {
+    fn board(many: usize) -> RunView {
         let name = |index: usize| ServiceName::new(format!("s{index}")).unwrap();
-        let services = (0..many).map(|index| Participant {
+        let services = (0..many).map(|index| ServiceSummary {
             service: name(index),
             job: false,
             replicas: 1,
             change: if index.is_multiple_of(3) {
-                Change::Keep
+                Change::NoOp
             } else {
                 Change::Create
             },
-            waits_for: if index == 1 {
+            depends_on: if index == 1 {
                 vec![name(many - 1)]
             } else {
                 Vec::new()
@@ -227,11 +230,11 @@ mod tests {
             },
             verb: "starting container".to_owned(),
             object: format!("shop-s{}-1", many - 1),
-            reason: Reason::Missing,
+            reason: Reason::NotFound,
         };
-        let mut board = Board::default();
+        let mut board = RunView::default();
         for (at, event) in [(0, started), (500, step)] {
-            board.apply(&Stamped {
+            board.apply(&EventEnvelope {
                 v: 1,
                 at: Duration::from_millis(at),
                 rehearsal: false,
@@ -241,8 +244,8 @@ mod tests {
         board
     }
 
-    fn view(width: usize, height: usize) -> View {
-        View {
+    fn view(width: usize, height: usize) -> Viewport {
+        Viewport {
             width,
             height,
             paint: Paint { colour: false },

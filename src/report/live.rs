@@ -14,13 +14,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::{
     Sink, failure,
-    fold::Board,
-    frame::{self, View},
+    frame::{self, Viewport},
+    phrases,
+    run_view::RunView,
     summary,
-    text::{self, Tone},
-    words,
+    text::{self, Color},
 };
-use crate::event::{Event, Stamped, Verdict};
+use crate::event::{Event, EventEnvelope, Outcome};
 
 /// How often elapsed times are drawn anew; they show tenths of a second.
 const TICK: Duration = Duration::from_millis(100);
@@ -31,8 +31,8 @@ const DRAWS: u8 = 20;
 #[derive(Debug)]
 pub struct Live<'w> {
     bar: ProgressBar,
-    board: Arc<Mutex<Board>>,
-    view: View,
+    board: Arc<Mutex<RunView>>,
+    view: Viewport,
     /// Lines that stay: failures, warnings, the end.
     sink: Sink<'w>,
 }
@@ -49,7 +49,7 @@ pub enum Clock {
 impl<'w> Live<'w> {
     /// Draws on stderr, of which `err` is the writer.
     #[must_use]
-    pub fn on_stderr(view: View, err: impl Write + Send + 'w) -> Self {
+    pub fn on_stderr(view: Viewport, err: impl Write + Send + 'w) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWS);
         Self::new(target, view, Clock::Running, err)
     }
@@ -58,11 +58,11 @@ impl<'w> Live<'w> {
     #[must_use]
     pub fn new(
         target: ProgressDrawTarget,
-        view: View,
+        view: Viewport,
         clock: Clock,
         err: impl Write + Send + 'w,
     ) -> Self {
-        let board = Arc::new(Mutex::new(Board::default()));
+        let board = Arc::new(Mutex::new(RunView::default()));
         let bar = ProgressBar::with_draw_target(None, target);
         // The template is constant and good; were it not, nothing but the drawing would be lost.
         if let Ok(style) = ProgressStyle::with_template("{frame}") {
@@ -90,7 +90,7 @@ impl<'w> Live<'w> {
     }
 
     /// Takes an event in and shows what changed.
-    pub fn event(&mut self, stamped: &Stamped) {
+    pub fn event(&mut self, stamped: &EventEnvelope) {
         let (lines, ended) = {
             let mut board = lock(&self.board);
             board.apply(stamped);
@@ -125,19 +125,24 @@ impl<'w> Live<'w> {
 }
 
 /// The lines of an event that stay on the screen.
-fn staying(event: &Event, board: &Board, view: View) -> Vec<String> {
-    let odd = |text: &str| vec![view.paint.tone(Tone::Odd, text)];
+fn staying(event: &Event, board: &RunView, view: Viewport) -> Vec<String> {
+    let odd = |text: &str| vec![view.paint.tone(Color::Odd, text)];
     match (event, &board.ending) {
         (Event::Warning { text }, _) => odd(&format!("warning: {}", text::clean(text))),
-        (Event::Interrupted { response }, _) => odd(words::interrupted(*response)),
+        (Event::Interrupted { response }, _) => odd(phrases::interrupted(*response)),
         // That has been told with what the run does about it.
         (Event::RollbackStarted { .. }, _) if board.interrupted => Vec::new(),
         (Event::RollbackStarted { cause }, _) => {
             odd(&format!("rolling back: {}", text::clean(cause)))
         }
-        (Event::RunFinished { verdict, .. }, Some(ending)) => {
+        (
+            Event::RunFinished {
+                outcome: verdict, ..
+            },
+            Some(ending),
+        ) => {
             let mut lines = match verdict {
-                Verdict::Unchanged => Vec::new(),
+                Outcome::Unchanged => Vec::new(),
                 _ => frame::last_frame(board, view),
             };
             let mut end = summary::verdict(board, ending, view.paint);
@@ -150,6 +155,6 @@ fn staying(event: &Event, board: &Board, view: View) -> Vec<String> {
 }
 
 /// The board is whole after each event, also if somebody panicked while holding it.
-fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
+fn lock(board: &Mutex<RunView>) -> MutexGuard<'_, RunView> {
     board.lock().unwrap_or_else(PoisonError::into_inner)
 }

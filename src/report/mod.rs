@@ -6,28 +6,28 @@
 //! looked up here, they come in as a [`Style`].
 
 mod failure;
-pub mod fold;
 pub mod frame;
 pub mod live;
+pub mod phrases;
 mod plain;
 mod quiet;
 mod row;
-pub mod standing;
+pub mod run_view;
+pub mod service_status;
 pub mod summary;
 pub mod table;
 pub mod text;
-pub mod words;
 
 use std::{fmt, io::Write};
 
-use self::{frame::View, live::Live, plain::Plain, quiet::Quiet, text::Paint};
-use crate::event::Stamped;
+use self::{frame::Viewport, live::Live, plain::Plain, quiet::Quiet, text::Paint};
+use crate::event::EventEnvelope;
 
 /// How a run is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
     /// In which form.
-    pub form: Form,
+    pub form: OutputMode,
     /// With colours.
     pub colour: bool,
     /// Columns of the terminal.
@@ -38,7 +38,7 @@ pub struct Style {
 
 /// A form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum OutputMode {
     /// Lines that change in place, for a person at a terminal; on stderr.
     Live,
     /// A line for each event, for pipes and CI; on stderr.
@@ -74,16 +74,16 @@ impl<'w> Reporter<'w> {
             colour: style.colour,
         };
         let inner = match style.form {
-            Form::Live => Inner::Live(Live::on_stderr(View::of(style), err)),
-            Form::Plain => Inner::Plain(Plain::new(paint), Sink::new(err)),
-            Form::Json => Inner::Json(Sink::new(out)),
-            Form::Quiet => Inner::Quiet(Quiet::new(paint), Sink::new(err)),
+            OutputMode::Live => Inner::Live(Live::on_stderr(Viewport::of(style), err)),
+            OutputMode::Plain => Inner::Plain(Plain::new(paint), Sink::new(err)),
+            OutputMode::Json => Inner::Json(Sink::new(out)),
+            OutputMode::Quiet => Inner::Quiet(Quiet::new(paint), Sink::new(err)),
         };
         Self { inner }
     }
 
     /// Tells of an event.
-    pub fn event(&mut self, stamped: &Stamped) {
+    pub fn event(&mut self, stamped: &EventEnvelope) {
         match &mut self.inner {
             Inner::Live(live) => live.event(stamped),
             Inner::Plain(plain, sink) => sink.lines(&plain.lines(stamped)),

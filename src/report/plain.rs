@@ -5,27 +5,26 @@
 use std::collections::BTreeMap;
 
 use super::{
-    failure,
-    fold::Board,
+    failure, phrases,
+    run_view::RunView,
     summary,
-    text::{self, Paint, Tone},
-    words,
+    text::{self, Color, Paint},
 };
 use crate::{
-    event::{BuildStepState, Event, Progress, Purpose, Stamped},
+    event::{BuildStepState, Event, EventEnvelope, Progress, Purpose},
     name::ServiceName,
     plan::{Reason, StepId, Subject},
 };
 
 /// The column of names is at most so wide.
-const WIDEST: usize = 24;
+const MAX_WIDTH: usize = 24;
 /// Width of the column of times: `+1234.567s`.
 const CLOCK: usize = 10;
 
 /// Prints events as lines.
 #[derive(Debug)]
 pub struct Plain {
-    board: Board,
+    board: RunView,
     paint: Paint,
     /// Width of the column of names.
     column: usize,
@@ -40,7 +39,7 @@ impl Plain {
     #[must_use]
     pub fn new(paint: Paint) -> Self {
         Self {
-            board: Board::default(),
+            board: RunView::default(),
             paint,
             column: 0,
             answers: BTreeMap::new(),
@@ -50,7 +49,7 @@ impl Plain {
 
     /// The lines for an event.
     #[must_use]
-    pub fn lines(&mut self, stamped: &Stamped) -> Vec<String> {
+    pub fn lines(&mut self, stamped: &EventEnvelope) -> Vec<String> {
         let object = self.object_of(&stamped.event);
         self.board.apply(stamped);
         let project = self.board.project.clone();
@@ -60,7 +59,7 @@ impl Plain {
         let (who, told) = match &stamped.event {
             Event::RunStarted { .. } => {
                 let of = if stamped.rehearsal { "rehearsal: " } else { "" };
-                (project, vec![format!("{of}{}", self.outlook())])
+                (project, vec![format!("{of}{}", self.change_counts())])
             }
             Event::Replanned { .. } => {
                 let counts = self.board.counts().to_do();
@@ -69,11 +68,11 @@ impl Plain {
             Event::StepStarted { subject, .. }
             | Event::StepFinished { subject, .. }
             | Event::StepFailed { subject, .. }
-            | Event::GateOpened { subject, .. }
-            | Event::GateAnswered { subject, .. }
-            | Event::GatePassed { subject, .. }
-            | Event::GateFailed { subject, .. }
-            | Event::Relapsed { subject, .. } => {
+            | Event::ReadinessStarted { subject, .. }
+            | Event::ProbeResult { subject, .. }
+            | Event::Ready { subject, .. }
+            | Event::ReadinessFailed { subject, .. }
+            | Event::UnhealthyAfterReady { subject, .. } => {
                 let who = self.board.label(subject);
                 let told = self.of_subject(&stamped.event, &object);
                 (who, told)
@@ -83,35 +82,37 @@ impl Plain {
                 subject,
                 progress,
             } => (self.board.label(subject), self.progress(*step, progress)),
-            Event::Settling { duration } => {
+            Event::Stabilizing { duration } => {
                 let limit = text::limit(*duration);
                 (
                     project,
                     vec![format!("all ready, and must stay so for {limit}")],
                 )
             }
-            Event::Interrupted { response } => {
-                (project, vec![self.odd(words::interrupted(*response))])
-            }
+            Event::Interrupted { response } => (
+                project,
+                vec![self.highlight(phrases::interrupted(*response))],
+            ),
             // That has been told with what the run does about it.
             Event::RollbackStarted { .. } if self.board.interrupted => (project, Vec::new()),
-            Event::RollbackStarted { cause } => {
-                (project, vec![self.odd(&format!("rolling back: {cause}"))])
-            }
+            Event::RollbackStarted { cause } => (
+                project,
+                vec![self.highlight(&format!("rolling back: {cause}"))],
+            ),
             Event::Committed => (project, vec!["committed".to_owned()]),
-            Event::CommittedInPart { new, .. } => {
+            Event::PartiallyCommitted { committed: new, .. } => {
                 let names: Vec<&str> = new.iter().map(ServiceName::as_str).collect();
                 let text = format!("committed in part: {}", names.join(", "));
-                (project, vec![self.odd(&text)])
+                (project, vec![self.highlight(&text)])
             }
-            Event::Warning { text } => (project, vec![self.odd(&format!("warning: {text}"))]),
+            Event::Warning { text } => (project, vec![self.highlight(&format!("warning: {text}"))]),
             Event::RunFinished { .. } => (project, self.end()),
         };
         self.columns(stamped, &who, &told)
     }
 
-    fn odd(&self, text: &str) -> String {
-        self.paint.tone(Tone::Odd, &text::clean(text))
+    fn highlight(&self, text: &str) -> String {
+        self.paint.tone(Color::Odd, &text::clean(text))
     }
 
     /// The object of a step that ends now; its last event does not name it.
@@ -136,12 +137,12 @@ impl Plain {
             text::width(service.name.as_str()) + number.len()
         });
         let project = text::width(&self.board.project);
-        names.chain([project]).max().unwrap_or(0).min(WIDEST)
+        names.chain([project]).max().unwrap_or(0).min(MAX_WIDTH)
     }
 
     /// What a run is about to do.
-    fn outlook(&self) -> String {
-        let Board { verb, services, .. } = &self.board;
+    fn change_counts(&self) -> String {
+        let RunView { verb, services, .. } = &self.board;
         let all = text::count(services.len(), "service");
         match self.board.purpose {
             Purpose::RollBack { deploy } => {
@@ -169,7 +170,7 @@ impl Plain {
     }
 
     /// Time and name in front of the first line; the others stand below its text.
-    fn columns(&mut self, stamped: &Stamped, who: &str, told: &[String]) -> Vec<String> {
+    fn columns(&mut self, stamped: &EventEnvelope, who: &str, told: &[String]) -> Vec<String> {
         if told.is_empty() {
             return Vec::new();
         }
@@ -180,9 +181,9 @@ impl Plain {
             stamped.at.as_secs(),
             stamped.at.subsec_millis()
         );
-        let clock = self.paint.tone(Tone::Dim, &format!("{clock:>CLOCK$}"));
+        let clock = self.paint.tone(Color::Dim, &format!("{clock:>CLOCK$}"));
         // Of networks and volumes the names are not known before; wider ones widen it.
-        self.column = self.column.max(text::width(who)).min(WIDEST);
+        self.column = self.column.max(text::width(who)).min(MAX_WIDTH);
         let who = text::pad(who, self.column);
         let blank = " ".repeat(CLOCK + 2 + self.column);
         told.iter()
@@ -203,21 +204,29 @@ impl Plain {
                 reason,
                 ..
             } => vec![begun(subject, verb, object, reason)],
-            Event::StepFinished { verb, took, .. } => {
+            Event::StepFinished {
+                verb,
+                elapsed: took,
+                ..
+            } => {
                 vec![format!(
                     "{} {object} in {}",
-                    words::past(verb),
+                    phrases::past_tense(verb),
                     text::took(*took)
                 )]
             }
-            Event::GateOpened { probes, within, .. } => {
+            Event::ReadinessStarted {
+                probes,
+                timeout: within,
+                ..
+            } => {
                 let limit = text::limit(*within);
                 vec![format!(
                     "waiting until ready, {limit} at most: {}",
                     probes.join(", ")
                 )]
             }
-            Event::GateAnswered {
+            Event::ProbeResult {
                 step,
                 probe,
                 answer,
@@ -229,9 +238,13 @@ impl Plain {
                 }
                 vec![format!("{probe}: {}", text::clean(answer))]
             }
-            Event::GatePassed { subject, took, .. } => {
+            Event::Ready {
+                subject,
+                elapsed: took,
+                ..
+            } => {
                 let passed = format!("{} after {}", self.goal(subject), text::took(*took));
-                vec![self.paint.tone(Tone::Good, &passed)]
+                vec![self.paint.tone(Color::Good, &passed)]
             }
             failed => failure::of(failed, &self.board, self.paint),
         }
@@ -258,7 +271,7 @@ impl Plain {
                 if self.layers.insert(step, *layers_done) == Some(*layers_done) {
                     return Vec::new();
                 }
-                vec![words::pull((*done, *total), (*layers_done, *layers))]
+                vec![phrases::pull((*done, *total), (*layers_done, *layers))]
             }
             Progress::Context { .. } => Vec::new(),
         }
@@ -278,7 +291,7 @@ impl Plain {
 fn begun(subject: &Subject, verb: &str, object: &str, reason: &Reason) -> String {
     match (subject, reason) {
         (_, Reason::Verify) => format!("verify: {object}"),
-        (Subject::Image { .. }, Reason::Missing) => format!("{verb} {object} (not on the engine)"),
-        _ => format!("{verb} {object} ({})", words::reason(reason)),
+        (Subject::Image { .. }, Reason::NotFound) => format!("{verb} {object} (not on the engine)"),
+        _ => format!("{verb} {object} ({})", phrases::reason(reason)),
     }
 }

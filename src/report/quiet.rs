@@ -2,13 +2,13 @@
 //!
 //! For cron and for scripts that only look at the exit code.
 
-use super::{failure, fold::Board, summary, text::Paint};
-use crate::event::{Event, Stamped};
+use super::{failure, run_view::RunView, summary, text::Paint};
+use crate::event::{Event, EventEnvelope};
 
 /// Prints failures and the verdict.
 #[derive(Debug)]
 pub struct Quiet {
-    board: Board,
+    board: RunView,
     paint: Paint,
 }
 
@@ -17,14 +17,14 @@ impl Quiet {
     #[must_use]
     pub fn new(paint: Paint) -> Self {
         Self {
-            board: Board::default(),
+            board: RunView::default(),
             paint,
         }
     }
 
     /// The lines for an event; mostly none.
     #[must_use]
-    pub fn lines(&mut self, stamped: &Stamped) -> Vec<String> {
+    pub fn lines(&mut self, stamped: &EventEnvelope) -> Vec<String> {
         self.board.apply(stamped);
         match (&stamped.event, &self.board.ending) {
             (Event::RunFinished { .. }, Some(ending)) => {

@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use super::{
-    fold::{Board, Phase},
-    standing::{Detail, Running, Standing, State},
-    text::{self, Tone},
-    words,
+    phrases,
+    run_view::{Phase, RunView},
+    service_status::{Detail, Running, ServiceStatus, State},
+    text::{self, Color},
 };
 use crate::{
-    event::{Change, Verdict},
+    event::{Change, Outcome},
     name::ServiceName,
 };
 
@@ -25,7 +25,7 @@ pub struct Row {
     /// What it is at, in a word or two.
     pub text: String,
     /// Colour of the text.
-    pub tone: Tone,
+    pub tone: Color,
     /// Behind the text; `None`: time says nothing here.
     pub time: Option<Duration>,
     /// What it is counted as when there is no room for it.
@@ -37,12 +37,12 @@ pub struct Row {
 }
 
 /// The services, and behind them what is done for none of them just now.
-pub fn rows(board: &Board, now: Duration) -> Vec<Row> {
+pub fn rows(board: &RunView, now: Duration) -> Vec<Row> {
     let mut rows = services(board, now);
     rows.extend(board.others.values().map(|(label, running)| Row {
         name: label.clone(),
         text: format!("{} {}", running.verb, running.object),
-        tone: Tone::Busy,
+        tone: Color::Busy,
         time: Some(now.saturating_sub(running.since)),
         word: "at work",
         rank: 0,
@@ -52,7 +52,7 @@ pub fn rows(board: &Board, now: Duration) -> Vec<Row> {
 }
 
 /// The services, each with its line.
-pub fn services(board: &Board, now: Duration) -> Vec<Row> {
+pub fn services(board: &RunView, now: Duration) -> Vec<Row> {
     board
         .services
         .iter()
@@ -60,7 +60,7 @@ pub fn services(board: &Board, now: Duration) -> Vec<Row> {
         .collect()
 }
 
-fn service(board: &Board, service: &Standing, now: Duration) -> Row {
+fn service(board: &RunView, service: &ServiceStatus, now: Duration) -> Row {
     let (text, tone) = match &board.ending {
         Some(ending) => outcome(service, ending.verdict),
         None => underway(board, service),
@@ -94,28 +94,28 @@ fn service(board: &Board, service: &Standing, now: Duration) -> Row {
 }
 
 /// What a service is at while the run goes on.
-fn underway(board: &Board, service: &Standing) -> (String, Tone) {
+fn underway(board: &RunView, service: &ServiceStatus) -> (String, Color) {
     let (text, tone) = match &service.state {
-        State::Unchanged => ("unchanged".to_owned(), Tone::Dim),
+        State::Unchanged => ("unchanged".to_owned(), Color::Dim),
         State::Waiting => {
             let awaited: Vec<&str> = board.awaited(service).map(ServiceName::as_str).collect();
             match (&board.phase, awaited.as_slice()) {
-                (Phase::Back(_), _) if !service.touched => ("unchanged".to_owned(), Tone::Dim),
-                (Phase::Back(_), _) | (_, []) => ("waiting".to_owned(), Tone::Dim),
-                (_, names) => (format!("waiting for {}", names.join(", ")), Tone::Dim),
+                (Phase::Back(_), _) if !service.touched => ("unchanged".to_owned(), Color::Dim),
+                (Phase::Back(_), _) | (_, []) => ("waiting".to_owned(), Color::Dim),
+                (_, names) => (format!("waiting for {}", names.join(", ")), Color::Dim),
             }
         }
-        State::Working(verb) => (working(verb, service), Tone::Busy),
-        State::Asked => (asked(service), Tone::Busy),
-        State::Ready => ("ready".to_owned(), Tone::Good),
-        State::Done => ("done".to_owned(), Tone::Good),
-        State::Did(last) => (last.clone(), Tone::Good),
-        State::Failed => (failed(service, "failed"), Tone::Bad),
+        State::Working(verb) => (working(verb, service), Color::Busy),
+        State::Asked => (asked(service), Color::Busy),
+        State::Ready => ("ready".to_owned(), Color::Good),
+        State::Done => ("done".to_owned(), Color::Good),
+        State::Did(last) => (last.clone(), Color::Good),
+        State::Failed => (failed(service, "failed"), Color::Bad),
     };
     match board.phase {
-        Phase::Back(_) if service.touched && tone != Tone::Good => (
+        Phase::Back(_) if service.touched && tone != Color::Good => (
             format!("rolling back · {text}"),
-            if tone == Tone::Bad { tone } else { Tone::Odd },
+            if tone == Color::Bad { tone } else { Color::Odd },
         ),
         Phase::Back(_) if service.touched => ("as before".to_owned(), tone),
         _ => (text, tone),
@@ -123,31 +123,34 @@ fn underway(board: &Board, service: &Standing) -> (String, Tone) {
 }
 
 /// What became of a service when the run has ended.
-fn outcome(service: &Standing, verdict: Verdict) -> (String, Tone) {
+fn outcome(service: &ServiceStatus, verdict: Outcome) -> (String, Color) {
     let forward = matches!(
         verdict,
-        Verdict::Converged | Verdict::Unchanged | Verdict::RemovalIncomplete
+        Outcome::Converged | Outcome::Unchanged | Outcome::RemovalIncomplete
     );
-    let stuck = matches!(verdict, Verdict::Stuck | Verdict::RollbackInterrupted);
+    let stuck = matches!(
+        verdict,
+        Outcome::RollbackFailed | Outcome::RollbackInterrupted
+    );
     let (text, tone) = match (&service.state, &service.failed) {
-        (State::Ready, _) if forward => ("ready", Tone::Good),
-        (State::Done, _) if forward => ("done", Tone::Good),
-        (State::Did(last), _) if forward => (last.as_str(), Tone::Good),
+        (State::Ready, _) if forward => ("ready", Color::Good),
+        (State::Done, _) if forward => ("done", Color::Good),
+        (State::Did(last), _) if forward => (last.as_str(), Color::Good),
         (_, Some(_)) if forward || stuck || !service.touched => {
-            return (failed(service, "failed"), Tone::Bad);
+            return (failed(service, "failed"), Color::Bad);
         }
-        (_, Some(_)) => return (failed(service, "failed, rolled back"), Tone::Bad),
-        _ if !service.touched => ("unchanged", Tone::Dim),
-        (State::Ready | State::Done, _) => ("rolled back: as before", Tone::Odd),
-        _ if stuck => ("not known to be as before", Tone::Bad),
-        _ if forward => ("done", Tone::Good),
-        _ if service.change == Change::Create => ("rolled back: removed", Tone::Odd),
-        _ => ("rolled back: as before", Tone::Odd),
+        (_, Some(_)) => return (failed(service, "failed, rolled back"), Color::Bad),
+        _ if !service.touched => ("unchanged", Color::Dim),
+        (State::Ready | State::Done, _) => ("rolled back: as before", Color::Odd),
+        _ if stuck => ("not known to be as before", Color::Bad),
+        _ if forward => ("done", Color::Good),
+        _ if service.change == Change::Create => ("rolled back: removed", Color::Odd),
+        _ => ("rolled back: as before", Color::Odd),
     };
     (text.to_owned(), tone)
 }
 
-fn failed(service: &Standing, word: &str) -> String {
+fn failed(service: &ServiceStatus, word: &str) -> String {
     let cause = service.failed.as_deref().unwrap_or("");
     format!(
         "{word}: {}",
@@ -155,7 +158,7 @@ fn failed(service: &Standing, word: &str) -> String {
     )
 }
 
-fn asked(service: &Standing) -> String {
+fn asked(service: &ServiceStatus) -> String {
     let word = if service.job { "running" } else { "starting" };
     let replicas = if service.replicas > 1 {
         format!(" {} of {} ready", service.passed.len(), service.replicas)
@@ -175,7 +178,7 @@ fn asked(service: &Standing) -> String {
     format!("{word}{replicas}{}", answer.unwrap_or_default())
 }
 
-fn working(verb: &str, service: &Standing) -> String {
+fn working(verb: &str, service: &ServiceStatus) -> String {
     match service
         .running
         .values()
@@ -188,7 +191,7 @@ fn working(verb: &str, service: &Standing) -> String {
             layers_done,
             layers,
         }) => {
-            let pull = words::pull((*done, *total), (*layers_done, *layers));
+            let pull = phrases::pull((*done, *total), (*layers_done, *layers));
             format!("{verb} · {pull}")
         }
         Some(Detail::Context(sent)) => format!("{verb} · {} of its context", text::bytes(*sent)),

@@ -5,13 +5,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    fold::{Board, Ending, Phase},
-    standing::Standing,
-    text::{self, Paint, Tone},
-    words,
+    phrases,
+    run_view::{Ending, Phase, RunView},
+    service_status::ServiceStatus,
+    text::{self, Color, Paint},
 };
 use crate::{
-    event::{Change, Purpose, Segment, Verdict},
+    event::{Change, Outcome, PathSegment, Purpose},
     name::{ContainerName, ServiceName},
     plan::Subject,
 };
@@ -24,7 +24,7 @@ const WORTH_A_NAME: u32 = 100;
 
 /// The verdict, and what a person has to know or do because of it.
 #[must_use]
-pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
+pub fn verdict(board: &RunView, ending: &Ending, paint: Paint) -> Vec<String> {
     let back = matches!(board.phase, Phase::Back(_));
     let (tone, mut head) = headline(board, ending, back);
     if board.rehearsal {
@@ -32,10 +32,10 @@ pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
     }
     let mut lines = vec![paint.tone(tone, &head)];
     match ending.verdict {
-        Verdict::Converged | Verdict::Unchanged => passed_over(board, &mut lines),
-        Verdict::Untouched => causes(board, ending, &mut lines),
-        Verdict::Interrupted if !back => {}
-        Verdict::RolledBack | Verdict::Interrupted => {
+        Outcome::Converged | Outcome::Unchanged => ignored_failures(board, &mut lines),
+        Outcome::Aborted => causes(board, ending, &mut lines),
+        Outcome::Cancelled if !back => {}
+        Outcome::RolledBack | Outcome::Cancelled => {
             causes(board, ending, &mut lines);
             match &board.split {
                 Some((new, old)) => {
@@ -45,21 +45,21 @@ pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
                 None => lines.push(format!("  running now: {}", restored(board))),
             }
         }
-        Verdict::Stuck => stuck(board, ending, &mut lines),
-        Verdict::RollbackInterrupted => {
+        Outcome::RollbackFailed => stuck(board, ending, &mut lines),
+        Outcome::RollbackInterrupted => {
             causes(board, ending, &mut lines);
             lines.push(format!(
                 "  until then some of its services may not run: see `cimandat -p {} ps`",
                 board.project
             ));
         }
-        Verdict::RemovalIncomplete => incomplete(board, ending, &mut lines),
+        Outcome::RemovalIncomplete => incomplete(board, ending, &mut lines),
     }
     data(ending, &mut lines);
-    if !ending.kept_volumes.is_empty() {
+    if !ending.retained_volumes.is_empty() {
         lines.push(format!(
             "  kept volumes, with what the failed deploy wrote: {}",
-            quoted(ending.kept_volumes.iter().map(String::as_str))
+            quoted(ending.retained_volumes.iter().map(String::as_str))
         ));
         lines.push(format!("  help: {}", removal(board, ending)));
     }
@@ -69,121 +69,124 @@ pub fn verdict(board: &Board, ending: &Ending, paint: Paint) -> Vec<String> {
 
 /// What removes the volumes that a failed deploy made. Where something runs, the project's other
 /// volumes have to stay.
-fn removal(board: &Board, ending: &Ending) -> String {
+fn removal(board: &RunView, ending: &Ending) -> String {
     let mut services = board.services.iter();
     if services.all(|service| service.change == Change::Create) {
         return "`cimandat down --volumes` removes them and what they hold".to_owned();
     }
-    let names = ending.kept_volumes.join(" ");
+    let names = ending.retained_volumes.join(" ");
     format!(
         "the next `up` uses them as they are; `docker volume rm {names}` removes them and what they hold"
     )
 }
 
 /// The verdict in a sentence.
-fn headline(board: &Board, ending: &Ending, back: bool) -> (Tone, String) {
+fn headline(board: &RunView, ending: &Ending, back: bool) -> (Color, String) {
     let about = if board.rehearsal { "about " } else { "" };
-    let time = format!("{about}{}", text::took(ending.took));
+    let time = format!("{about}{}", text::took(ending.elapsed));
     let what = format!("`{}` of `{}`", board.verb, board.project);
     if let Some(head) = recovered(board, ending, &time) {
         return head;
     }
     match ending.verdict {
-        Verdict::Converged => (Tone::Good, converged(board, &what, &time)),
-        Verdict::Unchanged => {
+        Outcome::Converged => (Color::Good, converged(board, &what, &time)),
+        Outcome::Unchanged => {
             let services = text::count(board.services.len(), "service");
             let project = &board.project;
             (
-                Tone::Good,
+                Color::Good,
                 format!("`{project}` is as asked for: {services}, nothing to do ({time})"),
             )
         }
-        Verdict::Untouched if back => (
-            Tone::Bad,
+        Outcome::Aborted if back => (
+            Color::Bad,
             format!("{what} failed; what it had made is removed again, {time} in all"),
         ),
-        Verdict::Untouched => (
-            Tone::Bad,
+        Outcome::Aborted => (
+            Color::Bad,
             format!("{what} failed after {time}; nothing that runs was touched"),
         ),
-        Verdict::RolledBack if board.split.is_some() => (
-            Tone::Bad,
+        Outcome::RolledBack if board.split.is_some() => (
+            Color::Bad,
             format!("{what} failed in part, and that part was rolled back, {time} in all"),
         ),
-        Verdict::RolledBack => (
-            Tone::Bad,
+        Outcome::RolledBack => (
+            Color::Bad,
             format!("{what} failed and was rolled back, {time} in all"),
         ),
-        Verdict::Interrupted if back => (
-            Tone::Odd,
+        Outcome::Cancelled if back => (
+            Color::Odd,
             format!("{what} was interrupted and rolled back, {time} in all"),
         ),
-        Verdict::Interrupted => (
-            Tone::Odd,
+        Outcome::Cancelled => (
+            Color::Odd,
             format!("{what} was interrupted after {time}; nothing was touched"),
         ),
-        Verdict::Stuck if back => (
-            Tone::Bad,
+        Outcome::RollbackFailed if back => (
+            Color::Bad,
             format!("{what} failed, and so did the way back: an operator is needed ({time})"),
         ),
-        Verdict::Stuck => (
-            Tone::Bad,
+        Outcome::RollbackFailed => (
+            Color::Bad,
             format!("{what} failed and stands half-way: an operator is needed ({time})"),
         ),
-        Verdict::RollbackInterrupted | Verdict::RemovalIncomplete => {
+        Outcome::RollbackInterrupted | Outcome::RemovalIncomplete => {
             unfinished(board, ending, &time)
         }
     }
 }
 
 /// The verdict of a run that was not done with all that it had to do.
-fn unfinished(board: &Board, ending: &Ending, time: &str) -> (Tone, String) {
-    let Board { verb, project, .. } = board;
-    let how = if ending.verdict == Verdict::RollbackInterrupted {
+fn unfinished(board: &RunView, ending: &Ending, time: &str) -> (Color, String) {
+    let RunView { verb, project, .. } = board;
+    let how = if ending.verdict == Outcome::RollbackInterrupted {
         format!("was interrupted while rolling back: run `cimandat -p {project} recover`")
     } else if board.interrupted {
         "was interrupted before everything was removed".to_owned()
     } else {
         "could not remove everything".to_owned()
     };
-    (Tone::Bad, format!("`{verb}` of `{project}` {how} ({time})"))
+    (
+        Color::Bad,
+        format!("`{verb}` of `{project}` {how} ({time})"),
+    )
 }
 
 /// The verdict of the run that ends an interrupted deploy, where it came to that end.
-fn recovered(board: &Board, ending: &Ending, time: &str) -> Option<(Tone, String)> {
+fn recovered(board: &RunView, ending: &Ending, time: &str) -> Option<(Color, String)> {
     let (deploy, is) = match (board.purpose, ending.verdict) {
-        (Purpose::RollBack { deploy }, Verdict::RolledBack | Verdict::Untouched) => {
+        (Purpose::RollBack { deploy }, Outcome::RolledBack | Outcome::Aborted) => {
             (deploy, "is rolled back")
         }
-        (Purpose::Finish { deploy }, Verdict::Converged | Verdict::Unchanged) => {
+        (Purpose::Finish { deploy }, Outcome::Converged | Outcome::Unchanged) => {
             (deploy, "is finished")
         }
-        (Purpose::Finish { deploy }, Verdict::RolledBack) => (deploy, "is finished in part"),
+        (Purpose::Finish { deploy }, Outcome::RolledBack) => (deploy, "is finished in part"),
         _ => return None,
     };
     let project = &board.project;
     let head = format!("deploy {deploy} of `{project}`, which was interrupted, {is} ({time})");
-    Some((Tone::Odd, head))
+    Some((Color::Odd, head))
 }
 
 /// `critical path 6.1 s: postgres start 0.4 s → postgres ready 3.9 s`; `None`: there is none.
 #[must_use]
-pub fn critical_path(board: &Board, ending: &Ending) -> Option<String> {
+pub fn critical_path(board: &RunView, ending: &Ending) -> Option<String> {
     let path = &ending.critical_path;
-    let total: Duration = path.iter().map(|segment| segment.took).sum();
-    let named: Vec<&Segment> = path
+    let total: Duration = path.iter().map(|segment| segment.elapsed).sum();
+    let named: Vec<&PathSegment> = path
         .iter()
-        .filter(|segment| segment.took * WORTH_A_NAME >= total)
+        .filter(|segment| segment.elapsed * WORTH_A_NAME >= total)
         .collect();
     let last = named.last()?;
     let mut parts: Vec<String> = Vec::new();
     for segment in &named {
         let who = board.label(&segment.subject);
-        let what = words::short(&segment.verb);
-        parts.push(format!("{who} {what} {}", text::took(segment.took)));
+        let what = phrases::short(&segment.verb);
+        parts.push(format!("{who} {what} {}", text::took(segment.elapsed)));
     }
     let short = path.len() - named.len();
-    let rest = if short > 0 && last.took < total {
+    let rest = if short > 0 && last.elapsed < total {
         format!(" (and {} under 1 %)", text::count(short, "step"))
     } else {
         String::new()
@@ -196,7 +199,7 @@ pub fn critical_path(board: &Board, ending: &Ending) -> Option<String> {
     ))
 }
 
-fn converged(board: &Board, what: &str, time: &str) -> String {
+fn converged(board: &RunView, what: &str, time: &str) -> String {
     let project = &board.project;
     let counts = board.counts();
     let removed = counts.of(Change::Remove);
@@ -212,7 +215,7 @@ fn converged(board: &Board, what: &str, time: &str) -> String {
             _ => format!("`{project}` is down: {removed} removed in {time}"),
         };
     }
-    let kept = counts.of(Change::Keep) == counts.all();
+    let kept = counts.of(Change::NoOp) == counts.all();
     let others = if kept { others(board) } else { String::new() };
     if board.verb != "up" && kept {
         let others = if others.is_empty() {
@@ -233,9 +236,9 @@ fn converged(board: &Board, what: &str, time: &str) -> String {
 }
 
 /// What was done to images, networks and volumes: `2 images built, 1 network removed`.
-fn others(board: &Board) -> String {
+fn others(board: &RunView) -> String {
     let parts = board.done.iter().map(|(verb, number)| {
-        let past = words::past(verb);
+        let past = phrases::past_tense(verb);
         match past.split_once(' ') {
             Some((done, noun)) => format!("{} {done}", text::count(*number, noun)),
             None => past,
@@ -245,7 +248,7 @@ fn others(board: &Board) -> String {
 }
 
 /// The containers that were removed, by their service's name.
-fn gone(board: &Board) -> String {
+fn gone(board: &RunView) -> String {
     let names: BTreeSet<(&ServiceName, u32)> = board
         .services
         .iter()
@@ -266,12 +269,12 @@ fn gone(board: &Board) -> String {
 }
 
 /// Failures that did not fail the run.
-fn passed_over(board: &Board, lines: &mut Vec<String>) {
+fn ignored_failures(board: &RunView, lines: &mut Vec<String>) {
     lines.extend(
         board
             .failures
             .iter()
-            .filter(|fault| fault.optional)
+            .filter(|fault| fault.non_fatal)
             .map(|fault| {
                 format!(
                     "  failed, and passed over: `{}`: {}",
@@ -283,11 +286,11 @@ fn passed_over(board: &Board, lines: &mut Vec<String>) {
 }
 
 /// Why: what failed on the way forward, or else what the run itself says.
-fn causes(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
+fn causes(board: &RunView, ending: &Ending, lines: &mut Vec<String>) {
     let failed: Vec<String> = board
         .failures
         .iter()
-        .filter(|fault| !fault.optional && !fault.going_back)
+        .filter(|fault| !fault.non_fatal && !fault.going_back)
         .map(|fault| {
             format!(
                 "  because: `{}`: {}",
@@ -305,8 +308,9 @@ fn causes(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
 }
 
 /// What runs after a successful way back.
-fn restored(board: &Board) -> String {
-    let before = |service: &&Standing| !matches!(service.change, Change::Create | Change::Start);
+fn restored(board: &RunView) -> String {
+    let before =
+        |service: &&ServiceStatus| !matches!(service.change, Change::Create | Change::Start);
     let names = quoted(
         board
             .services
@@ -339,10 +343,10 @@ fn data(ending: &Ending, lines: &mut Vec<String>) {
 
 /// Containers that failed and that somebody wanted to look at.
 fn kept_failed(ending: &Ending, lines: &mut Vec<String>) {
-    let Some(first) = ending.kept_containers.first() else {
+    let Some(first) = ending.retained_containers.first() else {
         return;
     };
-    let names = ending.kept_containers.iter().map(ContainerName::as_str);
+    let names = ending.retained_containers.iter().map(ContainerName::as_str);
     lines.push(format!("  kept to look at, stopped: {}", quoted(names)));
     lines.push(format!(
         "  help: `docker logs {first}`, `docker inspect {first}`; the next `up` that succeeds removes \
@@ -355,19 +359,19 @@ fn named(services: &[ServiceName]) -> String {
 }
 
 /// What a removal has left, why, and what to do.
-fn incomplete(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
-    let left = ending.left.iter();
+fn incomplete(board: &RunView, ending: &Ending, lines: &mut Vec<String>) {
+    let left = ending.unfinished.iter();
     lines.extend(left.map(|left| format!("  still there: {}", text::clean(left))));
     causes(board, ending, lines);
     lines.push("  help: `cimandat down` again removes what is left".to_owned());
 }
 
 /// What an operator finds, and what to do.
-fn stuck(board: &Board, ending: &Ending, lines: &mut Vec<String>) {
+fn stuck(board: &RunView, ending: &Ending, lines: &mut Vec<String>) {
     causes(board, ending, lines);
     lines.extend(
         ending
-            .left
+            .unfinished
             .iter()
             .map(|left| format!("  left undone: {}", text::clean(left))),
     );

@@ -259,7 +259,7 @@ pub fn count(number: usize, noun: &str) -> String {
 
 /// What a colour means. Never the only carrier of that meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub enum Color {
     /// As the terminal has it.
     Plain,
     /// It went well.
@@ -284,14 +284,14 @@ pub struct Paint {
 impl Paint {
     /// The text in its colour, or as it is. Measure and cut before: colours count as columns.
     #[must_use]
-    pub fn tone(self, tone: Tone, text: &str) -> String {
+    pub fn tone(self, tone: Color, text: &str) -> String {
         let code = match tone {
-            Tone::Plain => "",
-            Tone::Good => "32",
-            Tone::Bad => "31;1",
-            Tone::Odd => "33",
-            Tone::Busy => "36",
-            Tone::Dim => "2",
+            Color::Plain => "",
+            Color::Good => "32",
+            Color::Bad => "31;1",
+            Color::Odd => "33",
+            Color::Busy => "36",
+            Color::Dim => "2",
         };
         if self.colour && !code.is_empty() && !text.is_empty() {
             format!("\u{1b}[{code}m{text}\u{1b}[0m")
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(wrap("  one two three", 9), ["  one two", "    three"]);
         assert_eq!(wrap("incomprehensible x", 5), ["incomprehensible", "  x"]);
         assert_eq!(wrap("", 5), [""]);
-        let painted = Paint { colour: true }.tone(Tone::Bad, "one two");
+        let painted = Paint { colour: true }.tone(Color::Bad, "one two");
         assert_eq!(wrap(&painted, 7), [painted.as_str()]);
     }
 

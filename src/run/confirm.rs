@@ -7,16 +7,16 @@
 use std::time::Duration;
 
 use super::{
-    gate::Wait,
+    gate::GateMachine,
     machine::Run,
     message::{Effect, TimerId},
-    phase::{Inquiry, Phase},
-    settings::Settle,
+    phase::{InspectReason, Phase},
+    settings::Stabilization,
 };
 use crate::{
     event::Event,
     name::ContainerName,
-    plan::{StepId, Work},
+    plan::{StepId, StepKind},
     project::{Gate, Probe},
 };
 
@@ -28,23 +28,24 @@ impl Run {
     pub(super) fn settle(&mut self) {
         let rest = self.unsettled();
         self.settled_for = rest;
-        if rest.is_zero() || self.guarded.is_empty() {
+        if rest.is_zero() || self.watched.is_empty() {
             self.confirm();
             return;
         }
-        self.phase = Phase::Settling { over: false };
+        self.phase = Phase::Stabilizing { over: false };
         self.settled_at = self.now + rest;
-        self.emit(Event::Settling { duration: rest });
-        self.effects.push(Effect::Sleep(TimerId::Settle, rest));
+        self.emit(Event::Stabilizing { duration: rest });
+        self.effects
+            .push(Effect::StartTimer(TimerId::Stabilization, rest));
     }
 
     /// How long it takes until every container has been ready for long enough.
     fn unsettled(&self) -> Duration {
-        if let Settle::For(duration) = self.settings.settle {
+        if let Stabilization::For(duration) = self.settings.stabilization {
             return duration;
         }
-        let fresh = self.guarded.iter();
-        let fresh = fresh.filter(|(name, _)| self.begun.contains(*name));
+        let fresh = self.watched.iter();
+        let fresh = fresh.filter(|(name, _)| self.started_containers.contains(*name));
         let until = fresh.filter_map(|(_, id)| {
             let needed = needed(self.gate(*id)?);
             Some(self.schedule.ended(*id) + needed)
@@ -59,20 +60,20 @@ impl Run {
         if self.plan.changes_nothing() {
             return;
         }
-        for (container, id) in self.guarded.clone() {
+        for (container, id) in self.watched.clone() {
             let Some(gate) = self.gate(id).cloned() else {
                 continue;
             };
             let again = Gate {
-                within: gate.within.min(WITHIN),
-                settle: Duration::ZERO,
+                timeout: gate.timeout.min(WITHIN),
+                stabilize: Duration::ZERO,
                 ..gate
             };
-            let fresh = self.begun.contains(&container);
-            self.open_wait(id, Wait::for_gate(&again, fresh, self.now));
-            self.inquire(
+            let fresh = self.started_containers.contains(&container);
+            self.open_wait(id, GateMachine::for_gate(&again, fresh, self.now));
+            self.inspect(
                 id,
-                Inquiry::Relapse {
+                InspectReason::PostReadyCheck {
                     why: None,
                     renewed: false,
                 },
@@ -81,8 +82,8 @@ impl Run {
     }
 
     /// A gate did not pass once more.
-    pub(super) fn unconfirmed(&mut self, id: StepId, wait: &Wait, why: &str) {
-        self.inquiries.remove(&id);
+    pub(super) fn unconfirmed(&mut self, id: StepId, wait: &GateMachine, why: &str) {
+        self.inspections.remove(&id);
         self.effects.push(Effect::Cancel(id));
         let answers = wait.answers();
         let unmet = answers.iter().find(|it| !it.passed);
@@ -91,7 +92,7 @@ impl Run {
             |it| format!("{why}: {}: {}", it.probe, it.answer),
         );
         let evidence = wait.evidence().cloned();
-        self.relapsed(id, why, evidence, answers);
+        self.regressed(id, why, evidence, answers);
     }
 
     /// Nothing is asked any longer; what is asked has no say.
@@ -99,24 +100,24 @@ impl Run {
         if self.phase != Phase::Confirming {
             return;
         }
-        for id in std::mem::take(&mut self.waits).into_keys() {
-            self.inquiries.remove(&id);
+        for id in std::mem::take(&mut self.open_gates).into_keys() {
+            self.inspections.remove(&id);
             self.effects.push(Effect::Cancel(id));
         }
     }
 
     fn gate(&self, id: StepId) -> Option<&Gate> {
-        match &self.schedule.step(id)?.work {
-            Work::Gate { gate, .. } => Some(gate),
-            Work::Act(_) | Work::Drain { .. } | Work::Verify(_) => None,
+        match &self.schedule.step(id)?.kind {
+            StepKind::AwaitReady { gate, .. } => Some(gate),
+            StepKind::Action(_) | StepKind::Drain { .. } | StepKind::Verify(_) => None,
         }
     }
 
     /// The step of the gate that is open for a container.
     pub(super) fn open_gate_of(&self, container: &ContainerName) -> Option<StepId> {
-        self.waits.keys().copied().find(|id| {
-            let work = self.schedule.step(*id).map(|step| &step.work);
-            matches!(work, Some(Work::Gate { container: its, .. }) if its == container)
+        self.open_gates.keys().copied().find(|id| {
+            let work = self.schedule.step(*id).map(|step| &step.kind);
+            matches!(work, Some(StepKind::AwaitReady { container: its, .. }) if its == container)
         })
     }
 }
@@ -125,8 +126,8 @@ impl Run {
 fn needed(gate: &Gate) -> Duration {
     let merely_runs = gate.probes.iter().all(|it| *it == Probe::Started);
     if merely_runs {
-        Settle::STARTED
+        Stabilization::STARTED
     } else {
-        Settle::PROBED
+        Stabilization::PROBED
     }
 }

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    engine::{EngineError, Grant, Ledger, Lock, LockId},
+    engine::{EngineError, Lock, LockId, LockOutcome, StateStore},
     name::ProjectName,
     state::Holder,
 };
@@ -20,7 +20,7 @@ use crate::{
 /// A lock that this process holds. Dropped without [`Held::release`] it goes stale after
 /// [`Lock::STALE`], or at once when this process has ended.
 #[derive(Debug)]
-pub struct Held<E> {
+pub struct LockGuard<E> {
     engine: Arc<E>,
     project: ProjectName,
     id: LockId,
@@ -30,9 +30,9 @@ pub struct Held<E> {
 
 /// What came of asking for a lock.
 #[derive(Debug)]
-pub enum Taken<E> {
+pub enum Acquired<E> {
     /// It is ours; those that were stale and taken away for it.
-    Ours(Held<E>, Vec<Lock>),
+    Ours(LockGuard<E>, Vec<Lock>),
     /// Somebody has it, and it was not waited for any longer.
     Theirs(Lock),
 }
@@ -42,44 +42,45 @@ pub enum Taken<E> {
 ///
 /// # Errors
 /// When the engine does not do as asked.
-pub async fn take<E: Ledger>(
+pub async fn take<E: StateStore>(
     engine: &Arc<E>,
     project: &ProjectName,
     holder: &Holder,
     patience: Duration,
-) -> Result<Taken<E>, EngineError> {
+) -> Result<Acquired<E>, EngineError> {
     let mut stale = Vec::new();
     let mut lock = match ask(engine, project, holder, &mut stale).await? {
-        Grant::Given(id) => return Ok(Taken::Ours(hold(engine, project, id), stale)),
-        Grant::Held(lock) => lock,
+        LockOutcome::Given(id) => return Ok(Acquired::Ours(hold(engine, project, id), stale)),
+        LockOutcome::Held(lock) => lock,
     };
     let waiting = async {
         loop {
             // Silence is counted in whole seconds of the engine's clock.
-            let until_stale = Lock::STALE.saturating_sub(lock.silent_for) + Duration::from_secs(1);
+            let until_stale =
+                Lock::STALE.saturating_sub(lock.since_heartbeat) + Duration::from_secs(1);
             engine.await_unlock(&lock.id, until_stale).await?;
             match ask(engine, project, holder, &mut stale).await? {
-                Grant::Given(id) => return Ok::<LockId, EngineError>(id),
-                Grant::Held(other) => lock = other,
+                LockOutcome::Given(id) => return Ok::<LockId, EngineError>(id),
+                LockOutcome::Held(other) => lock = other,
             }
         }
     };
     match timeout(patience, waiting).await {
-        Ok(id) => Ok(Taken::Ours(hold(engine, project, id?), stale)),
-        Err(_) => Ok(Taken::Theirs(lock)),
+        Ok(id) => Ok(Acquired::Ours(hold(engine, project, id?), stale)),
+        Err(_) => Ok(Acquired::Theirs(lock)),
     }
 }
 
 /// Asks once; locks that are stale are taken away first.
-async fn ask<E: Ledger>(
+async fn ask<E: StateStore>(
     engine: &Arc<E>,
     project: &ProjectName,
     holder: &Holder,
     stale: &mut Vec<Lock>,
-) -> Result<Grant, EngineError> {
+) -> Result<LockOutcome, EngineError> {
     loop {
         match engine.lock(project, holder).await? {
-            Grant::Held(lock) if lock.is_stale() => {
+            LockOutcome::Held(lock) if lock.is_stale() => {
                 engine.unlock(project, &lock.id).await?;
                 stale.push(lock);
             }
@@ -88,22 +89,22 @@ async fn ask<E: Ledger>(
     }
 }
 
-fn hold<E: Ledger>(engine: &Arc<E>, project: &ProjectName, id: LockId) -> Held<E> {
+fn hold<E: StateStore>(engine: &Arc<E>, project: &ProjectName, id: LockId) -> LockGuard<E> {
     let (tell, lost) = watch::channel(false);
     let beats = {
         let (engine, id) = (Arc::clone(engine), id.clone());
         async move {
             loop {
-                sleep(Lock::BEAT).await;
+                sleep(Lock::HEARTBEAT).await;
                 // An engine that does not answer has taken nothing away.
-                if let Err(EngineError::Gone { .. }) = engine.beat(&id).await {
+                if let Err(EngineError::NotFound { .. }) = engine.renew_lock(&id).await {
                     let _ = tell.send(true);
                     return;
                 }
             }
         }
     };
-    Held {
+    LockGuard {
         engine: Arc::clone(engine),
         project: project.clone(),
         beating: tokio::spawn(beats).abort_handle(),
@@ -112,7 +113,7 @@ fn hold<E: Ledger>(engine: &Arc<E>, project: &ProjectName, id: LockId) -> Held<E
     }
 }
 
-impl<E: Ledger> Held<E> {
+impl<E: StateStore> LockGuard<E> {
     /// Returns when somebody has taken the lock away. From then on nothing may be changed any
     /// more: whoever has it now has found the journal and goes on from there.
     pub async fn lost(&self) {
@@ -132,7 +133,7 @@ impl<E: Ledger> Held<E> {
     }
 }
 
-impl<E> Drop for Held<E> {
+impl<E> Drop for LockGuard<E> {
     fn drop(&mut self) {
         self.beating.abort();
     }

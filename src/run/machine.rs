@@ -10,21 +10,21 @@ use std::{
 };
 
 use super::{
-    gate::Wait,
+    gate::GateMachine,
     message::{Effect, Input, TimerId},
-    outcome::Cause,
-    phase::{Awaited, Course, Inquiry, Phase},
-    schedule::{Part, Schedule},
+    phase::{InspectReason, Mode, PendingRecord, Phase},
+    retry::RetryState,
+    schedule::{Schedule, Stage},
     settings::Settings,
-    time::Again,
+    summary::Cause,
 };
 use crate::{
-    engine::Happening,
-    event::{Event, Verdict},
-    journal::Record,
+    engine::ContainerEventKind,
+    event::{Event, Outcome},
+    journal::JournalRecord,
     journal::Writer,
     name::{ContainerName, ProjectName, ServiceName},
-    plan::{Plan, Split, StepId, WayBack},
+    plan::{PartialCommit, Plan, RollbackPlan, StepId},
 };
 
 /// Carries out a plan. See the module's text.
@@ -33,41 +33,41 @@ pub struct Run {
     pub(super) settings: Settings,
     pub(super) plan: Plan,
     pub(super) schedule: Schedule,
-    pub(super) course: Course,
+    pub(super) course: Mode,
     pub(super) phase: Phase,
     /// Steps that are written down before they begin.
-    pub(super) intents: BTreeSet<StepId>,
+    pub(super) journaled_steps: BTreeSet<StepId>,
     /// What waits for records, in their order.
-    pub(super) awaited: VecDeque<Awaited>,
+    pub(super) pending: VecDeque<PendingRecord>,
     /// The last record is not to be written: another run has to go on from here.
     pub(super) resumable: bool,
     /// Since the run's start, as told with the last input.
     pub(super) now: Duration,
     /// Actions in flight.
-    pub(super) acting: BTreeSet<StepId>,
+    pub(super) running: BTreeSet<StepId>,
     /// Steps that wait for what is left to end by itself.
     pub(super) draining: BTreeSet<StepId>,
     /// Steps that have failed for a reason that may pass, and are tried again.
-    pub(super) again: BTreeMap<StepId, Again>,
+    pub(super) retries: BTreeMap<StepId, RetryState>,
     /// The engine was gone for a while since the last plan was made.
-    pub(super) was_away: bool,
+    pub(super) engine_restarted: bool,
     /// Gates and checks that are open.
-    pub(super) waits: BTreeMap<StepId, Wait>,
+    pub(super) open_gates: BTreeMap<StepId, GateMachine>,
     /// Containers that are being looked at.
-    pub(super) inquiries: BTreeMap<StepId, Inquiry>,
+    pub(super) inspections: BTreeMap<StepId, InspectReason>,
     /// Containers whose gate has passed and that are to stay well, with the gate's step.
-    pub(super) guarded: BTreeMap<ContainerName, StepId>,
+    pub(super) watched: BTreeMap<ContainerName, StepId>,
     /// Containers that the run has started.
-    pub(super) begun: BTreeSet<ContainerName>,
+    pub(super) started_containers: BTreeSet<ContainerName>,
     /// What was noticed of containers since their start, before their gate was opened.
-    pub(super) heard: BTreeMap<ContainerName, Vec<Happening>>,
+    pub(super) early_events: BTreeMap<ContainerName, Vec<ContainerEventKind>>,
     /// Steps of the way forward that may have changed the world.
     pub(super) attempted: BTreeSet<StepId>,
     pub(super) cause: Option<Cause>,
     /// Services that failed after they had been ready, where only a part goes back.
-    pub(super) lost: BTreeSet<ServiceName>,
+    pub(super) regressed_services: BTreeSet<ServiceName>,
     /// Who has gone, or goes, back, where others stay.
-    pub(super) split: Option<Split>,
+    pub(super) split: Option<PartialCommit>,
     /// New containers that failed.
     pub(super) failed: BTreeSet<ContainerName>,
     /// When somebody first asked the run to stop.
@@ -79,10 +79,10 @@ pub struct Run {
     pub(super) confirming_since: Duration,
     pub(super) confirmed_for: Duration,
     /// Some container was started or stopped.
-    pub(super) touched: bool,
-    pub(super) left: Vec<String>,
-    pub(super) kept_volumes: Vec<String>,
-    pub(super) kept_containers: Vec<ContainerName>,
+    pub(super) affected_running: bool,
+    pub(super) unfinished: Vec<String>,
+    pub(super) retained_volumes: Vec<String>,
+    pub(super) retained_containers: Vec<ContainerName>,
     /// Jobs that were started and are not undone.
     pub(super) irreversible_jobs: Vec<ServiceName>,
     pub(super) effects: Vec<Effect>,
@@ -96,26 +96,26 @@ impl Run {
         schedule.append(plan.clone(), None);
         Self {
             settings,
-            intents: plan.intents(),
+            journaled_steps: plan.intents(),
             plan,
             schedule,
-            course: Course::Forward,
-            phase: Phase::Idle,
-            awaited: VecDeque::new(),
+            course: Mode::Deploy,
+            phase: Phase::Created,
+            pending: VecDeque::new(),
             resumable: false,
             now: Duration::ZERO,
-            acting: BTreeSet::new(),
+            running: BTreeSet::new(),
             draining: BTreeSet::new(),
-            again: BTreeMap::new(),
-            was_away: false,
-            waits: BTreeMap::new(),
-            inquiries: BTreeMap::new(),
-            guarded: BTreeMap::new(),
-            begun: BTreeSet::new(),
-            heard: BTreeMap::new(),
+            retries: BTreeMap::new(),
+            engine_restarted: false,
+            open_gates: BTreeMap::new(),
+            inspections: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            started_containers: BTreeSet::new(),
+            early_events: BTreeMap::new(),
             attempted: BTreeSet::new(),
             cause: None,
-            lost: BTreeSet::new(),
+            regressed_services: BTreeSet::new(),
             split: None,
             failed: BTreeSet::new(),
             interrupted_at: None,
@@ -123,10 +123,10 @@ impl Run {
             settled_at: Duration::ZERO,
             confirming_since: Duration::ZERO,
             confirmed_for: Duration::ZERO,
-            touched: false,
-            left: Vec::new(),
-            kept_volumes: Vec::new(),
-            kept_containers: Vec::new(),
+            affected_running: false,
+            unfinished: Vec::new(),
+            retained_volumes: Vec::new(),
+            retained_containers: Vec::new(),
             irreversible_jobs: Vec::new(),
             effects: Vec::new(),
         }
@@ -134,12 +134,12 @@ impl Run {
 
     /// A run that goes the way back of one that was cut off, for this reason.
     #[must_use]
-    pub fn back(back: WayBack, cause: String, settings: Settings) -> Self {
+    pub fn rollback(back: RollbackPlan, cause: String, settings: Settings) -> Self {
         let mut run = Self::new(Plan::default(), settings);
-        run.course = Course::Back(cause);
-        run.touched = back.touches_running();
-        run.left = back.lost;
-        run.kept_volumes = back.kept_volumes;
+        run.course = Mode::Rollback(cause);
+        run.affected_running = back.touches_running();
+        run.unfinished = back.lost;
+        run.retained_volumes = back.kept_volumes;
         run.schedule.append(back.plan, Some(&back.after));
         run
     }
@@ -147,9 +147,9 @@ impl Run {
     /// A run that goes on from the commit of one that was cut off: every step of the plan is one
     /// of after the commit. `split`: only a part was committed.
     #[must_use]
-    pub fn onward(plan: Plan, split: Option<Split>, settings: Settings) -> Self {
+    pub fn roll_forward(plan: Plan, split: Option<PartialCommit>, settings: Settings) -> Self {
         Self {
-            course: Course::Onward,
+            course: Mode::RollForward,
             split,
             ..Self::new(plan, settings)
         }
@@ -170,34 +170,34 @@ impl Run {
     /// answers; listening would cost it more than all its questions.
     #[must_use]
     pub fn listens(&self) -> bool {
-        self.course != Course::Forward || !self.plan.changes_nothing()
+        self.course != Mode::Deploy || !self.plan.changes_nothing()
     }
 
     /// Takes in what happened at `now`, since the run's start; says what is to be done.
     pub fn on(&mut self, now: Duration, input: Input) -> Vec<Effect> {
-        if self.phase == Phase::Over {
+        if self.phase == Phase::Finished {
             return Vec::new();
         }
         self.now = self.now.max(now);
         match input {
             Input::Begin => self.begin(),
-            Input::Deaf(error) => {
-                self.cause = Some(Cause::Deaf(error));
-                self.finish(Verdict::Untouched);
+            Input::WatchFailed(error) => {
+                self.cause = Some(Cause::WatchFailed(error));
+                self.finish(Outcome::Aborted);
             }
-            Input::Finished(step, result) => self.finished(step, result),
-            Input::Progressed(step, progress) => self.progressed(step, progress),
-            Input::Answered {
+            Input::ActionFinished(step, result) => self.finished(step, result),
+            Input::ActionProgress(step, progress) => self.progressed(step, progress),
+            Input::ProbeAnswered {
                 step,
                 question,
                 answer,
             } => self.answered(step, question, answer),
             Input::ClientsGone(step) => self.drained(step),
-            Input::Examined(step, evidence) => self.examined(step, evidence),
-            Input::Recorded(result) => self.recorded(result),
-            Input::Elapsed(timer) => self.elapsed(timer),
-            Input::Noticed(notice) => self.noticed(notice),
-            Input::Rewatched => self.look_again(),
+            Input::Inspected(step, evidence) => self.inspected(step, evidence),
+            Input::JournalWritten(result) => self.recorded(result),
+            Input::TimerFired(timer) => self.elapsed(timer),
+            Input::ContainerEvent(notice) => self.noticed(notice),
+            Input::WatchResumed => self.reinspect_all(),
             Input::Interrupted => self.interrupted(),
         }
         self.advance();
@@ -209,7 +209,7 @@ impl Run {
     }
 
     fn begin(&mut self) {
-        if self.phase != Phase::Idle {
+        if self.phase != Phase::Created {
             return;
         }
         self.emit(Event::RunStarted {
@@ -220,7 +220,7 @@ impl Run {
         });
         if let Some(deadline) = self.settings.deadline {
             self.effects
-                .push(Effect::Sleep(TimerId::Deadline, deadline));
+                .push(Effect::StartTimer(TimerId::Deadline, deadline));
         }
         self.open_journal();
     }
@@ -229,57 +229,57 @@ impl Run {
     fn advance(&mut self) {
         loop {
             match self.phase {
-                Phase::Forward | Phase::Cleanup | Phase::Back => {
+                Phase::Deploying | Phase::CleaningUp | Phase::RollingBack => {
                     let cap = self.settings.images_at_a_time;
                     let ready = self.schedule.take_ready(cap, self.now);
                     if ready.is_empty() {
-                        if self.schedule.open() > 0 || !self.inquiries.is_empty() {
+                        if self.schedule.open() > 0 || !self.inspections.is_empty() {
                             return;
                         }
-                        self.part_done();
+                        self.stage_done();
                     }
                     self.start_all(ready);
                 }
-                Phase::Settling { over: true } if self.inquiries.is_empty() => self.confirm(),
-                Phase::Confirming if self.waits.is_empty() && self.inquiries.is_empty() => {
+                Phase::Stabilizing { over: true } if self.inspections.is_empty() => self.confirm(),
+                Phase::Confirming if self.open_gates.is_empty() && self.inspections.is_empty() => {
                     self.commit();
                 }
-                Phase::Draining if self.acting.is_empty() && self.inquiries.is_empty() => {
-                    self.go_back();
+                Phase::Aborting if self.running.is_empty() && self.inspections.is_empty() => {
+                    self.start_rollback_if_idle();
                 }
-                Phase::Idle
-                | Phase::Opening
-                | Phase::Settling { .. }
+                Phase::Created
+                | Phase::OpeningJournal
+                | Phase::Stabilizing { .. }
                 | Phase::Confirming
                 | Phase::Committing
-                | Phase::Draining
-                | Phase::Over => return,
+                | Phase::Aborting
+                | Phase::Finished => return,
             }
         }
     }
 
-    fn part_done(&mut self) {
+    fn stage_done(&mut self) {
         match self.phase {
-            Phase::Forward if self.cause.is_some() => self.go_back_in_part(),
-            Phase::Forward => self.settle(),
-            Phase::Cleanup if self.was_away => self.leave_to_recovery(),
-            Phase::Cleanup if self.split.is_some() => self.finish(Verdict::RolledBack),
-            Phase::Cleanup => {
-                let changed = self.course == Course::Onward || !self.plan.changes_nothing();
+            Phase::Deploying if self.cause.is_some() => self.rollback_failed_subtree(),
+            Phase::Deploying => self.settle(),
+            Phase::CleaningUp if self.engine_restarted => self.defer_to_recovery(),
+            Phase::CleaningUp if self.split.is_some() => self.finish(Outcome::RolledBack),
+            Phase::CleaningUp => {
+                let changed = self.course == Mode::RollForward || !self.plan.changes_nothing();
                 self.finish(if changed {
-                    Verdict::Converged
+                    Outcome::Converged
                 } else {
-                    Verdict::Unchanged
+                    Outcome::Unchanged
                 });
             }
-            Phase::Back => self.is_back(),
-            Phase::Idle
-            | Phase::Opening
-            | Phase::Settling { .. }
+            Phase::RollingBack => self.rollback_finished(),
+            Phase::Created
+            | Phase::OpeningJournal
+            | Phase::Stabilizing { .. }
             | Phase::Confirming
             | Phase::Committing
-            | Phase::Draining
-            | Phase::Over => {}
+            | Phase::Aborting
+            | Phase::Finished => {}
         }
     }
 
@@ -287,7 +287,7 @@ impl Run {
         self.confirmed_for = self.now.saturating_sub(self.confirming_since);
         self.phase = Phase::Committing;
         let split = self.split.clone();
-        self.record(Record::Committed { split }, Awaited::Commit);
+        self.record(JournalRecord::Committed { split }, PendingRecord::Commit);
     }
 
     /// The commit is written down.
@@ -297,25 +297,25 @@ impl Run {
         } else if self.undoes() && !self.plan.changes_nothing() {
             self.emit(Event::Committed);
         }
-        self.phase = Phase::Cleanup;
-        self.schedule.turn(Part::Cleanup);
+        self.phase = Phase::CleaningUp;
+        self.schedule.turn(Stage::Cleanup);
     }
 
     fn elapsed(&mut self, timer: TimerId) {
         match timer {
             TimerId::Step(step, pause) => self.wait_elapsed(step, pause),
             TimerId::Drain(step) => self.drained(step),
-            TimerId::Again(step) => self.try_again(step),
-            TimerId::Settle => {
+            TimerId::Retry(step) => self.try_again(step),
+            TimerId::Stabilization => {
                 // A part that was rolled back in between begins to settle again.
                 let enough = self.now >= self.settled_at;
-                if let Phase::Settling { over } = &mut self.phase {
+                if let Phase::Stabilizing { over } = &mut self.phase {
                     *over = enough;
                 }
             }
             TimerId::Deadline => {
                 if let Some(deadline) = self.settings.deadline {
-                    self.fail(Cause::Deadline(deadline));
+                    self.abort(Cause::Deadline(deadline));
                 }
             }
         }
@@ -326,12 +326,12 @@ impl Run {
 mod tests {
     use super::*;
     use crate::{
-        engine::{Answer, EngineError, Evidence, Notice},
+        engine::{ContainerEvent, EngineError, Inspection, ProbeResult},
         event::{Purpose, Response},
         plan::{Action, Reason, Step, Subject},
         project::{Gate, Probe},
-        run::{OnFailure, Settle, gate::Pause},
-        state::{Condition, State, Status},
+        run::{FailurePolicy, Stabilization, gate::GateTimer},
+        state::{ContainerStatus, State, Status},
     };
 
     const fn ms(millis: u64) -> Duration {
@@ -344,23 +344,23 @@ mod tests {
 
     fn started(container: &str) -> Step {
         let action = Action::StartContainer(name(container));
-        Step::act(action, Subject::Project, Reason::Missing)
+        Step::act(action, Subject::Project, Reason::NotFound)
     }
 
     fn asked(container: &str, need: usize) -> Step {
         let gate = Gate {
             probes: vec![Probe::Tcp { port: 80 }],
-            within: ms(1000),
-            settle: Duration::ZERO,
+            timeout: ms(1000),
+            stabilize: Duration::ZERO,
         };
-        let work = crate::plan::Work::Gate {
+        let work = crate::plan::StepKind::AwaitReady {
             container: name(container),
             gate,
         };
         let needs = BTreeSet::from([StepId(need)]);
         Step {
-            needs,
-            ..Step::new(work, Subject::Project, Reason::Missing)
+            requires: needs,
+            ..Step::new(work, Subject::Project, Reason::NotFound)
         }
     }
 
@@ -371,9 +371,9 @@ mod tests {
             services: Vec::new(),
             purpose: Purpose::Project,
             origin: State::default(),
-            on_failure: OnFailure::GoBack,
+            on_failure: FailurePolicy::RollbackAll,
             keep_failed: false,
-            settle: Settle::For(settle),
+            stabilization: Stabilization::For(settle),
             deadline: None,
             journal: None,
             images_at_a_time: None,
@@ -385,22 +385,22 @@ mod tests {
     fn told(run: &mut Run, at: u64, input: Input) -> Vec<String> {
         let short = |effect: Effect| match effect {
             Effect::Emit(_) => None,
-            Effect::Record(record) => Some(format!("record {record:?}")),
+            Effect::WriteJournal(record) => Some(format!("record {record:?}")),
             Effect::Perform(id, action) => {
                 Some(format!("{}: {} {}", id.0, action.verb(), action.object()))
             }
             Effect::Probe { step, patience, .. } => Some(format!("{}: ask {patience:?}", step.0)),
             Effect::Check { step, .. } => Some(format!("{}: check", step.0)),
-            Effect::Examine(step, container) => Some(format!("{}: examine {container}", step.0)),
+            Effect::Inspect(step, container) => Some(format!("{}: examine {container}", step.0)),
             Effect::AwaitClientsGone {
                 step, container, ..
             } => Some(format!("{}: await end of clients of {container}", step.0)),
-            Effect::Sleep(TimerId::Step(step, pause), duration) => {
+            Effect::StartTimer(TimerId::Step(step, pause), duration) => {
                 Some(format!("{}: sleep {pause:?} {duration:?}", step.0))
             }
-            Effect::Sleep(timer, duration) => Some(format!("sleep {timer:?} {duration:?}")),
+            Effect::StartTimer(timer, duration) => Some(format!("sleep {timer:?} {duration:?}")),
             Effect::Cancel(step) => Some(format!("{}: cancel", step.0)),
-            Effect::Finish(outcome) => Some(format!("finish {:?}", outcome.verdict)),
+            Effect::Finish(outcome) => Some(format!("finish {:?}", outcome.outcome)),
         };
         run.on(ms(at), input)
             .into_iter()
@@ -409,12 +409,12 @@ mod tests {
     }
 
     fn done(step: usize) -> Input {
-        Input::Finished(StepId(step), Ok(()))
+        Input::ActionFinished(StepId(step), Ok(()))
     }
 
     fn ready(step: usize) -> Input {
-        let answer = Answer::Ready("connected".to_owned());
-        Input::Answered {
+        let answer = ProbeResult::Passed("connected".to_owned());
+        Input::ProbeAnswered {
             step: StepId(step),
             question: 0,
             answer,
@@ -422,24 +422,24 @@ mod tests {
     }
 
     fn died(container: &str) -> Input {
-        let what = Happening::Died { exit_code: 1 };
-        Input::Noticed(Notice {
+        let what = ContainerEventKind::Died { exit_code: 1 };
+        Input::ContainerEvent(ContainerEvent {
             container: name(container),
             what,
         })
     }
 
     fn looked(step: usize, status: Status) -> Input {
-        let condition = Condition {
+        let condition = ContainerStatus {
             status,
             exit_code: Some(1),
-            ..Condition::default()
+            ..ContainerStatus::default()
         };
-        Input::Examined(
+        Input::Inspected(
             StepId(step),
-            Some(Evidence {
+            Some(Inspection {
                 condition,
-                ..Evidence::default()
+                ..Inspection::default()
             }),
         )
     }
@@ -466,7 +466,7 @@ mod tests {
             told(&mut run, 20, ready(1)),
             ["1: cancel", "sleep Settle 500ms"]
         );
-        let settled = Input::Elapsed(TimerId::Settle);
+        let settled = Input::TimerFired(TimerId::Stabilization);
         assert_eq!(
             told(&mut run, 520, settled),
             ["1: sleep Deadline 1s", "1: ask 1s", "1: examine web"]
@@ -497,15 +497,15 @@ mod tests {
     fn gate_that_does_not_pass_again_fails_the_run() {
         let mut run = confirming();
         told(&mut run, 25, looked(1, Status::Running));
-        let refused = Input::Answered {
+        let refused = Input::ProbeAnswered {
             step: StepId(1),
             question: 0,
-            answer: Answer::NotYet("refused".to_owned()),
+            answer: ProbeResult::Pending("refused".to_owned()),
         };
-        let again = Input::Elapsed(TimerId::Step(StepId(1), Pause::Retry(0)));
+        let again = Input::TimerFired(TimerId::Step(StepId(1), GateTimer::Retry(0)));
         assert!(told(&mut run, 26, refused)[0].starts_with("1: sleep Retry"));
         assert_eq!(told(&mut run, 31, again), ["1: ask 989ms"]);
-        let late = Input::Elapsed(TimerId::Step(StepId(1), Pause::Deadline));
+        let late = Input::TimerFired(TimerId::Step(StepId(1), GateTimer::Deadline));
         let end = told(&mut run, 1025, late);
         assert_eq!(end, ["1: cancel", "2: stopping container web"]);
     }
@@ -514,7 +514,7 @@ mod tests {
     fn confirmation_survives_a_lost_subscription() {
         let mut run = confirming();
         // Both the gate and the monitor want the container to be looked at.
-        assert_eq!(told(&mut run, 21, Input::Rewatched), ["1: examine web"]);
+        assert_eq!(told(&mut run, 21, Input::WatchResumed), ["1: examine web"]);
         // The first answer may be older than what made the gate doubt.
         let first = told(&mut run, 22, looked(1, Status::Running));
         assert_eq!(first, ["1: examine web"]);
@@ -563,7 +563,7 @@ mod tests {
         told(&mut run, 10, done(0));
         told(&mut run, 20, ready(1));
         assert_eq!(told(&mut run, 519, died("web")), ["1: examine web"]);
-        assert!(told(&mut run, 520, Input::Elapsed(TimerId::Settle)).is_empty());
+        assert!(told(&mut run, 520, Input::TimerFired(TimerId::Stabilization)).is_empty());
         assert_eq!(
             told(&mut run, 525, looked(1, Status::Exited)),
             ["2: stopping container web"]
@@ -576,15 +576,15 @@ mod tests {
         let mut run = run(steps, Duration::ZERO);
         told(&mut run, 0, Input::Begin);
         told(&mut run, 10, done(0));
-        let late = Input::Elapsed(TimerId::Step(StepId(1), Pause::Deadline));
+        let late = Input::TimerFired(TimerId::Step(StepId(1), GateTimer::Deadline));
         assert_eq!(told(&mut run, 1010, late), ["1: cancel", "1: examine web"]);
         assert!(told(&mut run, 1011, looked(1, Status::Running)).is_empty());
-        let lost = EngineError::Gone {
+        let lost = EngineError::NotFound {
             what: "the answer".to_owned(),
         };
         // The action that failed may have had its effect: it is undone too.
         assert_eq!(
-            told(&mut run, 1020, Input::Finished(StepId(2), Err(lost))),
+            told(&mut run, 1020, Input::ActionFinished(StepId(2), Err(lost))),
             ["3: stopping container db", "4: stopping container web"]
         );
         assert!(told(&mut run, 1030, done(3)).is_empty());
@@ -604,8 +604,8 @@ mod tests {
         let Some(Effect::Finish(outcome)) = effects.last() else {
             panic!("{effects:?}");
         };
-        assert_eq!(outcome.verdict, Verdict::RollbackInterrupted);
-        assert_eq!(outcome.left, Vec::<String>::new());
+        assert_eq!(outcome.outcome, Outcome::RollbackInterrupted);
+        assert_eq!(outcome.unfinished, Vec::<String>::new());
         assert_eq!(outcome.cause, Some(Cause::Interrupted));
     }
 
@@ -616,23 +616,23 @@ mod tests {
         told(&mut run, 10, done(0));
         told(&mut run, 20, Input::Interrupted);
         told(&mut run, 25, done(1));
-        let refused = EngineError::Gone {
+        let refused = EngineError::NotFound {
             what: "the answer".to_owned(),
         };
-        told(&mut run, 30, Input::Finished(StepId(2), Err(refused)));
+        told(&mut run, 30, Input::ActionFinished(StepId(2), Err(refused)));
         let effects = run.on(ms(3000), Input::Interrupted);
         let Some(Effect::Finish(outcome)) = effects.last() else {
             panic!("{effects:?}");
         };
-        assert_eq!(outcome.verdict, Verdict::Stuck);
-        assert_eq!(outcome.left.len(), 1, "{:?}", outcome.left);
+        assert_eq!(outcome.outcome, Outcome::RollbackFailed);
+        assert_eq!(outcome.unfinished.len(), 1, "{:?}", outcome.unfinished);
     }
 
     #[test]
     fn a_removal_goes_on_after_a_failure_and_names_what_is_left() {
-        let remove = |action| Step::act(action, Subject::Project, Reason::Down);
+        let remove = |action| Step::act(action, Subject::Project, Reason::Teardown);
         let needing = |step: Step, need| Step {
-            needs: BTreeSet::from([StepId(need)]),
+            requires: BTreeSet::from([StepId(need)]),
             ..step
         };
         let steps = vec![
@@ -642,28 +642,28 @@ mod tests {
             needing(remove(Action::RemoveNetwork("edge".to_owned())), 1),
         ];
         let mut run = run(steps, Duration::ZERO);
-        run.settings.on_failure = OnFailure::GoOn;
+        run.settings.on_failure = FailurePolicy::Continue;
         told(&mut run, 0, Input::Begin);
-        let refused = EngineError::Refused {
+        let refused = EngineError::Api {
             verb: "removing container".to_owned(),
             object: "db".to_owned(),
             status: 500,
             message: "busy".to_owned(),
         };
-        told(&mut run, 10, Input::Finished(StepId(0), Err(refused)));
+        told(&mut run, 10, Input::ActionFinished(StepId(0), Err(refused)));
         assert_eq!(told(&mut run, 20, done(1)), ["3: removing network edge"]);
         let effects = run.on(ms(30), done(3));
         let Some(Effect::Finish(outcome)) = effects.last() else {
             panic!("{effects:?}");
         };
-        assert_eq!(outcome.verdict, Verdict::RemovalIncomplete);
-        assert_eq!(outcome.left, ["container `db`", "network `back`"]);
+        assert_eq!(outcome.outcome, Outcome::RemovalIncomplete);
+        assert_eq!(outcome.unfinished, ["container `db`", "network `back`"]);
     }
 
     #[test]
     fn a_removal_commits_nothing() {
         let mut run = run(vec![started("web")], Duration::ZERO);
-        run.settings.on_failure = OnFailure::GoOn;
+        run.settings.on_failure = FailurePolicy::Continue;
         told(&mut run, 0, Input::Begin);
         let effects = run.on(ms(10), done(0));
         assert!(
@@ -675,7 +675,7 @@ mod tests {
     #[test]
     fn a_run_that_cannot_listen_touches_nothing() {
         let mut run = run(vec![started("web")], Duration::ZERO);
-        let deaf = Input::Deaf(EngineError::Gone {
+        let deaf = Input::WatchFailed(EngineError::NotFound {
             what: "the engine".to_owned(),
         });
         assert_eq!(told(&mut run, 0, deaf), ["finish Untouched"]);

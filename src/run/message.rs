@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{gate::Pause, outcome::Outcome};
+use super::{gate::GateTimer, summary::RunSummary};
 use crate::{
-    engine::{Answer, EngineError, Evidence, Notice},
+    engine::{ContainerEvent, EngineError, Inspection, ProbeResult},
     event::{Event, Progress},
-    journal::Record,
+    journal::JournalRecord,
     name::ContainerName,
     plan::{Action, StepId},
     project::{Check, Probe},
@@ -18,32 +18,32 @@ pub enum Input {
     /// Begin; the engine's notices are listened to. The first input, once.
     Begin,
     /// The engine's notices cannot be listened to: instead of [`Input::Begin`].
-    Deaf(EngineError),
+    WatchFailed(EngineError),
     /// An action ended.
-    Finished(StepId, Result<(), EngineError>),
+    ActionFinished(StepId, Result<(), EngineError>),
     /// An action tells what it is at.
-    Progressed(StepId, Progress),
+    ActionProgress(StepId, Progress),
     /// A probe or check was answered.
-    Answered {
+    ProbeAnswered {
         /// The gate's or the check's step.
         step: StepId,
         /// Its place among the gate's probes.
         question: usize,
         /// What came back.
-        answer: Answer,
+        answer: ProbeResult,
     },
     /// A container was looked at; `None`: it could not be.
-    Examined(StepId, Option<Evidence>),
+    Inspected(StepId, Option<Inspection>),
     /// No client is connected to a container any longer.
     ClientsGone(StepId),
     /// A record was written, or could not be: answers come in the order of the records.
-    Recorded(Result<(), EngineError>),
+    JournalWritten(Result<(), EngineError>),
     /// A sleep is over.
-    Elapsed(TimerId),
+    TimerFired(TimerId),
     /// Something happened to a container.
-    Noticed(Notice),
+    ContainerEvent(ContainerEvent),
     /// Notices were lost for a while, and are listened to again.
-    Rewatched,
+    WatchResumed,
     /// Somebody asks the run to stop; a second time later on, to stop at once.
     Interrupted,
 }
@@ -52,7 +52,7 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Write this down; then [`Input::Recorded`]. What it speaks of is asked for only then.
-    Record(Box<Record>),
+    WriteJournal(Box<JournalRecord>),
     /// Perform this action; then [`Input::Finished`].
     Perform(StepId, Action),
     /// Ask this container; then [`Input::Answered`].
@@ -80,7 +80,7 @@ pub enum Effect {
         patience: Duration,
     },
     /// Look how this container does; then [`Input::Examined`].
-    Examine(StepId, ContainerName),
+    Inspect(StepId, ContainerName),
     /// Wait until no client is connected to this container; then [`Input::ClientsGone`].
     AwaitClientsGone {
         /// The draining step.
@@ -91,26 +91,26 @@ pub enum Effect {
         idle: Duration,
     },
     /// Wait for so long; then [`Input::Elapsed`].
-    Sleep(TimerId, Duration),
+    StartTimer(TimerId, Duration),
     /// Call off whatever goes on for this step: nothing of it is waited for any more.
     Cancel(StepId),
     /// Tell this to whom it may concern.
     Emit(Event),
     /// The run is over. The last effect.
-    Finish(Outcome),
+    Finish(RunSummary),
 }
 
 /// What is slept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimerId {
     /// A gate or check sleeps.
-    Step(StepId, Pause),
+    Step(StepId, GateTimer),
     /// What is left ends by itself.
     Drain(StepId),
     /// Before an action is tried again.
-    Again(StepId),
+    Retry(StepId),
     /// All gates have to stay green.
-    Settle,
+    Stabilization,
     /// The longest that the whole may take.
     Deadline,
 }
@@ -120,8 +120,8 @@ impl TimerId {
     #[must_use]
     pub fn step(self) -> Option<StepId> {
         match self {
-            Self::Step(step, _) | Self::Drain(step) | Self::Again(step) => Some(step),
-            Self::Settle | Self::Deadline => None,
+            Self::Step(step, _) | Self::Drain(step) | Self::Retry(step) => Some(step),
+            Self::Stabilization | Self::Deadline => None,
         }
     }
 }

@@ -3,33 +3,33 @@
 //! [`Run`] decides and does nothing: it is told [`Input`]s and answers with [`Effect`]s. [`drive()`]
 //! does and decides nothing. [`gate`] is the small machine of one gate inside of a run.
 
+pub mod backoff;
 mod confirm;
-pub mod drive;
+pub mod driver;
 pub mod gate;
-mod gates;
+mod gate_steps;
 pub mod lock;
 pub mod machine;
+mod manual_command;
 pub mod message;
-mod notices;
-pub mod outcome;
-mod part;
+mod monitor;
+mod partial;
 mod phase;
-mod records;
 mod recover;
-mod remedy;
-mod retreat;
-pub mod retry;
+mod retry;
+mod rollback;
 mod schedule;
 pub mod settings;
 pub mod signal;
 mod steps;
-mod time;
+pub mod summary;
+mod wal;
 
 pub use self::{
-    drive::drive,
+    driver::drive,
     machine::Run,
     message::{Effect, Input, TimerId},
-    outcome::{Cause, Outcome},
     recover::{recover, remaining},
-    settings::{OnFailure, Settings, Settle},
+    settings::{FailurePolicy, Settings, Stabilization},
+    summary::{Cause, RunSummary},
 };

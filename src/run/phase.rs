@@ -2,37 +2,37 @@
 
 use std::time::Duration;
 
-use super::gate::Wait;
+use super::gate::GateMachine;
 use crate::plan::{Action, StepId};
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Not begun.
-    Idle,
+    Created,
     /// Begun; what it is about to do is being written down.
-    Opening,
+    OpeningJournal,
     /// On its way to the new generation.
-    Forward,
+    Deploying,
     /// Every step is done; waiting whether all stays well. `over`: for long enough.
-    Settling { over: bool },
+    Stabilizing { over: bool },
     /// Everything is asked and looked at once more, all at the same time.
     Confirming,
     /// All is proven; the commit is being written down.
     Committing,
     /// Committed; what is not needed any more goes.
-    Cleanup,
+    CleaningUp,
     /// It failed; what is in flight is waited for.
-    Draining,
+    Aborting,
     /// On its way to the old generation.
-    Back,
+    RollingBack,
     /// Nothing happens any more.
-    Over,
+    Finished,
 }
 
 /// What waits for a record.
 #[derive(Debug)]
-pub(super) enum Awaited {
+pub(super) enum PendingRecord {
     /// The run itself.
     Opening,
     /// Steps that were begun, with what each does.
@@ -45,31 +45,31 @@ pub(super) enum Awaited {
 
 /// Which way a run takes from its beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Course {
+pub(super) enum Mode {
     /// To the new generation.
-    Forward,
+    Deploy,
     /// To the old one, as an earlier run was cut off; why.
-    Back(String),
+    Rollback(String),
     /// On from the commit of an earlier run that was cut off.
-    Onward,
+    RollForward,
 }
 
 /// Why a container is looked at.
 #[derive(Debug)]
-pub(super) enum Inquiry {
+pub(super) enum InspectReason {
     /// Its gate failed: the report needs it.
-    Report(Box<FailedWait>),
+    FailureReport(Box<FailedGate>),
     /// It seems to have ended while its gate was open.
-    Suspicion,
+    PossibleExit,
     /// It seems to have ended, or is unwell for this reason, after its gate had passed. `renewed`:
     /// something happened to it since it is looked at.
-    Relapse { why: Option<String>, renewed: bool },
+    PostReadyCheck { why: Option<String>, renewed: bool },
 }
 
 /// A gate or check that failed.
 #[derive(Debug)]
-pub(super) struct FailedWait {
-    pub wait: Wait,
+pub(super) struct FailedGate {
+    pub wait: GateMachine,
     /// In a fragment.
     pub why: String,
     /// Since it was opened.

@@ -3,19 +3,19 @@
 //! Pure: which of the two it is, and what is left to do, follows from the journal and the world.
 //! Done again it comes to the same, so that a recovery that is cut off is recovered, too.
 
-use super::{OnFailure, Run, Settings, Settle};
+use super::{FailurePolicy, Run, Settings, Stabilization};
 use crate::{
-    event::{Change, Participant, Purpose},
-    journal::{Open, Writer},
+    event::{Change, Purpose, ServiceSummary},
+    journal::{UnfinishedDeploy, Writer},
     name::ServiceName,
-    plan::{Plan, Subject, Work, onward, recovery},
+    plan::{Plan, StepKind, Subject, recovery_plan, roll_forward_plan},
     project::Kind,
     state::State,
 };
 
 /// The run that ends `open`; `now` is what the world is like.
 #[must_use]
-pub fn recover(open: &Open, now: &State) -> Run {
+pub fn recover(open: &UnfinishedDeploy, now: &State) -> Run {
     let planned = &open.planned;
     let deploy = planned.generation;
     let settings = Settings {
@@ -28,65 +28,65 @@ pub fn recover(open: &Open, now: &State) -> Run {
             Purpose::RollBack { deploy }
         },
         origin: planned.origin.clone(),
-        on_failure: OnFailure::GoBack,
-        settle: Settle::NONE,
+        on_failure: FailurePolicy::RollbackAll,
+        stabilization: Stabilization::NONE,
         deadline: None,
         journal: Some(Writer::resume(open)),
         keep_failed: false,
         images_at_a_time: None,
     };
     if open.committed {
-        return Run::onward(remaining(open, now), open.split.clone(), settings);
+        return Run::roll_forward(remaining(open, now), open.split.clone(), settings);
     }
-    let back = recovery(&planned.plan, &open.attempted(), &planned.origin);
-    Run::back(back, cause(open), settings)
+    let back = recovery_plan(&planned.plan, &open.attempted(), &planned.origin);
+    Run::rollback(back, cause(open), settings)
 }
 
 /// What is left to do of a deploy that was committed, or of the part that was.
 #[must_use]
-pub fn remaining(open: &Open, now: &State) -> Plan {
+pub fn remaining(open: &UnfinishedDeploy, now: &State) -> Plan {
     let planned = &open.planned;
     let mut plan = planned.plan.clone();
     if let Some(split) = &open.split {
         plan.steps
-            .retain(|step| !step.after_commit || split.concludes(step));
+            .retain(|step| !step.after_commit || split.keeps_step(step));
     }
-    onward(&plan, &planned.origin, now)
+    roll_forward_plan(&plan, &planned.origin, now)
 }
 
-fn cause(open: &Open) -> String {
+fn cause(open: &UnfinishedDeploy) -> String {
     let generation = open.planned.generation;
-    match &open.returning {
+    match &open.rollback_cause {
         Some(cause) => format!("deploy {generation} was interrupted while rolling back: {cause}"),
         None => format!("deploy {generation} was interrupted"),
     }
 }
 
-fn participants(open: &Open) -> Vec<Participant> {
+fn participants(open: &UnfinishedDeploy) -> Vec<ServiceSummary> {
     let origin = &open.planned.origin.containers;
     let before = |name: &ServiceName| origin.values().any(|it| it.service == *name);
     let services = open.planned.project.services.values();
     services
-        .map(|service| Participant {
+        .map(|service| ServiceSummary {
             service: service.name.clone(),
             job: matches!(service.kind, Kind::Job { .. }),
             replicas: service.replicas,
             change: match (before(&service.name), is_changed(open, &service.name)) {
                 (false, _) => Change::Create,
                 (true, true) => Change::Restart,
-                (true, false) => Change::Keep,
+                (true, false) => Change::NoOp,
             },
-            waits_for: service.depends_on.keys().cloned().collect(),
+            depends_on: service.depends_on.keys().cloned().collect(),
             containers: Vec::new(),
         })
         .collect()
 }
 
 /// Whether the deploy was to do something to the containers of a service.
-fn is_changed(open: &Open, name: &ServiceName) -> bool {
+fn is_changed(open: &UnfinishedDeploy, name: &ServiceName) -> bool {
     let mut steps = open.planned.plan.steps.iter();
     steps.any(|step| {
         let its = matches!(&step.subject, Subject::Service { name: its, .. } if its == name);
-        its && matches!(step.work, Work::Act(_))
+        its && matches!(step.kind, StepKind::Action(_))
     })
 }

@@ -1,29 +1,194 @@
-//! How long to wait before the same question is asked again.
+//! Steps that wait for nothing but time: what is left drains, a start is tried again while the port
+//! that it needs is being given up, and what has to be done is tried again while the engine is away.
 //!
-//! A plain function of the number of attempts: no jitter, so that a run can be replayed.
+//! A part of the machine.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, mem, time::Duration};
 
-/// The first pause.
-const FIRST: Duration = Duration::from_millis(5);
-/// The longest pause: a process in a container costs the engine about 80 ms.
-pub const LONGEST: Duration = Duration::from_millis(250);
+use super::{
+    backoff,
+    gate::shown,
+    machine::Run,
+    message::{Effect, TimerId},
+    phase::Phase,
+    schedule::{Stage, StepStatus, verb},
+};
+use crate::{
+    engine::EngineError,
+    event::Event,
+    name::ContainerName,
+    plan::{Action, StepId, StepKind},
+};
 
-/// The pause after so many questions: 5, 10, 20, … up to 250 ms.
-#[must_use]
-pub fn pause(attempts: u32) -> Duration {
-    let doublings = attempts.saturating_sub(1).min(16);
-    (FIRST * (1 << doublings)).min(LONGEST)
+/// How long the engine may take to give up a port after its container has stopped.
+const PORT_RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long an engine may be away, on the way back and after the commit: as long as one takes that is
+/// restarted, gives its containers ten seconds to end, and reads them all again.
+const ENGINE_RECOVERY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A connection is no longer waited for once it has been idle for this part of the drain time. Of the
+/// default of 1 s that is 0.25 s: longer than the pauses within most answers.
+const IDLE_SHARE: u32 = 4;
+
+/// A step that has failed for a reason that may pass.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RetryState {
+    attempts: u32,
+    /// When it failed first, since the run's start.
+    since: Duration,
+    /// It is not being tried at the moment.
+    waiting: bool,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Run {
+    /// Waits until so long after the last thing that this step waited for, or until no client is
+    /// connected any longer.
+    pub(super) fn drain(&mut self, id: StepId, object: &str, duration: Duration) {
+        let until = self.schedule.free_since(id) + duration;
+        let rest = until.saturating_sub(self.now);
+        self.draining.insert(id);
+        if rest.is_zero() {
+            self.drained(id);
+        } else {
+            self.effects
+                .push(Effect::StartTimer(TimerId::Drain(id), rest));
+            if let Ok(container) = ContainerName::new(object) {
+                self.effects.push(Effect::AwaitClientsGone {
+                    step: id,
+                    container,
+                    idle: duration / IDLE_SHARE,
+                });
+            }
+        }
+    }
 
-    #[test]
-    fn the_pause_doubles_up_to_a_quarter_of_a_second() {
-        let pauses: Vec<u128> = (1..=8).map(|n| pause(n).as_millis()).collect();
-        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 250, 250]);
-        assert_eq!(pause(u32::MAX), LONGEST);
+    pub(super) fn drained(&mut self, id: StepId) {
+        if !self.draining.remove(&id) {
+            return;
+        }
+        self.effects.push(Effect::Cancel(id));
+        let Some(step) = self.schedule.step(id) else {
+            return;
+        };
+        let (subject, verb) = (step.subject.clone(), verb(&step.kind).to_owned());
+        let took = self.now.saturating_sub(self.schedule.started(id));
+        self.emit(Event::StepFinished {
+            step: id,
+            subject,
+            verb,
+            elapsed: took,
+        });
+        self.end(id, StepStatus::Done);
+    }
+
+    /// Whether a failed step is tried again instead of failing.
+    pub(super) fn should_retry(&mut self, id: StepId, error: &EngineError) -> bool {
+        self.record_outage(id, error);
+        let Some(patience) = self.retry_limit(id, error) else {
+            return false;
+        };
+        let now = self.now;
+        let again = self.retries.entry(id).or_insert(RetryState {
+            attempts: 0,
+            since: now,
+            waiting: false,
+        });
+        if now >= again.since + patience {
+            self.retries.remove(&id);
+            return false;
+        }
+        again.attempts += 1;
+        again.waiting = true;
+        let pause = backoff::pause(again.attempts);
+        self.effects
+            .push(Effect::StartTimer(TimerId::Retry(id), pause));
+        true
+    }
+
+    /// How long a step is tried that failed like this; `None`: not again.
+    ///
+    /// A start or a cutover waits for a port of a container that this run has stopped. What undoes and
+    /// what concludes waits for the engine: there is nothing better to do.
+    fn retry_limit(&self, id: StepId, error: &EngineError) -> Option<Duration> {
+        if let EngineError::PortTaken { port, .. } = error {
+            let work = self.schedule.step(id).map(|step| &step.kind);
+            let starts = matches!(
+                work,
+                Some(StepKind::Action(
+                    Action::StartContainer(_) | Action::Cutover(_)
+                ))
+            );
+            let wanted = matches!(self.phase, Phase::Deploying | Phase::RollingBack);
+            return (starts && wanted && self.released_port(port)).then_some(PORT_RELEASE_TIMEOUT);
+        }
+        let undoes = matches!(self.phase, Phase::RollingBack | Phase::CleaningUp);
+        (undoes && error.is_away()).then_some(ENGINE_RECOVERY_TIMEOUT)
+    }
+
+    /// Remembers that the engine was gone: it may have stopped what nobody else did.
+    fn record_outage(&mut self, id: StepId, error: &EngineError) {
+        let optional = self.schedule.step(id).is_some_and(|step| step.non_fatal);
+        let counts = self.phase != Phase::Deploying || !optional;
+        if !matches!(error, EngineError::Unreachable { .. }) || !counts || self.engine_restarted {
+            return;
+        }
+        self.engine_restarted = true;
+        if matches!(self.phase, Phase::RollingBack | Phase::CleaningUp) {
+            let text = format!(
+                "{error}; waiting for it, {} at most",
+                shown(ENGINE_RECOVERY_TIMEOUT)
+            );
+            self.emit(Event::Warning { text });
+        }
+    }
+
+    /// The pause before another try is over.
+    pub(super) fn try_again(&mut self, id: StepId) {
+        let waiting = |again: &mut RetryState| mem::replace(&mut again.waiting, false);
+        if !self.retries.get_mut(&id).is_some_and(waiting) {
+            return;
+        }
+        if let Some(StepKind::Action(action)) = self.schedule.step(id).map(|step| step.kind.clone())
+        {
+            self.running.insert(id);
+            self.effects.push(Effect::Perform(id, action));
+        }
+    }
+
+    /// Whether a container that had this port of the host was stopped by this run.
+    fn released_port(&self, port: &str) -> bool {
+        let stopped = [Stage::Forward, Stage::Back]
+            .into_iter()
+            .flat_map(|part| self.schedule.those(part, &[StepStatus::Done]))
+            .filter_map(|id| match &self.schedule.step(id)?.kind {
+                StepKind::Action(Action::StopContainer { container, .. }) => Some(container),
+                _ => None,
+            });
+        let stopped: BTreeSet<&ContainerName> = stopped.collect();
+        let is = |published: u16| published.to_string() == port;
+        let origin = self.settings.origin.containers.iter();
+        let before = origin
+            .filter(|(name, _)| stopped.contains(name))
+            .any(|(_, it)| it.ports.iter().any(|held| is(held.published)));
+        before
+            || self.plan.steps.iter().any(|step| match &step.kind {
+                StepKind::Action(Action::CreateContainer(create)) => {
+                    let mut ports = create.spec.ports.iter();
+                    stopped.contains(&create.name)
+                        && ports.any(|port| port.published.is_some_and(is))
+                }
+                _ => false,
+            })
+    }
+
+    /// Nothing is waited for any more that only takes time.
+    pub(super) fn cancel_timers(&mut self) {
+        let waiting = mem::take(&mut self.retries).into_iter();
+        let waiting = waiting.filter(|(_, it)| it.waiting).map(|(id, _)| id);
+        for id in waiting.chain(mem::take(&mut self.draining)) {
+            self.effects.push(Effect::Cancel(id));
+            self.end(id, StepStatus::Cancelled);
+        }
     }
 }

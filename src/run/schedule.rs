@@ -9,13 +9,13 @@ use std::{
 };
 
 use crate::{
-    event::Segment,
-    plan::{Action, Plan, Step, StepId, Work},
+    event::PathSegment,
+    plan::{Action, Plan, Step, StepId, StepKind},
 };
 
 /// A part of a run; its steps start only when it is its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
+pub(super) enum Stage {
     /// To the new generation.
     Forward,
     /// After the commit.
@@ -26,7 +26,7 @@ pub(super) enum Part {
 
 /// How a step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
+pub(super) enum StepStatus {
     /// Not begun.
     Waiting,
     /// Begun.
@@ -44,14 +44,14 @@ pub(super) enum Status {
 #[derive(Debug)]
 struct Node {
     step: Step,
-    part: Part,
+    part: Stage,
     /// Steps that must have ended first, in whichever way.
     after: BTreeSet<StepId>,
     /// Steps that wait for this one.
     waiters: Vec<StepId>,
     /// How many steps this one still waits for.
     blockers: usize,
-    status: Status,
+    status: StepStatus,
     started: Duration,
     ended: Duration,
 }
@@ -61,9 +61,9 @@ struct Node {
 pub(super) struct Schedule {
     nodes: Vec<Node>,
     /// Steps that wait for nothing any more but their part's turn.
-    ready: BTreeSet<(Part, StepId)>,
+    ready: BTreeSet<(Stage, StepId)>,
     /// The part whose turn it is.
-    turn: Option<Part>,
+    turn: Option<Stage>,
     /// How many of its steps have not ended.
     open: usize,
     /// Builds and pulls that run.
@@ -71,21 +71,21 @@ pub(super) struct Schedule {
 }
 
 /// Whether a step works on an image: long, and without effect until it is done.
-pub(super) fn is_heavy(work: &Work) -> bool {
+pub(super) fn is_heavy(work: &StepKind) -> bool {
     matches!(
         work,
-        Work::Act(Action::BuildImage(_) | Action::PullImage(_))
+        StepKind::Action(Action::BuildImage(_) | Action::PullImage(_))
     )
 }
 
 /// Whether a step runs a command of the user's, which may never end.
-pub(super) fn is_hook(work: &Work) -> bool {
-    matches!(work, Work::Act(Action::RunHook(_)))
+pub(super) fn is_hook(work: &StepKind) -> bool {
+    matches!(work, StepKind::Action(Action::RunHook(_)))
 }
 
 /// Whether a step copies what a volume holds, which may take long.
-pub(super) fn is_copy(work: &Work) -> bool {
-    matches!(work, Work::Act(Action::SnapshotVolume(_)))
+pub(super) fn is_copy(work: &StepKind) -> bool {
+    matches!(work, StepKind::Action(Action::SnapshotVolume(_)))
 }
 
 impl Schedule {
@@ -97,14 +97,14 @@ impl Schedule {
             ids.into_iter().map(|id| StepId(id.0 + offset)).collect()
         };
         for (index, mut step) in plan.steps.into_iter().enumerate() {
-            step.needs = shift(step.needs);
+            step.requires = shift(step.requires);
             let order = back.and_then(|back| back.get(&StepId(index)));
             let mut after = shift(order.cloned().unwrap_or_default());
-            after.retain(|id| !step.needs.contains(id));
+            after.retain(|id| !step.requires.contains(id));
             let part = match (back, step.after_commit) {
-                (Some(_), _) => Part::Back,
-                (None, true) => Part::Cleanup,
-                (None, false) => Part::Forward,
+                (Some(_), _) => Stage::Back,
+                (None, true) => Stage::Cleanup,
+                (None, false) => Stage::Forward,
             };
             self.nodes.push(Node {
                 step,
@@ -112,7 +112,7 @@ impl Schedule {
                 after,
                 waiters: Vec::new(),
                 blockers: 0,
-                status: Status::Waiting,
+                status: StepStatus::Waiting,
                 started: Duration::ZERO,
                 ended: Duration::ZERO,
             });
@@ -126,7 +126,7 @@ impl Schedule {
         let Some(node) = self.nodes.get(id.0) else {
             return;
         };
-        let blockers: Vec<StepId> = node.step.needs.union(&node.after).copied().collect();
+        let blockers: Vec<StepId> = node.step.requires.union(&node.after).copied().collect();
         for blocker in &blockers {
             if let Some(blocker) = self.nodes.get_mut(blocker.0) {
                 blocker.waiters.push(id);
@@ -141,9 +141,9 @@ impl Schedule {
     }
 
     /// It is this part's turn: its steps start, and no others.
-    pub(super) fn turn(&mut self, part: Part) {
+    pub(super) fn turn(&mut self, part: Stage) {
         let unended = |node: &&Node| {
-            node.part == part && matches!(node.status, Status::Waiting | Status::Running)
+            node.part == part && matches!(node.status, StepStatus::Waiting | StepStatus::Running)
         };
         self.open = self.nodes.iter().filter(unended).count();
         self.turn = Some(part);
@@ -161,13 +161,13 @@ impl Schedule {
             let Some(node) = self.nodes.get_mut(id.0) else {
                 continue;
             };
-            if is_heavy(&node.step.work) {
+            if is_heavy(&node.step.kind) {
                 if cap.is_some_and(|cap| self.heavy >= cap.max(1)) {
                     continue;
                 }
                 self.heavy += 1;
             }
-            node.status = Status::Running;
+            node.status = StepStatus::Running;
             node.started = now;
             self.ready.remove(&(turn, id));
             taken.push(id);
@@ -176,27 +176,27 @@ impl Schedule {
     }
 
     /// A step has ended; gives the steps that are skipped because of it.
-    pub(super) fn end(&mut self, id: StepId, status: Status, now: Duration) -> Vec<StepId> {
+    pub(super) fn end(&mut self, id: StepId, status: StepStatus, now: Duration) -> Vec<StepId> {
         let mut skipped = Vec::new();
         let mut ended = vec![(id, status)];
         while let Some((id, status)) = ended.pop() {
             let Some(node) = self.nodes.get_mut(id.0) else {
                 continue;
             };
-            if !matches!(node.status, Status::Waiting | Status::Running) {
+            if !matches!(node.status, StepStatus::Waiting | StepStatus::Running) {
                 continue;
             }
-            if node.status == Status::Running && is_heavy(&node.step.work) {
+            if node.status == StepStatus::Running && is_heavy(&node.step.kind) {
                 self.heavy -= 1;
             }
             node.status = status;
             node.ended = now;
             self.ready.remove(&(node.part, id));
-            if status == Status::Skipped {
+            if status == StepStatus::Skipped {
                 node.started = now;
                 skipped.push(id);
             }
-            let optional = node.step.optional;
+            let optional = node.step.non_fatal;
             if self.turn == Some(node.part) {
                 self.open -= 1;
             }
@@ -205,12 +205,12 @@ impl Schedule {
                     continue;
                 };
                 node.blockers -= 1;
-                let unmet = status != Status::Done && node.step.needs.contains(&id);
+                let unmet = status != StepStatus::Done && node.step.requires.contains(&id);
                 // What does not have to be there is done without, by those that have to be.
-                let without = optional && !node.step.optional;
+                let without = optional && !node.step.non_fatal;
                 if unmet && !without {
-                    ended.push((waiter, Status::Skipped));
-                } else if node.blockers == 0 && node.status == Status::Waiting {
+                    ended.push((waiter, StepStatus::Skipped));
+                } else if node.blockers == 0 && node.status == StepStatus::Waiting {
                     self.ready.insert((node.part, waiter));
                 }
             }
@@ -220,10 +220,10 @@ impl Schedule {
     }
 
     /// Steps of a part that are not to be done after all.
-    pub(super) fn call_off(&mut self, part: Part, unwanted: impl Fn(&Step) -> bool) {
-        for id in self.those(part, &[Status::Waiting]) {
+    pub(super) fn cancel_cancellable(&mut self, part: Stage, unwanted: impl Fn(&Step) -> bool) {
+        for id in self.those(part, &[StepStatus::Waiting]) {
             if self.step(id).is_some_and(&unwanted) {
-                self.end(id, Status::Cancelled, Duration::ZERO);
+                self.end(id, StepStatus::Cancelled, Duration::ZERO);
             }
         }
     }
@@ -256,7 +256,7 @@ impl Schedule {
         let Some(node) = self.nodes.get(id.0) else {
             return Duration::ZERO;
         };
-        let blockers = node.step.needs.union(&node.after);
+        let blockers = node.step.requires.union(&node.after);
         let ended = blockers
             .filter_map(|id| self.nodes.get(id.0))
             .map(|it| it.ended);
@@ -264,7 +264,7 @@ impl Schedule {
     }
 
     /// The steps of a part that are in one of these conditions.
-    pub(super) fn those(&self, part: Part, wanted: &[Status]) -> Vec<StepId> {
+    pub(super) fn those(&self, part: Stage, wanted: &[StepStatus]) -> Vec<StepId> {
         let nodes = self.nodes.iter().enumerate();
         nodes
             .filter(|(_, node)| node.part == part && wanted.contains(&node.status))
@@ -273,8 +273,11 @@ impl Schedule {
     }
 
     /// The chain of steps that the end of this part waited for, in the order of time.
-    pub(super) fn chain(&self, part: Part) -> Vec<Segment> {
-        let begun = self.those(part, &[Status::Done, Status::Failed, Status::Cancelled]);
+    pub(super) fn chain(&self, part: Stage) -> Vec<PathSegment> {
+        let begun = self.those(
+            part,
+            &[StepStatus::Done, StepStatus::Failed, StepStatus::Cancelled],
+        );
         let begun: BTreeSet<StepId> = begun.into_iter().collect();
         let last = |ids: &BTreeSet<StepId>| {
             let begun = ids.intersection(&begun);
@@ -288,12 +291,12 @@ impl Schedule {
             let Some(node) = self.nodes.get(id.0) else {
                 break;
             };
-            segments.push(Segment {
+            segments.push(PathSegment {
                 subject: node.step.subject.clone(),
-                verb: verb(&node.step.work).to_owned(),
-                took: node.ended.saturating_sub(node.started),
+                verb: verb(&node.step.kind).to_owned(),
+                elapsed: node.ended.saturating_sub(node.started),
             });
-            next = last(&node.step.needs.union(&node.after).copied().collect());
+            next = last(&node.step.requires.union(&node.after).copied().collect());
         }
         segments.reverse();
         segments
@@ -301,22 +304,22 @@ impl Schedule {
 }
 
 /// What a person calls a step, in the present, without its object.
-pub(super) fn verb(work: &Work) -> &'static str {
+pub(super) fn verb(work: &StepKind) -> &'static str {
     match work {
-        Work::Act(action) => action.verb(),
-        Work::Gate { .. } => "waiting until ready",
-        Work::Drain { .. } => "draining",
-        Work::Verify(_) => "verifying",
+        StepKind::Action(action) => action.verb(),
+        StepKind::AwaitReady { .. } => "waiting until ready",
+        StepKind::Drain { .. } => "draining",
+        StepKind::Verify(_) => "verifying",
     }
 }
 
 /// The name of what a step is about.
-pub(super) fn object(work: &Work) -> String {
+pub(super) fn object(work: &StepKind) -> String {
     match work {
-        Work::Act(action) => action.object().to_owned(),
-        Work::Gate { container, .. } => container.to_string(),
-        Work::Drain { object, .. } => object.clone(),
-        Work::Verify(check) => check.to_string(),
+        StepKind::Action(action) => action.object().to_owned(),
+        StepKind::AwaitReady { container, .. } => container.to_string(),
+        StepKind::Drain { object, .. } => object.clone(),
+        StepKind::Verify(check) => check.to_string(),
     }
 }
 
@@ -333,8 +336,8 @@ mod tests {
     fn step(action: Action, needs: &[usize]) -> Step {
         let needs = needs.iter().copied().map(StepId).collect();
         Step {
-            needs,
-            ..Step::act(action, Subject::Project, Reason::Missing)
+            requires: needs,
+            ..Step::act(action, Subject::Project, Reason::NotFound)
         }
     }
 
@@ -359,7 +362,7 @@ mod tests {
     fn schedule(steps: Vec<Step>) -> Schedule {
         let mut schedule = Schedule::default();
         schedule.append(Plan { steps }, None);
-        schedule.turn(Part::Forward);
+        schedule.turn(Stage::Forward);
         schedule
     }
 
@@ -371,9 +374,9 @@ mod tests {
     fn a_step_starts_when_its_last_need_is_met() {
         let mut schedule = schedule(vec![start(&[]), start(&[]), start(&[0, 1])]);
         assert_eq!(schedule.take_ready(None, NOW), ids(&[0, 1]));
-        schedule.end(StepId(1), Status::Done, NOW);
+        schedule.end(StepId(1), StepStatus::Done, NOW);
         assert!(schedule.take_ready(None, NOW).is_empty());
-        schedule.end(StepId(0), Status::Done, NOW);
+        schedule.end(StepId(0), StepStatus::Done, NOW);
         assert_eq!(schedule.take_ready(None, NOW), ids(&[2]));
         assert_eq!(schedule.open(), 1);
     }
@@ -382,22 +385,25 @@ mod tests {
     fn no_more_images_at_a_time_than_allowed() {
         let mut schedule = schedule(vec![pull(), pull(), start(&[]), pull()]);
         assert_eq!(schedule.take_ready(Some(2), NOW), ids(&[0, 1, 2]));
-        schedule.end(StepId(0), Status::Done, NOW);
+        schedule.end(StepId(0), StepStatus::Done, NOW);
         assert_eq!(schedule.take_ready(Some(2), NOW), ids(&[3]));
     }
 
     #[test]
     fn what_failed_takes_along_what_needs_it_and_leaves_what_can_do_without() {
-        let optional = start(&[]).optional();
+        let optional = start(&[]).non_fatal();
         let steps = vec![
             optional,
-            start(&[0]).optional(),
-            start(&[1]).optional(),
+            start(&[0]).non_fatal(),
+            start(&[1]).non_fatal(),
             start(&[2]),
         ];
         let mut schedule = schedule(steps);
         schedule.take_ready(None, NOW);
-        assert_eq!(schedule.end(StepId(0), Status::Failed, NOW), ids(&[1, 2]));
+        assert_eq!(
+            schedule.end(StepId(0), StepStatus::Failed, NOW),
+            ids(&[1, 2])
+        );
         assert_eq!(schedule.take_ready(None, NOW), ids(&[3]));
     }
 
@@ -405,9 +411,9 @@ mod tests {
     fn each_part_has_its_turn() {
         let mut schedule = schedule(vec![start(&[]).after_commit(), start(&[])]);
         assert_eq!(schedule.take_ready(None, NOW), ids(&[1]));
-        schedule.end(StepId(1), Status::Done, NOW);
+        schedule.end(StepId(1), StepStatus::Done, NOW);
         assert_eq!(schedule.open(), 0);
-        schedule.turn(Part::Cleanup);
+        schedule.turn(Stage::Cleanup);
         assert_eq!(
             (schedule.open(), schedule.take_ready(None, NOW)),
             (1, ids(&[0]))
@@ -420,9 +426,9 @@ mod tests {
         let steps = vec![start(&[]), start(&[]), start(&[0])];
         let after = BTreeMap::from([(StepId(1), BTreeSet::from([StepId(0)]))]);
         schedule.append(Plan { steps }, Some(&after));
-        schedule.turn(Part::Back);
+        schedule.turn(Stage::Back);
         assert_eq!(schedule.take_ready(None, NOW), ids(&[1]));
-        assert_eq!(schedule.end(StepId(1), Status::Failed, NOW), ids(&[3]));
+        assert_eq!(schedule.end(StepId(1), StepStatus::Failed, NOW), ids(&[3]));
         assert_eq!(schedule.take_ready(None, NOW), ids(&[2]));
     }
 
@@ -431,13 +437,15 @@ mod tests {
         let at = Duration::from_millis;
         let mut schedule = schedule(vec![start(&[]), pull(), start(&[0, 1])]);
         schedule.take_ready(None, at(0));
-        schedule.end(StepId(0), Status::Done, at(10));
-        schedule.end(StepId(1), Status::Done, at(70));
+        schedule.end(StepId(0), StepStatus::Done, at(10));
+        schedule.end(StepId(1), StepStatus::Done, at(70));
         schedule.take_ready(None, at(70));
-        schedule.end(StepId(2), Status::Done, at(100));
-        let chain = schedule.chain(Part::Forward);
-        let chain: Vec<(&str, Duration)> =
-            chain.iter().map(|it| (it.verb.as_str(), it.took)).collect();
+        schedule.end(StepId(2), StepStatus::Done, at(100));
+        let chain = schedule.chain(Stage::Forward);
+        let chain: Vec<(&str, Duration)> = chain
+            .iter()
+            .map(|it| (it.verb.as_str(), it.elapsed))
+            .collect();
         assert_eq!(
             chain,
             [("pulling image", at(70)), ("starting container", at(30))]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    event::{Participant, Purpose},
+    event::{Purpose, ServiceSummary},
     journal::Writer,
     name::ProjectName,
     state::State,
@@ -19,15 +19,15 @@ pub struct Settings {
     /// What it is for, for those who watch.
     pub purpose: Purpose,
     /// All services, for those who watch.
-    pub services: Vec<Participant>,
+    pub services: Vec<ServiceSummary>,
     /// The world that the plan was made from, and that a failed run goes back to.
     pub origin: State,
     /// What happens when a step fails.
-    pub on_failure: OnFailure,
+    pub on_failure: FailurePolicy,
     /// New containers that failed are kept, stopped, for somebody to look at.
     pub keep_failed: bool,
     /// How long containers have to stay ready before the commit.
-    pub settle: Settle,
+    pub stabilization: Stabilization,
     /// The longest that the way forward may take.
     pub deadline: Option<Duration>,
     /// Writes down what the run does; `None`: nothing has to be found again should it be cut off.
@@ -38,7 +38,7 @@ pub struct Settings {
 
 /// How long containers have to stay ready before the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settle {
+pub enum Stabilization {
     /// All of them, for so long after the last gate has passed; may be zero.
     For(Duration),
     /// Each that the run has started, since its own gate passed: shorter where a probe has asked it
@@ -46,7 +46,7 @@ pub enum Settle {
     ByEvidence,
 }
 
-impl Settle {
+impl Stabilization {
     /// Not at all.
     pub const NONE: Self = Self::For(Duration::ZERO);
     /// For a container that has answered a probe; its gate is asked once more after that.
@@ -58,13 +58,13 @@ impl Settle {
 
 /// What happens when a step fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
+pub enum FailurePolicy {
     /// What was done is undone.
-    GoBack,
+    RollbackAll,
     /// What does not wait for the failed service is done, and stays; the rest is undone.
-    GoBackInPart,
+    RollbackSubtree,
     /// Everything stays as it is then.
-    Stay,
+    Leave,
     /// What does not need the failed step is done all the same; nothing is undone (`down`).
-    GoOn,
+    Continue,
 }

@@ -3,28 +3,28 @@
 //! A part of the machine: gates and checks are in `gates`.
 
 use super::{
-    gate::Wait,
+    gate::GateMachine,
     machine::Run,
+    manual_command::with_manual_command,
     message::Effect,
-    outcome::Cause,
     phase::Phase,
-    remedy::with_remedy,
-    schedule::{Status, is_copy, is_heavy, is_hook, object, verb},
-    settings::OnFailure,
+    schedule::{StepStatus, is_copy, is_heavy, is_hook, object, verb},
+    settings::FailurePolicy,
+    summary::Cause,
 };
 use crate::{
     engine::EngineError,
     event::{Event, Failure, Progress},
     name::ContainerName,
-    plan::{Action, StepId, Work},
+    plan::{Action, StepId, StepKind},
 };
 
 impl Run {
     /// Starts a step; gives what it does to the world, if that is what it does.
     pub(super) fn start(&mut self, id: StepId) -> Option<Action> {
         let step = self.schedule.step(id).cloned()?;
-        match step.work {
-            Work::Act(action) => {
+        match step.kind {
+            StepKind::Action(action) => {
                 self.emit(Event::StepStarted {
                     step: id,
                     subject: step.subject,
@@ -33,32 +33,34 @@ impl Run {
                     reason: step.reason,
                 });
                 self.prepare(id, &action);
-                self.acting.insert(id);
+                self.running.insert(id);
                 return Some(action);
             }
-            Work::Drain {
+            StepKind::Drain {
                 ref object,
                 duration,
             } => {
                 self.emit(Event::StepStarted {
                     step: id,
                     subject: step.subject,
-                    verb: verb(&step.work).to_owned(),
+                    verb: verb(&step.kind).to_owned(),
                     object: object.clone(),
                     reason: step.reason,
                 });
                 self.drain(id, object, duration);
             }
-            Work::Gate { container, gate } => self.open_gate(id, step.subject, &container, &gate),
-            Work::Verify(check) => {
+            StepKind::AwaitReady { container, gate } => {
+                self.open_gate(id, step.subject, &container, &gate)
+            }
+            StepKind::Verify(check) => {
                 self.emit(Event::StepStarted {
                     step: id,
                     subject: step.subject,
-                    verb: verb(&Work::Verify(check.clone())).to_owned(),
+                    verb: verb(&StepKind::Verify(check.clone())).to_owned(),
                     object: check.to_string(),
                     reason: step.reason,
                 });
-                self.open_wait(id, Wait::for_check(&check, self.now));
+                self.open_wait(id, GateMachine::for_check(&check, self.now));
             }
         }
         None
@@ -66,30 +68,30 @@ impl Run {
 
     /// Notes what an action is about to change.
     fn prepare(&mut self, id: StepId, action: &Action) {
-        if self.phase == Phase::Forward {
+        if self.phase == Phase::Deploying {
             self.attempted.insert(id);
         }
         match action {
             Action::StartContainer(container) => {
-                self.heard.remove(container);
-                self.begun.insert(container.clone());
+                self.early_events.remove(container);
+                self.started_containers.insert(container.clone());
             }
             Action::StopContainer { container, .. } | Action::RemoveContainer(container) => {
-                self.unguard(container);
+                self.unwatch(container);
             }
             _ => {}
         }
     }
 
     pub(super) fn finished(&mut self, id: StepId, result: Result<(), EngineError>) {
-        if !self.acting.remove(&id) {
+        if !self.running.remove(&id) {
             return;
         }
         let Some(step) = self.schedule.step(id) else {
             return;
         };
-        let (subject, verb, object) = (step.subject.clone(), verb(&step.work), object(&step.work));
-        let optional = step.optional || self.phase == Phase::Cleanup;
+        let (subject, verb, object) = (step.subject.clone(), verb(&step.kind), object(&step.kind));
+        let optional = step.non_fatal || self.phase == Phase::CleaningUp;
         let verb = verb.to_owned();
         let Err(error) = result else {
             let took = self.now.saturating_sub(self.schedule.started(id));
@@ -97,12 +99,12 @@ impl Run {
                 step: id,
                 subject,
                 verb,
-                took,
+                elapsed: took,
             });
-            self.end(id, Status::Done);
+            self.end(id, StepStatus::Done);
             return;
         };
-        if self.tries_again(id, &error) {
+        if self.should_retry(id, &error) {
             return;
         }
         if had_no_effect(&error) {
@@ -120,7 +122,7 @@ impl Run {
             verb: said,
             object: named,
             failure,
-            optional,
+            non_fatal: optional,
         });
         self.step_failed(
             id,
@@ -136,47 +138,47 @@ impl Run {
     /// A step has failed and was reported: what comes of it?
     pub(super) fn step_failed(&mut self, id: StepId, optional: bool, cause: Cause) {
         let step = self.schedule.step(id);
-        if self.phase == Phase::Back && !optional {
+        if self.phase == Phase::RollingBack && !optional {
             let text = cause.to_string();
-            let text = step.map(|step| with_remedy(text, &step.work));
-            self.left.extend(text);
+            let text = step.map(|step| with_manual_command(text, &step.kind));
+            self.unfinished.extend(text);
         } else if let Some(step) = step.filter(|_| !optional) {
-            if let Some(container) = asked_or_started(&step.work) {
+            if let Some(container) = asked_or_started(&step.kind) {
                 self.failed.insert(container.clone());
             }
             let subject = step.subject.clone();
             self.fail_for(&subject, cause);
         }
-        self.end(id, Status::Failed);
+        self.end(id, StepStatus::Failed);
     }
 
     /// A step has ended; reports what is skipped because of it.
-    pub(super) fn end(&mut self, id: StepId, status: Status) {
+    pub(super) fn end(&mut self, id: StepId, status: StepStatus) {
         for skipped in self.schedule.end(id, status, self.now) {
             let Some(step) = self.schedule.step(skipped) else {
                 continue;
             };
             let text = format!(
                 "{} `{}` was not tried",
-                verb(&step.work),
-                object(&step.work)
+                verb(&step.kind),
+                object(&step.kind)
             );
             match self.phase {
-                Phase::Back => self.left.push(with_remedy(text, &step.work)),
+                Phase::RollingBack => self.unfinished.push(with_manual_command(text, &step.kind)),
                 // Where only a part goes back, the end says which services are as they were.
-                Phase::Forward
-                    if self.settings.on_failure == OnFailure::GoBackInPart
-                        && !matches!(step.work, Work::Verify(_)) => {}
+                Phase::Deploying
+                    if self.settings.on_failure == FailurePolicy::RollbackSubtree
+                        && !matches!(step.kind, StepKind::Verify(_)) => {}
                 // The end of a removal says what is still there.
-                Phase::Forward if self.settings.on_failure == OnFailure::GoOn => {}
-                Phase::Forward | Phase::Cleanup => self.emit(Event::Warning { text }),
+                Phase::Deploying if self.settings.on_failure == FailurePolicy::Continue => {}
+                Phase::Deploying | Phase::CleaningUp => self.emit(Event::Warning { text }),
                 _ => {}
             }
         }
     }
 
     pub(super) fn progressed(&mut self, id: StepId, progress: Progress) {
-        if !self.acting.contains(&id) {
+        if !self.running.contains(&id) {
             return;
         }
         if let Some(step) = self.schedule.step(id) {
@@ -191,52 +193,51 @@ impl Run {
 
     /// Calls off builds and pulls, which have no effect before they are done, hooks, which may
     /// never be, and copies of volumes, of which the way back removes the part that is there.
-    pub(super) fn call_off(&mut self) {
-        for id in self.acting.clone() {
-            let Some(work) = self.schedule.step(id).map(|step| &step.work) else {
+    pub(super) fn cancel_cancellable(&mut self) {
+        for id in self.running.clone() {
+            let Some(work) = self.schedule.step(id).map(|step| &step.kind) else {
                 continue;
             };
             let copy = is_copy(work);
             if is_heavy(work) || is_hook(work) || copy {
-                self.acting.remove(&id);
+                self.running.remove(&id);
                 if !copy {
                     self.attempted.remove(&id);
                 }
                 self.effects.push(Effect::Cancel(id));
-                self.end(id, Status::Cancelled);
+                self.end(id, StepStatus::Cancelled);
             }
         }
     }
 }
 
 /// The container that a step starts or asks.
-fn asked_or_started(work: &Work) -> Option<&ContainerName> {
+fn asked_or_started(work: &StepKind) -> Option<&ContainerName> {
     match work {
-        Work::Act(Action::StartContainer(container)) | Work::Gate { container, .. } => {
-            Some(container)
-        }
-        Work::Act(_) | Work::Drain { .. } | Work::Verify(_) => None,
+        StepKind::Action(Action::StartContainer(container))
+        | StepKind::AwaitReady { container, .. } => Some(container),
+        StepKind::Action(_) | StepKind::Drain { .. } | StepKind::Verify(_) => None,
     }
 }
 
 /// Whether this error says that the world was not changed. The others may come after the effect.
 fn had_no_effect(error: &EngineError) -> bool {
     match error {
-        EngineError::Denied { .. }
+        EngineError::PermissionDenied { .. }
         | EngineError::NoImage { .. }
-        | EngineError::Unwritten { .. }
-        | EngineError::Foreign { .. }
+        | EngineError::JournalUnavailable { .. }
+        | EngineError::NotOwned { .. }
         | EngineError::InUse { .. }
         | EngineError::NotRefreshed { .. }
-        | EngineError::NoBindSource { .. }
+        | EngineError::BindSourceMissing { .. }
         | EngineError::NoLog { .. } => true,
         EngineError::Unreachable { .. }
         | EngineError::Build { .. }
         | EngineError::PortTaken { .. }
         | EngineError::DiskFull { .. }
-        | EngineError::Gone { .. }
+        | EngineError::NotFound { .. }
         | EngineError::Hook { .. }
-        | EngineError::Refused { .. }
+        | EngineError::Api { .. }
         | EngineError::Transport { .. } => false,
     }
 }

@@ -3,7 +3,7 @@
 mod holder;
 mod identity;
 pub mod label;
-mod setup;
+mod runtime_config;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     holder::Holder,
     identity::Identity,
-    setup::{Allowance, Endpoint, Setup},
+    runtime_config::{Endpoint, ResourceLimits, RuntimeConfig},
 };
 use crate::{
     name::{ContainerName, ImageRef, NetworkName, ServiceName},
@@ -41,12 +41,12 @@ pub struct State {
     #[serde(default)]
     pub databases: BTreeMap<ContainerName, Database>,
     /// Of the images asked for, those that are there.
-    pub images: BTreeMap<ImageRef, ImageFacts>,
+    pub images: BTreeMap<ImageRef, ImageInfo>,
     /// Names of images that were built for the project, where [`crate::engine::Query`] asks for
     /// them.
     pub own_images: BTreeSet<ImageRef>,
     /// Containers that are not the project's, as far as they can be in its way.
-    pub foreign: BTreeMap<ContainerName, Foreign>,
+    pub foreign: BTreeMap<ContainerName, UnmanagedContainer>,
     /// The address ranges of networks that are not the project's, by the network's name.
     #[serde(default)]
     pub foreign_ranges: BTreeMap<String, Vec<String>>,
@@ -80,7 +80,7 @@ impl State {
     /// Whether this container was replaced by one of a later generation and is kept, stopped, for
     /// the way back to its own.
     #[must_use]
-    pub fn is_retired(&self, name: &ContainerName) -> bool {
+    pub fn is_superseded(&self, name: &ContainerName) -> bool {
         let Some(container) = self.containers.get(name) else {
             return false;
         };
@@ -98,7 +98,7 @@ impl State {
 impl State {
     /// Whether this container failed its deploy and is kept, stopped, for somebody to look at.
     #[must_use]
-    pub fn is_kept_failed(&self, name: &ContainerName) -> bool {
+    pub fn is_retained_failure(&self, name: &ContainerName) -> bool {
         let found = self.containers.get(name);
         found.is_some_and(|container| {
             let own = format!(".g{}{FAILED}", container.generation);
@@ -156,21 +156,21 @@ pub struct Container {
     /// The generation that made it, counted from 1.
     pub generation: u64,
     /// What it was made from.
-    pub record: Option<Record>,
+    pub record: Option<ContainerRecord>,
     /// Id of its image.
     pub image: String,
     /// How it does.
-    pub condition: Condition,
+    pub condition: ContainerStatus,
     /// What the engine does when it ends; `None`: the engine does not tell.
     pub restart: Option<RestartPolicy>,
     /// Its addresses, by the network's name on the engine.
     pub networks: BTreeMap<String, String>,
     /// Ports of the host that it holds now.
-    pub ports: Vec<HeldPort>,
+    pub ports: Vec<PublishedPort>,
     /// Volumes that it mounts, target to the volume's name on the engine.
     pub volumes: BTreeMap<String, MountedVolume>,
     /// What else of it can be changed by hand; `None`: not asked for.
-    pub setup: Option<Setup>,
+    pub setup: Option<RuntimeConfig>,
     /// Seconds since the epoch, by the engine's clock.
     pub created: i64,
 }
@@ -188,7 +188,7 @@ pub struct MountedVolume {
 
 /// What a container was made from, as recorded on itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct ContainerRecord {
     /// Service or job.
     #[serde(flatten)]
     pub kind: Kind,
@@ -220,7 +220,7 @@ pub struct Record {
 
 /// How a container does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Condition {
+pub struct ContainerStatus {
     /// What it does.
     pub status: Status,
     /// What the engine's own health check says; `None`: it has none.
@@ -282,7 +282,7 @@ pub enum Health {
 
 /// A port of the host that a container holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct HeldPort {
+pub struct PublishedPort {
     /// The host's address; empty or `0.0.0.0`: all of IPv4; `::`: all of IPv6.
     pub host_ip: String,
     /// Port of the host.
@@ -356,7 +356,7 @@ pub struct Database {
 
 /// An image on the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageFacts {
+pub struct ImageInfo {
     /// `sha256:…`.
     pub id: String,
     /// Folders that the image declares as volumes.
@@ -375,11 +375,11 @@ pub struct ImageFacts {
 
 /// A container that is not the project's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Foreign {
+pub struct UnmanagedContainer {
     /// The project that it belongs to, ours or Compose's.
     pub project: Option<String>,
     /// Whether it runs.
     pub running: bool,
     /// Ports of the host that it holds now.
-    pub ports: Vec<HeldPort>,
+    pub ports: Vec<PublishedPort>,
 }

@@ -17,12 +17,12 @@ use std::{
 use cimandat::{
     engine::{
         EngineError,
-        docker::build::{Builder, Wire},
+        docker::build::{Builder, Transport},
     },
     event::{BuildStepState, Progress},
     name::{ImageRef, ProjectName, ServiceName},
     plan::BuildImage,
-    project::{Build, BuildSecret, BuildSecretSource, inputs},
+    project::{Build, BuildSecret, BuildSecretSource, build_inputs},
     secret::Text,
 };
 use tokio::sync::mpsc;
@@ -116,7 +116,7 @@ impl Case {
 
     async fn build(&self) -> (Result<(), EngineError>, Vec<Progress>) {
         let (sender, mut receiver) = mpsc::unbounded_channel();
-        let builder = Builder::new(Wire::new(address(), None));
+        let builder = Builder::new(Transport::new(address(), None));
         let result = builder.build(&self.request, &sender).await;
         drop(sender);
         let mut progress = Vec::new();
@@ -220,7 +220,7 @@ async fn what_is_ignored_is_neither_sent_nor_in_the_image() {
         set(["deep/er/file.log", "keep.log", "kept.txt"])
     );
     assert!(sent(&progress) < 1000, "{}", sent(&progress));
-    let listed = inputs::context(&case.request.build).unwrap();
+    let listed = build_inputs::context(&case.request.build).unwrap();
     let listed: Vec<_> = listed.iter().map(|entry| entry.path.as_str()).collect();
     assert_eq!(
         listed,
@@ -474,7 +474,7 @@ async fn digest_changes_where_the_builder_misses_its_cache() {
     let mut before = None;
     for (what, change) in CHANGES {
         change(context);
-        let digest = inputs::digest(&case.request.build, None).unwrap();
+        let digest = build_inputs::digest(&case.request.build, None).unwrap();
         case.build().await.0.unwrap();
         let image = docker(&["image", "inspect", "--format", "{{.Id}}", case.tag()]).stdout;
         let image = String::from_utf8(image).unwrap();
@@ -556,7 +556,7 @@ async fn dropping_a_build_ends_it_on_the_engine() {
     };
     let endless = Case::new("endless", &step("echo begun; sleep 600"));
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    let builder = Builder::new(Wire::new(address(), None));
+    let builder = Builder::new(Transport::new(address(), None));
     {
         let build = std::pin::pin!(builder.build(&endless.request, &sender));
         let begun = std::pin::pin!(async {
@@ -615,7 +615,7 @@ async fn the_ssh_agent_is_forwarded_where_it_is_asked_for() {
         }
     };
     let (sender, _receiver) = mpsc::unbounded_channel();
-    let builder = Builder::new(Wire::new(address(), None)).with_ssh_agent(socket.clone());
+    let builder = Builder::new(Transport::new(address(), None)).with_ssh_agent(socket.clone());
     let build = std::pin::pin!(builder.build(&case.request, &sender));
     let agent = std::pin::pin!(agent);
     let futures::future::Either::Left((result, _)) = futures::future::select(build, agent).await;

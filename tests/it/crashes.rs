@@ -9,7 +9,7 @@ mod stack;
 
 use std::{env, fmt::Write as _};
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 
 use self::stack::Stack;
 use crate::support::World;
@@ -33,7 +33,7 @@ struct Row {
 fn crash(story: &str, at: &str, during: Option<&str>) -> Result<Option<Row>, String> {
     let stack = Stack::new(story, None).ok_or("no engine")?;
     stack.manifest("one");
-    stack.up(None).with(0, Verdict::Converged);
+    stack.up(None).with(0, Outcome::Converged);
     stack.manifest("two");
     let killed = stack.up(Some(at));
     match killed.code {

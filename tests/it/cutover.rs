@@ -9,7 +9,7 @@ mod counting;
 mod kept;
 mod stand;
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 
 use self::{client::Report, stand::Stand};
 
@@ -25,7 +25,7 @@ fn update(story: &str, clients: &[&str], more: &str) -> Vec<Report> {
         return Vec::new();
     };
     stand.begin(more);
-    stand.up("two", more).with(0, Verdict::Converged);
+    stand.up("two", more).with(0, Outcome::Converged);
     stand.reports()
 }
 
@@ -55,7 +55,7 @@ fn failing_update_loses_no_request() {
     stand.begin(START_FIRST);
     let never = r#"ready within="1s" { http 8080 contains="never said"; }"#;
     let more = format!("{START_FIRST}\n{never}");
-    stand.up("two", &more).with(5, Verdict::RolledBack);
+    stand.up("two", &more).with(5, Outcome::RolledBack);
     for report in stand.reports() {
         let report = report.all_answered();
         assert!(!report.versions.contains_key("two"), "{report}");

@@ -8,10 +8,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cimandat::{
-    engine::sim::{Pace, Sim},
-    event::{Change, Verdict},
+    engine::sim::{Latency, Sim},
+    event::{Change, Outcome},
     name::{NetworkName, VolumeName},
-    plan::{self, Action, CreateNetwork, Decision, FieldChange, Options, Plan, Reason, Shown},
+    plan::{self, Action, CreateNetwork, Decision, FieldChange, Options, Plan, PlanView, Reason},
     project::{
         Attachment, BindCreation, ContainerSpec, Device, DeviceRequest, FileSet, HealthTest,
         Healthcheck, InjectedFile, Limits, Logging, Mount, MountKind, Network, NetworkMode,
@@ -22,7 +22,7 @@ use cimandat::{
 };
 use serde_json::{Value, json};
 
-use crate::worlds::{
+use crate::fixtures::{
     in_virtual_time, never, observe, project, project_name, service_name, up, wish, world,
 };
 
@@ -461,7 +461,7 @@ fn is_of(change: &FieldChange, field: &str) -> bool {
             .is_some_and(|rest| rest.starts_with(['.', '[']))
 }
 
-fn decision<'a>(deploy: &'a plan::Deploy, service: &str) -> &'a Decision {
+fn decision<'a>(deploy: &'a plan::DeploymentPlan, service: &str) -> &'a Decision {
     let mut decisions = deploy.decisions.iter();
     let found = decisions.find(|it| it.service.as_str() == service);
     found.unwrap()
@@ -485,12 +485,12 @@ async fn check(sim: &Sim, wanted: &Project, field: &str) {
         let expected = if replaced {
             Change::Replace
         } else {
-            Change::Keep
+            Change::NoOp
         };
         assert_eq!(decision.change, expected, "{field}: {decision:?}");
     }
     let ended = up(sim, wanted, never()).await;
-    assert_eq!(ended.outcome.verdict, Verdict::Converged, "{field}");
+    assert_eq!(ended.outcome.outcome, Outcome::Converged, "{field}");
     let after = observe(sim).await;
     let web = &after.containers["shop-web-1"];
     assert_ne!(web.id, before.containers["shop-web-1"].id, "{field}");
@@ -508,12 +508,12 @@ async fn check(sim: &Sim, wanted: &Project, field: &str) {
 async fn deployed(wanted: &Project) -> Sim {
     let sim = world(7);
     let ended = up(&sim, wanted, never()).await;
-    assert_eq!(ended.outcome.verdict, Verdict::Converged);
+    assert_eq!(ended.outcome.outcome, Outcome::Converged);
     sim
 }
 
 fn twin(sim: &Sim) -> Sim {
-    sim.fork(Pace::new(7, Duration::from_millis(20)))
+    sim.fork(Latency::new(7, Duration::from_millis(20)))
 }
 
 #[test]
@@ -627,7 +627,7 @@ fn each_changed_field_of_a_network_is_seen() {
                     continue;
                 }
             };
-            let shown = Shown::new(&wanted, &Plan::default(), &deploy);
+            let shown = PlanView::new(&wanted, &Plan::default(), &deploy);
             assert_eq!(shown.moved_networks.len(), 1, "{}", case.field);
             let found = &shown.moved_networks[0].changes;
             assert!(!found.is_empty(), "{}", case.field);
@@ -636,7 +636,7 @@ fn each_changed_field_of_a_network_is_seen() {
             let network = network_name("back");
             assert_eq!(reason, Some(Reason::NetworkReplaced { network }));
             let ended = up(&sim, &wanted, never()).await;
-            assert_eq!(ended.outcome.verdict, Verdict::Converged, "{}", case.field);
+            assert_eq!(ended.outcome.outcome, Outcome::Converged, "{}", case.field);
             let again = plan::deploy(&wanted, &observe(&sim).await, &Options::default());
             assert!(again.unwrap().plan.changes_nothing(), "{}", case.field);
         }
@@ -718,7 +718,7 @@ fn a_changed_use_of_service_names_replaces_what_is_attached() {
                     .unwrap();
             }
             let ended = up(&sim, &first, never()).await;
-            assert_eq!(ended.outcome.verdict, Verdict::Converged);
+            assert_eq!(ended.outcome.outcome, Outcome::Converged);
             for names in [Some(true), Some(false)] {
                 check(&sim, &shop(names), "network.networks.back.service_names").await;
             }

@@ -5,7 +5,6 @@
 //! `it-deploys-…` and is removed again, also after a failure.
 
 mod attach;
-mod change;
 mod data;
 mod down;
 mod drift;
@@ -18,13 +17,14 @@ mod listing;
 mod logs;
 mod name;
 mod network;
-mod part;
+mod network_change;
+mod partial_commit;
 mod ports;
+mod probes;
 mod proof;
-mod question;
-mod retreat;
+mod rollback;
 mod rotate;
 mod secret;
-mod switch;
 mod transaction;
 mod update;
+mod update_order;

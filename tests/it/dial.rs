@@ -12,7 +12,7 @@ use std::{
 };
 
 use cimandat::{
-    engine::{Answer, dial},
+    engine::{ProbeResult, probe},
     project::Probe,
 };
 use tokio::net::{TcpListener, TcpSocket};
@@ -22,18 +22,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Asks on the loopback address, patiently; times are blotted out.
-async fn ask(probe: &Probe) -> Answer {
-    let answer = dial::ask(LOOPBACK, probe, PATIENCE).await;
+async fn ask(probe: &Probe) -> ProbeResult {
+    let answer = probe::ask(LOOPBACK, probe, PATIENCE).await;
     blotted(answer.expect("a probe that can be dialled"))
 }
 
 /// Asks until there is another answer than that nothing listens yet, and gives that.
-async fn first_word(probe: &Probe) -> Answer {
+async fn first_word(probe: &Probe) -> ProbeResult {
     until(probe, |answer| *answer != not_yet("connection refused")).await
 }
 
 /// Asks until the answer is as wanted.
-async fn until(probe: &Probe, wanted: impl Fn(&Answer) -> bool) -> Answer {
+async fn until(probe: &Probe, wanted: impl Fn(&ProbeResult) -> bool) -> ProbeResult {
     let asking = async {
         loop {
             let answer = ask(probe).await;
@@ -46,26 +46,26 @@ async fn until(probe: &Probe, wanted: impl Fn(&Answer) -> bool) -> Answer {
     end.expect("the wanted answer within a minute")
 }
 
-fn blotted(answer: Answer) -> Answer {
+fn blotted(answer: ProbeResult) -> ProbeResult {
     let times = regex::Regex::new(r"\d+ ms").expect("a regular expression");
     let blot = |said: String| times.replace_all(&said, "N ms").into_owned();
     match answer {
-        Answer::Ready(said) => Answer::Ready(blot(said)),
-        Answer::NotYet(said) => Answer::NotYet(blot(said)),
-        Answer::Never(said) => Answer::Never(blot(said)),
+        ProbeResult::Passed(said) => ProbeResult::Passed(blot(said)),
+        ProbeResult::Pending(said) => ProbeResult::Pending(blot(said)),
+        ProbeResult::Impossible(said) => ProbeResult::Impossible(blot(said)),
     }
 }
 
-fn ready(said: &str) -> Answer {
-    Answer::Ready(said.to_owned())
+fn ready(said: &str) -> ProbeResult {
+    ProbeResult::Passed(said.to_owned())
 }
 
-fn not_yet(said: &str) -> Answer {
-    Answer::NotYet(said.to_owned())
+fn not_yet(said: &str) -> ProbeResult {
+    ProbeResult::Pending(said.to_owned())
 }
 
-fn never(said: &str) -> Answer {
-    Answer::Never(said.to_owned())
+fn never(said: &str) -> ProbeResult {
+    ProbeResult::Impossible(said.to_owned())
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_connection_that_is_never_made_ends_with_patience() {
     let patience = Duration::from_millis(100);
     let mut last = None;
     for _ in 0..8 {
-        last = dial::ask(LOOPBACK, &probe, patience).await;
+        last = probe::ask(LOOPBACK, &probe, patience).await;
     }
     assert_eq!(last, Some(not_yet("no connection within 100 ms")));
 }
@@ -100,7 +100,7 @@ async fn every_protocol_knows_silence_and_a_stranger() {
     let silent = TcpListener::bind((LOOPBACK, 0)).await.expect("a port");
     let port = silent.local_addr().expect("its address").port();
     for probe in probes(port) {
-        let answer = dial::ask(LOOPBACK, &probe, Duration::from_millis(50)).await;
+        let answer = probe::ask(LOOPBACK, &probe, Duration::from_millis(50)).await;
         let expected = not_yet("connected, but no answer within 50 ms");
         assert_eq!(answer, Some(expected), "{probe}");
     }

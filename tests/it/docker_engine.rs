@@ -14,7 +14,7 @@ use std::{
 
 use cimandat::{
     engine::{
-        Answer, Engine, EngineError, Happening, LogOptions, Query,
+        ContainerEventKind, Engine, EngineError, LogOptions, ProbeResult, Query,
         docker::{Docker, Settings},
     },
     name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
@@ -25,7 +25,7 @@ use cimandat::{
         RestartPolicy, Volume, hosts::Addresses,
     },
     secret::{Secret, Text},
-    state::{Record, State, Status},
+    state::{ContainerRecord, State, Status},
     unit::{ByteSize, Protocol},
 };
 use futures::{FutureExt, StreamExt, future::join_all};
@@ -172,15 +172,15 @@ impl World {
             generation: 7,
             image: self.image.clone(),
             platform: None,
-            record: Record {
+            record: ContainerRecord {
                 kind: Kind::Service,
                 spec: serde_json::to_value(&spec).unwrap(),
                 image: self.image.to_string(),
                 depends_on: BTreeMap::new(),
                 ready: Gate {
                     probes: vec![Probe::Started],
-                    within: PATIENCE,
-                    settle: Duration::ZERO,
+                    timeout: PATIENCE,
+                    stabilize: Duration::ZERO,
                 },
                 service_names: BTreeMap::new(),
                 platform: None,
@@ -192,7 +192,7 @@ impl World {
             spec,
             networks,
             peers: BTreeMap::new(),
-            carried: BTreeMap::new(),
+            carried_over: BTreeMap::new(),
             labels: BTreeMap::new(),
         }
     }
@@ -277,7 +277,7 @@ impl World {
         }
     }
 
-    async fn ask(&self, name: &ContainerName, probe: Probe) -> Answer {
+    async fn ask(&self, name: &ContainerName, probe: Probe) -> ProbeResult {
         self.docker.probe(name, &probe, PATIENCE).await
     }
 
@@ -285,16 +285,16 @@ impl World {
     /// a container or a virtual machine, though its socket may be here.
     async fn is_here(&self, name: &ContainerName) -> bool {
         match self.ask(name, Probe::Tcp { port: 1 }).await {
-            Answer::Never(why) => {
+            ProbeResult::Impossible(why) => {
                 assert!(why.contains("no route"), "{why}");
                 false
             }
-            Answer::NotYet(_) => true,
-            Answer::Ready(seen) => panic!("nothing listens there: {seen}"),
+            ProbeResult::Pending(_) => true,
+            ProbeResult::Passed(seen) => panic!("nothing listens there: {seen}"),
         }
     }
 
-    async fn run(&self, name: &ContainerName, line: &str) -> Answer {
+    async fn run(&self, name: &ContainerName, line: &str) -> ProbeResult {
         self.ask(
             name,
             Probe::Exec {
@@ -337,16 +337,16 @@ fn attached(networks: &[&NetworkName]) -> NetworkMode {
     NetworkMode::Networks(networks.collect())
 }
 
-fn passed(answer: &Answer) -> &str {
+fn passed(answer: &ProbeResult) -> &str {
     match answer {
-        Answer::Ready(seen) => seen,
+        ProbeResult::Passed(seen) => seen,
         other => panic!("not ready: {other:?}"),
     }
 }
 
-fn not_yet(answer: &Answer) -> &str {
+fn not_yet(answer: &ProbeResult) -> &str {
     match answer {
-        Answer::NotYet(seen) => seen,
+        ProbeResult::Pending(seen) => seen,
         other => panic!("not `not yet`: {other:?}"),
     }
 }
@@ -585,7 +585,7 @@ fn what_is_not_ours_is_not_touched() {
             .await;
         let seen = world.observe().await;
         theirs.clear().await;
-        let foreign = EngineError::Foreign {
+        let foreign = EngineError::NotOwned {
             name: name.to_string(),
         };
         assert_eq!(refused, Err(foreign));
@@ -598,7 +598,7 @@ fn what_is_not_ours_is_not_touched() {
         let bridge = world.perform(Action::RemoveNetwork("bridge".into())).await;
         assert_eq!(
             bridge,
-            Err(EngineError::Foreign {
+            Err(EngineError::NotOwned {
                 name: "bridge".into()
             })
         );
@@ -679,7 +679,7 @@ fn what_is_published_is_known() {
         let answer = docker.check(Some(&name), &check(80), PATIENCE).await;
         assert_eq!(
             answer,
-            Answer::Never(format!("published as 127.0.0.1:{port}"))
+            ProbeResult::Impossible(format!("published as 127.0.0.1:{port}"))
         );
         let answer = docker.check(Some(&name), &check(5432), PATIENCE).await;
         assert_eq!(passed(&answer), "port 5432 is not published");
@@ -704,9 +704,15 @@ fn what_happens_is_told() {
             assert_eq!(notice.container, name);
             seen.push(notice.what);
         }
-        assert_eq!(seen, [Happening::Started, Happening::Died { exit_code: 3 }]);
+        assert_eq!(
+            seen,
+            [
+                ContainerEventKind::Started,
+                ContainerEventKind::Died { exit_code: 3 }
+            ]
+        );
         let answer = world.ask(&name, Probe::Exit).await;
-        assert_eq!(answer, Answer::Never("ended with code 3".into()));
+        assert_eq!(answer, ProbeResult::Impossible("ended with code 3".into()));
     });
 }
 
@@ -742,7 +748,7 @@ fn the_log_is_that_of_this_start() {
         let counts = "1 line of 1 matches `/first|second/`, 2 are needed";
         assert_eq!(not_yet(&answer), counts);
 
-        let evidence = world.docker.examine(&name, 20).await.unwrap();
+        let evidence = world.docker.inspect(&name, 20).await.unwrap();
         assert_eq!(evidence.log, ["second"]);
         assert_eq!(evidence.condition.status, Status::Running);
 
@@ -844,7 +850,7 @@ fn a_port_is_dialled_on_the_containers_own_address() {
         let ready = async {
             while !matches!(
                 world.ask(&name, Probe::Tcp { port: 8080 }).await,
-                Answer::Ready(_)
+                ProbeResult::Passed(_)
             ) {}
         };
         tokio::time::timeout(PATIENCE, ready).await.unwrap();
@@ -910,7 +916,7 @@ fn a_health_check_is_not_waited_for() {
         passed(&world.ask(&name, Probe::Healthcheck).await);
         let other = world.start("other", idle()).await;
         let none = world.ask(&other, Probe::Healthcheck).await;
-        assert!(matches!(none, Answer::Never(_)), "{none:?}");
+        assert!(matches!(none, ProbeResult::Impossible(_)), "{none:?}");
     });
 }
 
@@ -934,7 +940,7 @@ fn carried_volume_gives_way_to_a_declared_mount() {
         };
         let mut request = world.container("app", spec);
         let carried = ["/a", "/b"].map(|it| (it.into(), "0".repeat(64)));
-        request.carried = carried.into();
+        request.carried_over = carried.into();
         let create = Action::CreateContainer(Box::new(request));
         world.perform(create).await.unwrap();
         let volumes = world.observe().await.containers[&world.name("app")]
@@ -960,7 +966,7 @@ fn an_anonymous_volume_is_carried_over_and_goes_with_its_last_container() {
         let volume = world.observe().await.containers[&old].volumes["/cache"].clone();
         assert!(volume.anonymous);
         let mut request = world.container("new", spec);
-        request.carried = BTreeMap::from([("/cache".into(), volume.name.clone())]);
+        request.carried_over = BTreeMap::from([("/cache".into(), volume.name.clone())]);
         let new = request.name.clone();
         world
             .perform(Action::CreateContainer(Box::new(request)))
@@ -1062,12 +1068,15 @@ fn refusals_are_typed() {
             .perform(Action::CreateContainer(Box::new(request)))
             .await;
         let path = "/it-docker/nowhere".to_owned();
-        assert_eq!(missing, Err(EngineError::NoBindSource { path }));
+        assert_eq!(missing, Err(EngineError::BindSourceMissing { path }));
 
         let gone = world
             .perform(Action::StartContainer(world.name("none")))
             .await;
-        assert!(matches!(gone, Err(EngineError::Gone { .. })), "{gone:?}");
+        assert!(
+            matches!(gone, Err(EngineError::NotFound { .. })),
+            "{gone:?}"
+        );
 
         let name = world.create("taken", idle()).await;
         let mut later = world.container("taken", idle());
@@ -1076,7 +1085,7 @@ fn refusals_are_typed() {
             .perform(Action::CreateContainer(Box::new(later)))
             .await;
         assert!(
-            matches!(taken, Err(EngineError::Refused { status: 409, .. })),
+            matches!(taken, Err(EngineError::Api { status: 409, .. })),
             "{taken:?}"
         );
         assert_eq!(world.observe().await.containers[&name].generation, 7);

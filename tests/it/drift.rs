@@ -4,16 +4,16 @@
 use std::fmt::Write;
 
 use cimandat::{
-    engine::sim::{Fault, Script, Sim, Trigger, When},
-    event::Verdict,
+    engine::sim::{Behavior, Fault, FaultTiming, FaultTrigger, Sim},
+    event::Outcome,
     name::ContainerName,
-    plan::{self, Action, DriftChoice, FieldChange, Options, Plan, Shown},
+    plan::{self, Action, DriftPolicy, FieldChange, Options, Plan, PlanView},
     project::{Limits, NetworkMode, Project, RestartPolicy},
-    state::{Allowance, State, Status},
+    state::{ResourceLimits, State, Status},
     unit::ByteSize,
 };
 
-use crate::worlds::{in_virtual_time, never, observe, project, service_name, up, wish, world};
+use crate::fixtures::{in_virtual_time, never, observe, project, service_name, up, wish, world};
 
 const MIB: u64 = 1 << 20;
 
@@ -38,7 +38,7 @@ fn stack() -> Project {
 async fn deployed(wanted: &Project) -> Sim {
     let sim = world(7);
     let told = up(&sim, wanted, never()).await;
-    assert_eq!(told.outcome.verdict, Verdict::Converged);
+    assert_eq!(told.outcome.outcome, Outcome::Converged);
     sim
 }
 
@@ -54,12 +54,12 @@ fn found(state: &State) -> String {
 
 fn shown(wanted: &Project, state: &State) -> String {
     let deploy = plan::deploy(wanted, state, &Options::default()).unwrap();
-    Shown::new(wanted, &Plan::default(), &deploy).text()
+    PlanView::new(wanted, &Plan::default(), &deploy).text()
 }
 
 fn refused(wanted: &Project, state: &State) -> String {
     let options = Options {
-        drift: DriftChoice::Refuse,
+        drift: DriftPolicy::Refuse,
         ..Options::default()
     };
     let refusals = plan::deploy(wanted, state, &options).unwrap_err();
@@ -76,7 +76,7 @@ fn policy(name: &str, policy: RestartPolicy) -> Action {
     }
 }
 
-fn allow(name: &str, allowance: Allowance) -> Action {
+fn allow(name: &str, allowance: ResourceLimits) -> Action {
     Action::SetAllowance {
         container: container(name),
         allowance,
@@ -104,7 +104,7 @@ fn rename(from: &str, to: &str) -> Action {
     }
 }
 
-const MORE: Allowance = Allowance {
+const MORE: ResourceLimits = ResourceLimits {
     nano_cpus: Some(1_000_000_000),
     memory: Some(ByteSize(128 * MIB)),
     swap: Some(ByteSize(128 * MIB)),
@@ -182,7 +182,7 @@ fn the_gentlest_means_puts_it_right() {
             sim.by_hand(&action).unwrap();
         }
         let told = up(&sim, &wanted, never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        assert_eq!(told.outcome.outcome, Outcome::Converged);
         let after = observe(&sim).await;
         assert_eq!(found(&after), "");
         assert_eq!(sim.snapshot(), before.1);
@@ -196,7 +196,7 @@ fn the_gentlest_means_puts_it_right() {
             );
         }
         let again = up(&sim, &wanted, never()).await;
-        assert_eq!(again.outcome.verdict, Verdict::Unchanged);
+        assert_eq!(again.outcome.outcome, Outcome::Unchanged);
     });
 }
 
@@ -210,9 +210,9 @@ fn a_repair_that_fails_leaves_what_was_found() {
         sim.by_hand(&policy("shop-web-1", RestartPolicy::Always))
             .unwrap();
         let before = (observe(&sim).await, sim.snapshot());
-        sim.script(&service_name("db"), Some(1), Script::never_ready());
+        sim.script(&service_name("db"), Some(1), Behavior::never_ready());
         let told = up(&sim, &wanted, never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         let after = observe(&sim).await;
         assert_eq!(found(&after), found(&before.0));
         assert_eq!(
@@ -230,13 +230,13 @@ fn detached_container_is_attached_again_or_stays_as_it_was() {
         let sim = deployed(&wanted).await;
         sim.detach(&container("shop-web-1"), "shop_default");
         let before = observe(&sim).await;
-        sim.script(&service_name("web"), Some(1), Script::never_ready());
+        sim.script(&service_name("web"), Some(1), Behavior::never_ready());
         let told = up(&sim, &wanted, never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         assert_eq!(found(&observe(&sim).await), found(&before));
-        sim.script(&service_name("web"), Some(1), Script::default());
+        sim.script(&service_name("web"), Some(1), Behavior::default());
         let told = up(&sim, &wanted, never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        assert_eq!(told.outcome.outcome, Outcome::Converged);
         let after = observe(&sim).await;
         assert_eq!(found(&after), "");
         let id = |state: &State, name: &str| state.containers[name].id.clone();
@@ -264,7 +264,7 @@ fn who_shares_a_namespace_is_started_again_after_its_owner_was() {
         not answering while restarted: side
         ");
         let told = up(&sim, &wanted, never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        assert_eq!(told.outcome.outcome, Outcome::Converged);
         let after = observe(&sim).await;
         assert_eq!(found(&after), "");
         let id = |state: &State| state.containers["shop-side-1"].id.clone();
@@ -283,7 +283,7 @@ fn a_stopped_container_whose_network_was_removed_is_made_anew() {
         sim.by_hand(&Action::RemoveNetwork("shop_default".to_owned()))
             .unwrap();
         let told = up(&sim, &wanted, never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        assert_eq!(told.outcome.outcome, Outcome::Converged);
         assert_eq!(found(&observe(&sim).await), "");
         assert_eq!(sim.breaches(), Vec::<String>::new());
     });
@@ -308,13 +308,17 @@ fn a_likeness_of_a_container_is_told_and_left_alone() {
 fn a_lost_answer_to_a_repair_is_no_harm() {
     in_virtual_time(async {
         let wanted = stack();
-        for (call, when) in [(0, When::Before), (0, When::After), (1, When::After)] {
+        for (call, when) in [
+            (0, FaultTiming::Before),
+            (0, FaultTiming::After),
+            (1, FaultTiming::After),
+        ] {
             let sim = deployed(&wanted).await;
             sim.by_hand(&allow("shop-db-1", MORE)).unwrap();
             sim.by_hand(&pause("shop-db-1")).unwrap();
             let before = observe(&sim).await;
             sim.fail(Fault {
-                at: Trigger::Call(sim.calls() + call),
+                at: FaultTrigger::Call(sim.calls() + call),
                 when,
                 error: cimandat::engine::EngineError::Transport {
                     verb: "asking".to_owned(),
@@ -323,7 +327,7 @@ fn a_lost_answer_to_a_repair_is_no_harm() {
                 },
             });
             let told = up(&sim, &wanted, never()).await;
-            assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+            assert_eq!(told.outcome.outcome, Outcome::RolledBack);
             assert_eq!(found(&observe(&sim).await), found(&before));
         }
     });
@@ -344,24 +348,24 @@ fn a_change_reads_from_what_is_recorded_to_what_is_found() {
 fn a_changed_network_moves_all_or_nobody() {
     in_virtual_time(async {
         let mut wanted = stack();
-        wanted.deploy.keep = 1;
+        wanted.deploy.history = 1;
         let sim = deployed(&wanted).await;
         let before = (observe(&sim).await, sim.snapshot());
         wanted.networks.get_mut("default").unwrap().internal = true;
-        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        sim.script(&service_name("web"), Some(2), Behavior::never_ready());
         let told = up(&sim, &wanted, never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         assert_eq!(sim.snapshot(), before.1);
         assert_eq!(found(&observe(&sim).await), "");
-        sim.script(&service_name("web"), Some(2), Script::default());
+        sim.script(&service_name("web"), Some(2), Behavior::default());
         let told = up(&sim, &wanted, never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        assert_eq!(told.outcome.outcome, Outcome::Converged);
         let after = observe(&sim).await;
         assert_eq!(after.networks.len(), 1, "{:?}", after.networks.keys());
         assert!(!after.networks.contains_key("shop_default"));
         assert_eq!(found(&after), "");
         let again = up(&sim, &wanted, never()).await;
-        assert_eq!(again.outcome.verdict, Verdict::Unchanged);
+        assert_eq!(again.outcome.outcome, Outcome::Unchanged);
         assert_eq!(sim.breaches(), Vec::<String>::new());
     });
 }
@@ -388,14 +392,14 @@ fn a_network_changes_there_and_back() {
         for internal in [true, false] {
             wanted.networks.get_mut("default").unwrap().internal = internal;
             let told = up(&sim, &wanted, never()).await;
-            assert_eq!(told.outcome.verdict, Verdict::Converged);
+            assert_eq!(told.outcome.outcome, Outcome::Converged);
             let state = observe(&sim).await;
             let web = &state.containers["shop-web-1"];
             let on = web.networks.keys().next().unwrap();
             assert_eq!(on == "shop_default", !internal, "{on}");
             assert_eq!(state.networks.len(), 1, "{:?}", state.networks.keys());
             let again = up(&sim, &wanted, never()).await;
-            assert_eq!(again.outcome.verdict, Verdict::Unchanged);
+            assert_eq!(again.outcome.outcome, Outcome::Unchanged);
         }
     });
 }

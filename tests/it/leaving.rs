@@ -2,27 +2,27 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cimandat::{
-    engine::sim::{Hand, Script, Sim},
-    event::Verdict,
+    engine::sim::{Behavior, ExternalAction, Sim},
+    event::Outcome,
     name::ContainerName,
-    plan::{self, Options, Plan, Shown},
+    plan::{self, Options, Plan, PlanView},
     project::{NetworkMode, Project},
     run::{Run, Settings, drive},
     state::State,
 };
 
-use crate::worlds::{
+use crate::fixtures::{
     Wish, in_virtual_time, never, observe, project, service_name, settings, up, wish, world,
 };
 
 fn shown(wanted: &Project, state: &State) -> String {
     let deploy = plan::deploy(wanted, state, &Options::default()).unwrap();
-    Shown::new(wanted, &Plan::default(), &deploy).text()
+    PlanView::new(wanted, &Plan::default(), &deploy).text()
 }
 
 async fn deployed(sim: &Sim, wanted: &Project) {
     let ended = up(sim, wanted, never()).await;
-    assert_eq!(ended.outcome.verdict, Verdict::Converged);
+    assert_eq!(ended.outcome.outcome, Outcome::Converged);
 }
 
 /// A service that publishes a port and writes to a volume of this name.
@@ -87,7 +87,7 @@ fn surplus_replicas_and_kept_failures_go_for_their_own_reasons() {
         deployed(&sim, &project(&[replicas(3, 0)])).await;
         // A deploy that fails and keeps what failed.
         let failing = project(&[replicas(3, 1)]);
-        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        sim.script(&service_name("web"), Some(2), Behavior::never_ready());
         let state = observe(&sim).await;
         let deploy = plan::deploy(&failing, &state, &Options::default()).unwrap();
         let settings = Settings {
@@ -96,7 +96,7 @@ fn surplus_replicas_and_kept_failures_go_for_their_own_reasons() {
         };
         let run = Run::new(deploy.plan, settings);
         let outcome = drive(std::sync::Arc::new(sim.clone()), run, |_| (), never()).await;
-        assert_eq!(outcome.verdict, Verdict::RolledBack);
+        assert_eq!(outcome.outcome, Outcome::RolledBack);
         let wanted = project(&[replicas(1, 0)]);
         insta::assert_snapshot!(shown(&wanted, &observe(&sim).await), @"
         shop: 3 to remove, 1 unchanged
@@ -130,7 +130,7 @@ fn what_shares_namespaces_with_a_killed_container_is_started_again() {
             let sim = world(7);
             deployed(&sim, &wanted).await;
             let before = observe(&sim).await;
-            sim.meddle(&Hand::Kill(name("shop-owner-1")));
+            sim.external(&ExternalAction::Kill(name("shop-owner-1")));
             let state = observe(&sim).await;
             if shared == "network" {
                 insta::assert_snapshot!(shown(&wanted, &state), @"
@@ -167,7 +167,9 @@ fn what_only_shares_mounts_with_a_killed_container_runs_on() {
         let sim = world(7);
         deployed(&sim, &wanted).await;
         let before = observe(&sim).await;
-        sim.meddle(&Hand::Kill(ContainerName::new("shop-owner-1").unwrap()));
+        sim.external(&ExternalAction::Kill(
+            ContainerName::new("shop-owner-1").unwrap(),
+        ));
         deployed(&sim, &wanted).await;
         let after = observe(&sim).await;
         let guest = |state: &State| state.containers["shop-guest-1"].setup.clone();

@@ -14,7 +14,7 @@ use std::{
 
 use cimandat::{
     name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
-    plan::{self, Options, Plan, Removal, Shown},
+    plan::{self, DownOptions, Options, Plan, PlanView},
     project::{
         Attachment, ContainerSpec, Dependency, DeployPolicy, Gate, ImageSource, Kind, Mount,
         MountKind, Network, NetworkMode, PortBinding, Probe, Project, PullPolicy, RestartPolicy,
@@ -22,8 +22,9 @@ use cimandat::{
     },
     secret::{Text, digest},
     state::{
-        Condition, Container, Database, Endpoint, EngineInfo, Foreign, HeldPort, ImageFacts,
-        JobRecord, MountedVolume, Record, Resource, Setup, State, Status,
+        Container, ContainerRecord, ContainerStatus, Database, Endpoint, EngineInfo, ImageInfo,
+        JobRecord, MountedVolume, PublishedPort, Resource, RuntimeConfig, State, Status,
+        UnmanagedContainer,
     },
     unit::Protocol,
 };
@@ -59,8 +60,8 @@ fn service(text: &str, waits_for: &[&str]) -> Service {
             .collect(),
         ready: Gate {
             probes: vec![Probe::Tcp { port: 80 }],
-            within: Duration::from_mins(1),
-            settle: Duration::ZERO,
+            timeout: Duration::from_mins(1),
+            stabilize: Duration::ZERO,
         },
         update: Update {
             order: UpdateOrder::Auto,
@@ -108,9 +109,9 @@ fn project(services: impl IntoIterator<Item = Service>) -> Project {
             .collect(),
         deploy: DeployPolicy {
             rollback: RollbackScope::All,
-            settle: None,
+            stabilize: None,
             deadline: None,
-            keep: 5,
+            history: 5,
         },
         verify: vec![],
     }
@@ -149,8 +150,8 @@ fn publish(port: u16) -> PortBinding {
     }
 }
 
-fn held(port: u16) -> HeldPort {
-    HeldPort {
+fn held(port: u16) -> PublishedPort {
+    PublishedPort {
         host_ip: "0.0.0.0".to_owned(),
         published: port,
         target: 80,
@@ -159,8 +160,8 @@ fn held(port: u16) -> HeldPort {
 }
 
 /// The images that are on the engine: each reference is its own id.
-fn images(project: &Project) -> BTreeMap<ImageRef, ImageFacts> {
-    let facts = |image: &ImageRef| ImageFacts {
+fn images(project: &Project) -> BTreeMap<ImageRef, ImageInfo> {
+    let facts = |image: &ImageRef| ImageInfo {
         id: format!("sha256:{}", digest(image.as_str().as_bytes())),
         volumes: vec![],
         healthcheck: false,
@@ -186,8 +187,8 @@ fn empty(project: &Project) -> State {
     }
 }
 
-fn record(service: &Service, image: &ImageRef) -> Record {
-    Record {
+fn record(service: &Service, image: &ImageRef) -> ContainerRecord {
+    ContainerRecord {
         kind: service.kind,
         spec: serde_json::to_value(&service.container).unwrap(),
         image: image.to_string(),
@@ -237,10 +238,10 @@ fn deployed(project: &Project) -> State {
             generation: 1,
             record: Some(record(service, image)),
             image: state.images[image].id.clone(),
-            condition: Condition {
+            condition: ContainerStatus {
                 status: if job { Status::Exited } else { Status::Running },
                 exit_code: job.then_some(0),
-                ..Condition::default()
+                ..ContainerStatus::default()
             },
             networks: BTreeMap::new(),
             ports: service
@@ -267,13 +268,17 @@ fn deployed(project: &Project) -> State {
 fn lines(plan: &Plan) -> String {
     let mut text = String::new();
     for (index, step) in plan.steps.iter().enumerate() {
-        let what = match &step.work {
-            plan::Work::Act(action) => format!("{} {}", action.verb(), action.object()),
-            plan::Work::Gate { container, .. } => format!("gate {container}"),
-            plan::Work::Drain { object, .. } => format!("drain {object}"),
-            plan::Work::Verify(check) => format!("verify {check}"),
+        let what = match &step.kind {
+            plan::StepKind::Action(action) => format!("{} {}", action.verb(), action.object()),
+            plan::StepKind::AwaitReady { container, .. } => format!("gate {container}"),
+            plan::StepKind::Drain { object, .. } => format!("drain {object}"),
+            plan::StepKind::Verify(check) => format!("verify {check}"),
         };
-        let needs: Vec<String> = step.needs.iter().map(|need| need.0.to_string()).collect();
+        let needs: Vec<String> = step
+            .requires
+            .iter()
+            .map(|need| need.0.to_string())
+            .collect();
         let after = if step.after_commit {
             " (after commit)"
         } else {
@@ -284,12 +289,12 @@ fn lines(plan: &Plan) -> String {
     text
 }
 
-fn deploy(project: &Project, state: &State) -> plan::Deploy {
+fn deploy(project: &Project, state: &State) -> plan::DeploymentPlan {
     plan::deploy(project, state, &Options::default()).unwrap()
 }
 
 fn shown(project: &Project, state: &State) -> String {
-    Shown::new(project, &Plan::default(), &deploy(project, state)).text()
+    PlanView::new(project, &Plan::default(), &deploy(project, state)).text()
 }
 
 fn refused(project: &Project, state: &State) -> String {
@@ -588,11 +593,11 @@ fn a_job_runs_again_for_a_new_image_or_input_and_for_nothing_else() {
         let decision = migrate_with(project, state, &Options::default());
         (decision.change, decision.reason)
     };
-    assert_eq!(again(&project, &before), (plan::Change::Keep, None));
+    assert_eq!(again(&project, &before), (plan::Change::NoOp, None));
 
     // What it waits for says when it runs, not what it does.
     migrate(&mut project, &|it| it.depends_on.clear());
-    assert_eq!(again(&project, &before).0, plan::Change::Keep);
+    assert_eq!(again(&project, &before).0, plan::Change::NoOp);
 
     migrate(&mut project, &|it| {
         it.container.env.insert("DB".to_owned(), sealed("two"));
@@ -617,14 +622,17 @@ fn a_job_runs_again_for_a_new_image_or_input_and_for_nothing_else() {
     container.image = "sha256:older".to_owned();
     assert!(matches!(
         again(&project, &moved),
-        (plan::Change::Replace, Some(plan::Reason::ImageMoved { .. }))
+        (
+            plan::Change::Replace,
+            Some(plan::Reason::ImageUpdated { .. })
+        )
     ));
 
     let mut pruned = deployed(&project);
     pruned.containers.remove("shop-migrate-1");
     assert_eq!(
         again(&project, &pruned),
-        (plan::Change::Create, Some(plan::Reason::Missing))
+        (plan::Change::Create, Some(plan::Reason::NotFound))
     );
 }
 
@@ -632,15 +640,15 @@ fn a_job_runs_again_for_a_new_image_or_input_and_for_nothing_else() {
 fn a_job_can_be_asked_to_run_again() {
     let project = stack();
     let state = deployed(&project);
-    let with = |rerun: plan::Rerun, services: &[&str]| Options {
+    let with = |rerun: plan::RerunJobs, services: &[&str]| Options {
         services: services.iter().map(|it| name(it)).collect(),
         rerun,
         ..Options::default()
     };
-    let jobs = |jobs: &[&str]| plan::Rerun::Jobs(jobs.iter().map(|it| name(it)).collect());
-    let forced = (plan::Change::Replace, Some(plan::Reason::Forced));
+    let jobs = |jobs: &[&str]| plan::RerunJobs::Jobs(jobs.iter().map(|it| name(it)).collect());
+    let forced = (plan::Change::Replace, Some(plan::Reason::Requested));
     for options in [
-        with(plan::Rerun::All, &[]),
+        with(plan::RerunJobs::All, &[]),
         with(jobs(&["migrate"]), &[]),
         // Also where the deploy is about another service.
         with(jobs(&["migrate"]), &["redis"]),
@@ -652,7 +660,7 @@ fn a_job_can_be_asked_to_run_again() {
         assert!(
             others
                 .filter(|it| it.service != name("migrate"))
-                .all(|it| it.change == plan::Change::Keep)
+                .all(|it| it.change == plan::Change::NoOp)
         );
     }
     let refusals = |job: &str| {
@@ -671,7 +679,7 @@ fn a_job_runs_again_only_when_it_changed_or_failed() {
     let mut state = deployed(&project);
     let decision =
         |project: &Project, state: &State| migrate_with(project, state, &Options::default()).change;
-    assert_eq!(decision(&project, &state), plan::Change::Keep);
+    assert_eq!(decision(&project, &state), plan::Change::NoOp);
     let container = state.containers.get_mut("shop-migrate-1").unwrap();
     container.condition.exit_code = Some(1);
     assert_eq!(decision(&project, &state), plan::Change::Replace);
@@ -701,7 +709,7 @@ fn new_volume(service: &str, volume: &str) -> plan::Reason {
 fn job_runs_again_when_a_volume_of_its_dependencies_is_new() {
     let mut project = stack();
     let done = deployed(&project);
-    assert_eq!(again(&project, &done), (plan::Change::Keep, None));
+    assert_eq!(again(&project, &done), (plan::Change::NoOp, None));
     // It is not there any more: the database begins with nothing.
     let mut gone = done.clone();
     gone.volumes.clear();
@@ -717,7 +725,7 @@ fn job_runs_again_when_a_volume_of_its_dependencies_is_new() {
     external.volumes =
         BTreeMap::from([("shop_other".to_owned(), done.volumes["shop_data"].clone())]);
     project.volumes.get_mut(&data).unwrap().engine_name = "shop_other".to_owned();
-    assert_eq!(again(&project, &external).0, plan::Change::Keep);
+    assert_eq!(again(&project, &external).0, plan::Change::NoOp);
 
     // A deploy that failed made it: the job has never worked with it.
     let project = stack();
@@ -730,15 +738,15 @@ fn job_runs_again_when_a_volume_of_its_dependencies_is_new() {
     };
     // One that was committed with it has decided that.
     later.job_records.insert(name("migrate"), record(2));
-    assert_eq!(again(&project, &later).0, plan::Change::Keep);
+    assert_eq!(again(&project, &later).0, plan::Change::NoOp);
     later.job_records.insert(name("migrate"), record(1));
     assert_eq!(again(&project, &later).0, plan::Change::Replace);
     let options = Options {
-        rerun: plan::Rerun::Never,
+        rerun: plan::RerunJobs::Never,
         ..Options::default()
     };
     let kept = migrate_with(&project, &later, &options);
-    assert_eq!(kept.change, plan::Change::Keep);
+    assert_eq!(kept.change, plan::Change::NoOp);
 }
 
 #[test]
@@ -762,13 +770,13 @@ fn job_runs_again_when_a_dependency_gets_a_new_nameless_volume() {
     let mounted = |anonymous| BTreeMap::from([("/data".to_owned(), volume(anonymous))]);
     let postgres = "shop-postgres-1";
     // Whatever a container that stays has mounted there.
-    assert_eq!(again(&project, &state).0, plan::Change::Keep);
+    assert_eq!(again(&project, &state).0, plan::Change::NoOp);
     state.containers.get_mut(postgres).unwrap().volumes = mounted(true);
     let changed = project.services.get_mut("postgres").unwrap();
     changed.container.user = Some("999".to_owned());
     assert_eq!(
         again(&project, &state).0,
-        plan::Change::Keep,
+        plan::Change::NoOp,
         "it is carried"
     );
     // From a volume with a name to one without.
@@ -782,7 +790,7 @@ fn job_runs_again_when_a_dependency_gets_a_new_nameless_volume() {
     let changed = project.services.get_mut("postgres").unwrap();
     changed.container.mounts = stack().services["postgres"].container.mounts.clone();
     changed.container.mounts[0].target = "/data/inner".to_owned();
-    assert_eq!(again(&project, &state).0, plan::Change::Keep);
+    assert_eq!(again(&project, &state).0, plan::Change::NoOp);
     let changed = project.services.get_mut("postgres").unwrap();
     changed.container.mounts.clear();
     state.containers.remove(postgres);
@@ -794,7 +802,7 @@ fn job_without_a_container_runs_unless_the_history_says_that_it_is_done() {
     let mut project = stack();
     let mut state = deployed(&project);
     state.containers.remove("shop-migrate-1");
-    let missing = (plan::Change::Create, Some(plan::Reason::Missing));
+    let missing = (plan::Change::Create, Some(plan::Reason::NotFound));
     assert_eq!(again(&project, &state), missing);
     let mut record = JobRecord {
         generation: 1,
@@ -804,7 +812,7 @@ fn job_without_a_container_runs_unless_the_history_says_that_it_is_done() {
     assert_eq!(again(&project, &state), missing);
     record.done = true;
     state.job_records.insert(name("migrate"), record);
-    assert_eq!(again(&project, &state), (plan::Change::Keep, None));
+    assert_eq!(again(&project, &state), (plan::Change::NoOp, None));
     state.volume_generations.insert("shop_data".to_owned(), 2);
     let reason = Some(new_volume("postgres", "data"));
     assert_eq!(again(&project, &state), (plan::Change::Create, reason));
@@ -822,9 +830,9 @@ fn job_without_a_container_runs_unless_the_history_says_that_it_is_done() {
         rerun,
         ..Options::default()
     };
-    let kept = migrate_with(&project, &state, &options(plan::Rerun::Never));
-    assert_eq!(kept.change, plan::Change::Keep);
-    let asked = migrate_with(&project, &state, &options(plan::Rerun::All));
+    let kept = migrate_with(&project, &state, &options(plan::RerunJobs::Never));
+    assert_eq!(kept.change, plan::Change::NoOp);
+    let asked = migrate_with(&project, &state, &options(plan::RerunJobs::All));
     assert_eq!(asked.change, plan::Change::Create);
 }
 
@@ -836,13 +844,13 @@ fn job_that_is_done_outlives_the_container_whose_volumes_it_shares() {
     let state = deployed(&project);
     let postgres = project.services.get_mut("postgres").unwrap();
     postgres.container.user = Some("999".to_owned());
-    assert_eq!(again(&project, &state), (plan::Change::Keep, None));
+    assert_eq!(again(&project, &state), (plan::Change::NoOp, None));
 }
 
 #[test]
 fn images_of_generations_without_containers_are_forgotten() {
     let mut project = stack();
-    project.deploy.keep = 2;
+    project.deploy.history = 2;
     let mut state = deployed(&project);
     let tag = |text: &str| ImageRef::new(text).unwrap();
     for container in state.containers.values_mut() {
@@ -864,8 +872,8 @@ fn images_of_generations_without_containers_are_forgotten() {
         .plan
         .steps
         .iter()
-        .filter_map(|step| match &step.work {
-            plan::Work::Act(plan::Action::RemoveImage(tag)) => {
+        .filter_map(|step| match &step.kind {
+            plan::StepKind::Action(plan::Action::RemoveImage(tag)) => {
                 Some((tag.as_str(), step.after_commit))
             }
             _ => None,
@@ -890,8 +898,10 @@ fn anonymous_volumes_are_carried_over() {
     ]);
     project.services.get_mut("redis").unwrap().container.user = Some("999".to_owned());
     let deploy = deploy(&project, &state);
-    let carried = deploy.plan.steps.iter().find_map(|step| match &step.work {
-        plan::Work::Act(plan::Action::CreateContainer(create)) => Some(create.carried.clone()),
+    let carried = deploy.plan.steps.iter().find_map(|step| match &step.kind {
+        plan::StepKind::Action(plan::Action::CreateContainer(create)) => {
+            Some(create.carried_over.clone())
+        }
         _ => None,
     });
     assert_eq!(
@@ -904,7 +914,7 @@ fn anonymous_volumes_are_carried_over() {
 fn everything_in_the_way_is_told_at_once_before_anything_is_touched() {
     let mut project = stack();
     let mut state = empty(&project);
-    let foreign = |owner: Option<&str>, ports| Foreign {
+    let foreign = |owner: Option<&str>, ports| UnmanagedContainer {
         project: owner.map(str::to_owned),
         running: true,
         ports,
@@ -956,7 +966,7 @@ fn everything_in_the_way_is_told_at_once_before_anything_is_touched() {
 #[test]
 fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
     let mut project = stack();
-    project.deploy.keep = 1;
+    project.deploy.history = 1;
     let mut state = deployed(&project);
     let edge = project.networks.get_mut("edge").unwrap();
     let found = state.networks.get_mut("shop_edge").unwrap();
@@ -983,13 +993,18 @@ fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
     ");
     let plan = deploy(&project, &state).plan;
     let removal = plan.steps.iter().position(|step| {
-        matches!(&step.work, plan::Work::Act(plan::Action::RemoveNetwork(name)) if name == "shop_edge")
+        matches!(&step.kind, plan::StepKind::Action(plan::Action::RemoveNetwork(name)) if name == "shop_edge")
     });
     let removal = removal.unwrap();
     assert!(plan.steps[removal].after_commit);
-    let needs = &plan.steps[removal].needs;
-    let old = needs.iter().map(|need| &plan.steps[need.0].work);
-    let gone = old.filter(|work| matches!(work, plan::Work::Act(plan::Action::RemoveContainer(_))));
+    let needs = &plan.steps[removal].requires;
+    let old = needs.iter().map(|need| &plan.steps[need.0].kind);
+    let gone = old.filter(|work| {
+        matches!(
+            work,
+            plan::StepKind::Action(plan::Action::RemoveContainer(_))
+        )
+    });
     assert_eq!(gone.count(), 4, "after its containers");
 }
 
@@ -1053,7 +1068,7 @@ fn networks_that_left_the_manifest_go_and_volumes_are_mentioned() {
 fn down_stops_dependents_first_and_keeps_volumes() {
     let project = stack();
     let state = deployed(&project);
-    insta::assert_snapshot!(lines(&plan::down("shop", &state, &Removal::default())), @"
+    insta::assert_snapshot!(lines(&plan::down("shop", &state, &DownOptions::default())), @"
     0 stopping container shop-frontend-1 <>
     1 stopping container shop-backend-1 <0>
     2 removing container shop-backend-1 <1>
@@ -1070,9 +1085,9 @@ fn down_stops_dependents_first_and_keeps_volumes() {
     13 removing image shop-redis:g1 <2,3,4,6,8>
     14 removing network shop_edge <2,3,4,6,8>
     ");
-    let all = Removal {
+    let all = DownOptions {
         volumes: true,
-        ..Removal::default()
+        ..DownOptions::default()
     };
     let plan = plan::down("shop", &state, &all);
     assert!(lines(&plan).contains("removing volume shop_data"));
@@ -1085,14 +1100,16 @@ fn down_removes_each_name_of_an_image_once() {
     let names = |names: &[&str]| names.iter().map(|it| ImageRef::new(*it).unwrap()).collect();
     // The engine lists all names of an image that was built here, those of generations too.
     state.own_images = names(&["shop-backend:6f0c", "shop-backend:g1", "shop-migrate:g1"]);
-    let removal = Removal {
+    let removal = DownOptions {
         images: true,
         tags: names(&["shop-backend:g1", "shop-redis:g1"]),
-        ..Removal::default()
+        ..DownOptions::default()
     };
     let plan = plan::down("shop", &state, &removal);
-    let removed = plan.steps.iter().filter_map(|step| match &step.work {
-        plan::Work::Act(plan::Action::RemoveImage(name)) => Some((name.as_str(), step.optional)),
+    let removed = plan.steps.iter().filter_map(|step| match &step.kind {
+        plan::StepKind::Action(plan::Action::RemoveImage(name)) => {
+            Some((name.as_str(), step.non_fatal))
+        }
         _ => None,
     });
     let removed: Vec<_> = removed.collect();
@@ -1126,10 +1143,14 @@ fn projects() -> impl Strategy<Value = Project> {
 /// All steps that come before a step, directly or not.
 fn before(plan: &Plan, step: usize) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
-    let mut open: Vec<usize> = plan.steps[step].needs.iter().map(|need| need.0).collect();
+    let mut open: Vec<usize> = plan.steps[step]
+        .requires
+        .iter()
+        .map(|need| need.0)
+        .collect();
     while let Some(next) = open.pop() {
         if found.insert(next) {
-            open.extend(plan.steps[next].needs.iter().map(|need| need.0));
+            open.extend(plan.steps[next].requires.iter().map(|need| need.0));
         }
     }
     found
@@ -1151,13 +1172,13 @@ proptest! {
         }
         let plan = deploy(&project, &state).plan;
         for (index, step) in plan.steps.iter().enumerate() {
-            prop_assert!(step.needs.iter().all(|need| need.0 < index));
-            let plan::Work::Act(plan::Action::StartContainer(_)) = &step.work else { continue };
+            prop_assert!(step.requires.iter().all(|need| need.0 < index));
+            let plan::StepKind::Action(plan::Action::StartContainer(_)) = &step.kind else { continue };
             let plan::Subject::Service { name, .. } = &step.subject else { continue };
             let earlier = before(&plan, index);
             for dependency in project.services[name].depends_on.keys() {
                 let gate = plan.steps.iter().position(|other| {
-                    matches!(other.work, plan::Work::Gate { .. })
+                    matches!(other.kind, plan::StepKind::AwaitReady { .. })
                         && matches!(&other.subject, plan::Subject::Service { name, .. } if name == dependency)
                 });
                 prop_assert!(earlier.contains(&gate.unwrap()), "{name} does not wait for {dependency}");
@@ -1264,7 +1285,7 @@ fn down_goes_though_records_wait_for_each_other_in_a_circle() {
     let depends_on = BTreeMap::from([(name("a"), record.depends_on[&name("b")])]);
     let other = state.containers.get_mut("shop-b-1").unwrap();
     other.record.as_mut().unwrap().depends_on = depends_on;
-    let plan = plan::down("shop", &state, &Removal::default());
+    let plan = plan::down("shop", &state, &DownOptions::default());
     assert!(lines(&plan).contains("removing container shop-b-1"));
 }
 
@@ -1286,7 +1307,7 @@ fn upgrade(from: &str, to: &str) -> (Project, State) {
     };
     state.databases.insert(postgres, database);
     let image = ImageRef::new("registry.example/server:2").unwrap();
-    let facts = ImageFacts {
+    let facts = ImageInfo {
         id: "sha256:newer".to_owned(),
         volumes: vec![],
         healthcheck: false,
@@ -1362,9 +1383,9 @@ fn connect(container: &mut Container, number: u32) {
         priority: Some(0),
         ..Endpoint::default()
     };
-    container.setup = Some(Setup {
+    container.setup = Some(RuntimeConfig {
         endpoints: BTreeMap::from([("shop_edge".to_owned(), endpoint)]),
-        ..Setup::default()
+        ..RuntimeConfig::default()
     });
     container.networks = BTreeMap::from([("shop_edge".to_owned(), address)]);
 }
@@ -1391,8 +1412,8 @@ fn cutovers(project: &Project, state: &State) -> String {
             .collect();
         format!("{}: {}", side.container, endpoints.join(", "))
     };
-    let cutovers = plan.steps.iter().filter_map(|step| match &step.work {
-        plan::Work::Act(plan::Action::Cutover(it)) => Some(it),
+    let cutovers = plan.steps.iter().filter_map(|step| match &step.kind {
+        plan::StepKind::Action(plan::Action::Cutover(it)) => Some(it),
         _ => None,
     });
     let lines = cutovers.flat_map(|it| {
@@ -1459,8 +1480,8 @@ fn stop_first_replacement_keeps_its_address() {
     web.container.user = Some("999".to_owned());
     web.update.order = UpdateOrder::StopFirst;
     let plan = deploy(&project, &state).plan;
-    let create = plan.steps.iter().find_map(|step| match &step.work {
-        plan::Work::Act(plan::Action::CreateContainer(it)) => Some(it),
+    let create = plan.steps.iter().find_map(|step| match &step.kind {
+        plan::StepKind::Action(plan::Action::CreateContainer(it)) => Some(it),
         _ => None,
     });
     let endpoint = &create.unwrap().endpoints["shop_edge"];
@@ -1572,8 +1593,8 @@ fn drained_service_has_its_drain_time_to_finish() {
     web.container.user = Some("999".to_owned());
     web.update.drain = Some(Duration::from_mins(1));
     let plan = deploy(&project, &state).plan;
-    let grace = plan.steps.iter().find_map(|step| match &step.work {
-        plan::Work::Act(plan::Action::StopContainer { grace, .. }) => Some(*grace),
+    let grace = plan.steps.iter().find_map(|step| match &step.kind {
+        plan::StepKind::Action(plan::Action::StopContainer { grace, .. }) => Some(*grace),
         _ => None,
     });
     assert_eq!(grace, Some(Some(Duration::from_mins(1))));
@@ -1688,8 +1709,8 @@ fn address_that_the_manifest_gives_is_given_to_nobody_else() {
     };
     db.container.network = NetworkMode::Networks(BTreeMap::from([(edge, given)]));
     let plan = deploy(&project, &State::default()).plan;
-    let addresses = plan.steps.iter().filter_map(|step| match &step.work {
-        plan::Work::Act(plan::Action::CreateContainer(it)) => Some((
+    let addresses = plan.steps.iter().filter_map(|step| match &step.kind {
+        plan::StepKind::Action(plan::Action::CreateContainer(it)) => Some((
             it.service.to_string(),
             it.endpoints["shop_edge"].ipv4.clone(),
         )),
@@ -1744,7 +1765,7 @@ fn kept_service_that_fails_goes_back_with_what_it_depends_on() {
     }
     let plan = deploy(&project, &state).plan;
     let failed = plan.steps.iter().position(|step| {
-        matches!(&step.work, plan::Work::Gate { container, .. } if container.as_str() == "shop-web-1")
+        matches!(&step.kind, plan::StepKind::AwaitReady { container, .. } if container.as_str() == "shop-web-1")
     });
     let unmet = BTreeSet::from([plan::StepId(failed.unwrap())]);
     let split = plan::split(&plan, &unmet, &BTreeSet::new(), &state);
@@ -1752,8 +1773,8 @@ fn kept_service_that_fails_goes_back_with_what_it_depends_on() {
         let names = names.iter();
         names.map(|it| ServiceName::new(*it).unwrap()).collect()
     };
-    assert_eq!(split.old, names(&["api", "web"]));
-    assert_eq!(split.new, names(&["cache"]));
+    assert_eq!(split.rolled_back, names(&["api", "web"]));
+    assert_eq!(split.committed, names(&["cache"]));
 }
 
 #[test]

@@ -5,16 +5,16 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cimandat::{
-    engine::sim::{Script, Sim},
-    event::Verdict,
+    engine::sim::{Behavior, Sim},
+    event::Outcome,
     name::ContainerName,
-    plan::{self, Options, Plan, Shown},
+    plan::{self, Options, Plan, PlanView},
     project::{NetworkMode, Project, UpdateOrder},
-    state::{Foreign, HeldPort, State},
+    state::{PublishedPort, State, UnmanagedContainer},
     unit::Protocol,
 };
 
-use crate::worlds::{
+use crate::fixtures::{
     Told, Wish, in_virtual_time, never, observe, project, service_name, up, wish, world,
 };
 
@@ -29,13 +29,13 @@ fn web(replicas: u32, first: u16, version: u32) -> Project {
 
 fn shown(wanted: &Project, state: &State) -> String {
     let deploy = plan::deploy(wanted, state, &Options::default()).unwrap();
-    Shown::new(wanted, &Plan::default(), &deploy).text()
+    PlanView::new(wanted, &Plan::default(), &deploy).text()
 }
 
 /// Deploys, and plans once more: then there is nothing to do.
 async fn deployed(sim: &Sim, wanted: &Project) -> Told {
     let told = up(sim, wanted, never()).await;
-    assert_eq!(told.outcome.verdict, Verdict::Converged);
+    assert_eq!(told.outcome.outcome, Outcome::Converged);
     assert_eq!(sim.breaches(), Vec::<String>::new());
     assert_eq!(
         shown(wanted, &observe(sim).await),
@@ -146,7 +146,7 @@ fn replicas_that_start_first_each_move_their_own_port() {
               port 8082 does not answer while the old container finishes its requests and stops
         ");
         let told = up(&sim, &start_first(1), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        assert_eq!(told.outcome.outcome, Outcome::Converged);
         assert_eq!(ports(&sim).await, in_order(2, 8081));
     });
 }
@@ -188,10 +188,10 @@ fn replicas_that_fail_get_their_own_ports_back() {
             let sim = world(7);
             deployed(&sim, &web(2, 8081, 0)).await;
             let before = held(&sim).await;
-            let late = Script::exits(Duration::from_millis(10), 1);
+            let late = Behavior::exits(Duration::from_millis(10), 1);
             sim.script(&service_name("web"), Some(2), late);
             let told = up(&sim, &web(3, first, 1), never()).await;
-            assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+            assert_eq!(told.outcome.outcome, Outcome::RolledBack);
             assert_eq!(held(&sim).await, before);
         }
     });
@@ -201,10 +201,10 @@ fn replicas_that_fail_get_their_own_ports_back() {
 fn any_port_of_a_range_that_a_foreign_container_holds_is_told() {
     in_virtual_time(async {
         let sim = world(7);
-        let foreign = Foreign {
+        let foreign = UnmanagedContainer {
             project: None,
             running: true,
-            ports: vec![HeldPort {
+            ports: vec![PublishedPort {
                 host_ip: String::new(),
                 published: 8083,
                 target: 80,

@@ -11,27 +11,29 @@ use std::{
 };
 
 use cimandat::{
-    command::{Console, Done, Progress, Recover, Rollback, Scope, Stage, Up},
-    engine::{
-        Ledger,
-        sim::{Script, Sim, When},
+    command::{
+        CommandOutcome, Console, ExecutionMode, OutputMode, ProjectSelector, Recover, Rollback, Up,
     },
-    event::Verdict,
-    journal::{self, Shelf},
+    engine::{
+        StateStore,
+        sim::{Behavior, FaultTiming, Sim},
+    },
+    event::Outcome,
+    journal::{self, Collection},
     name::ContainerName,
-    plan::{self, DriftChoice, Options, Plan, Shown},
+    plan::{self, DriftPolicy, Options, Plan, PlanView},
     project::{BindCreation, Mount, MountKind, Project},
     state::State,
 };
 use futures::future::{Either, select};
 
-use crate::worlds::{
+use crate::fixtures::{
     in_virtual_time, never, observe, project, project_name, service_name, wish, world,
 };
 
 const SILENT: Console = Console {
-    progress: Progress::Quiet,
-    stage: Stage::Trial,
+    progress: OutputMode::Quiet,
+    stage: ExecutionMode::Silent,
     colour: false,
     colour_out: false,
     terminal_out: false,
@@ -39,8 +41,8 @@ const SILENT: Console = Console {
     height: 24,
 };
 
-fn scope() -> Scope {
-    Scope {
+fn scope() -> ProjectSelector {
+    ProjectSelector {
         files: Vec::new(),
         directory: PathBuf::from("/shop"),
         project: None,
@@ -52,7 +54,7 @@ fn scope() -> Scope {
 }
 
 /// `up` as the program does it, with its journal.
-async fn up(sim: &Sim, project: &Project) -> Verdict {
+async fn up(sim: &Sim, project: &Project) -> Outcome {
     let up = Up {
         options: Options::default(),
         wait_timeout: None,
@@ -65,7 +67,7 @@ async fn up(sim: &Sim, project: &Project) -> Verdict {
     let scope = scope();
     let end = up.on((&engine, project.clone()), (&scope, SILENT), never());
     match Box::pin(end).await.unwrap() {
-        Done::Run(verdict) => verdict,
+        CommandOutcome::Run(verdict) => verdict,
         other => panic!("{other:?}"),
     }
 }
@@ -83,7 +85,7 @@ async fn recover(sim: &Sim) {
     Box::pin(end).await.unwrap();
 }
 
-async fn rollback(sim: &Sim) -> Done {
+async fn rollback(sim: &Sim) -> CommandOutcome {
     let rollback = Rollback {
         generation: None,
         lock_wait: Duration::from_mins(2),
@@ -97,7 +99,7 @@ async fn rollback(sim: &Sim) -> Done {
 
 /// The world with the ids that were recorded.
 async fn seen(sim: &Sim) -> State {
-    let pages = sim.read_pages(&project_name(), Shelf::Journal).await;
+    let pages = sim.read_pages(&project_name(), Collection::Journal).await;
     State {
         identities: journal::identities(&pages.unwrap()),
         ..observe(sim).await
@@ -106,7 +108,7 @@ async fn seen(sim: &Sim) -> State {
 
 fn shown(project: &Project, state: &State) -> String {
     let deploy = plan::deploy(project, state, &Options::default()).unwrap();
-    Shown::new(project, &Plan::default(), &deploy).text()
+    PlanView::new(project, &Plan::default(), &deploy).text()
 }
 
 fn drifted(state: &State) -> Vec<String> {
@@ -129,7 +131,7 @@ fn stack(version: u32) -> Project {
 fn a_recreated_container_is_noticed_and_replaced() {
     in_virtual_time(async {
         let (sim, wanted) = (world(7), stack(0));
-        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        assert_eq!(up(&sim, &wanted).await, Outcome::Converged);
         let before = seen(&sim).await;
         assert_eq!(drifted(&before), Vec::<String>::new());
         sim.recreate(&name("shop-web-1"));
@@ -143,7 +145,7 @@ fn a_recreated_container_is_noticed_and_replaced() {
               no interruption; open connections stay open until the old container stops
         ");
         let options = Options {
-            drift: DriftChoice::Refuse,
+            drift: DriftPolicy::Refuse,
             ..Options::default()
         };
         assert_eq!(
@@ -151,14 +153,14 @@ fn a_recreated_container_is_noticed_and_replaced() {
             1
         );
 
-        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        assert_eq!(up(&sim, &wanted).await, Outcome::Converged);
         let after = seen(&sim).await;
         assert_eq!(drifted(&after), Vec::<String>::new());
         assert!(![id(&before), id(&state)].contains(&id(&after)));
         // It lacks what the recorded one had: it is nothing to go back to.
         let names: Vec<&str> = after.containers.keys().map(ContainerName::as_str).collect();
         assert_eq!(names, ["shop-db-1", "shop-web-1"]);
-        assert_eq!(up(&sim, &wanted).await, Verdict::Unchanged);
+        assert_eq!(up(&sim, &wanted).await, Outcome::Unchanged);
     });
 }
 
@@ -166,12 +168,12 @@ fn a_recreated_container_is_noticed_and_replaced() {
 fn a_replacement_that_fails_leaves_the_recreated_one_and_its_drift() {
     in_virtual_time(async {
         let (sim, wanted) = (world(7), stack(0));
-        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        assert_eq!(up(&sim, &wanted).await, Outcome::Converged);
         sim.recreate(&name("shop-web-1"));
-        sim.script(&service_name("web"), Some(2), Script::never_ready());
-        assert_eq!(up(&sim, &wanted).await, Verdict::RolledBack);
+        sim.script(&service_name("web"), Some(2), Behavior::never_ready());
+        assert_eq!(up(&sim, &wanted).await, Outcome::RolledBack);
         assert_eq!(drifted(&seen(&sim).await), ["id"]);
-        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        assert_eq!(up(&sim, &wanted).await, Outcome::Converged);
         assert_eq!(drifted(&seen(&sim).await), Vec::<String>::new());
     });
 }
@@ -181,13 +183,16 @@ fn a_kept_container_that_was_recreated_is_not_started_again() {
     in_virtual_time(async {
         for recreated in [false, true] {
             let sim = world(7);
-            assert_eq!(up(&sim, &stack(0)).await, Verdict::Converged);
-            assert_eq!(up(&sim, &stack(1)).await, Verdict::Converged);
+            assert_eq!(up(&sim, &stack(0)).await, Outcome::Converged);
+            assert_eq!(up(&sim, &stack(1)).await, Outcome::Converged);
             let kept = seen(&sim).await.containers["shop-web-1.g1"].id.clone();
             if recreated {
                 sim.recreate(&name("shop-web-1.g1"));
             }
-            assert_eq!(rollback(&sim).await, Done::Run(Verdict::Converged));
+            assert_eq!(
+                rollback(&sim).await,
+                CommandOutcome::Run(Outcome::Converged)
+            );
             let state = seen(&sim).await;
             assert_eq!(state.containers["shop-web-1"].id == kept, !recreated);
             assert_eq!(drifted(&state), Vec::<String>::new());
@@ -201,14 +206,14 @@ fn ids_are_recorded_wherever_a_deploy_is_cut_off() {
         let mut at = 0;
         loop {
             let sim = world(7);
-            assert_eq!(up(&sim, &stack(0)).await, Verdict::Converged);
-            let crashed = sim.crash_at(sim.calls() + at, When::After);
+            assert_eq!(up(&sim, &stack(0)).await, Outcome::Converged);
+            let crashed = sim.crash_at(sim.calls() + at, FaultTiming::After);
             let wanted = stack(1);
             let over = matches!(
                 select(pin!(up(&sim, &wanted)), crashed).await,
                 Either::Left(_)
             );
-            drop(sim.crash_at(u64::MAX, When::Before));
+            drop(sim.crash_at(u64::MAX, FaultTiming::Before));
             recover(&sim).await;
             let state = seen(&sim).await;
             assert_eq!(drifted(&state), Vec::<String>::new(), "call {at}");
@@ -240,7 +245,7 @@ fn a_replaced_bound_file_restarts_what_mounts_it() {
             read_only: true,
             kind: bind,
         });
-        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        assert_eq!(up(&sim, &wanted).await, Outcome::Converged);
         let before = seen(&sim).await;
         sim.replace_bound(&name("shop-web-1"), "/etc/app.conf");
         insta::assert_snapshot!(shown(&wanted, &seen(&sim).await), @"
@@ -250,7 +255,7 @@ fn a_replaced_bound_file_restarts_what_mounts_it() {
               drifted mounts[/etc/app.conf]: /srv/app.conf → replaced since the start
         not answering while restarted: web
         ");
-        assert_eq!(up(&sim, &wanted).await, Verdict::Converged);
+        assert_eq!(up(&sim, &wanted).await, Outcome::Converged);
         let after = seen(&sim).await;
         assert_eq!(drifted(&after), Vec::<String>::new());
         let id = |state: &State| state.containers["shop-web-1"].id.clone();

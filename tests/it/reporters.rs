@@ -9,10 +9,10 @@ mod recorded;
 use std::io::{self, Write};
 
 use cimandat::{
-    event::Stamped,
+    event::EventEnvelope,
     report::{
-        Form, Reporter, Style,
-        frame::View,
+        OutputMode, Reporter, Style,
+        frame::Viewport,
         live::{Clock, Live},
         text::{Paint, clean, width},
     },
@@ -25,7 +25,7 @@ use self::recorded::{
     without_a_network,
 };
 
-fn told(form: Form, events: &[Stamped]) -> (String, String) {
+fn told(form: OutputMode, events: &[EventEnvelope]) -> (String, String) {
     let style = Style {
         form,
         colour: false,
@@ -45,15 +45,15 @@ fn told(form: Form, events: &[Stamped]) -> (String, String) {
     )
 }
 
-fn plain(events: &[Stamped]) -> String {
-    let (out, err) = told(Form::Plain, events);
+fn plain(events: &[EventEnvelope]) -> String {
+    let (out, err) = told(OutputMode::Plain, events);
     assert_eq!(out, "");
     assert!(!err.contains('\u{1b}'));
     err
 }
 
-fn quiet(events: &[Stamped]) -> String {
-    let (out, err) = told(Form::Quiet, events);
+fn quiet(events: &[EventEnvelope]) -> String {
+    let (out, err) = told(OutputMode::Quiet, events);
     assert_eq!(out, "");
     err
 }
@@ -74,11 +74,11 @@ impl Write for Lines {
 }
 
 /// The screen after these events.
-fn screen(events: &[Stamped], size: (u16, u16)) -> String {
+fn screen(events: &[EventEnvelope], size: (u16, u16)) -> String {
     let (columns, rows) = size;
     let term = InMemoryTerm::new(rows, columns);
     let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
-    let view = View {
+    let view = Viewport {
         width: usize::from(columns),
         height: usize::from(rows),
         paint: Paint { colour: false },
@@ -96,7 +96,7 @@ fn screen(events: &[Stamped], size: (u16, u16)) -> String {
 }
 
 /// The events until then.
-fn before(events: &[Stamped], milliseconds: u128) -> &[Stamped] {
+fn before(events: &[EventEnvelope], milliseconds: u128) -> &[EventEnvelope] {
     let many = events
         .iter()
         .take_while(|event| event.at.as_millis() <= milliseconds)
@@ -252,9 +252,9 @@ fn an_operator_is_told_what_to_do() {
 #[test]
 fn json_is_the_stream_itself() {
     let events = failing_update();
-    let (out, err) = told(Form::Json, &events);
+    let (out, err) = told(OutputMode::Json, &events);
     assert_eq!(err, "");
-    let back: Vec<Stamped> = out
+    let back: Vec<EventEnvelope> = out
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
@@ -271,8 +271,8 @@ fn json_is_the_stream_itself() {
 #[test]
 fn json_survives_every_kind_of_progress() {
     let events = first_deploy();
-    let (out, _) = told(Form::Json, &events);
-    let back: Vec<Stamped> = out
+    let (out, _) = told(OutputMode::Json, &events);
+    let back: Vec<EventEnvelope> = out
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
@@ -540,7 +540,7 @@ fn interrupted_rollback_names_recover() {
 fn colours_change_nothing_but_colours() {
     for events in [first_deploy(), failing_update(), failing_build()] {
         let style = Style {
-            form: Form::Plain,
+            form: OutputMode::Plain,
             colour: true,
             width: 80,
             height: 24,
@@ -570,7 +570,7 @@ fn a_closed_pipe_is_borne() {
             Err(io::ErrorKind::BrokenPipe.into())
         }
     }
-    for form in [Form::Plain, Form::Json, Form::Quiet] {
+    for form in [OutputMode::Plain, OutputMode::Json, OutputMode::Quiet] {
         let style = Style {
             form,
             colour: false,

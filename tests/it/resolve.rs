@@ -82,7 +82,7 @@ impl Stage {
                 project: None,
                 profiles: BTreeSet::new(),
                 services: BTreeSet::new(),
-                store: StoreMode::Look,
+                store: StoreMode::ReadOnly,
                 rotation: Rotation::default(),
                 engine: EngineHost::ThisMachine,
                 now: Timestamp::from_second(1_767_225_600).unwrap(),
@@ -187,7 +187,7 @@ fn gates(project: &Project) -> String {
     for (name, service) in &project.services {
         let gate = &service.ready;
         let probes: Vec<_> = gate.probes.iter().map(ToString::to_string).collect();
-        let (within, settle) = (gate.within, gate.settle);
+        let (within, settle) = (gate.timeout, gate.stabilize);
         writeln!(
             text,
             "{name}: {} within {within:?}, settle {settle:?}",
@@ -235,7 +235,7 @@ fn a_service_that_says_nothing_gets_every_default() {
     );
     insta::assert_snapshot!(gates(&project), @"web: started within 60s, settle 1s");
     assert_eq!(project.services["web"].replicas, 1);
-    assert_eq!(project.deploy.keep, 5);
+    assert_eq!(project.deploy.history, 5);
 }
 
 #[test]

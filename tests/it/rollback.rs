@@ -9,16 +9,16 @@ use std::{
 use cimandat::{
     engine::{
         EngineError,
-        sim::{Fault, Script, Snapshot, Trigger, When},
+        sim::{Behavior, Fault, FaultTiming, FaultTrigger, Snapshot},
     },
-    event::{Event, Stamped, Verdict},
+    event::{Event, EventEnvelope, Outcome},
     name::ServiceName,
     plan::{StepId, Subject},
     project::{Kind, Project, RestartPolicy, RollbackScope, Service},
 };
 use proptest::{prelude::*, sample::Index};
 
-use crate::worlds::{
+use crate::fixtures::{
     Told, Wish, in_virtual_time, interrupts, profile, project, service_name, up, world,
 };
 
@@ -36,7 +36,7 @@ struct Trouble {
     /// This service of the new ones never becomes ready, or ends by itself.
     gate: Option<(Index, bool)>,
     /// The engine fails at these calls.
-    faults: Vec<(u64, When)>,
+    faults: Vec<(u64, FaultTiming)>,
     /// Somebody interrupts after so many milliseconds.
     interrupt: Option<u64>,
     /// Only what failed goes back.
@@ -119,8 +119,12 @@ fn gates() -> impl Strategy<Value = Option<(Index, bool)>> {
     prop::option::of((any::<Index>(), any::<bool>()))
 }
 
-fn faults(most: usize) -> impl Strategy<Value = Vec<(u64, When)>> {
-    let when = prop::sample::select(vec![When::Before, When::Midway, When::After]);
+fn faults(most: usize) -> impl Strategy<Value = Vec<(u64, FaultTiming)>> {
+    let when = prop::sample::select(vec![
+        FaultTiming::Before,
+        FaultTiming::Midway,
+        FaultTiming::After,
+    ]);
     prop::collection::vec((0u64..40, when), 0..=most)
 }
 
@@ -158,23 +162,23 @@ fn carry_out(case: &Case, trouble: &Trouble) -> Story {
         let was = project(&case.old);
         let first = up(&sim, &was, interrupts(Vec::new())).await;
         assert!(matches!(
-            first.outcome.verdict,
-            Verdict::Converged | Verdict::Unchanged
+            first.outcome.outcome,
+            Outcome::Converged | Outcome::Unchanged
         ));
         let wanted = wanted(case, trouble);
         if let (Some((which, ends)), false) = (&trouble.gate, case.new.is_empty()) {
             let wish = which.get(&case.new);
             let script = if *ends || wish.job {
-                Script::exits(Duration::from_millis(30), 3)
+                Behavior::exits(Duration::from_millis(30), 3)
             } else {
-                Script::never_ready()
+                Behavior::never_ready()
             };
             sim.script(&service_name(&wish.name), Some(2), script);
         }
         let begun = sim.calls();
         for (call, when) in &trouble.faults {
             sim.fail(Fault {
-                at: Trigger::Call(begun + call),
+                at: FaultTrigger::Call(begun + call),
                 when: *when,
                 error: lost_answer(),
             });
@@ -214,7 +218,7 @@ fn carry_out(case: &Case, trouble: &Trouble) -> Story {
     })
 }
 
-fn went_back(events: &[Stamped]) -> Option<usize> {
+fn went_back(events: &[EventEnvelope]) -> Option<usize> {
     events
         .iter()
         .position(|it| matches!(it.event, Event::RollbackStarted { .. }))
@@ -325,17 +329,16 @@ fn in_order(story: &Story) -> Result<(), TestCaseError> {
         }
         for need in story.wanted.services[name].depends_on.keys() {
             let is = |subject: &Subject| matches!(subject, Subject::Service { name, .. } if name == need);
-            let opens = events[..end]
-                .iter()
-                .skip(at)
-                .any(|it| matches!(&it.event, Event::GateOpened { subject, .. } if is(subject)));
+            let opens = events[..end].iter().skip(at).any(
+                |it| matches!(&it.event, Event::ReadinessStarted { subject, .. } if is(subject)),
+            );
             prop_assert!(!opens, "{name} was started before {need} was asked");
-            let opened = events[..at]
-                .iter()
-                .filter(|it| matches!(&it.event, Event::GateOpened { subject, .. } if is(subject)));
+            let opened = events[..at].iter().filter(
+                |it| matches!(&it.event, Event::ReadinessStarted { subject, .. } if is(subject)),
+            );
             let passed = events[..at]
                 .iter()
-                .filter(|it| matches!(&it.event, Event::GatePassed { subject, .. } if is(subject)));
+                .filter(|it| matches!(&it.event, Event::Ready { subject, .. } if is(subject)));
             prop_assert_eq!(opened.count(), passed.count(), "{} before {}", name, need);
         }
     }
@@ -344,7 +347,7 @@ fn in_order(story: &Story) -> Result<(), TestCaseError> {
 
 /// Where the way back does something to containers of a service: from its start, and to its end.
 fn turns<'a>(
-    back: &'a [Stamped],
+    back: &'a [EventEnvelope],
     verb: &'a str,
     service: &'a ServiceName,
 ) -> impl Iterator<Item = (usize, usize)> + 'a {
@@ -371,13 +374,13 @@ fn turns<'a>(
 
 /// Each way back is in order; there are several where a part goes first and the rest follows.
 fn in_order_back(story: &Story) -> Result<(), TestCaseError> {
-    let is_turn = |it: &Stamped| matches!(it.event, Event::RollbackStarted { .. });
+    let is_turn = |it: &EventEnvelope| matches!(it.event, Event::RollbackStarted { .. });
     let mut ways = story.told.events.split(is_turn).skip(1);
     ways.try_for_each(|back| in_order_of(story, back))
 }
 
 /// I2: what depends on something is stopped before it, and started again after it is ready.
-fn in_order_of(story: &Story, back: &[Stamped]) -> Result<(), TestCaseError> {
+fn in_order_of(story: &Story, back: &[EventEnvelope]) -> Result<(), TestCaseError> {
     for service in story.wanted.services.values() {
         for need in service.depends_on.keys() {
             for (stopped, _) in turns(back, "stopping container", need) {
@@ -390,11 +393,11 @@ fn in_order_of(story: &Story, back: &[Stamped]) -> Result<(), TestCaseError> {
     for service in story.was.services.values() {
         for need in service.depends_on.keys() {
             let asked = back.iter().rposition(|it| match &it.event {
-                Event::GatePassed {
+                Event::Ready {
                     subject: Subject::Service { name, .. },
                     ..
                 }
-                | Event::GateFailed {
+                | Event::ReadinessFailed {
                     subject: Subject::Service { name, .. },
                     ..
                 } => name == need,
@@ -413,9 +416,9 @@ fn in_order_of(story: &Story, back: &[Stamped]) -> Result<(), TestCaseError> {
 /// before in whose place a new one was to be (I2).
 fn in_part(story: &Story, clean: bool) -> Result<(), TestCaseError> {
     let outcome = &story.told.outcome;
-    prop_assert!(outcome.cause.is_some() && outcome.left.is_empty());
+    prop_assert!(outcome.cause.is_some() && outcome.unfinished.is_empty());
     let split = outcome.split.as_ref().unwrap();
-    prop_assert!(split.new.is_disjoint(&split.old));
+    prop_assert!(split.committed.is_disjoint(&split.rolled_back));
     let (before, after) = (&story.before.containers, &story.told.after.containers);
     let started = |name: &ServiceName| {
         story.told.events.iter().any(|it| {
@@ -423,12 +426,12 @@ fn in_part(story: &Story, clean: bool) -> Result<(), TestCaseError> {
                 if its == name && verb == "starting container")
         })
     };
-    for name in &split.new {
+    for name in &split.committed {
         let service = &story.wanted.services[name];
         for need in service
             .depends_on
             .keys()
-            .filter(|need| split.old.contains(*need))
+            .filter(|need| split.rolled_back.contains(*need))
         {
             // It may have failed without anything having been done to it.
             prop_assert!(!started(need), "{name} is new, and {need} went back");
@@ -447,13 +450,13 @@ fn in_part(story: &Story, clean: bool) -> Result<(), TestCaseError> {
     }
     for (container, it) in before
         .iter()
-        .filter(|(_, it)| !split.new.contains(&it.service))
+        .filter(|(_, it)| !split.committed.contains(&it.service))
     {
         prop_assert_eq!(Some(it), after.get(container), "{}", container);
     }
     if clean {
         for (container, it) in story.told.after.current() {
-            let known = before.contains_key(container) || split.new.contains(&it.service);
+            let known = before.contains_key(container) || split.committed.contains(&it.service);
             prop_assert!(known, "{container} was left");
             prop_assert!(
                 !container.as_str().contains(".g"),
@@ -469,31 +472,35 @@ fn check(story: &Story, clean: bool, undo_may_fail: bool) -> Result<(), TestCase
     prop_assert!(story.breaches.is_empty(), "{:?}", story.breaches);
     in_order(story)?;
     in_order_back(story)?;
-    match outcome.verdict {
-        Verdict::Converged | Verdict::Unchanged => {
+    match outcome.outcome {
+        Outcome::Converged | Outcome::Unchanged => {
             prop_assert!(outcome.cause.is_none());
             one_snapshot_each(story)?;
             as_asked(story, clean)
         }
-        Verdict::RolledBack if outcome.split.is_some() => in_part(story, clean),
-        Verdict::Untouched | Verdict::RolledBack | Verdict::Interrupted => {
-            prop_assert!(outcome.cause.is_some() && outcome.left.is_empty());
+        Outcome::RolledBack if outcome.split.is_some() => in_part(story, clean),
+        Outcome::Aborted | Outcome::RolledBack | Outcome::Cancelled => {
+            prop_assert!(outcome.cause.is_some() && outcome.unfinished.is_empty());
             same_data(story)?;
             same_world(&story.before, &story.told.after)
         }
-        Verdict::RollbackInterrupted | Verdict::RemovalIncomplete => {
-            prop_assert!(false, "{:?}", outcome.verdict);
+        Outcome::RollbackInterrupted | Outcome::RemovalIncomplete => {
+            prop_assert!(false, "{:?}", outcome.outcome);
             Ok(())
         }
-        Verdict::Stuck => {
-            prop_assert!(undo_may_fail, "stuck without reason: {:?}", outcome.left);
-            prop_assert!(!outcome.left.is_empty());
+        Outcome::RollbackFailed => {
+            prop_assert!(
+                undo_may_fail,
+                "stuck without reason: {:?}",
+                outcome.unfinished
+            );
+            prop_assert!(!outcome.unfinished.is_empty());
             let events = &story.told.events;
             let back = went_back(events).unwrap_or(events.len());
             let failed = events[back..].iter().any(|it| {
                 matches!(
                     it.event,
-                    Event::StepFailed { .. } | Event::GateFailed { .. }
+                    Event::StepFailed { .. } | Event::ReadinessFailed { .. }
                 )
             });
             prop_assert!(failed, "no undo failed");

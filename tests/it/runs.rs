@@ -5,19 +5,19 @@ use std::{sync::Arc, time::Duration};
 
 use cimandat::{
     engine::{
-        Answer, EngineError,
-        sim::{End, Fault, Script, Sim, Trigger, When},
+        EngineError, ProbeResult,
+        sim::{Behavior, Exit, Fault, FaultTiming, FaultTrigger, Sim},
     },
-    event::{Event, GateReport, Stamped, Verdict},
+    event::{Event, EventEnvelope, GateReport, Outcome},
     name::{ContainerName, ServiceName},
     plan::{self, Change, Options, Subject},
     project::{Check, Project, RollbackScope, StatusSet},
-    run::{Cause, OnFailure, Run, drive},
-    state::{Foreign, HeldPort, Status},
+    run::{Cause, FailurePolicy, Run, drive},
+    state::{PublishedPort, Status, UnmanagedContainer},
     unit::Protocol,
 };
 
-use crate::worlds::{
+use crate::fixtures::{
     Told, Wish, in_virtual_time, interrupts, never, observe, project, service_name, settings, up,
     wish, world,
 };
@@ -38,30 +38,35 @@ fn who(subject: &Subject) -> String {
 }
 
 /// The turns of a run in its own words, one in a line.
-fn story(events: &[Stamped]) -> String {
-    let line = |stamped: &Stamped| match &stamped.event {
+fn story(events: &[EventEnvelope]) -> String {
+    let line = |stamped: &EventEnvelope| match &stamped.event {
         Event::StepStarted { verb, object, .. } => Some(format!("{verb} {object}")),
         Event::StepFailed { verb, object, .. } => Some(format!("{verb} {object}: failed")),
-        Event::GatePassed { subject, .. } => Some(format!("{} is ready", who(subject))),
-        Event::GateFailed {
+        Event::Ready { subject, .. } => Some(format!("{} is ready", who(subject))),
+        Event::ReadinessFailed {
             subject, report, ..
         } => Some(format!("{} failed: {}", who(subject), report.cause)),
-        Event::Relapsed { subject, report } => {
+        Event::UnhealthyAfterReady { subject, report } => {
             Some(format!("{} relapsed: {}", who(subject), report.cause))
         }
         Event::Interrupted { response } => Some(format!("interrupted: {response:?}")),
         Event::RollbackStarted { cause } => Some(format!("back: {cause}")),
         Event::Committed => Some("committed".to_owned()),
-        Event::CommittedInPart { new, old } => Some(format!("committed {new:?}, not {old:?}")),
-        Event::Settling { .. } => Some("settling".to_owned()),
+        Event::PartiallyCommitted {
+            committed: new,
+            rolled_back: old,
+        } => Some(format!("committed {new:?}, not {old:?}")),
+        Event::Stabilizing { .. } => Some("settling".to_owned()),
         Event::Warning { text } => Some(format!("warning: {text}")),
-        Event::RunFinished { verdict, .. } => Some(format!("{verdict:?}")),
+        Event::RunFinished {
+            outcome: verdict, ..
+        } => Some(format!("{verdict:?}")),
         Event::RunStarted { .. }
         | Event::Replanned { .. }
         | Event::StepFinished { .. }
         | Event::Progress { .. }
-        | Event::GateOpened { .. }
-        | Event::GateAnswered { .. } => None,
+        | Event::ReadinessStarted { .. }
+        | Event::ProbeResult { .. } => None,
     };
     events
         .iter()
@@ -89,13 +94,15 @@ fn shop(version: u32) -> Vec<Wish> {
 async fn running_shop() -> Sim {
     let sim = world(7);
     let first = up(&sim, &project(&shop(1)), never()).await;
-    assert_eq!(first.outcome.verdict, Verdict::Converged);
+    assert_eq!(first.outcome.outcome, Outcome::Converged);
     sim
 }
 
 fn report(told: &Told) -> &GateReport {
     let found = told.events.iter().find_map(|it| match &it.event {
-        Event::GateFailed { report, .. } | Event::Relapsed { report, .. } => Some(report),
+        Event::ReadinessFailed { report, .. } | Event::UnhealthyAfterReady { report, .. } => {
+            Some(report)
+        }
         _ => None,
     });
     found.unwrap()
@@ -174,8 +181,8 @@ fn nothing_to_do_touches_nothing() {
         let told = up(&sim, &project(&shop(1)), never()).await;
         assert_eq!(sim.calls(), calls);
         assert!(matches!(
-            told.outcome.verdict,
-            Verdict::Converged | Verdict::Unchanged
+            told.outcome.outcome,
+            Outcome::Converged | Outcome::Unchanged
         ));
     });
 }
@@ -184,7 +191,7 @@ fn nothing_to_do_touches_nothing() {
 fn a_service_that_is_never_ready_is_replaced_by_what_ran_before() {
     in_virtual_time(async {
         let sim = running_shop().await;
-        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        sim.script(&service_name("web"), Some(2), Behavior::never_ready());
         let before = sim.snapshot();
         let told = up(&sim, &project(&shop(2)), never()).await;
         insta::assert_snapshot!(story(&told.events), @"
@@ -211,7 +218,7 @@ fn a_service_that_is_never_ready_is_replaced_by_what_ran_before() {
         web is ready
         RolledBack
         ");
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         assert_eq!(told.after, before);
         let report = report(&told);
         assert_eq!(report.after, Duration::from_secs(5));
@@ -230,7 +237,7 @@ fn a_service_that_is_never_ready_is_replaced_by_what_ran_before() {
 fn a_container_that_ends_is_not_waited_for() {
     in_virtual_time(async {
         let sim = running_shop().await;
-        let script = Script::exits(Duration::from_millis(300), 3);
+        let script = Behavior::exits(Duration::from_millis(300), 3);
         sim.script(&service_name("db"), Some(2), script);
         let told = up(&sim, &project(&shop(2)), never()).await;
         let report = report(&told);
@@ -244,14 +251,14 @@ fn a_container_that_ends_is_not_waited_for() {
 fn a_kill_for_want_of_memory_is_called_by_its_name() {
     in_virtual_time(async {
         let sim = world(3);
-        let end = End {
+        let end = Exit {
             after: Duration::from_millis(40),
             exit_code: 137,
             out_of_memory: true,
         };
-        let script = Script {
+        let script = Behavior {
             ends: Some(end),
-            ..Script::never_ready()
+            ..Behavior::never_ready()
         };
         sim.script(&service_name("web"), None, script);
         let told = up(&sim, &project(&[wish("web", &[])]), never()).await;
@@ -267,25 +274,25 @@ fn a_kill_for_want_of_memory_is_called_by_its_name() {
 fn a_container_that_ends_after_its_gate_fails_the_run() {
     in_virtual_time(async {
         let sim = running_shop().await;
-        let end = End {
+        let end = Exit {
             after: Duration::from_millis(80),
             exit_code: 1,
             out_of_memory: false,
         };
-        let script = Script {
+        let script = Behavior {
             ends: Some(end),
-            ..Script::default()
+            ..Behavior::default()
         };
         sim.script(&service_name("web"), Some(2), script);
         let before = sim.snapshot();
         let told = up(&sim, &project(&shop(2)), never()).await;
         let why = "exited with code 1".to_owned();
-        let cause = Cause::Relapse {
+        let cause = Cause::UnhealthyAfterReady {
             container: container("shop-web-1.g2"),
             why,
         };
         assert_eq!(told.outcome.cause, Some(cause));
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         assert_eq!(told.after, before);
     });
 }
@@ -294,7 +301,7 @@ fn a_container_that_ends_after_its_gate_fails_the_run() {
 fn a_notice_that_was_lost_is_made_up_for() {
     in_virtual_time(async {
         let sim = running_shop().await;
-        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        sim.script(&service_name("web"), Some(2), Behavior::never_ready());
         let other = sim.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -334,7 +341,7 @@ fn a_job_is_waited_for_and_its_code_counts() {
         ");
 
         let sim = world(1);
-        let script = Script::exits(Duration::from_millis(20), 4);
+        let script = Behavior::exits(Duration::from_millis(20), 4);
         sim.script(&service_name("migrate"), None, script);
         let told = up(&sim, &project(&wishes), never()).await;
         assert!(
@@ -358,7 +365,7 @@ fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
         };
         let sim = world(5);
         up(&sim, &project(&dependent(1)), never()).await;
-        sim.script(&service_name("last"), Some(2), Script::never_ready());
+        sim.script(&service_name("last"), Some(2), Behavior::never_ready());
         let before = sim.snapshot();
         let told = up(&sim, &project(&dependent(2)), never()).await;
         insta::assert_snapshot!(story(&told.events), @"
@@ -398,7 +405,7 @@ fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
 fn a_port_that_somebody_else_holds_undoes_the_deploy() {
     in_virtual_time(async {
         let sim = world(2);
-        let port = HeldPort {
+        let port = PublishedPort {
             host_ip: String::new(),
             published: 8080,
             target: 80,
@@ -408,7 +415,7 @@ fn a_port_that_somebody_else_holds_undoes_the_deploy() {
         let wanted = project(&shop(1));
         let deploy = plan::deploy(&wanted, &state, &Options::default()).unwrap();
         // It comes between the plan and its turn, so that the plan could not refuse.
-        let foreign = Foreign {
+        let foreign = UnmanagedContainer {
             project: None,
             running: true,
             ports: vec![port],
@@ -416,7 +423,7 @@ fn a_port_that_somebody_else_holds_undoes_the_deploy() {
         sim.add_foreign(container("proxy"), foreign);
         let run = Run::new(deploy.plan, settings(state));
         let outcome = drive(Arc::new(sim.clone()), run, |_| {}, never()).await;
-        assert_eq!(outcome.verdict, Verdict::RolledBack);
+        assert_eq!(outcome.outcome, Outcome::RolledBack);
         let Some(Cause::Step {
             error: EngineError::PortTaken { holder, .. },
             ..
@@ -425,7 +432,7 @@ fn a_port_that_somebody_else_holds_undoes_the_deploy() {
             panic!("{:?}", outcome.cause);
         };
         assert_eq!(holder, "container `proxy`");
-        assert_eq!(outcome.kept_volumes, ["shop_db"]);
+        assert_eq!(outcome.retained_volumes, ["shop_db"]);
         assert!(sim.snapshot().containers.is_empty());
     });
 }
@@ -434,21 +441,21 @@ fn a_port_that_somebody_else_holds_undoes_the_deploy() {
 fn an_undo_that_fails_is_said_and_holds_up_nothing_else() {
     in_virtual_time(async {
         let sim = running_shop().await;
-        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        sim.script(&service_name("web"), Some(2), Behavior::never_ready());
         sim.fail(Fault {
-            at: Trigger::Each {
+            at: FaultTrigger::Each {
                 verb: "removing container".to_owned(),
                 object: "shop-db-1.g2".to_owned(),
             },
-            when: When::Before,
+            when: FaultTiming::Before,
             error: EngineError::DiskFull {
                 cause: "no space".to_owned(),
             },
         });
         let told = up(&sim, &project(&shop(2)), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::Stuck);
+        assert_eq!(told.outcome.outcome, Outcome::RollbackFailed);
         assert_eq!(
-            told.outcome.left,
+            told.outcome.unfinished,
             [
                 "removing container `shop-db-1.g2` failed: the engine's disk is full: no space; by \
                  hand: `docker rm -v shop-db-1.g2`"
@@ -469,7 +476,7 @@ fn an_undo_that_fails_is_said_and_holds_up_nothing_else() {
 fn interruptions_within_two_seconds_are_one() {
     in_virtual_time(async {
         let sim = running_shop().await;
-        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        sim.script(&service_name("web"), Some(2), Behavior::never_ready());
         let before = sim.snapshot();
         let told = up(
             &sim,
@@ -477,13 +484,13 @@ fn interruptions_within_two_seconds_are_one() {
             interrupts(vec![Duration::from_secs(1)]),
         )
         .await;
-        assert_eq!(told.outcome.verdict, Verdict::Interrupted);
+        assert_eq!(told.outcome.outcome, Outcome::Cancelled);
         assert_eq!(told.outcome.cause, Some(Cause::Interrupted));
         assert_eq!(told.after, before);
 
         let twice = vec![Duration::from_secs(1), Duration::from_millis(10)];
         let told = up(&sim, &project(&shop(2)), interrupts(twice)).await;
-        assert_eq!(told.outcome.verdict, Verdict::Interrupted);
+        assert_eq!(told.outcome.outcome, Outcome::Cancelled);
         assert_eq!(told.after, before);
         let asked = story(&told.events);
         let asked: Vec<&str> = asked.lines().filter(|it| it.contains("interr")).collect();
@@ -500,7 +507,7 @@ fn a_check_of_the_whole_decides_too() {
             contains: None,
         };
         let sim = running_shop().await;
-        sim.answer(&check.to_string(), Answer::NotYet("502".to_owned()));
+        sim.answer(&check.to_string(), ProbeResult::Pending("502".to_owned()));
         let before = sim.snapshot();
         let wanted = Project {
             verify: vec![check],
@@ -520,7 +527,7 @@ fn a_check_of_the_whole_decides_too() {
 fn a_run_that_takes_too_long_goes_back() {
     in_virtual_time(async {
         let sim = running_shop().await;
-        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        sim.script(&service_name("web"), Some(2), Behavior::never_ready());
         let state = observe(&sim).await;
         let deploy = plan::deploy(&project(&shop(2)), &state, &Options::default()).unwrap();
         let deadline = Duration::from_secs(2);
@@ -531,7 +538,7 @@ fn a_run_that_takes_too_long_goes_back() {
         let run = Run::new(deploy.plan, settings);
         let outcome = drive(Arc::new(sim.clone()), run, |_| {}, never()).await;
         assert_eq!(outcome.cause, Some(Cause::Deadline(deadline)));
-        assert_eq!(outcome.verdict, Verdict::RolledBack);
+        assert_eq!(outcome.outcome, Outcome::RolledBack);
     });
 }
 
@@ -540,26 +547,26 @@ fn a_run_that_stays_says_what_was_not_done() {
     in_virtual_time(async {
         let sim = running_shop().await;
         sim.fail(Fault {
-            at: Trigger::Each {
+            at: FaultTrigger::Each {
                 verb: "stopping container".to_owned(),
                 object: "shop-db-1".to_owned(),
             },
-            when: When::Before,
+            when: FaultTiming::Before,
             error: EngineError::DiskFull {
                 cause: "no space".to_owned(),
             },
         });
         let state = observe(&sim).await;
-        let plan = plan::down("shop", &state, &plan::Removal::default());
+        let plan = plan::down("shop", &state, &plan::DownOptions::default());
         let settings = cimandat::run::Settings {
-            on_failure: OnFailure::Stay,
+            on_failure: FailurePolicy::Leave,
             ..settings(state)
         };
         let run = Run::new(plan, settings);
         let outcome = drive(Arc::new(sim.clone()), run, |_| {}, never()).await;
-        assert_eq!(outcome.verdict, Verdict::Stuck);
+        assert_eq!(outcome.outcome, Outcome::RollbackFailed);
         assert!(
-            outcome.left.contains(
+            outcome.unfinished.contains(
                 &"removing container `shop-db-1` was not done; by hand: `docker rm -v shop-db-1`"
                     .to_owned()
             )
@@ -588,11 +595,11 @@ fn only_what_failed_and_what_waits_for_it_goes_back() {
     in_virtual_time(async {
         let sim = world(7);
         let first = up(&sim, &two_chains(1), never()).await;
-        assert_eq!(first.outcome.verdict, Verdict::Converged);
-        sim.script(&service_name("queue"), Some(2), Script::never_ready());
+        assert_eq!(first.outcome.outcome, Outcome::Converged);
+        sim.script(&service_name("queue"), Some(2), Behavior::never_ready());
         let told = up(&sim, &two_chains(2), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
-        assert!(told.outcome.left.is_empty());
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
+        assert!(told.outcome.unfinished.is_empty());
         let current = told.after.current();
         let generations: Vec<String> = current
             .iter()
@@ -648,12 +655,12 @@ fn one_that_fails_while_the_rest_settles_goes_back_alone() {
     in_virtual_time(async {
         let sim = world(7);
         up(&sim, &two_chains(1), never()).await;
-        let dies = Script::exits(Duration::from_millis(380), 3);
+        let dies = Behavior::exits(Duration::from_millis(380), 3);
         sim.script(&service_name("worker"), Some(2), dies);
         let told = up(&sim, &two_chains(2), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         let split = told.outcome.split.unwrap();
-        let old: Vec<&str> = split.old.iter().map(ServiceName::as_str).collect();
+        let old: Vec<&str> = split.rolled_back.iter().map(ServiceName::as_str).collect();
         assert_eq!(old, ["worker"]);
         let current = told.after.current();
         assert_eq!(current.len(), 4);
@@ -665,7 +672,7 @@ fn one_that_fails_while_the_rest_settles_goes_back_alone() {
 fn what_failed_can_be_kept_to_look_at() {
     in_virtual_time(async {
         let sim = running_shop().await;
-        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        sim.script(&service_name("web"), Some(2), Behavior::never_ready());
         let state = observe(&sim).await;
         let wanted = project(&shop(2));
         let deploy = plan::deploy(&wanted, &state, &Options::default()).unwrap();
@@ -675,9 +682,9 @@ fn what_failed_can_be_kept_to_look_at() {
         };
         let run = Run::new(deploy.plan, settings);
         let outcome = drive(Arc::new(sim.clone()), run, |_| {}, never()).await;
-        assert_eq!(outcome.verdict, Verdict::RolledBack);
+        assert_eq!(outcome.outcome, Outcome::RolledBack);
         let kept: Vec<&str> = outcome
-            .kept_containers
+            .retained_containers
             .iter()
             .map(ContainerName::as_str)
             .collect();
@@ -696,7 +703,7 @@ fn what_failed_can_be_kept_to_look_at() {
         );
         // It stands for nobody, also where nobody else does, and goes when a deploy succeeds.
         let told = up(&sim, &wanted, never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        assert_eq!(told.outcome.outcome, Outcome::Converged);
         assert_eq!(names(&sim), ["shop-db-1 up", "shop-web-1 up"]);
     });
 }
@@ -707,12 +714,12 @@ fn the_critical_path_accounts_for_the_whole_run() {
         let sim = running_shop().await;
         let told = up(&sim, &project(&shop(2)), never()).await;
         let path = &told.outcome.critical_path;
-        let sum: Duration = path.iter().map(|segment| segment.took).sum();
-        let gap = told.outcome.took.abs_diff(sum);
+        let sum: Duration = path.iter().map(|segment| segment.elapsed).sum();
+        let gap = told.outcome.elapsed.abs_diff(sum);
         assert!(
             gap < Duration::from_millis(2),
             "{gap:?} of {:?}",
-            told.outcome.took
+            told.outcome.elapsed
         );
         assert!(path.iter().any(|segment| segment.verb == "settling"));
     });
@@ -731,7 +738,7 @@ fn a_start_is_tried_again_while_a_port_is_being_given_up() {
         };
         let taken = |at| Fault {
             at,
-            when: When::Before,
+            when: FaultTiming::Before,
             error: EngineError::PortTaken {
                 port: "8080".to_owned(),
                 holder: "another process".to_owned(),
@@ -739,24 +746,24 @@ fn a_start_is_tried_again_while_a_port_is_being_given_up() {
         };
         up(&sim, &project(&page(1)), never()).await;
         // Made, named, stopped, and then the new one's first start.
-        sim.fail(taken(Trigger::Call(sim.calls() + 3)));
+        sim.fail(taken(FaultTrigger::Call(sim.calls() + 3)));
         let told = up(&sim, &project(&page(2)), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::Converged);
+        assert_eq!(told.outcome.outcome, Outcome::Converged);
         assert!(
             !told
                 .events
                 .iter()
                 .any(|it| matches!(it.event, Event::StepFailed { .. }))
         );
-        sim.fail(taken(Trigger::Each {
+        sim.fail(taken(FaultTrigger::Each {
             verb: "starting container".to_owned(),
             object: "shop-web-1.g3".to_owned(),
         }));
         let (before, calls) = (sim.snapshot(), sim.calls());
         let told = up(&sim, &project(&page(3)), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         assert_eq!(told.after, before);
         assert!(sim.calls() > calls + 10, "it was tried more than once");
-        assert!(told.outcome.took < Duration::from_secs(4));
+        assert!(told.outcome.elapsed < Duration::from_secs(4));
     });
 }

@@ -2,17 +2,17 @@
 //! off the recoveries that follow, the project ends in one of two worlds, and it is told in which.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod play;
-mod promise;
-mod stage;
+mod generators;
+mod invariants;
+mod runner;
 
 use proptest::prelude::*;
 
 use self::{
-    play::{Deed, cut_off, uncut},
-    stage::{blows, cases, cuts, gates, troubles},
+    generators::{blows, cases, cuts, gates, troubles},
+    runner::{Deed, cut_off, uncut},
 };
-use crate::worlds::profile;
+use crate::fixtures::profile;
 
 proptest! {
     #![proptest_config(profile())]
@@ -23,7 +23,7 @@ proptest! {
         cuts in cuts(),
         blow in blows(),
     ) {
-        cut_off(&case, Deed::Up, &stage::Trouble::default(), &cuts, blow.as_ref())?;
+        cut_off(&case, Deed::Up, &generators::Trouble::default(), &cuts, blow.as_ref())?;
     }
 
     #[test]
@@ -33,7 +33,7 @@ proptest! {
         cuts in cuts(),
         blow in blows(),
     ) {
-        let trouble = stage::Trouble { gate: Some(gate), faults: Vec::new() };
+        let trouble = generators::Trouble { gate: Some(gate), faults: Vec::new() };
         cut_off(&case, Deed::Up, &trouble, &cuts, blow.as_ref())?;
     }
 
@@ -57,7 +57,7 @@ proptest! {
         cuts in cuts(),
         blow in blows(),
     ) {
-        cut_off(&case, Deed::Rollback, &stage::Trouble::default(), &cuts, blow.as_ref())?;
+        cut_off(&case, Deed::Rollback, &generators::Trouble::default(), &cuts, blow.as_ref())?;
     }
 
     #[test]
@@ -66,6 +66,6 @@ proptest! {
         cuts in cuts(),
         volumes in any::<bool>(),
     ) {
-        play::removed(&case, &cuts, volumes)?;
+        runner::removed(&case, &cuts, volumes)?;
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use cimandat::{
     engine::{
         EngineError,
-        sim::{Fault, Script, Sim, Trigger, When},
+        sim::{Behavior, Fault, FaultTiming, FaultTrigger, Sim},
     },
-    event::{Event, Verdict},
-    plan::{self, Options, Shown},
+    event::{Event, Outcome},
+    plan::{self, Options, PlanView},
     state::State,
 };
 
-use crate::worlds::{
+use crate::fixtures::{
     Told, Wish, in_virtual_time, interrupts, never, observe, project, service_name, up, wish, world,
 };
 
@@ -48,7 +48,7 @@ fn writers(first: u32, second: u32) -> Vec<Wish> {
 async fn running(wishes: &[Wish]) -> Sim {
     let sim = world(7);
     let first = up(&sim, &project(wishes), never()).await;
-    assert_eq!(first.outcome.verdict, Verdict::Converged);
+    assert_eq!(first.outcome.outcome, Outcome::Converged);
     sim
 }
 
@@ -73,8 +73,8 @@ fn held(sim: &Sim, volume: &str) -> Vec<String> {
     sim.data()[volume].iter().cloned().collect()
 }
 
-fn fail_each(sim: &Sim, verb: &str, object: &str, when: When) {
-    let at = Trigger::Each {
+fn fail_each(sim: &Sim, verb: &str, object: &str, when: FaultTiming) {
+    let at = FaultTrigger::Each {
         verb: verb.to_owned(),
         object: object.to_owned(),
     };
@@ -98,11 +98,11 @@ fn an_update_copies_between_the_end_and_the_start_and_keeps_one_copy() {
         ");
         assert_eq!(told.after.snapshots.len(), 1);
         let again = up(&sim, &project(&shop(3)), never()).await;
-        assert_eq!(again.outcome.verdict, Verdict::Converged);
+        assert_eq!(again.outcome.outcome, Outcome::Converged);
         let kept: Vec<&String> = again.after.snapshots.iter().collect();
         assert_eq!(kept, ["shop_db.before-g3"]);
         let unchanged = up(&sim, &project(&shop(3)), never()).await;
-        assert_eq!(unchanged.outcome.verdict, Verdict::Unchanged);
+        assert_eq!(unchanged.outcome.outcome, Outcome::Unchanged);
     });
 }
 
@@ -111,9 +111,9 @@ fn a_failed_update_gives_the_data_back_before_the_old_container() {
     in_virtual_time(async {
         let sim = running(&shop(1)).await;
         let before = (sim.snapshot(), sim.data());
-        sim.script(&service_name("db"), Some(2), Script::never_ready());
+        sim.script(&service_name("db"), Some(2), Behavior::never_ready());
         let told = up(&sim, &project(&shop(2)), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         insta::assert_snapshot!(deeds(&told), @"
         stopping container shop-db-1
         copying volume shop_db
@@ -135,9 +135,9 @@ fn a_copy_that_fails_goes_and_nothing_is_put_back() {
     in_virtual_time(async {
         let sim = running(&shop(1)).await;
         let before = (sim.snapshot(), sim.data());
-        fail_each(&sim, "copying volume", "shop_db", When::Midway);
+        fail_each(&sim, "copying volume", "shop_db", FaultTiming::Midway);
         let told = up(&sim, &project(&shop(2)), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         insta::assert_snapshot!(deeds(&told), @"
         stopping container shop-db-1
         copying volume shop_db
@@ -156,11 +156,11 @@ fn a_copy_that_fails_goes_and_nothing_is_put_back() {
 fn what_could_not_be_put_back_is_not_started_on() {
     in_virtual_time(async {
         let sim = running(&shop(1)).await;
-        sim.script(&service_name("db"), Some(2), Script::never_ready());
-        fail_each(&sim, "restoring volume", "shop_db", When::Midway);
+        sim.script(&service_name("db"), Some(2), Behavior::never_ready());
+        fail_each(&sim, "restoring volume", "shop_db", FaultTiming::Midway);
         let told = up(&sim, &project(&shop(2)), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::Stuck);
-        insta::assert_snapshot!(told.outcome.left.join("\n"), @"
+        assert_eq!(told.outcome.outcome, Outcome::RollbackFailed);
+        insta::assert_snapshot!(told.outcome.unfinished.join("\n"), @"
         restoring volume `shop_db` failed: the engine's disk is full: no space left on device
         starting container `shop-db-1` was not tried; by hand: `docker start shop-db-1`
         waiting until ready `shop-db-1` was not tried; by hand: see `docker logs shop-db-1` why it is not ready
@@ -184,7 +184,7 @@ fn an_interrupted_copy_leaves_nothing() {
         for after in 0..150 {
             let interrupted = interrupts(vec![Duration::from_millis(after)]);
             let told = up(&sim, &project(&shop(2)), interrupted).await;
-            if told.outcome.verdict == Verdict::Interrupted {
+            if told.outcome.outcome == Outcome::Cancelled {
                 assert_eq!((sim.snapshot(), sim.data()), before, "after {after} ms");
             }
             assert_eq!(sim.breaches(), Vec::<String>::new());
@@ -197,9 +197,9 @@ fn all_who_write_end_before_the_copy_and_none_begins_before_it() {
     in_virtual_time(async {
         let sim = running(&writers(1, 1)).await;
         let before = (sim.snapshot(), sim.data());
-        sim.script(&service_name("worker"), Some(2), Script::never_ready());
+        sim.script(&service_name("worker"), Some(2), Behavior::never_ready());
         let told = up(&sim, &project(&writers(2, 2)), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         insta::assert_snapshot!(deeds(&told), @"
         stopping container shop-db-1
         stopping container shop-worker-1
@@ -244,7 +244,7 @@ fn who_goes_on_writing_is_refused_before_anything_is_touched() {
 
 fn shown(project: &cimandat::project::Project, state: &State) -> String {
     let deploy = plan::deploy(project, state, &Options::default()).unwrap();
-    Shown::new(project, &plan::Plan::default(), &deploy).text()
+    PlanView::new(project, &plan::Plan::default(), &deploy).text()
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn that_a_volume_is_copied_from_now_on_is_no_change_of_it() {
         plain[0].snapshot = false;
         let sim = running(&plain).await;
         let told = up(&sim, &project(&shop(1)), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::Unchanged);
+        assert_eq!(told.outcome.outcome, Outcome::Unchanged);
     });
 }
 
@@ -295,9 +295,9 @@ fn what_a_job_did_is_said_to_stay_and_what_was_copied_is_put_back() {
     in_virtual_time(async {
         let sim = running(&migration(1)).await;
         let before = (sim.snapshot(), sim.data());
-        sim.script(&service_name("web"), Some(2), Script::never_ready());
+        sim.script(&service_name("web"), Some(2), Behavior::never_ready());
         let told = up(&sim, &project(&migration(2)), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         assert_eq!(told.outcome.irreversible_jobs, [service_name("migrate")]);
         assert_eq!(told.outcome.restored_volumes, ["shop_db"]);
         assert_eq!((sim.snapshot(), sim.data()), before);
@@ -308,9 +308,9 @@ fn what_a_job_did_is_said_to_stay_and_what_was_copied_is_put_back() {
 fn a_job_that_was_never_started_leaves_nothing_behind() {
     in_virtual_time(async {
         let sim = running(&migration(1)).await;
-        sim.script(&service_name("db"), Some(2), Script::never_ready());
+        sim.script(&service_name("db"), Some(2), Behavior::never_ready());
         let told = up(&sim, &project(&migration(2)), never()).await;
-        assert_eq!(told.outcome.verdict, Verdict::RolledBack);
+        assert_eq!(told.outcome.outcome, Outcome::RolledBack);
         assert_eq!(told.outcome.irreversible_jobs, []);
     });
 }

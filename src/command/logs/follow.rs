@@ -14,14 +14,14 @@ use jiff::Timestamp;
 
 use super::{Logs, Printer, Stop, address, label};
 use crate::{
-    engine::{Engine, EngineError, Happening, LogLine, LogOptions, Notice, Query},
+    engine::{ContainerEvent, ContainerEventKind, Engine, EngineError, LogLine, LogOptions, Query},
     name::{ContainerName, ProjectName},
     state::Container,
 };
 
 /// What is heard while logs are followed.
 enum Heard {
-    Notice(Result<Notice, EngineError>),
+    Notice(Result<ContainerEvent, EngineError>),
     Line(String, Result<LogLine, EngineError>),
     /// The log of the container with this id has ended.
     End(String),
@@ -77,7 +77,7 @@ impl<'a, E: Engine> Follow<'a, E> {
         while let Some(heard) = self.heard.next().await {
             match heard {
                 Heard::Notice(notice) => {
-                    if notice?.what == Happening::Started {
+                    if notice?.what == ContainerEventKind::Started {
                         // All lines of a container that is new are.
                         self.look(None, printer).await?;
                     }
@@ -156,7 +156,7 @@ impl<'a, E: Engine> Follow<'a, E> {
         let lines = match self.engine.logs(&name, options).await {
             Ok(lines) => lines,
             // It was removed since it was seen.
-            Err(EngineError::Gone { .. }) => return Ok(()),
+            Err(EngineError::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         if let Some(followed) = self.followed.get_mut(id) {
@@ -180,7 +180,7 @@ impl<'a, E: Engine> Follow<'a, E> {
         let mut position = Position::default();
         let mut lines = match self.engine.logs(container, &options).await {
             Ok(lines) => lines,
-            Err(EngineError::Gone { .. }) => return Ok(position),
+            Err(EngineError::NotFound { .. }) => return Ok(position),
             Err(error) => return Err(error.into()),
         };
         while let Some(Ok(line)) = lines.next().await {
@@ -207,7 +207,7 @@ impl<'a, E: Engine> Follow<'a, E> {
             Err(EngineError::NoLog { driver, .. }) => {
                 printer.report_no_log(&followed.label, &driver);
             }
-            Err(EngineError::Gone { .. }) => {}
+            Err(EngineError::NotFound { .. }) => {}
             Err(error) if error.is_away() => return Err(error.into()),
             // The others are followed all the same.
             Err(error) => printer.note(&format!("`{}`: {error}", followed.label)),

@@ -15,7 +15,7 @@ use self::{
     follow::Follow,
     print::{Closed, Printer},
 };
-use super::{CommandError, Console, DataFormat, Done, Scope, load};
+use super::{CommandError, CommandOutcome, Console, DataFormat, ProjectSelector, load};
 use crate::{
     engine::{
         Engine, EngineError, LogLine, LogOptions, Query,
@@ -64,10 +64,10 @@ impl Logs {
 
     pub(super) async fn run(
         self,
-        scope: &Scope,
+        scope: &ProjectSelector,
         settings: &Settings,
         console: Console,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let project = load::project_name(scope)?;
         let engine = Docker::connect(settings).await?;
         if !self.services.is_empty() {
@@ -82,7 +82,7 @@ impl Logs {
         engine: &impl Engine,
         project: &ProjectName,
         console: Console,
-    ) -> Result<Done, CommandError> {
+    ) -> Result<CommandOutcome, CommandError> {
         let options = LogOptions {
             follow: self.follow,
             tail: self.tail,
@@ -100,7 +100,9 @@ impl Logs {
             }
         });
         match select(shown, pin!(print::nobody_reads())).await {
-            Either::Left((Ok(()) | Err(Stop::Closed), _)) | Either::Right(_) => Ok(Done::Well),
+            Either::Left((Ok(()) | Err(Stop::Closed), _)) | Either::Right(_) => {
+                Ok(CommandOutcome::Ok)
+            }
             Either::Left((Err(Stop::Failed(error)), _)) => Err(error),
         }
     }
@@ -123,7 +125,7 @@ impl Logs {
             printer.make_room_for(&label);
             let mut lines = match engine.logs(&address(name, container), options).await {
                 Ok(lines) => lines,
-                Err(EngineError::Gone { .. }) => continue,
+                Err(EngineError::NotFound { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
             match next(&mut lines, &label, printer).await {
@@ -157,7 +159,7 @@ impl Logs {
         let containers = state.containers.iter();
         containers.filter(|(name, container)| {
             let meant = self.services.is_empty() || self.services.contains(&container.service);
-            meant && !state.is_retired(name)
+            meant && !state.is_superseded(name)
         })
     }
 }
@@ -193,7 +195,7 @@ async fn next(
             printer.report_no_log(label, &driver);
             Ok(None)
         }
-        Err(EngineError::Gone { .. }) => Ok(None),
+        Err(EngineError::NotFound { .. }) => Ok(None),
         other => other,
     }
 }

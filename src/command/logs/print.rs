@@ -9,7 +9,7 @@ use std::{
 use super::{Console, DataFormat, Logs};
 use crate::{
     engine::{LogLine, Part},
-    report::text::{Paint, Tone, calm, pad, reset, width},
+    report::text::{Color, Paint, calm, pad, reset, width},
 };
 
 /// Nobody reads what is printed.
@@ -43,7 +43,7 @@ impl<'a> Printer<'a> {
     /// Says once that a container's log is not kept.
     pub fn report_no_log(&mut self, label: &str, driver: &str) {
         if self.without_log.insert(label.to_owned()) {
-            self.console.warn(&format!(
+            self.console.eprint(&format!(
                 "`{label}` has no log: its logging driver `{driver}` keeps none\n"
             ));
         }
@@ -51,7 +51,7 @@ impl<'a> Printer<'a> {
 
     /// Says what a person should know beside the lines.
     pub fn note(&self, text: &str) {
-        self.console.warn(&format!("{text}\n"));
+        self.console.eprint(&format!("{text}\n"));
     }
 
     pub fn line(&self, label: &str, line: &LogLine) -> Result<(), Closed> {
@@ -71,7 +71,7 @@ impl<'a> Printer<'a> {
             let paint = Paint {
                 colour: self.console.colour_out,
             };
-            text += &paint.tone(Tone::Busy, &pad(label, self.column));
+            text += &paint.tone(Color::Busy, &pad(label, self.column));
             text += "  ";
         }
         if self.logs.timestamps {

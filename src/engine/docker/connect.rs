@@ -10,8 +10,9 @@ use bollard::{API_DEFAULT_VERSION, errors::Error as Wire};
 use super::{
     Docker,
     context::{Configuration, Context},
-    crash::Crash,
-    error, greet,
+    error,
+    fault_injection::Crash,
+    ping,
 };
 use crate::engine::EngineError;
 
@@ -46,7 +47,7 @@ impl Settings {
     /// Whether the engine that would be asked is on this machine, as far as its address tells.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        Place::find(self).is_ok_and(|place| place.is_local())
+        EngineEndpoint::find(self).is_ok_and(|place| place.is_local())
     }
 
     /// The folder of the docker configuration.
@@ -60,7 +61,7 @@ impl Settings {
 
 /// Where the engine is, and who says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct EngineEndpoint {
     /// `unix://…`, `tcp://…`, `ssh://…`.
     pub(super) address: String,
     /// The folder with `ca.pem`, `cert.pem` and `key.pem`, for TLS.
@@ -69,7 +70,7 @@ pub(super) struct Place {
     pub(super) chosen: String,
 }
 
-impl Place {
+impl EngineEndpoint {
     /// In the order of the docker command: `DOCKER_HOST`, the named context, the current context
     /// of the configuration, the default socket.
     pub(super) fn find(settings: &Settings) -> Result<Self, EngineError> {
@@ -225,11 +226,11 @@ impl Docker {
     /// [`EngineError::Unreachable`] when nothing answers, with the place that was tried and why;
     /// [`EngineError::Denied`] when the socket is there, but not for this user.
     pub async fn connect(settings: &Settings) -> Result<Self, EngineError> {
-        let place = Place::find(settings)?;
+        let place = EngineEndpoint::find(settings)?;
         let client = place
             .open(settings.crash.as_ref())
             .map_err(|wire| error::connecting(&place, &wire))?;
-        let greeting = greet::greet(&place).await?;
+        let greeting = ping::greet(&place).await?;
         Ok(Self::new(client, place, greeting, settings))
     }
 }
@@ -238,8 +239,8 @@ impl Docker {
 mod tests {
     use super::*;
 
-    fn place(address: &str) -> Place {
-        Place {
+    fn place(address: &str) -> EngineEndpoint {
+        EngineEndpoint {
             address: address.to_owned(),
             tls: None,
             chosen: String::new(),
@@ -255,7 +256,7 @@ mod tests {
             cert_path: Some("/certs".into()),
             ..Settings::default()
         };
-        let place = Place::find(&settings).unwrap();
+        let place = EngineEndpoint::find(&settings).unwrap();
         assert_eq!(place.address, "tcp://far:2376");
         assert_eq!(place.tls, Some(PathBuf::from("/certs")));
     }
@@ -272,7 +273,7 @@ mod tests {
             config_dir: Some(folder.path().to_owned()),
             ..Settings::default()
         };
-        let error = Place::find(&settings).unwrap_err();
+        let error = EngineEndpoint::find(&settings).unwrap_err();
         assert!(
             error.to_string().contains("docker context `far`"),
             "{error}"
@@ -282,7 +283,7 @@ mod tests {
 
     #[test]
     fn nothing_said_means_the_default_socket() {
-        let place = Place::find(&Settings::default()).unwrap();
+        let place = EngineEndpoint::find(&Settings::default()).unwrap();
         assert_eq!(place.address, DEFAULT_SOCKET);
         assert!(place.is_local());
     }

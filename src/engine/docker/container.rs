@@ -18,14 +18,14 @@ use futures::TryStreamExt;
 use super::{
     Docker,
     error::{present, status},
-    holder,
     observe::is_anonymous,
+    port_owner,
 };
 use crate::{
     engine::EngineError,
     name::ContainerName,
     project::{ContainerSpec, RestartPolicy},
-    state::{Record, label},
+    state::{ContainerRecord, label},
 };
 
 /// What the engine may take on top of a grace period until it answers.
@@ -52,7 +52,7 @@ pub(super) async fn own(
 ) -> Result<Option<ContainerInspectResponse>, EngineError> {
     let inspected = inspect(docker, verb, name).await?;
     match &inspected {
-        Some(found) if !labels(found).contains_key(label::PROJECT) => Err(EngineError::Foreign {
+        Some(found) if !labels(found).contains_key(label::PROJECT) => Err(EngineError::NotOwned {
             name: name.to_string(),
         }),
         _ => Ok(inspected),
@@ -69,7 +69,7 @@ pub(super) async fn own_or_gone(
 }
 
 fn gone(name: &ContainerName) -> EngineError {
-    EngineError::Gone {
+    EngineError::NotFound {
         what: format!("container `{name}`"),
     }
 }
@@ -92,7 +92,7 @@ pub(super) async fn start(docker: &Docker, name: &ContainerName) -> Result<(), E
         .await;
     match started {
         Ok(()) => Ok(()),
-        Err(wire) => match holder::port_taken(docker, &inspected, &wire).await {
+        Err(wire) => match port_owner::port_taken(docker, &inspected, &wire).await {
             Some(taken) => Err(taken),
             None => Err(docker.doing(verb, name.as_str()).failed(wire)),
         },
@@ -237,7 +237,7 @@ async fn remove_carried(
 }
 
 /// What a container was made from, as recorded on itself.
-pub(super) fn record(inspected: &ContainerInspectResponse) -> Option<Record> {
+pub(super) fn record(inspected: &ContainerInspectResponse) -> Option<ContainerRecord> {
     serde_json::from_str(labels(inspected).get(label::RECORD)?).ok()
 }
 

@@ -13,10 +13,11 @@ use bollard::{
 };
 
 use super::{
-    Docker, amend, container,
+    Docker, container,
     error::status,
     network::{self, settings},
-    setup::own_names,
+    runtime_config::own_names,
+    update,
 };
 use crate::{
     engine::EngineError,
@@ -223,7 +224,7 @@ impl<'a> Side<'a> {
             Pace::Stopped if at_the_end => container::start(self.docker, self.name).await?,
             Pace::LeftPaused if !at_the_end => return Ok(()),
             Pace::Paused | Pace::LeftPaused => {
-                amend::set_paused(self.docker, self.verb, self.name, false).await?;
+                update::set_paused(self.docker, self.verb, self.name, false).await?;
             }
             _ => return Ok(()),
         }

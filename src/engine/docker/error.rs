@@ -7,21 +7,21 @@ use std::{error::Error as _, io};
 
 use bollard::errors::Error as Wire;
 
-use super::{connect::Place, explain::explained};
+use super::{connect::EngineEndpoint, explain::explained};
 use crate::engine::EngineError;
 
 /// What was being done, for the message of an error.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Doing<'a> {
+pub(super) struct Operation<'a> {
     /// The engine's place.
-    pub(super) place: &'a Place,
+    pub(super) place: &'a EngineEndpoint,
     /// `creating container`.
     pub(super) verb: &'a str,
     /// Its name on the engine.
     pub(super) object: &'a str,
 }
 
-impl Doing<'_> {
+impl Operation<'_> {
     /// What an error of the library means here.
     pub(super) fn failed(self, wire: Wire) -> EngineError {
         match wire {
@@ -42,7 +42,7 @@ impl Doing<'_> {
             return EngineError::DiskFull { cause: message };
         }
         if let Some(path) = after(&message, "bind source path does not exist: ") {
-            return EngineError::NoBindSource { path };
+            return EngineError::BindSourceMissing { path };
         }
         if let Some(image) = after(&message, "No such image: ") {
             return EngineError::NoImage {
@@ -51,7 +51,7 @@ impl Doing<'_> {
             };
         }
         if status == 404 && names_a_missing_thing(&message, self.object) {
-            return EngineError::Gone {
+            return EngineError::NotFound {
                 what: format!("`{}`", self.object),
             };
         }
@@ -60,7 +60,7 @@ impl Doing<'_> {
 
     /// A refusal with a message.
     pub(super) fn refused(self, status: u16, message: String) -> EngineError {
-        EngineError::Refused {
+        EngineError::Api {
             verb: self.verb.to_owned(),
             object: self.object.to_owned(),
             status,
@@ -96,9 +96,9 @@ pub(super) fn present<T>(result: Result<T, Wire>) -> Result<Option<T>, Wire> {
 }
 
 /// What an error means when nobody has answered yet.
-pub(super) fn connecting(place: &Place, wire: &Wire) -> EngineError {
+pub(super) fn connecting(place: &EngineEndpoint, wire: &Wire) -> EngineError {
     if denied(wire) {
-        return EngineError::Denied {
+        return EngineError::PermissionDenied {
             address: place.address.clone(),
         };
     }
@@ -116,9 +116,9 @@ pub(super) fn connecting(place: &Place, wire: &Wire) -> EngineError {
 }
 
 /// As [`connecting`], for a connection of our own.
-pub(super) fn dialling(place: &Place, cause: &io::Error) -> EngineError {
+pub(super) fn dialling(place: &EngineEndpoint, cause: &io::Error) -> EngineError {
     match cause.kind() {
-        io::ErrorKind::PermissionDenied => EngineError::Denied {
+        io::ErrorKind::PermissionDenied => EngineError::PermissionDenied {
             address: place.address.clone(),
         },
         _ => place.unreachable(chain(cause)),
@@ -188,12 +188,12 @@ mod tests {
     use super::*;
 
     fn meant(status: u16, message: &str) -> EngineError {
-        let place = Place {
+        let place = EngineEndpoint {
             address: "unix:///s".into(),
             tls: None,
             chosen: String::new(),
         };
-        Doing {
+        Operation {
             place: &place,
             verb: "creating container",
             object: "shop-web-1",
@@ -215,7 +215,7 @@ mod tests {
                 400,
                 "invalid mount config for type \"bind\": bind source path does not exist: /a b"
             ),
-            EngineError::NoBindSource {
+            EngineError::BindSourceMissing {
                 path: "/a b".into()
             }
         );
@@ -225,11 +225,11 @@ mod tests {
         ));
         assert!(matches!(
             meant(404, "No such container: shop-web-1"),
-            EngineError::Gone { .. }
+            EngineError::NotFound { .. }
         ));
         assert!(matches!(
             meant(404, "exec: \"x\": executable file not found in $PATH"),
-            EngineError::Refused { status: 404, .. }
+            EngineError::Api { status: 404, .. }
         ));
     }
 }

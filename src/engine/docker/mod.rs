@@ -3,15 +3,14 @@
 //! The client library stays in this folder: what comes out are the crate's own types. Decides
 //! nothing: it observes, performs, asks and reports.
 
-mod amend;
+mod address;
 mod binds;
 pub mod build;
 mod clients;
-mod condition;
 mod connect;
 mod container;
+mod container_status;
 mod context;
-mod crash;
 mod create;
 mod credentials;
 mod cutover;
@@ -19,20 +18,21 @@ mod database;
 mod error;
 mod exec;
 mod explain;
-mod greet;
-mod holder;
+mod fault_injection;
 mod image;
-mod ledger;
 mod logs;
 mod network;
 mod observe;
 mod perform;
+mod ping;
+mod port_owner;
 mod probe;
 mod pull;
-mod reach;
-mod setup;
+mod runtime_config;
 mod snapshot;
+mod state_store;
 mod subnet;
+mod update;
 mod users;
 mod verify;
 mod volume;
@@ -43,12 +43,14 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};
 use futures::stream::BoxStream;
 use tokio::sync::{OnceCell, mpsc::UnboundedSender};
 
-use self::{connect::Place, error::Doing, greet::Greeting};
+use self::{connect::EngineEndpoint, error::Operation, ping::ServerInfo};
 pub use self::{
     connect::Settings,
-    crash::{Crash, Unreadable},
+    fault_injection::{Crash, Unreadable},
 };
-use super::{Answer, Engine, EngineError, Evidence, LogLine, LogOptions, Notice, Query};
+use super::{
+    ContainerEvent, Engine, EngineError, Inspection, LogLine, LogOptions, ProbeResult, Query,
+};
 use crate::{
     event::Progress,
     name::{ContainerName, ProjectName},
@@ -61,13 +63,13 @@ use crate::{
 #[derive(Debug)]
 pub struct Docker {
     client: bollard::Docker,
-    place: Place,
+    place: EngineEndpoint,
     /// The docker configuration, for credentials.
     configuration: Option<PathBuf>,
     /// The socket of the ssh agent, for builds that ask for it.
     ssh_agent: Option<PathBuf>,
     /// What it said when it was greeted.
-    greeting: Greeting,
+    greeting: ServerInfo,
     /// That and what may have to be asked for, once, when it is first needed.
     info: OnceCell<EngineInfo>,
     /// Commands of probes that did not end in time, by container and command: none is run again
@@ -81,7 +83,12 @@ pub struct Docker {
 }
 
 impl Docker {
-    fn new(client: bollard::Docker, place: Place, greeting: Greeting, settings: &Settings) -> Self {
+    fn new(
+        client: bollard::Docker,
+        place: EngineEndpoint,
+        greeting: ServerInfo,
+        settings: &Settings,
+    ) -> Self {
         Self {
             client,
             place,
@@ -96,8 +103,8 @@ impl Docker {
     }
 
     /// Words for what is being done, for its errors.
-    fn doing<'a>(&'a self, verb: &'a str, object: &'a str) -> Doing<'a> {
-        Doing {
+    fn doing<'a>(&'a self, verb: &'a str, object: &'a str) -> Operation<'a> {
+        Operation {
             place: &self.place,
             verb,
             object,
@@ -180,7 +187,12 @@ impl Engine for Docker {
         perform::perform(self, action, progress).await
     }
 
-    async fn probe(&self, container: &ContainerName, probe: &Probe, patience: Duration) -> Answer {
+    async fn probe(
+        &self,
+        container: &ContainerName,
+        probe: &Probe,
+        patience: Duration,
+    ) -> ProbeResult {
         probe::probe(self, container, probe, patience).await
     }
 
@@ -189,15 +201,15 @@ impl Engine for Docker {
         container: Option<&ContainerName>,
         check: &Check,
         patience: Duration,
-    ) -> Answer {
+    ) -> ProbeResult {
         verify::check(self, container, check, patience).await
     }
 
-    async fn examine(
+    async fn inspect(
         &self,
         container: &ContainerName,
         lines: usize,
-    ) -> Result<Evidence, EngineError> {
+    ) -> Result<Inspection, EngineError> {
         logs::examine(self, container, lines).await
     }
 
@@ -208,7 +220,7 @@ impl Engine for Docker {
     async fn watch(
         &self,
         project: &ProjectName,
-    ) -> Result<BoxStream<'static, Result<Notice, EngineError>>, EngineError> {
+    ) -> Result<BoxStream<'static, Result<ContainerEvent, EngineError>>, EngineError> {
         watch::watch(self, project).await
     }
 

@@ -14,8 +14,8 @@ use tokio::time::sleep;
 
 use super::{
     Api, Docker, container,
-    error::{Doing, present, status},
-    holder, subnet,
+    error::{Operation, present, status},
+    port_owner, subnet,
     users::{self, Used},
 };
 use crate::{
@@ -103,7 +103,7 @@ fn check(
 ) -> Result<(), EngineError> {
     let name = request.network.engine_name.as_str();
     if labels.get(label::PROJECT).map(String::as_str) != Some(request.project.as_str()) {
-        return Err(EngineError::Foreign {
+        return Err(EngineError::NotOwned {
             name: name.to_owned(),
         });
     }
@@ -268,7 +268,7 @@ pub(super) fn resource(
 /// the same words then, so that the container is asked; what it does not have is freed first.
 pub(super) async fn connect(
     docker: &Docker,
-    doing: Doing<'_>,
+    doing: Operation<'_>,
     (network, container): (&str, &ContainerName),
     wanted: &EndpointSettings,
 ) -> Result<(), EngineError> {
@@ -296,13 +296,13 @@ pub(super) async fn connect(
 /// Why a container was not attached: a port of the host that it publishes there may be taken.
 async fn refusal(
     docker: &Docker,
-    doing: Doing<'_>,
+    doing: Operation<'_>,
     container: &ContainerName,
     wire: Wire,
 ) -> EngineError {
     let found = container::inspect(docker, doing.verb, container).await;
     if let Ok(Some(found)) = found
-        && let Some(taken) = holder::port_taken(docker, &found, &wire).await
+        && let Some(taken) = port_owner::port_taken(docker, &found, &wire).await
     {
         return taken;
     }
@@ -313,7 +313,7 @@ async fn refusal(
 /// that is gone: a container that does not run would still look for it.
 pub(super) async fn disconnect(
     docker: &Docker,
-    doing: Doing<'_>,
+    doing: Operation<'_>,
     (network, container): (&str, &ContainerName),
 ) -> Result<(), EngineError> {
     let body = NetworkDisconnectRequest {
@@ -348,7 +348,7 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
     };
     let labels = network.labels.unwrap_or_default();
     if !labels.contains_key(label::PROJECT) {
-        return Err(EngineError::Foreign {
+        return Err(EngineError::NotOwned {
             name: name.to_owned(),
         });
     }
@@ -362,7 +362,7 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
         let may_pass = has_endpoints(&wire) && pause < LONGEST_PAUSE;
         match users::unremoved(docker, doing, Used::Network(id), wire).await {
             // No container uses it, as the engine itself says.
-            EngineError::Refused { .. } if may_pass => sleep(pause).await,
+            EngineError::Api { .. } if may_pass => sleep(pause).await,
             why => return Err(why),
         }
         if pause >= LONGEST_PAUSE / 4 {
@@ -375,7 +375,7 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
 /// Frees the endpoints of a network whose containers no longer exist.
 async fn free_lost_endpoints(
     docker: &Docker,
-    doing: Doing<'_>,
+    doing: Operation<'_>,
     network: &str,
 ) -> Result<(), EngineError> {
     let inspected = docker

@@ -20,14 +20,16 @@ use jiff::Timestamp;
 use tokio::try_join;
 
 use super::{
-    Docker, binds, condition, database, error::present, greet, image, network, setup::setup, volume,
+    Docker, binds, container_status, database, error::present, image, network, ping,
+    runtime_config::setup, volume,
 };
 use crate::{
     engine::{EngineError, Query},
     name::{ContainerName, ImageRef, ServiceName},
     project::RestartPolicy,
     state::{
-        Container, Foreign, HeldPort, ImageFacts, MountedVolume, Resource, Snapshot, State, label,
+        Container, ImageInfo, MountedVolume, PublishedPort, Resource, Snapshot, State,
+        UnmanagedContainer, label,
     },
     unit::Protocol,
 };
@@ -36,7 +38,7 @@ use crate::{
 pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, EngineError> {
     let (engine, greeting, summaries, networks, volumes, images, own_images, kept) = try_join!(
         docker.info(),
-        greet::greet(&docker.place),
+        ping::greet(&docker.place),
         containers(docker),
         networks(docker),
         volumes(docker, query),
@@ -223,7 +225,7 @@ fn snapshots(volumes: &[Volume], own: &[&ContainerSummary]) -> BTreeMap<String, 
 async fn images(
     docker: &Docker,
     query: &Query,
-) -> Result<BTreeMap<ImageRef, ImageFacts>, EngineError> {
+) -> Result<BTreeMap<ImageRef, ImageInfo>, EngineError> {
     let found = try_join_all(query.images.iter().map(|image| async move {
         present(docker.client.inspect_image(image.as_str()).await)
             .map(|inspected| inspected.map(|inspected| (image.clone(), image_facts(&inspected))))
@@ -290,7 +292,7 @@ fn container(
             .get(label::RECORD)
             .and_then(|record| serde_json::from_str(record).ok()),
         image: inspected.image.clone().unwrap_or_default(),
-        condition: condition::condition(inspected, now),
+        condition: container_status::condition(inspected, now),
         restart: restart(inspected),
         networks: addresses(inspected),
         ports: held(summary),
@@ -364,10 +366,10 @@ pub(super) fn is_anonymous(volume: &str) -> bool {
     volume.len() == 64 && volume.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn foreign(summary: &ContainerSummary) -> Option<(ContainerName, Foreign)> {
+fn foreign(summary: &ContainerSummary) -> Option<(ContainerName, UnmanagedContainer)> {
     let project =
         labelled(summary, label::PROJECT).or_else(|| labelled(summary, label::COMPOSE_PROJECT));
-    let foreign = Foreign {
+    let foreign = UnmanagedContainer {
         project: project.map(str::to_owned),
         running: summary.state == Some(ContainerSummaryStateEnum::RUNNING),
         ports: held(summary),
@@ -376,13 +378,13 @@ fn foreign(summary: &ContainerSummary) -> Option<(ContainerName, Foreign)> {
 }
 
 /// Ports of the host; the list has them only while the container runs.
-pub(super) fn held(summary: &ContainerSummary) -> Vec<HeldPort> {
-    let mut ports: Vec<HeldPort> = summary
+pub(super) fn held(summary: &ContainerSummary) -> Vec<PublishedPort> {
+    let mut ports: Vec<PublishedPort> = summary
         .ports
         .iter()
         .flatten()
         .filter_map(|port| {
-            Some(HeldPort {
+            Some(PublishedPort {
                 host_ip: port.ip.clone().unwrap_or_default(),
                 published: port.public_port.filter(|port| *port != 0)?,
                 target: port.private_port,
@@ -430,13 +432,13 @@ pub(super) fn variable<'a>(env: Option<&'a [String]>, name: &str) -> Option<&'a 
     Some(value).filter(|value| !value.is_empty())
 }
 
-fn image_facts(inspected: &ImageInspect) -> ImageFacts {
+fn image_facts(inspected: &ImageInspect) -> ImageInfo {
     let config = inspected.config.as_ref();
     let mut volumes = config
         .and_then(|config| config.volumes.clone())
         .unwrap_or_default();
     volumes.sort();
-    ImageFacts {
+    ImageInfo {
         id: inspected.id.clone().unwrap_or_default(),
         volumes,
         digests: inspected.repo_digests.clone().unwrap_or_default(),

@@ -9,11 +9,11 @@ use futures::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    Docker, amend,
-    build::{Builder, Wire},
+    Docker,
+    build::{Builder, Transport},
     container, create, credentials, cutover,
     error::present,
-    exec, network, pull, snapshot,
+    exec, network, pull, snapshot, update,
     users::{self, Used},
     volume,
 };
@@ -51,9 +51,9 @@ pub(super) async fn perform(
         Action::SetAllowance {
             container,
             allowance,
-        } => amend::set_allowance(docker, verb, container, *allowance).await,
+        } => update::set_allowance(docker, verb, container, *allowance).await,
         Action::SetPaused { container, paused } => {
-            amend::set_paused(docker, verb, container, *paused).await
+            update::set_paused(docker, verb, container, *paused).await
         }
         Action::RunHook(run) => exec::hook(docker, run).await,
         Action::TagImage { image, tag } => tag_image(docker, verb, image, tag).await,
@@ -63,7 +63,7 @@ pub(super) async fn perform(
 
 /// The builder inside of the engine, reached by the same way.
 fn builder(docker: &Docker) -> Builder {
-    let wire = Wire::new(docker.place.address.clone(), docker.place.tls.clone());
+    let wire = Transport::new(docker.place.address.clone(), docker.place.tls.clone());
     let configuration = docker.configuration.clone();
     let builder = Builder::new(wire).with_logins(Arc::new(move |host| {
         let configuration = configuration.clone();

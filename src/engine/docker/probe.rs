@@ -14,13 +14,14 @@ use regex::Regex;
 use tokio::time::timeout;
 
 use super::{
-    Docker, condition, container,
+    Docker,
+    address::{self, Way},
+    container, container_status,
     error::present,
     exec, logs,
-    reach::{self, Way},
 };
 use crate::{
-    engine::{Answer, EngineError, LogOptions, dial},
+    engine::{EngineError, LogOptions, ProbeResult, probe},
     name::ContainerName,
     project::Probe,
     state::{Health, Status},
@@ -32,12 +33,12 @@ pub(super) async fn probe(
     name: &ContainerName,
     probe: &Probe,
     patience: Duration,
-) -> Answer {
+) -> ProbeResult {
     // An inspect takes 0.6 ms and says whether a question makes sense at all, and where to.
     let inspected = match container::inspect(docker, "asking container", name).await {
         Ok(Some(inspected)) => inspected,
-        Ok(None) => return Answer::Never("the container is gone".to_owned()),
-        Err(error) => return Answer::NotYet(error.to_string()),
+        Ok(None) => return ProbeResult::Impossible("the container is gone".to_owned()),
+        Err(error) => return ProbeResult::Pending(error.to_string()),
     };
     match probe {
         Probe::Exit => return exit(docker, name, &inspected, patience).await,
@@ -65,24 +66,24 @@ pub(super) async fn probe(
 }
 
 /// What there is to say about a container that does not run; `None`: it runs.
-fn not_running(inspected: &ContainerInspectResponse) -> Option<Answer> {
-    let now = condition::condition(inspected, None);
+fn not_running(inspected: &ContainerInspectResponse) -> Option<ProbeResult> {
+    let now = container_status::condition(inspected, None);
     let code = now.exit_code.unwrap_or_default();
     match now.status {
         Status::Running => None,
-        Status::Created => Some(Answer::NotYet("not started".to_owned())),
-        Status::Paused => Some(Answer::NotYet("paused".to_owned())),
-        Status::Restarting => Some(Answer::NotYet(format!(
+        Status::Created => Some(ProbeResult::Pending("not started".to_owned())),
+        Status::Paused => Some(ProbeResult::Pending("paused".to_owned())),
+        Status::Restarting => Some(ProbeResult::Pending(format!(
             "restarting after it ended with code {code}"
         ))),
         Status::Exited | Status::Removing | Status::Dead => {
-            Some(Answer::NotYet(format!("ended with code {code}")))
+            Some(ProbeResult::Pending(format!("ended with code {code}")))
         }
     }
 }
 
-fn started(inspected: &ContainerInspectResponse) -> Answer {
-    not_running(inspected).unwrap_or_else(|| Answer::Ready("running".to_owned()))
+fn started(inspected: &ContainerInspectResponse) -> ProbeResult {
+    not_running(inspected).unwrap_or_else(|| ProbeResult::Passed("running".to_owned()))
 }
 
 /// Asks on every address of the container at the same time: one answer is enough, as a program need
@@ -92,8 +93,8 @@ async fn dialled(
     inspected: &ContainerInspectResponse,
     probe: &Probe,
     patience: Duration,
-) -> Answer {
-    let ways = match reach::reach(docker, inspected, probe).await {
+) -> ProbeResult {
+    let ways = match address::reach(docker, inspected, probe).await {
         Ok(ways) => ways,
         Err(answer) => return answer,
     };
@@ -104,9 +105,9 @@ async fn dialled(
         .collect();
     let mut answers = BTreeMap::new();
     while let Some((index, answer)) = asked.next().await {
-        if let Answer::Ready(said) = answer {
+        if let ProbeResult::Passed(said) = answer {
             let place = ways.get(index).and_then(|way| way.place.as_deref());
-            return Answer::Ready(with_places(said, place.as_slice()));
+            return ProbeResult::Passed(with_places(said, place.as_slice()));
         }
         answers.insert(index, answer);
     }
@@ -114,23 +115,25 @@ async fn dialled(
     none_passed(places.zip(answers.into_values()))
 }
 
-async fn ask(way: &Way, patience: Duration) -> Answer {
+async fn ask(way: &Way, patience: Duration) -> ProbeResult {
     let Some((address, probe)) = &way.to else {
-        return Answer::NotYet("this machine has no route to it".to_owned());
+        return ProbeResult::Pending("this machine has no route to it".to_owned());
     };
-    dial::ask(*address, probe, patience)
+    probe::ask(*address, probe, patience)
         .await
-        .unwrap_or_else(|| Answer::Never(format!("`{probe}` cannot be dialled")))
+        .unwrap_or_else(|| ProbeResult::Impossible(format!("`{probe}` cannot be dialled")))
 }
 
 /// What is said when no address gave the wanted answer: each answer with the addresses that gave it.
 /// Waiting is in vain where all say so.
-fn none_passed<'a>(answers: impl Iterator<Item = (Option<&'a str>, Answer)>) -> Answer {
+fn none_passed<'a>(answers: impl Iterator<Item = (Option<&'a str>, ProbeResult)>) -> ProbeResult {
     let mut never = true;
     let mut heard: Vec<(String, Vec<&str>)> = Vec::new();
     for (place, answer) in answers {
-        never &= matches!(answer, Answer::Never(_));
-        let (Answer::Ready(said) | Answer::NotYet(said) | Answer::Never(said)) = answer;
+        never &= matches!(answer, ProbeResult::Impossible(_));
+        let (ProbeResult::Passed(said)
+        | ProbeResult::Pending(said)
+        | ProbeResult::Impossible(said)) = answer;
         match heard.iter_mut().find(|(other, _)| *other == said) {
             Some((_, places)) => places.extend(place),
             None => heard.push((said, Vec::from_iter(place))),
@@ -142,9 +145,9 @@ fn none_passed<'a>(answers: impl Iterator<Item = (Option<&'a str>, Answer)>) -> 
         .collect();
     let said = said.join("; ");
     if never {
-        Answer::Never(said)
+        ProbeResult::Impossible(said)
     } else {
-        Answer::NotYet(said)
+        ProbeResult::Pending(said)
     }
 }
 
@@ -160,7 +163,7 @@ async fn command_passes(
     name: &ContainerName,
     command: &[String],
     patience: Duration,
-) -> Answer {
+) -> ProbeResult {
     match exec::within(docker, name.as_str(), command, patience).await {
         Ok(Some(outcome)) => {
             let said = match outcome.last_line() {
@@ -168,27 +171,27 @@ async fn command_passes(
                 line => format!(": {line}"),
             };
             match outcome.code {
-                0 => Answer::Ready(format!("exit code 0{said}")),
-                code => Answer::NotYet(format!("exit code {code}{said}")),
+                0 => ProbeResult::Passed(format!("exit code 0{said}")),
+                code => ProbeResult::Pending(format!("exit code {code}{said}")),
             }
         }
-        Ok(None) => Answer::NotYet(format!("no end within {} ms", patience.as_millis())),
-        Err(error) => Answer::NotYet(error.to_string()),
+        Ok(None) => ProbeResult::Pending(format!("no end within {} ms", patience.as_millis())),
+        Err(error) => ProbeResult::Pending(error.to_string()),
     }
 }
 
-async fn file(docker: &Docker, name: &ContainerName, path: &str) -> Answer {
+async fn file(docker: &Docker, name: &ContainerName, path: &str) -> ProbeResult {
     let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
     let found = docker
         .client
         .get_container_archive_info(name.as_str(), Some(options))
         .await;
     match present(found) {
-        Ok(Some(_)) => Answer::Ready("it is there".to_owned()),
-        Ok(None) => Answer::NotYet("it is not there".to_owned()),
+        Ok(Some(_)) => ProbeResult::Passed("it is there".to_owned()),
+        Ok(None) => ProbeResult::Pending("it is not there".to_owned()),
         Err(wire) => {
             let doing = docker.doing("looking for a file in container", name.as_str());
-            Answer::NotYet(doing.failed(wire).to_string())
+            ProbeResult::Pending(doing.failed(wire).to_string())
         }
     }
 }
@@ -199,15 +202,15 @@ async fn healthcheck(
     name: &ContainerName,
     inspected: &ContainerInspectResponse,
     patience: Duration,
-) -> Answer {
-    let health = condition::condition(inspected, None).health;
+) -> ProbeResult {
+    let health = container_status::condition(inspected, None).health;
     let config = inspected.config.as_ref();
     let test = config.and_then(|config| config.healthcheck.as_ref());
     match health {
-        Some(Health::Healthy) => Answer::Ready("the engine says healthy".to_owned()),
+        Some(Health::Healthy) => ProbeResult::Passed("the engine says healthy".to_owned()),
         Some(Health::Starting) => match test.and_then(|test| command_of(inspected, test)) {
             Some(command) => command_passes(docker, name, &command, patience).await,
-            None => Answer::NotYet("the engine says starting".to_owned()),
+            None => ProbeResult::Pending("the engine says starting".to_owned()),
         },
         Some(Health::Unhealthy) => {
             let state = inspected.state.as_ref();
@@ -215,12 +218,12 @@ async fn healthcheck(
             let last = checks
                 .and_then(|checks| checks.last()?.output.as_deref())
                 .and_then(|output| output.lines().rfind(|line| !line.trim().is_empty()));
-            Answer::NotYet(last.map_or_else(
+            ProbeResult::Pending(last.map_or_else(
                 || "the engine says unhealthy".to_owned(),
                 |line| format!("the engine says unhealthy: {}", line.trim()),
             ))
         }
-        None => Answer::Never("the container has no health check".to_owned()),
+        None => ProbeResult::Impossible("the container has no health check".to_owned()),
     }
 }
 
@@ -247,15 +250,15 @@ async fn exit(
     name: &ContainerName,
     inspected: &ContainerInspectResponse,
     patience: Duration,
-) -> Answer {
+) -> ProbeResult {
     let ended = |code| match code {
-        0 => Answer::Ready("ended with code 0".to_owned()),
-        code => Answer::Never(format!("ended with code {code}")),
+        0 => ProbeResult::Passed("ended with code 0".to_owned()),
+        code => ProbeResult::Impossible(format!("ended with code {code}")),
     };
-    let now = condition::condition(inspected, None);
+    let now = container_status::condition(inspected, None);
     match now.status {
         // The engine would say at once that it does not run.
-        Status::Created => return Answer::NotYet("not started".to_owned()),
+        Status::Created => return ProbeResult::Pending("not started".to_owned()),
         Status::Exited | Status::Dead => return ended(now.exit_code.unwrap_or_default()),
         _ => {}
     }
@@ -268,9 +271,9 @@ async fn exit(
         Ok(Some(Err(Wire::DockerContainerWaitError { code, .. }))) => ended(code),
         Ok(Some(Err(wire))) => {
             let doing = docker.doing("waiting for the end of container", name.as_str());
-            Answer::NotYet(doing.failed(wire).to_string())
+            ProbeResult::Pending(doing.failed(wire).to_string())
         }
-        Ok(None) | Err(_) => Answer::NotYet("still running".to_owned()),
+        Ok(None) | Err(_) => ProbeResult::Pending("still running".to_owned()),
     }
 }
 
@@ -281,13 +284,13 @@ async fn log(
     inspected: &ContainerInspectResponse,
     (pattern, times): (&str, u32),
     patience: Duration,
-) -> Answer {
+) -> ProbeResult {
     let pattern = match Regex::new(pattern) {
         Ok(pattern) => pattern,
-        Err(error) => return Answer::Never(error.to_string()),
+        Err(error) => return ProbeResult::Impossible(error.to_string()),
     };
-    if condition::condition(inspected, None).status == Status::Created {
-        return Answer::NotYet("not started".to_owned());
+    if container_status::condition(inspected, None).status == Status::Created {
+        return ProbeResult::Pending("not started".to_owned());
     }
     let options = LogOptions {
         follow: true,
@@ -300,15 +303,15 @@ async fn log(
             let line = match line {
                 Ok(line) => line,
                 Err(EngineError::NoLog { driver, .. }) => {
-                    return Some(Answer::Never(logs::keeps_none(&driver)));
+                    return Some(ProbeResult::Impossible(logs::keeps_none(&driver)));
                 }
-                Err(error) => return Some(Answer::NotYet(error.to_string())),
+                Err(error) => return Some(ProbeResult::Pending(error.to_string())),
             };
             seen += 1;
             if pattern.is_match(&line.text) {
                 matched += 1;
                 if matched >= times {
-                    return Some(Answer::Ready(line.text));
+                    return Some(ProbeResult::Passed(line.text));
                 }
             }
         }
@@ -316,7 +319,7 @@ async fn log(
     };
     match timeout(patience, search).await {
         Ok(Some(answer)) => answer,
-        Ok(None) | Err(_) => Answer::NotYet(no_match(&pattern, (matched, times), seen)),
+        Ok(None) | Err(_) => ProbeResult::Pending(no_match(&pattern, (matched, times), seen)),
     }
 }
 
@@ -337,15 +340,15 @@ fn no_match(pattern: &Regex, (matched, times): (u32, u32), seen: usize) -> Strin
 mod tests {
     use super::*;
 
-    fn not_yet(said: &str) -> Answer {
-        Answer::NotYet(said.to_owned())
+    fn not_yet(said: &str) -> ProbeResult {
+        ProbeResult::Pending(said.to_owned())
     }
 
     #[test]
     fn every_address_is_named_with_its_answer() {
         let refused = || not_yet("connection refused");
-        let never = || Answer::Never("no such role".to_owned());
-        let check = |answers: &[(Option<&str>, Answer)], expected: Answer| {
+        let never = || ProbeResult::Impossible("no such role".to_owned());
+        let check = |answers: &[(Option<&str>, ProbeResult)], expected: ProbeResult| {
             assert_eq!(none_passed(answers.iter().cloned()), expected);
         };
         let (a, b) = ("10.1.0.2 in network `a`", "10.2.0.2 in network `b`");

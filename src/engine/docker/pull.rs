@@ -52,11 +52,11 @@ pub(super) async fn pull(
 async fn failed(docker: &Docker, request: &PullImage, wire: Wire) -> EngineError {
     let image = request.image.to_string();
     let cause = match docker.doing("pulling image", &image).failed(wire) {
-        EngineError::Refused { message, .. } if is_away(&message) => {
+        EngineError::Api { message, .. } if is_away(&message) => {
             format!("its registry cannot be reached ({message})")
         }
-        EngineError::Refused { message, .. } => message,
-        EngineError::Gone { .. } | EngineError::NoImage { .. } => {
+        EngineError::Api { message, .. } => message,
+        EngineError::NotFound { .. } | EngineError::NoImage { .. } => {
             "the registry does not have it".to_owned()
         }
         error => return error,

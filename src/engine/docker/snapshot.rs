@@ -59,8 +59,8 @@ pub(super) async fn take(docker: &Docker, request: &VolumeSnapshot) -> Result<()
     remove(docker, name).await?;
     copy.expect_source().await?;
     copy.make_snapshot().await?;
-    let volume = copy.helper(Side::Volume).await?;
-    let snapshot = copy.helper(Side::Snapshot).await?;
+    let volume = copy.helper(CopyDirection::Volume).await?;
+    let snapshot = copy.helper(CopyDirection::Snapshot).await?;
     copy.carry((&volume, VOLUME), (&snapshot, SNAPSHOT)).await?;
     copy.mark(&snapshot, WHOLE).await?;
     container::remove(docker, &volume).await?;
@@ -82,8 +82,8 @@ pub(super) async fn restore(docker: &Docker, request: &VolumeSnapshot) -> Result
         return Ok(());
     }
     copy.expect_source().await?;
-    let volume = copy.helper(Side::Volume).await?;
-    let snapshot = copy.helper(Side::Snapshot).await?;
+    let volume = copy.helper(CopyDirection::Volume).await?;
+    let snapshot = copy.helper(CopyDirection::Snapshot).await?;
     match copy.marked(&snapshot).await?.as_deref() {
         Some(RESTORED) => {}
         Some(WHOLE) => {
@@ -104,7 +104,7 @@ pub(super) async fn restore(docker: &Docker, request: &VolumeSnapshot) -> Result
 /// Removes a snapshot and what a copy that was cut off left; one that is gone is fine.
 pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineError> {
     let verb = "removing snapshot";
-    for side in [Side::Volume, Side::Snapshot] {
+    for side in [CopyDirection::Volume, CopyDirection::Snapshot] {
         container::remove(docker, &side.helper_of(name)).await?;
     }
     if own_labels(docker, verb, name).await?.is_none() {
@@ -126,7 +126,7 @@ async fn own_labels(
     name: &str,
 ) -> Result<Option<HashMap<String, String>>, EngineError> {
     match volume::labels_of(docker, verb, name).await? {
-        Some(labels) if !labels.contains_key(label::SNAPSHOT_OF) => Err(EngineError::Foreign {
+        Some(labels) if !labels.contains_key(label::SNAPSHOT_OF) => Err(EngineError::NotOwned {
             name: name.to_owned(),
         }),
         labels => Ok(labels),
@@ -135,12 +135,12 @@ async fn own_labels(
 
 /// What a helper mounts.
 #[derive(Debug, Clone, Copy)]
-enum Side {
+enum CopyDirection {
     Volume,
     Snapshot,
 }
 
-impl Side {
+impl CopyDirection {
     fn helper_of(self, snapshot: &str) -> ContainerName {
         let end = match self {
             Self::Volume => "volume",
@@ -176,7 +176,7 @@ impl Copy<'_> {
         let source = &self.request.source;
         match volume::labels_of(self.docker, self.verb, source).await? {
             Some(_) => Ok(()),
-            None => Err(EngineError::Gone {
+            None => Err(EngineError::NotFound {
                 what: format!("volume `{source}`"),
             }),
         }
@@ -200,13 +200,13 @@ impl Copy<'_> {
     }
 
     /// Makes a container that is never started, anew if one was left.
-    async fn helper(&self, side: Side) -> Result<ContainerName, EngineError> {
+    async fn helper(&self, side: CopyDirection) -> Result<ContainerName, EngineError> {
         let request = self.request;
         let name = side.helper_of(&request.name);
         container::remove(self.docker, &name).await?;
         let (source, target) = match side {
-            Side::Volume => (&request.source, VOLUME),
-            Side::Snapshot => (&request.name, SNAPSHOT),
+            CopyDirection::Volume => (&request.source, VOLUME),
+            CopyDirection::Snapshot => (&request.name, SNAPSHOT),
         };
         let mount = Mount {
             target: Some(target.to_owned()),
@@ -423,8 +423,8 @@ mod tests {
     #[test]
     fn helpers_have_names_however_long_the_volume_has_one() {
         let long = format!("{}.before-g7", "v".repeat(240));
-        let name = Side::Snapshot.helper_of(&long);
+        let name = CopyDirection::Snapshot.helper_of(&long);
         assert!(name.as_str().ends_with(".before-g7.copy"), "{name}");
-        assert_ne!(name, Side::Volume.helper_of(&long));
+        assert_ne!(name, CopyDirection::Volume.helper_of(&long));
     }
 }

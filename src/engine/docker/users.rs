@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bollard::{errors::Error as Wire, query_parameters::ListContainersOptionsBuilder};
 
-use super::{Docker, error::Doing};
+use super::{Docker, error::Operation};
 use crate::{engine::EngineError, state::label};
 
 /// What cannot be removed as long as containers use it.
@@ -22,12 +22,12 @@ pub(super) enum Used<'a> {
 /// the engine says.
 pub(super) async fn unremoved(
     docker: &Docker,
-    doing: Doing<'_>,
+    doing: Operation<'_>,
     used: Used<'_>,
     wire: Wire,
 ) -> EngineError {
     let refused = doing.failed(wire);
-    let EngineError::Refused { object, .. } = &refused else {
+    let EngineError::Api { object, .. } = &refused else {
         return refused;
     };
     let (kind, key, value) = match used {

@@ -4,9 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{Docker, container, exec, reach};
+use super::{Docker, address, container, exec};
 use crate::{
-    engine::{Answer, dial},
+    engine::{ProbeResult, probe},
     name::ContainerName,
     project::Check,
 };
@@ -17,7 +17,7 @@ pub(super) async fn check(
     name: Option<&ContainerName>,
     check: &Check,
     patience: Duration,
-) -> Answer {
+) -> ProbeResult {
     match (check, name) {
         (
             Check::Http {
@@ -26,7 +26,7 @@ pub(super) async fn check(
                 contains,
             },
             _,
-        ) => dial::check_http(url, status, contains.as_deref(), patience).await,
+        ) => probe::check_http(url, status, contains.as_deref(), patience).await,
         (Check::Unreachable { port, .. }, Some(name)) => {
             unreachable(docker, name, *port, patience).await
         }
@@ -37,7 +37,7 @@ pub(super) async fn check(
             Some(name),
         ) => command_says(docker, name, command, contains.as_deref(), patience).await,
         (Check::Unreachable { service, .. } | Check::Exec { service, .. }, None) => {
-            Answer::Never(format!("service `{service}` has no container"))
+            ProbeResult::Impossible(format!("service `{service}` has no container"))
         }
     }
 }
@@ -49,21 +49,21 @@ async fn unreachable(
     name: &ContainerName,
     port: u16,
     patience: Duration,
-) -> Answer {
+) -> ProbeResult {
     let inspected = match container::inspect(docker, "checking container", name).await {
         Ok(Some(inspected)) => inspected,
-        Ok(None) => return Answer::Never("the container is gone".to_owned()),
-        Err(error) => return Answer::NotYet(error.to_string()),
+        Ok(None) => return ProbeResult::Impossible("the container is gone".to_owned()),
+        Err(error) => return ProbeResult::Pending(error.to_string()),
     };
-    if reach::network_mode(&inspected) == "host" {
-        let host = match reach::engine_host(docker).await {
+    if address::network_mode(&inspected) == "host" {
+        let host = match address::engine_host(docker).await {
             Ok(host) => host,
             Err(answer) => return answer,
         };
         let connected = timeout(patience, TcpStream::connect(SocketAddr::new(host, port))).await;
         return match connected {
-            Ok(Ok(_)) => Answer::Never(format!("port {port} of the host is answered")),
-            Ok(Err(_)) | Err(_) => Answer::Ready(format!("port {port} is not answered")),
+            Ok(Ok(_)) => ProbeResult::Impossible(format!("port {port} of the host is answered")),
+            Ok(Err(_)) | Err(_) => ProbeResult::Passed(format!("port {port} is not answered")),
         };
     }
     let settings = inspected.network_settings.as_ref();
@@ -85,9 +85,9 @@ async fn unreachable(
         })
         .collect();
     if published.is_empty() {
-        Answer::Ready(format!("port {port} is not published"))
+        ProbeResult::Passed(format!("port {port} is not published"))
     } else {
-        Answer::Never(format!("published as {}", published.join(", ")))
+        ProbeResult::Impossible(format!("published as {}", published.join(", ")))
     }
 }
 
@@ -97,20 +97,20 @@ async fn command_says(
     command: &[String],
     contains: Option<&str>,
     patience: Duration,
-) -> Answer {
+) -> ProbeResult {
     match exec::within(docker, name.as_str(), command, patience).await {
-        Ok(Some(outcome)) if outcome.code != 0 => Answer::NotYet(format!(
+        Ok(Some(outcome)) if outcome.code != 0 => ProbeResult::Pending(format!(
             "exit code {}: {}",
             outcome.code,
             outcome.last_line()
         )),
         Ok(Some(outcome)) => match contains {
             Some(text) if !outcome.output.contains(text) => {
-                Answer::NotYet(format!("`{text}` is not in its output"))
+                ProbeResult::Pending(format!("`{text}` is not in its output"))
             }
-            _ => Answer::Ready("exit code 0".to_owned()),
+            _ => ProbeResult::Passed("exit code 0".to_owned()),
         },
-        Ok(None) => Answer::NotYet(format!("no end within {} ms", patience.as_millis())),
-        Err(error) => Answer::NotYet(error.to_string()),
+        Ok(None) => ProbeResult::Pending(format!("no end within {} ms", patience.as_millis())),
+        Err(error) => ProbeResult::Pending(error.to_string()),
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn create(docker: &Docker, request: &CreateVolume) -> Result<()
         return if project == Some(request.project.as_str()) {
             Ok(())
         } else {
-            Err(EngineError::Foreign {
+            Err(EngineError::NotOwned {
                 name: name.to_owned(),
             })
         };
@@ -67,7 +67,7 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
     match labels_of(docker, verb, name).await? {
         None => return Ok(()),
         Some(labels) if !labels.contains_key(label::PROJECT) => {
-            return Err(EngineError::Foreign {
+            return Err(EngineError::NotOwned {
                 name: name.to_owned(),
             });
         }

@@ -7,9 +7,9 @@ use bollard::{models::EventMessage, query_parameters::EventsOptionsBuilder};
 use futures::{StreamExt, stream::BoxStream};
 use jiff::Timestamp;
 
-use super::{Docker, Doing};
+use super::{Docker, Operation};
 use crate::{
-    engine::{EngineError, Happening, Notice},
+    engine::{ContainerEvent, ContainerEventKind, EngineError},
     name::{ContainerName, ProjectName},
     state::{Health, label},
 };
@@ -23,7 +23,7 @@ const VERB: &str = "watching the containers of";
 pub(super) async fn watch(
     docker: &Docker,
     project: &ProjectName,
-) -> Result<BoxStream<'static, Result<Notice, EngineError>>, EngineError> {
+) -> Result<BoxStream<'static, Result<ContainerEvent, EngineError>>, EngineError> {
     let now = now(docker).await?;
     let filters = HashMap::from([
         ("type", vec!["container".to_owned()]),
@@ -44,7 +44,7 @@ pub(super) async fn watch(
     let place = docker.place.clone();
     let project = project.clone();
     Ok(stream! {
-        let doing = Doing { place: &place, verb: VERB, object: project.as_str() };
+        let doing = Operation { place: &place, verb: VERB, object: project.as_str() };
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
@@ -74,22 +74,22 @@ async fn now(docker: &Docker) -> Result<Option<Timestamp>, EngineError> {
 }
 
 /// What an event means here; `None`: nothing.
-fn notice(event: &EventMessage) -> Option<Notice> {
+fn notice(event: &EventMessage) -> Option<ContainerEvent> {
     let attributes = event.actor.as_ref()?.attributes.as_ref()?;
     let what = match event.action.as_deref()? {
-        "start" => Happening::Started,
-        "die" => Happening::Died {
+        "start" => ContainerEventKind::Started,
+        "die" => ContainerEventKind::Died {
             exit_code: attributes.get("exitCode")?.parse().ok()?,
         },
-        "oom" => Happening::OutOfMemory,
-        action => Happening::Health(match action.strip_prefix("health_status: ")? {
+        "oom" => ContainerEventKind::OutOfMemory,
+        action => ContainerEventKind::Health(match action.strip_prefix("health_status: ")? {
             "healthy" => Health::Healthy,
             "unhealthy" => Health::Unhealthy,
             "starting" => Health::Starting,
             _ => return None,
         }),
     };
-    Some(Notice {
+    Some(ContainerEvent {
         container: ContainerName::new(attributes.get("name")?.as_str()).ok()?,
         what,
     })
@@ -99,7 +99,7 @@ fn notice(event: &EventMessage) -> Option<Notice> {
 mod tests {
     use super::*;
 
-    fn meant(action: &str, code: &str) -> Option<Happening> {
+    fn meant(action: &str, code: &str) -> Option<ContainerEventKind> {
         let event = serde_json::from_str(&format!(
             r#"{{"Type":"container","Action":"{action}",
                  "Actor":{{"ID":"1","Attributes":{{"name":"shop-web-1","exitCode":"{code}"}}}}}}"#
@@ -110,14 +110,14 @@ mod tests {
 
     #[test]
     fn events_are_understood() {
-        assert_eq!(meant("start", ""), Some(Happening::Started));
+        assert_eq!(meant("start", ""), Some(ContainerEventKind::Started));
         assert_eq!(
             meant("die", "137"),
-            Some(Happening::Died { exit_code: 137 })
+            Some(ContainerEventKind::Died { exit_code: 137 })
         );
         assert_eq!(
             meant("health_status: healthy", ""),
-            Some(Happening::Health(Health::Healthy))
+            Some(ContainerEventKind::Health(Health::Healthy))
         );
         assert_eq!(meant("exec_start: true", ""), None);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Deed, Fault, Inner};
+use super::{Fault, Inner, RecordedCall};
 use crate::plan::Action;
 
 /// A call that changes something.
@@ -25,13 +25,13 @@ impl Inner {
         (verb, object): (&str, &str),
     ) -> Call {
         let number = self.deeds.len() as u64;
-        self.deeds.push(Deed {
+        self.deeds.push(RecordedCall {
             verb: verb.to_owned(),
             object: object.to_owned(),
         });
         let mut faults = self.faults.iter();
         let place = faults.position(|fault| fault.at.meets(number, action));
-        self.met.extend(place);
+        self.triggered.extend(place);
         let (before, after) = self.pace.of_call(action);
         Call {
             number,

@@ -4,15 +4,15 @@
 //! what their [`Script`] says. [`Fault`]s are part of it, before and after an effect, and so is
 //! time, if it passes: a [`Pace`] is drawn for each call.
 
+mod behavior;
 mod call;
-mod hand;
-mod ledger;
-mod look;
-mod pace;
-mod record;
-mod script;
+mod external;
+mod latency;
+mod probe;
+mod recorder;
 mod seed;
-mod view;
+mod snapshot;
+mod state_store;
 mod watch;
 mod world;
 
@@ -29,25 +29,27 @@ use tokio::{
 };
 
 pub use self::{
-    hand::Hand,
-    pace::Pace,
-    record::Deed,
-    script::{End, Fault, Script, Trigger, When},
+    behavior::{Behavior, Exit, Fault, FaultTiming, FaultTrigger},
+    external::ExternalAction,
+    latency::Latency,
+    recorder::RecordedCall,
     seed::Seed,
-    view::{Snapshot, Standing},
-    watch::Meeting,
+    snapshot::{ContainerSnapshot, Snapshot},
+    watch::VolumeRace,
 };
 use self::{
-    hand::Plot,
-    world::{Thing, World},
+    external::Scheduled,
+    world::{SimContainer, World},
 };
-use super::{Answer, Engine, EngineError, Evidence, LogLine, LogOptions, Notice, Part, Query};
+use super::{
+    ContainerEvent, Engine, EngineError, Inspection, LogLine, LogOptions, Part, ProbeResult, Query,
+};
 use crate::{
     event::Progress,
     name::{ContainerName, ImageRef, ProjectName, ServiceName},
     plan::Action,
     project::{Check, Kind, Probe},
-    state::{Foreign, State},
+    state::{State, UnmanagedContainer},
 };
 
 /// Until the engine starts a container again that ended by itself.
@@ -62,44 +64,44 @@ pub struct Sim {
 
 struct Inner {
     world: World,
-    scripts: BTreeMap<(ServiceName, Option<u64>), Script>,
-    checks: BTreeMap<String, Answer>,
+    scripts: BTreeMap<(ServiceName, Option<u64>), Behavior>,
+    checks: BTreeMap<String, ProbeResult>,
     faults: Vec<Fault>,
     /// Those of them that took place, by their places.
-    met: BTreeSet<usize>,
+    triggered: BTreeSet<usize>,
     /// Scripts by which a container was not ready when it was asked, or came to its end.
-    acted: BTreeSet<Role>,
-    pace: Pace,
+    acted: BTreeSet<ScriptKey>,
+    pace: Latency,
     /// The calls so far.
-    deeds: Vec<Deed>,
-    plots: Vec<Plot>,
+    deeds: Vec<RecordedCall>,
+    plots: Vec<Scheduled>,
     /// How often the engine was started again.
-    life: u64,
+    boot_count: u64,
     /// It is between two of them.
-    away: bool,
-    listeners: Vec<UnboundedSender<Result<Notice, EngineError>>>,
+    down: bool,
+    listeners: Vec<UnboundedSender<Result<ContainerEvent, EngineError>>>,
 }
 
 /// A service, and the generation that a script is about; `None`: all others.
-type Role = (ServiceName, Option<u64>);
+type ScriptKey = (ServiceName, Option<u64>);
 
 impl Inner {
-    fn tell(&mut self, notice: &Notice) {
+    fn publish(&mut self, notice: &ContainerEvent) {
         self.listeners
             .retain(|listener| listener.send(Ok(notice.clone())).is_ok());
     }
 
-    fn script(&self, container: &ContainerName) -> Script {
+    fn script(&self, container: &ContainerName) -> Behavior {
         let Some(thing) = self.world.containers.get(container) else {
-            return Script::default();
+            return Behavior::default();
         };
         let record = thing.record.as_ref();
         let job = record.is_some_and(|it| matches!(it.kind, Kind::Job { .. }));
         let usual = || {
             if job {
-                Script::exits(Duration::from_millis(10), 0)
+                Behavior::exits(Duration::from_millis(10), 0)
             } else {
-                Script::default()
+                Behavior::default()
             }
         };
         let script = self.role(thing).and_then(|role| self.scripts.get(&role));
@@ -107,7 +109,7 @@ impl Inner {
     }
 
     /// Whose script a container goes by, if it has one.
-    fn role(&self, thing: &Thing) -> Option<Role> {
+    fn role(&self, thing: &SimContainer) -> Option<ScriptKey> {
         let role = |generation| (thing.service.clone(), generation);
         [role(Some(thing.generation)), role(None)]
             .into_iter()
@@ -118,23 +120,23 @@ impl Inner {
 impl Sim {
     /// An empty world for one project.
     #[must_use]
-    pub fn new(project: ProjectName, pace: Pace) -> Self {
+    pub fn new(project: ProjectName, pace: Latency) -> Self {
         Self::in_world(World::new(project), pace)
     }
 
-    fn in_world(world: World, pace: Pace) -> Self {
+    fn in_world(world: World, pace: Latency) -> Self {
         let inner = Inner {
             world,
             scripts: BTreeMap::new(),
             checks: BTreeMap::new(),
             faults: Vec::new(),
-            met: BTreeSet::new(),
+            triggered: BTreeSet::new(),
             acted: BTreeSet::new(),
             pace,
             deeds: Vec::new(),
             plots: Vec::new(),
-            life: 0,
-            away: false,
+            boot_count: 0,
+            down: false,
             listeners: Vec::new(),
         };
         Self {
@@ -149,14 +151,14 @@ impl Sim {
     }
 
     /// Says what containers of a service do; of one generation, or of all others.
-    pub fn script(&self, service: &ServiceName, generation: Option<u64>, script: Script) {
+    pub fn script(&self, service: &ServiceName, generation: Option<u64>, script: Behavior) {
         self.lock()
             .scripts
             .insert((service.clone(), generation), script);
     }
 
     /// Says how a check, by its text, is answered; otherwise it passes.
-    pub fn answer(&self, check: &str, answer: Answer) {
+    pub fn answer(&self, check: &str, answer: ProbeResult) {
         self.lock().checks.insert(check.to_owned(), answer);
     }
 
@@ -176,7 +178,7 @@ impl Sim {
     }
 
     /// A container that is not the project's.
-    pub fn add_foreign(&self, name: ContainerName, foreign: Foreign) {
+    pub fn add_foreign(&self, name: ContainerName, foreign: UnmanagedContainer) {
         self.lock().world.foreign.insert(name, foreign);
     }
 
@@ -187,7 +189,7 @@ impl Sim {
 
     /// A process of the host that is no container takes this port as soon as it is free.
     pub fn grab_port(&self, port: u16) {
-        self.lock().world.grabbed.insert(port, false);
+        self.lock().world.occupied.insert(port, false);
     }
 
     /// Breaks off every subscription to what happens; it can be had anew.
@@ -241,7 +243,7 @@ impl Sim {
         let mut inner = self.lock();
         let notices = inner.world.end(id, starts, exit_code, out_of_memory);
         for notice in &notices {
-            inner.tell(notice);
+            inner.publish(notice);
         }
         !notices.is_empty()
     }
@@ -262,16 +264,16 @@ impl Sim {
             }
         }
         if let Some(notice) = &notice {
-            inner.tell(notice);
+            inner.publish(notice);
         }
         if let (Action::StartContainer(name), Some(_)) = (action, notice) {
-            self.live_on(&inner, name);
+            self.resume(&inner, name);
         }
         Ok(())
     }
 
     /// A container that was just started leads the life that its script gives it.
-    fn live_on(&self, inner: &Inner, name: &ContainerName) {
+    fn resume(&self, inner: &Inner, name: &ContainerName) {
         let script = inner.script(name);
         if let (Some(end), Some(thing)) = (script.ends, inner.world.containers.get(name)) {
             tokio::spawn(self.clone().live(thing.id.clone(), thing.starts, end));
@@ -279,7 +281,7 @@ impl Sim {
     }
 
     /// A container that ends by itself, again and again as far as it is started again.
-    async fn live(self, id: String, mut starts: u64, end: End) {
+    async fn live(self, id: String, mut starts: u64, end: Exit) {
         loop {
             sleep(end.after).await;
             if !self.ended(&id, starts, end.exit_code, end.out_of_memory) {
@@ -301,7 +303,7 @@ impl Sim {
         let Some(notice) = inner.world.restart(id, now) else {
             return false;
         };
-        inner.tell(&notice);
+        inner.publish(&notice);
         true
     }
 }
@@ -312,7 +314,7 @@ impl Engine for Sim {
         sleep(delay).await;
         self.reach()?;
         let now = self.now();
-        Ok(view::observe(&self.lock().world, query, now))
+        Ok(snapshot::observe(&self.lock().world, query, now))
     }
 
     async fn perform(
@@ -330,7 +332,7 @@ impl Engine for Sim {
             call
         };
         let fault = call.fault.as_ref();
-        let midway = fault.is_some_and(|fault| fault.when == When::Midway);
+        let midway = fault.is_some_and(|fault| fault.when == FaultTiming::Midway);
         self.carry(call, doing, |sim| {
             if midway {
                 sim.lock().world.snapshot(action, false).map(|_| ())
@@ -343,17 +345,22 @@ impl Engine for Sim {
         .await?
     }
 
-    async fn probe(&self, container: &ContainerName, probe: &Probe, patience: Duration) -> Answer {
+    async fn probe(
+        &self,
+        container: &ContainerName,
+        probe: &Probe,
+        patience: Duration,
+    ) -> ProbeResult {
         let deadline = Instant::now() + patience;
         let delay = self.lock().pace.draw();
         sleep(delay.min(patience)).await;
         let waits = matches!(probe, Probe::Log { .. } | Probe::Healthcheck | Probe::Exit);
         loop {
             if self.reach().is_err() {
-                return Answer::NotYet("no engine answers".to_owned());
+                return ProbeResult::Pending("no engine answers".to_owned());
             }
-            let (answer, due) = self.look(container, probe);
-            if !waits || !matches!(answer, Answer::NotYet(_)) || Instant::now() >= deadline {
+            let (answer, due) = self.probe(container, probe);
+            if !waits || !matches!(answer, ProbeResult::Pending(_)) || Instant::now() >= deadline {
                 return answer;
             }
             // What is due now but not yet to be seen is so in the next instant.
@@ -368,11 +375,11 @@ impl Engine for Sim {
         container: Option<&ContainerName>,
         check: &Check,
         _patience: Duration,
-    ) -> Answer {
+    ) -> ProbeResult {
         let delay = self.lock().pace.draw();
         sleep(delay).await;
         if self.reach().is_err() {
-            return Answer::NotYet("no engine answers".to_owned());
+            return ProbeResult::Pending("no engine answers".to_owned());
         }
         let inner = self.lock();
         if let Some(answer) = inner.checks.get(&check.to_string()) {
@@ -386,37 +393,37 @@ impl Engine for Sim {
                 .is_some_and(|it| it.condition.status.is_up())
         };
         if container.is_none_or(up) {
-            Answer::Ready("as expected".to_owned())
+            ProbeResult::Passed("as expected".to_owned())
         } else {
-            Answer::NotYet("the container does not run".to_owned())
+            ProbeResult::Pending("the container does not run".to_owned())
         }
     }
 
-    async fn examine(
+    async fn inspect(
         &self,
         container: &ContainerName,
         lines: usize,
-    ) -> Result<Evidence, EngineError> {
+    ) -> Result<Inspection, EngineError> {
         let delay = self.lock().pace.draw();
         sleep(delay).await;
         self.reach()?;
         let inner = self.lock();
         let thing = inner.world.containers.get(container);
-        let thing = thing.ok_or_else(|| EngineError::Gone {
+        let thing = thing.ok_or_else(|| EngineError::NotFound {
             what: format!("container `{container}`"),
         })?;
         let skipped = thing.log.len().saturating_sub(lines);
-        Ok(Evidence {
+        Ok(Inspection {
             condition: thing.condition.clone(),
             log: thing.log.iter().skip(skipped).cloned().collect(),
-            ..Evidence::default()
+            ..Inspection::default()
         })
     }
 
     async fn watch(
         &self,
         project: &ProjectName,
-    ) -> Result<BoxStream<'static, Result<Notice, EngineError>>, EngineError> {
+    ) -> Result<BoxStream<'static, Result<ContainerEvent, EngineError>>, EngineError> {
         self.reach()?;
         let (tell, mut told) = mpsc::unbounded_channel();
         self.lock().listeners.push(tell);
@@ -435,7 +442,7 @@ impl Engine for Sim {
         options: &LogOptions,
     ) -> Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError> {
         let evidence = self
-            .examine(container, options.tail.unwrap_or(usize::MAX))
+            .inspect(container, options.tail.unwrap_or(usize::MAX))
             .await?;
         let lines = evidence.log.into_iter().enumerate().map(|(index, text)| {
             let time = format!("1970-01-01T00:00:00.{index:09}Z");

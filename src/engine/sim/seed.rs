@@ -8,9 +8,9 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Pace, Sim,
-    ledger::Held,
-    world::{Kept, Thing, World},
+    Latency, Sim,
+    state_store::SimLock,
+    world::{Kept, SimContainer, World},
 };
 use crate::{
     engine::Lock,
@@ -46,7 +46,7 @@ impl Sim {
     /// What cannot be observed is taken for well: whatever runs is ready, and what a volume holds
     /// is one note.
     #[must_use]
-    pub fn of(seed: Seed, pace: Pace) -> Self {
+    pub fn of(seed: Seed, pace: Latency) -> Self {
         Self::in_world(World::of(seed), pace)
     }
 }
@@ -77,12 +77,12 @@ impl World {
         world.engine = state.engine;
         let pages = seed.pages.into_iter();
         world.pages = pages.map(|it| ((it.shelf, it.name.clone()), it)).collect();
-        world.orphaned = seed.lock.as_ref().is_some_and(|lock| lock.orphaned);
-        world.lock = seed.lock.map(|lock| Held {
+        world.orphaned = seed.lock.as_ref().is_some_and(|lock| lock.holder_exited);
+        world.lock = seed.lock.map(|lock| SimLock {
             id: lock.id,
             holder: lock.holder,
             sign: Duration::ZERO,
-            silent_for: lock.silent_for,
+            silent_for: lock.since_heartbeat,
         });
         world
     }
@@ -123,7 +123,7 @@ impl World {
     }
 }
 
-fn thing(container: &Container) -> Thing {
+fn thing(container: &Container) -> SimContainer {
     let record = container.record.as_ref();
     let recorded = record.and_then(|record| Recorded::deserialize(&record.spec).ok());
     let condition = &container.condition;
@@ -131,7 +131,7 @@ fn thing(container: &Container) -> Thing {
     let fixed = |network: &str| setup.endpoints.get(network)?.ipv4.clone();
     let policy = container.restart.unwrap_or_default();
     let ran = condition.status != Status::Created;
-    Thing {
+    SimContainer {
         id: container.id.clone(),
         service: container.service.clone(),
         replica: container.replica,

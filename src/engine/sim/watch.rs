@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{Inner, Pace, Sim, world::Thing};
+use super::{Inner, Latency, Sim, world::SimContainer};
 use crate::{
     name::ServiceName,
     plan::Action,
@@ -17,7 +17,7 @@ use crate::{
 /// Two containers of different services and generations that ran at the same time over a volume
 /// which at least one of them can write to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Meeting {
+pub struct VolumeRace {
     /// By its name on the engine.
     pub volume: String,
     /// A service, and the generation of its container.
@@ -30,7 +30,7 @@ impl Sim {
     /// Another engine with a world like this one's is now. Calls under way are this one's only,
     /// and so is what goes wrong with calls. Needs a running runtime.
     #[must_use]
-    pub fn fork(&self, pace: Pace) -> Self {
+    pub fn fork(&self, pace: Latency) -> Self {
         let inner = self.lock();
         let twin = Self {
             birth: self.birth,
@@ -59,12 +59,12 @@ impl Sim {
         let mut inner = self.lock();
         inner.scripts.clone_from(&other.scripts);
         inner.checks.clone_from(&other.checks);
-        (inner.life, inner.away) = (other.life, other.away);
+        (inner.boot_count, inner.down) = (other.boot_count, other.down);
     }
 
     /// Who ran beside whom. Of one service, that would be a breach.
     #[must_use]
-    pub fn meetings(&self) -> BTreeSet<Meeting> {
+    pub fn meetings(&self) -> BTreeSet<VolumeRace> {
         self.lock().world.meetings.clone()
     }
 }
@@ -90,20 +90,25 @@ impl Inner {
                 let those = world.containers.iter();
                 those.filter(move |(_, it)| it.service == *need)
             };
-            let became = |(name, it): (_, &Thing)| {
+            let became = |(name, it): (_, &SimContainer)| {
                 it.starts > 0 && (dependency.until == Until::Started || self.became(name, it, now))
             };
             let mut own = all().filter(|(_, it)| it.generation == thing.generation);
-            let stands = all().any(|(name, it)| became((name, it)) && stands(it, dependency));
+            let stands = all().any(|(name, it)| became((name, it)) && exists(it, dependency));
             if dependency.required && all().count() > 0 && !(own.all(became) && stands) {
                 early.push(format!("`{name}` was started before `{need}` was ready"));
             }
         }
-        self.world.breaches.extend(early);
+        self.world.violations.extend(early);
     }
 
     /// Whether a container has passed, or would have passed, its gate since its last start.
-    fn became(&self, name: &crate::name::ContainerName, thing: &Thing, now: Duration) -> bool {
+    fn became(
+        &self,
+        name: &crate::name::ContainerName,
+        thing: &SimContainer,
+        now: Duration,
+    ) -> bool {
         let Some(record) = &thing.record else {
             return true;
         };
@@ -122,6 +127,6 @@ impl Inner {
 }
 
 /// Whether a container can be built on. One that ended by itself just now is not to blame.
-fn stands(thing: &Thing, dependency: &Dependency) -> bool {
+fn exists(thing: &SimContainer, dependency: &Dependency) -> bool {
     dependency.until == Until::Completed || thing.condition.status.is_up() || !thing.stopped_by_hand
 }

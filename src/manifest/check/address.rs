@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::clash::together;
+use super::conflict::together;
 use crate::{
-    diagnostic::{ReferenceMistake, StructureMistake},
-    manifest::{Attachment, Network, Service, Subnet, lower::Parts, scope::Scope, subnet::Range},
+    diagnostic::{ReferenceError, SchemaError},
+    manifest::{
+        Attachment, Network, Service, Subnet, context::LowerContext, lower::Declarations,
+        subnet::Range,
+    },
     span::Span,
 };
 
@@ -17,7 +20,7 @@ struct Held<'a> {
 }
 
 /// Checks the ranges of networks, and the addresses of containers.
-pub(super) fn check(parts: &Parts, services: &[&Service], scope: &Scope<'_>) {
+pub(super) fn check(parts: &Declarations, services: &[&Service], scope: &LowerContext<'_>) {
     // What exists already has its range from elsewhere.
     let own = parts.networks.values().filter(|network| !network.external);
     let mut ranges: Vec<Held<'_>> = own.flat_map(ranges).collect();
@@ -56,13 +59,13 @@ fn addresses(attachment: &Attachment) -> impl Iterator<Item = IpAddr> {
 }
 
 /// The engine gives an address to one network only.
-fn overlaps(ranges: &[Held<'_>], scope: &Scope<'_>) {
+fn overlaps(ranges: &[Held<'_>], scope: &LowerContext<'_>) {
     for (index, held) in ranges.iter().enumerate() {
         let first = ranges[..index]
             .iter()
             .find(|first| first.range.overlaps(held.range));
         let Some(first) = first else { continue };
-        scope.mistake(ReferenceMistake::SubnetClash {
+        scope.mistake(ReferenceError::SubnetClash {
             one: first.network.name.to_string(),
             other: held.network.name.to_string(),
             range: held.range.to_string(),
@@ -82,7 +85,7 @@ fn free(ranges: &[Held<'_>], like: Range) -> Option<Range> {
 }
 
 /// A network of the engine's usual driver has one range of each family.
-fn families(ranges: &[Held<'_>], scope: &Scope<'_>) {
+fn families(ranges: &[Held<'_>], scope: &LowerContext<'_>) {
     for (index, held) in ranges.iter().enumerate() {
         let first = ranges[..index].iter().find(|first| {
             first.network.name == held.network.name
@@ -90,7 +93,7 @@ fn families(ranges: &[Held<'_>], scope: &Scope<'_>) {
                 && !first.range.overlaps(held.range)
         });
         if let (Some(first), true) = (first, is_bridge(held.network)) {
-            scope.mistake(StructureMistake::Conflict {
+            scope.mistake(SchemaError::Conflict {
                 one: format!("`{}`", first.subnet.subnet),
                 other: format!("`{}`", held.subnet.subnet),
                 at: held.subnet.span,
@@ -106,9 +109,14 @@ fn families(ranges: &[Held<'_>], scope: &Scope<'_>) {
 }
 
 /// Whether the engine would give a container this address.
-fn fixed((name, address): (&str, IpAddr), at: Span, network: Option<&Network>, scope: &Scope<'_>) {
+fn fixed(
+    (name, address): (&str, IpAddr),
+    at: Span,
+    network: Option<&Network>,
+    scope: &LowerContext<'_>,
+) {
     let mistake = |cause: String, help: Option<String>| {
-        scope.mistake(ReferenceMistake::FixedAddress {
+        scope.mistake(ReferenceError::FixedAddress {
             address: address.to_string(),
             network: name.to_owned(),
             cause,
@@ -179,12 +187,12 @@ fn clash<'a>(
     service: &'a Service,
     at: Span,
     taken: &mut BTreeMap<(&'a str, IpAddr), Vec<(&'a Service, Span)>>,
-    scope: &Scope<'_>,
+    scope: &LowerContext<'_>,
 ) {
     let others = taken.entry(place).or_default();
     let clash = others.iter().find(|(other, _)| together(service, other));
     if let Some((other, first)) = clash {
-        scope.mistake(ReferenceMistake::AddressClash {
+        scope.mistake(ReferenceError::AddressClash {
             address: place.1.to_string(),
             network: place.0.to_owned(),
             one: other.name.to_string(),

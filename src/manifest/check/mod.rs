@@ -1,17 +1,17 @@
 //! What can only be seen of the whole manifest: names that nothing bears, circles, clashes.
 
 mod address;
-mod clash;
+mod conflict;
 mod port;
 mod reference;
 
-use super::{fill::Layer, lower::Parts, scope::Scope};
-use crate::{diagnostic::ReadingMistake, span::Span};
+use super::{context::LowerContext, interpolate::Layer, lower::Declarations};
+use crate::{diagnostic::ParseError, span::Span};
 
 /// Notes every mistake that shows when the parts are put together.
-pub(super) fn check(parts: &Parts, layers: &[Layer], scope: &Scope<'_>) {
+pub(super) fn check(parts: &Declarations, layers: &[Layer], scope: &LowerContext<'_>) {
     reference::check(parts, layers, scope);
-    clash::check(parts, scope);
+    conflict::check(parts, scope);
     let declared = parts
         .declared
         .get("service")
@@ -22,7 +22,7 @@ pub(super) fn check(parts: &Parts, layers: &[Layer], scope: &Scope<'_>) {
             .map(|layer| layer.start)
             .min()
             .unwrap_or_default();
-        scope.mistake(ReadingMistake::Empty {
+        scope.mistake(ParseError::Empty {
             at: Span::new(start, 0),
         });
     }

@@ -6,16 +6,16 @@ use std::{
     ops::RangeInclusive,
 };
 
-use super::clash::together;
+use super::conflict::together;
 use crate::{
-    diagnostic::ReferenceMistake,
-    manifest::{Port, Service, scope::Scope},
+    diagnostic::ReferenceError,
+    manifest::{Port, Service, context::LowerContext},
     span::Spanned,
     unit::Protocol,
 };
 
 /// Checks that no port is published twice, be it by a replica.
-pub(super) fn clashes(services: &[&Service], scope: &Scope<'_>) {
+pub(super) fn clashes(services: &[&Service], scope: &LowerContext<'_>) {
     let mut taken: BTreeMap<(u16, Protocol), Vec<(&Service, &Port)>> = BTreeMap::new();
     for service in services.iter().copied() {
         for port in &service.ports {
@@ -35,7 +35,7 @@ pub(super) fn clashes(services: &[&Service], scope: &Scope<'_>) {
                 } else {
                     format!("by `{one}` and by `{two}`")
                 };
-                scope.mistake(ReferenceMistake::PortClash {
+                scope.mistake(ReferenceError::PortClash {
                     port: format!("{published}/{}", port.protocol),
                     who,
                     one: one.to_string(),
@@ -52,14 +52,14 @@ pub(super) fn clashes(services: &[&Service], scope: &Scope<'_>) {
 }
 
 /// Checks that each replica has its own port of the host.
-pub(super) fn of_replicas(service: &Service, replicas: Spanned<u32>, scope: &Scope<'_>) {
+pub(super) fn of_replicas(service: &Service, replicas: Spanned<u32>, scope: &LowerContext<'_>) {
     let mut told = BTreeSet::new();
     for port in &service.ports {
         let Some(range) = port.range().filter(|_| told.insert(port.span)) else {
             continue;
         };
         if port.last.is_none() {
-            scope.mistake(ReferenceMistake::NotWithReplicas {
+            scope.mistake(ReferenceError::NotWithReplicas {
                 service: service.name.to_string(),
                 replicas: replicas.value,
                 what: format!("port {} of this host", range.start()),
@@ -68,7 +68,7 @@ pub(super) fn of_replicas(service: &Service, replicas: Spanned<u32>, scope: &Sco
                 help: Some(one_each(service, port, replicas.value)),
             });
         } else if range.len() < usize::try_from(replicas.value).unwrap_or(usize::MAX) {
-            scope.mistake(ReferenceMistake::TooFewPorts {
+            scope.mistake(ReferenceError::TooFewPorts {
                 service: service.name.to_string(),
                 replicas: replicas.value,
                 ports: range.len(),

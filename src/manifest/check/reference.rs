@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    diagnostic::{ReferenceMistake, did_you_mean, step},
+    diagnostic::{ReferenceError, did_you_mean, step},
     manifest::{
         BuildSecretSource, Check, ImageSource, Kind, MountKind, NetworkMode, Service, Until,
-        circle::{Edges, Step, circles, shown},
-        fill::Layer,
-        lower::{Declared, Parts},
-        scope::Scope,
+        context::LowerContext,
+        cycle::{Edges, Step, circles, shown},
+        interpolate::Layer,
+        lower::{Declarations, Declared},
     },
     span::Span,
 };
 
 /// Checks every name that is used.
-pub(super) fn check(parts: &Parts, layers: &[Layer], scope: &Scope<'_>) {
+pub(super) fn check(parts: &Declarations, layers: &[Layer], scope: &LowerContext<'_>) {
     let names = Names {
         declared: &parts.declared,
         scope,
@@ -38,7 +38,7 @@ pub(super) fn check(parts: &Parts, layers: &[Layer], scope: &Scope<'_>) {
 
 struct Names<'a> {
     declared: &'a Declared,
-    scope: &'a Scope<'a>,
+    scope: &'a LowerContext<'a>,
 }
 
 impl Names<'_> {
@@ -64,7 +64,7 @@ impl Names<'_> {
             ))
         });
         let name = name.to_owned();
-        self.scope.mistake(ReferenceMistake::Unknown {
+        self.scope.mistake(ReferenceError::Unknown {
             kind,
             name,
             at,
@@ -146,7 +146,7 @@ impl Names<'_> {
 }
 
 /// A service keeps running: nobody can wait for its end.
-fn conditions(parts: &Parts, scope: &Scope<'_>) {
+fn conditions(parts: &Declarations, scope: &LowerContext<'_>) {
     let all = parts
         .services
         .values()
@@ -154,7 +154,7 @@ fn conditions(parts: &Parts, scope: &Scope<'_>) {
     for (name, dependency) in all.filter(|(_, found)| found.until == Some(Until::Completed)) {
         let target = parts.services.get(name);
         if target.is_some_and(|target| target.kind == Kind::Service) {
-            scope.mistake(ReferenceMistake::NeverCompletes {
+            scope.mistake(ReferenceError::NeverCompletes {
                 name: name.to_string(),
                 at: dependency.span,
             });
@@ -170,7 +170,7 @@ enum Wait {
     Volumes,
 }
 
-fn waits(parts: &Parts, scope: &Scope<'_>) {
+fn waits(parts: &Declarations, scope: &LowerContext<'_>) {
     let mut edges = Edges::new();
     let mut reasons: BTreeMap<(&str, &str), Wait> = BTreeMap::new();
     for service in parts.services.values() {
@@ -197,7 +197,7 @@ fn waits(parts: &Parts, scope: &Scope<'_>) {
     for (name, targets) in &edges {
         for (_, at) in targets.iter().filter(|(to, _)| to == name) {
             let service = (*name).to_owned();
-            scope.mistake(ReferenceMistake::SelfDependency { service, at: *at });
+            scope.mistake(ReferenceError::SelfDependency { service, at: *at });
         }
     }
     for circle in circles(&edges) {
@@ -209,7 +209,7 @@ fn waits(parts: &Parts, scope: &Scope<'_>) {
             };
             step(*at, format!("`{from}` {verb} `{to}`"))
         };
-        scope.mistake(ReferenceMistake::DependencyCycle {
+        scope.mistake(ReferenceError::DependencyCycle {
             path: shown(&circle),
             steps: circle.iter().map(text).collect(),
         });
@@ -217,7 +217,7 @@ fn waits(parts: &Parts, scope: &Scope<'_>) {
 }
 
 /// Services that take their image from one another.
-fn images(parts: &Parts, scope: &Scope<'_>) {
+fn images(parts: &Declarations, scope: &LowerContext<'_>) {
     let mut edges = Edges::new();
     for service in parts.services.values() {
         let ImageSource::Of(of) = &service.image else {
@@ -227,7 +227,7 @@ fn images(parts: &Parts, scope: &Scope<'_>) {
         let stands_in = of.span == service.name.span;
         if of.value == service.name.value && !stands_in {
             let service = service.name.to_string();
-            scope.mistake(ReferenceMistake::OwnImage {
+            scope.mistake(ReferenceError::OwnImage {
                 service,
                 at: of.span,
             });
@@ -241,7 +241,7 @@ fn images(parts: &Parts, scope: &Scope<'_>) {
     for circle in circles(&edges) {
         let text =
             |(from, to, at): &Step<'_>| step(*at, format!("`{from}` has the image of `{to}`"));
-        scope.mistake(ReferenceMistake::ImageCycle {
+        scope.mistake(ReferenceError::ImageCycle {
             path: shown(&circle),
             steps: circle.iter().map(text).collect(),
         });

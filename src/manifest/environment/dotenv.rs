@@ -101,12 +101,12 @@ struct Reader<'a> {
 
 /// A value whose escapes are gone, with the place in the file of each of its bytes.
 #[derive(Default)]
-struct Cooked {
+struct Unescaped {
     text: String,
     places: Vec<usize>,
 }
 
-impl Cooked {
+impl Unescaped {
     fn push(&mut self, text: &str, place: usize) {
         self.text.push_str(text);
         self.places.resize(self.text.len(), place);
@@ -244,7 +244,7 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let line = self.skip(|c| c != '\n');
-                let mut cooked = Cooked::default();
+                let mut cooked = Unescaped::default();
                 for (place, character) in without_comment(line).char_indices() {
                     cooked.push(character.encode_utf8(&mut [0; 4]), start + place);
                 }
@@ -273,8 +273,8 @@ impl<'a> Reader<'a> {
     }
 
     /// To the closing double quote, which is not eaten.
-    fn escaped(&mut self) -> Cooked {
-        let mut cooked = Cooked::default();
+    fn escaped(&mut self) -> Unescaped {
+        let mut cooked = Unescaped::default();
         while let Some(character) = self.peek().filter(|c| *c != '"') {
             let place = self.at;
             self.bump();
@@ -317,7 +317,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes its mistakes, unless they are those of a line before.
-    fn interpolated(&mut self, cooked: &Cooked) -> Option<String> {
+    fn interpolated(&mut self, cooked: &Unescaped) -> Option<String> {
         let lookup = |name: &str| {
             let process = self.environment.process().get(name);
             let found = process.or_else(|| self.known.get(name)).cloned();

@@ -8,7 +8,7 @@ use super::mistake::{InterpolationError, InterpolationErrorKind};
 use crate::name::SecretName;
 
 /// Deepest nesting of `${A:-${B:-…}}`; bounds the recursion on hostile input.
-pub(super) const DEEPEST: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// A part of a text.
 pub(super) enum Part {
@@ -115,7 +115,7 @@ impl<'a> Parser<'a> {
             let form = None;
             return Some(Part::Variable { name, range, form });
         }
-        if depth >= DEEPEST {
+        if depth >= MAX_DEPTH {
             self.fail(start, InterpolationErrorKind::TooDeep);
             self.rest.by_ref().for_each(drop);
             return None;

@@ -10,7 +10,7 @@ use super::{
     Environment,
     expression::{Form, Operator, Parser, Part},
     mistake::{InterpolationError, InterpolationErrorKind},
-    template::{Piece, Template, push},
+    template::{Segment, Template, push},
 };
 
 /// Replaces the variables of a text by their values.
@@ -60,11 +60,11 @@ struct Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    fn all(&mut self, parts: &[Part], into: &mut Vec<Piece>) {
+    fn all(&mut self, parts: &[Part], into: &mut Vec<Segment>) {
         for part in parts {
             match part {
                 Part::Text(text) => push(into, text),
-                Part::Secret(name) => into.push(Piece::Secret(name.clone())),
+                Part::Secret(name) => into.push(Segment::Secret(name.clone())),
                 Part::Variable { name, range, form } => {
                     self.variable(name, range, form.as_ref(), into);
                 }
@@ -77,7 +77,7 @@ impl Evaluation<'_> {
         name: &str,
         range: &Range<usize>,
         form: Option<&Form>,
-        into: &mut Vec<Piece>,
+        into: &mut Vec<Segment>,
     ) {
         self.variables.insert(name.to_owned());
         let value = (self.lookup)(name);
@@ -255,9 +255,9 @@ mod tests {
         assert_eq!(
             template.pieces(),
             [
-                Piece::Text("u:".into()),
-                Piece::Secret(SecretName::new("db").unwrap()),
-                Piece::Text("@h".into()),
+                Segment::Text("u:".into()),
+                Segment::Secret(SecretName::new("db").unwrap()),
+                Segment::Text("@h".into()),
             ]
         );
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use super::expression::DEEPEST;
+use super::expression::MAX_DEPTH;
 use crate::name::NameError;
 
 /// A mistake in a text with variables.
@@ -56,7 +56,7 @@ pub enum InterpolationErrorKind {
         cause: NameError,
     },
     /// Nested deeper than anybody can read.
-    #[error("variables are nested more than {DEEPEST} deep")]
+    #[error("variables are nested more than {MAX_DEPTH} deep")]
     TooDeep,
 }
 

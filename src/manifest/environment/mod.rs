@@ -18,7 +18,7 @@ pub use self::{
     dotenv::{Contents, Entry, parse, parse_raw},
     interpolate::interpolate,
     mistake::{DotenvError, DotenvErrorKind, InterpolationError, InterpolationErrorKind},
-    template::{Piece, Template},
+    template::{Segment, Template},
 };
 
 /// All variables, in layers: a stronger layer hides the values of a weaker one.

@@ -9,13 +9,13 @@ use crate::name::SecretName;
 /// A string of a manifest after interpolation: text, and secrets by their names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    pub(super) pieces: Vec<Piece>,
+    pub(super) pieces: Vec<Segment>,
     pub(super) variables: BTreeSet<String>,
 }
 
 /// A part of a [`Template`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
+pub enum Segment {
     /// As it is.
     Text(String),
     /// The value of this secret.
@@ -27,14 +27,14 @@ impl Template {
     #[must_use]
     pub fn secret(name: SecretName) -> Self {
         Self {
-            pieces: vec![Piece::Secret(name)],
+            pieces: vec![Segment::Secret(name)],
             variables: BTreeSet::new(),
         }
     }
 
     /// In their order; never two texts in a row, never an empty text.
     #[must_use]
-    pub fn pieces(&self) -> &[Piece] {
+    pub fn pieces(&self) -> &[Segment] {
         &self.pieces
     }
 
@@ -43,7 +43,7 @@ impl Template {
     pub fn as_plain(&self) -> Option<&str> {
         match self.pieces.as_slice() {
             [] => Some(""),
-            [Piece::Text(text)] => Some(text),
+            [Segment::Text(text)] => Some(text),
             _ => None,
         }
     }
@@ -51,8 +51,8 @@ impl Template {
     /// The secrets that are part of it, in their order.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretName> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Secret(name) => Some(name),
-            Piece::Text(_) => None,
+            Segment::Secret(name) => Some(name),
+            Segment::Text(_) => None,
         })
     }
 
@@ -78,8 +78,8 @@ impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => f.write_str(text)?,
-                Piece::Secret(name) => write!(f, "${{secret:{name}}}")?,
+                Segment::Text(text) => f.write_str(text)?,
+                Segment::Secret(name) => write!(f, "${{secret:{name}}}")?,
             }
         }
         Ok(())
@@ -87,12 +87,12 @@ impl fmt::Display for Template {
 }
 
 /// Adds text, so that there are never two texts in a row.
-pub(super) fn push(pieces: &mut Vec<Piece>, text: &str) {
+pub(super) fn push(pieces: &mut Vec<Segment>, text: &str) {
     if text.is_empty() {
         return;
     }
     match pieces.last_mut() {
-        Some(Piece::Text(last)) => last.push_str(text),
-        _ => pieces.push(Piece::Text(text.to_owned())),
+        Some(Segment::Text(last)) => last.push_str(text),
+        _ => pieces.push(Segment::Text(text.to_owned())),
     }
 }

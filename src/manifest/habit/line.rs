@@ -5,8 +5,8 @@ use super::{
     token::{Kind, Token},
 };
 use crate::manifest::{
-    rule::{self, Rule},
-    slip::{Habit, Slip},
+    merge_rule::{self, MergeRule},
+    parse_hint::{Habit, ParseHint},
 };
 
 /// The most tokens that a list in brackets is believed to have.
@@ -63,7 +63,7 @@ fn list(tokens: &[Token<'_>]) -> Option<usize> {
 pub(super) fn language(lines: &[Line<'_>]) -> Option<Found> {
     let first = lines.first()?;
     if first.tokens[0].is(Kind::Open) {
-        let slip = Slip::Language("JSON");
+        let slip = ParseHint::Language("JSON");
         return Some(found(&first.tokens[0], slip, false));
     }
     let header = lines.iter().find(|line| line.is_header())?;
@@ -71,7 +71,7 @@ pub(super) fn language(lines: &[Line<'_>]) -> Option<Found> {
     Some(Found {
         from: first.at,
         length: last.end() - first.at,
-        slip: Slip::Language("TOML"),
+        slip: ParseHint::Language("TOML"),
         is_silent: false,
     })
 }
@@ -87,8 +87,8 @@ pub(super) fn block(name: &str, below: &[Line<'_>]) -> Option<String> {
         .map(|line| rewrite::line(&line.tokens, Some(name)));
     let written: Vec<String> = written.collect::<Option<_>>()?;
     let of_items = below.iter().all(Line::is_item) && !rewrite::has_pairs(name);
-    let text = match rule::rule(name) {
-        Some(Rule::Once | Rule::List) if of_items => {
+    let text = match merge_rule::rule(name) {
+        Some(MergeRule::Once | MergeRule::List) if of_items => {
             let values = written.iter().map(|line| &line[name.len()..]);
             format!("{name}{}", values.collect::<String>())
         }
@@ -98,7 +98,7 @@ pub(super) fn block(name: &str, below: &[Line<'_>]) -> Option<String> {
     (text.len() <= rewrite::LONGEST).then_some(text)
 }
 
-fn found(token: &Token<'_>, slip: Slip, is_silent: bool) -> Found {
+fn found(token: &Token<'_>, slip: ParseHint, is_silent: bool) -> Found {
     Found {
         from: token.at,
         length: token.text.len(),
@@ -109,13 +109,13 @@ fn found(token: &Token<'_>, slip: Slip, is_silent: bool) -> Found {
 
 #[expect(clippy::unnecessary_wraps, reason = "each is its caller's answer")]
 fn habit(token: &Token<'_>, habit: Habit) -> Option<Found> {
-    Some(found(token, Slip::Habit(habit, None), false))
+    Some(found(token, ParseHint::Habit(habit, None), false))
 }
 
 /// One that the parser takes for something else.
 #[expect(clippy::unnecessary_wraps, reason = "each is its caller's answer")]
 fn silent(token: &Token<'_>, habit: Habit) -> Option<Found> {
-    Some(found(token, Slip::Habit(habit, None), true))
+    Some(found(token, ParseHint::Habit(habit, None), true))
 }
 
 /// Where in a node a token stands.
@@ -255,9 +255,9 @@ impl<'a> Line<'a> {
         match token.kind {
             Kind::Text => text::oddity(token),
             Kind::Unclosed if token.text.contains("\"\"\"") => {
-                Some(found(token, Slip::UnclosedLines, false))
+                Some(found(token, ParseHint::UnclosedLines, false))
             }
-            Kind::Unclosed => Some(found(token, Slip::Unclosed, false)),
+            Kind::Unclosed => Some(found(token, ParseHint::Unclosed, false)),
             Kind::OtherQuotes => {
                 let quote = token.text.chars().next()?;
                 silent(token, Habit::Quotes(quote))
@@ -282,7 +282,7 @@ impl<'a> Line<'a> {
         Found {
             from: token.at,
             length: rest.len(),
-            slip: Slip::Habit(Habit::Comment, Some(format!("// {said}"))),
+            slip: ParseHint::Habit(Habit::Comment, Some(format!("// {said}"))),
             is_silent: false,
         }
     }
@@ -297,7 +297,7 @@ impl<'a> Line<'a> {
         }
         let goes_on = next.is_some_and(|next| next.is(Kind::Word));
         if MEANT.contains(&word.to_lowercase().as_str()) && !goes_on {
-            let slip = Slip::UnknownKeyword(token.text.to_owned());
+            let slip = ParseHint::UnknownKeyword(token.text.to_owned());
             return Some(found(token, slip, false));
         }
         Some(self.comment(token))
@@ -314,7 +314,7 @@ fn name(token: &Token<'_>) -> Option<Found> {
         return Some(Found {
             from: token.at + colon,
             length: 1,
-            slip: Slip::Habit(Habit::Colon, None),
+            slip: ParseHint::Habit(Habit::Colon, None),
             is_silent: true,
         });
     }
@@ -383,7 +383,7 @@ fn property(rest: &[Token<'_>]) -> Option<Found> {
         return Some(Found {
             from: equals.end(),
             length: 0,
-            slip: Slip::NoValue,
+            slip: ParseHint::NoValue,
             is_silent: false,
         });
     };
@@ -417,10 +417,10 @@ fn word(token: &Token<'_>) -> Option<Found> {
         return silent(token, Habit::Commas);
     }
     if is_keyword(text) {
-        return Some(found(token, Slip::Keyword(text.to_owned()), false));
+        return Some(found(token, ParseHint::Keyword(text.to_owned()), false));
     }
     if is_like_a_number(text) {
-        let slip = Slip::Unquoted(text.to_owned());
+        let slip = ParseHint::Unquoted(text.to_owned());
         return (!rewrite::is_number(text)).then(|| found(token, slip, false));
     }
     if text.contains(['/', '\\', '#']) {

@@ -14,13 +14,13 @@ use self::{
     rewrite::translated,
     token::{Kind, Token, tokens},
 };
-use super::slip::{Habit, Slip};
+use super::parse_hint::{Habit, ParseHint};
 
 /// Something that was written out of habit.
 pub(super) struct Found {
     pub from: usize,
     pub length: usize,
-    pub slip: Slip,
+    pub slip: ParseHint,
     /// The parser takes it for something else, and says nothing.
     pub is_silent: bool,
 }
@@ -61,7 +61,7 @@ fn invisible(text: &str) -> Option<Found> {
     Some(Found {
         from,
         length: letter.len_utf8(),
-        slip: Slip::Habit(Habit::Invisible(letter), None),
+        slip: ParseHint::Habit(Habit::Invisible(letter), None),
         is_silent: false,
     })
 }
@@ -89,7 +89,7 @@ impl<'a> Walk<'a> {
         self.open.last().map(|block| block.node.as_str())
     }
 
-    fn note(&mut self, token: &Token<'_>, slip: Slip, is_silent: bool) {
+    fn note(&mut self, token: &Token<'_>, slip: ParseHint, is_silent: bool) {
         self.found.push(Found {
             from: token.at,
             length: token.text.len(),
@@ -104,7 +104,7 @@ impl<'a> Walk<'a> {
         if let Some((brace, above)) = self.brace_below(index) {
             let write =
                 rewrite::line(&above.tokens, self.parent()).map(|text| format!("{text} {{"));
-            self.note(&brace, Slip::Habit(Habit::BraceBelow, write), false);
+            self.note(&brace, ParseHint::Habit(Habit::BraceBelow, write), false);
             self.blocks(&line, translated(above.name()));
             return 1;
         }
@@ -113,15 +113,15 @@ impl<'a> Walk<'a> {
             self.found.push(Found {
                 from: end - 1,
                 length: 1,
-                slip: Slip::Habit(Habit::Colon, write),
+                slip: ParseHint::Habit(Habit::Colon, write),
                 is_silent: true,
             });
             return taken;
         }
         if let Some(odd) = line.oddity() {
             let slip = match odd.slip {
-                Slip::Habit(habit, None) if habit.is_of_line() => {
-                    Slip::Habit(habit, rewrite::line(&line.tokens, self.parent()))
+                ParseHint::Habit(habit, None) if habit.is_of_line() => {
+                    ParseHint::Habit(habit, rewrite::line(&line.tokens, self.parent()))
                 }
                 other => other,
             };
@@ -198,9 +198,9 @@ impl<'a> Walk<'a> {
                 return;
             }
             self.missing -= 1;
-            self.note(&block.brace, Slip::BraceOpen, false);
+            self.note(&block.brace, ParseHint::BraceOpen, false);
         }
-        self.note(brace, Slip::BraceClose, false);
+        self.note(brace, ParseHint::BraceClose, false);
     }
 
     /// What is open at the end. Behind a lost quote braces are text, and in a comment they are none.
@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
         let mut found = self.found.iter();
         let is_lost = found.any(|found| found.slip.is_lost());
         if let (Some(block), false) = (self.open.pop(), is_lost) {
-            self.note(&block.brace, Slip::BraceOpen, false);
+            self.note(&block.brace, ParseHint::BraceOpen, false);
         }
     }
 }

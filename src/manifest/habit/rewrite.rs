@@ -5,7 +5,7 @@ use crate::{
     diagnostic::suggest,
     manifest::{
         lower,
-        rule::{self, Rule},
+        merge_rule::{self, MergeRule},
     },
 };
 
@@ -34,7 +34,7 @@ pub(super) fn translated(name: &str) -> String {
     if is_known(bare) {
         return bare.to_owned();
     }
-    let known = rule::names()
+    let known = merge_rule::names()
         .into_iter()
         .chain(lower::NODES.iter().copied());
     suggest(bare, known).unwrap_or(bare).to_owned()
@@ -42,13 +42,15 @@ pub(super) fn translated(name: &str) -> String {
 
 /// Whether the language has a node of this name.
 pub(super) fn is_known(name: &str) -> bool {
-    rule::rule(name).is_some() || lower::NODES.contains(&name)
+    merge_rule::rule(name).is_some() || lower::NODES.contains(&name)
 }
 
 /// Whether a node's properties, and the nodes in its block, are names with texts.
 pub(super) fn has_pairs(node: &str) -> bool {
-    matches!(rule::rule(node), Some(Rule::Fields | Rule::Lists))
-        || matches!(node, "arg" | "header" | "option")
+    matches!(
+        merge_rule::rule(node),
+        Some(MergeRule::Fields | MergeRule::Lists)
+    ) || matches!(node, "arg" | "header" | "option")
 }
 
 /// Whether a word is a number as KDL writes them.

@@ -4,7 +4,7 @@ use super::{
     Found,
     token::{Kind, Token, is_newline},
 };
-use crate::manifest::slip::{Habit, Slip};
+use crate::manifest::parse_hint::{Habit, ParseHint};
 
 /// The first thing in a text that the language does not know.
 pub(super) fn oddity(token: &Token<'_>) -> Option<Found> {
@@ -26,7 +26,7 @@ fn at(from: usize, length: usize, habit: Habit, write: Option<String>) -> Option
     Some(Found {
         from,
         length,
-        slip: Slip::Habit(habit, write),
+        slip: ParseHint::Habit(habit, write),
         is_silent: false,
     })
 }

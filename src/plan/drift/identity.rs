@@ -1,6 +1,6 @@
 //! Containers that another program made in place of ours.
 
-use super::{Difference, Remedy, is_likeness};
+use super::{Difference, RepairAction, is_unmanaged_copy};
 use crate::state::{Container, Identity, State};
 
 /// As much of an id as the engine's own tools show.
@@ -13,7 +13,14 @@ pub(super) fn difference(state: &State, container: &Container) -> Option<Differe
     let short = |id: &'_ str| id.get(..SHORT).unwrap_or(id).to_owned();
     let found = format!("{}, made by another program", short(&container.id));
     let differs = recorded != container.id;
-    differs.then(|| Difference::new("id", Some(short(recorded)), Some(found), Remedy::Replace))
+    differs.then(|| {
+        Difference::new(
+            "id",
+            Some(short(recorded)),
+            Some(found),
+            RepairAction::Replace,
+        )
+    })
 }
 
 /// The ids to record at the end of a deploy. An id that was recorded before stays for as long as
@@ -21,7 +28,7 @@ pub(super) fn difference(state: &State, container: &Container) -> Option<Differe
 #[must_use]
 pub fn identities(origin: &State, now: &State) -> Vec<Identity> {
     let containers = now.containers.iter();
-    let ours = containers.filter(|(name, _)| !is_likeness(now, name));
+    let ours = containers.filter(|(name, _)| !is_unmanaged_copy(now, name));
     ours.map(|(_, container)| {
         let mut known = origin.identities.iter();
         let known = known.find(|identity| identity.is_of(container));

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::{Difference, Remedy};
+use super::{Difference, RepairAction};
 use crate::{
     name::NetworkName,
     plan::{addresses, endpoints},
     project::{Attachment, NetworkMode},
-    state::{Container, Endpoint, Record, Setup, State},
+    state::{Container, ContainerRecord, Endpoint, RuntimeConfig, State},
 };
 
 /// What of a container's endpoints is not as recorded.
 pub(super) fn endpoints(
     state: &State,
     container: &Container,
-    setup: &Setup,
+    setup: &RuntimeConfig,
     recorded: &NetworkMode,
 ) -> Vec<Difference> {
     let (NetworkMode::Networks(attached), Some(record)) = (recorded, &container.record) else {
@@ -35,7 +35,7 @@ pub(super) fn endpoints(
                     field,
                     Some(engine_name),
                     Some(why),
-                    Remedy::Replace,
+                    RepairAction::Replace,
                 ));
             }
             Some(endpoint) => {
@@ -56,7 +56,7 @@ pub(super) fn endpoints(
             format!("network.{name}"),
             None::<String>,
             Some("attached"),
-            Remedy::Amend,
+            RepairAction::UpdateInPlace,
         )
     }));
     found
@@ -69,10 +69,10 @@ fn detached(field: String, engine_name: &str, recorded: &Attachment) -> Differen
 
 /// What puts an endpoint right. The engine gives a hardware address to a new container only: whoever
 /// is attached again gets another one (measured on engine 28.5).
-fn remedy(recorded: &Attachment) -> Remedy {
+fn remedy(recorded: &Attachment) -> RepairAction {
     match recorded.mac {
-        Some(_) => Remedy::Replace,
-        None => Remedy::Amend,
+        Some(_) => RepairAction::Replace,
+        None => RepairAction::UpdateInPlace,
     }
 }
 
@@ -121,7 +121,7 @@ fn names(
 /// The address that a container is to have: as the manifest says, or the one that was reserved for it.
 fn address(
     state: &State,
-    record: &Record,
+    record: &ContainerRecord,
     (network, engine_name): (&NetworkName, &str),
     attachment: &Attachment,
 ) -> Option<String> {

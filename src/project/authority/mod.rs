@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use self::pair::Pair;
 use super::{
-    archive::Archive,
+    archive::SecretHistory,
     rotation::Rotation,
     store::{Store, StoreError, StoreRoot},
     vault::StoreMode,
@@ -132,7 +132,7 @@ pub struct Issued {
 pub struct Authority {
     root: StoreRoot,
     store: Store,
-    archive: Archive,
+    archive: SecretHistory,
     rotation: Rotation,
     mode: StoreMode,
     name: String,
@@ -146,7 +146,7 @@ impl Authority {
         Self {
             root: root.clone(),
             store: Store::new(root, "certificates"),
-            archive: Archive::certificates(root),
+            archive: SecretHistory::certificates(root),
             rotation: Rotation::default(),
             mode,
             name: format!("{project} authority"),
@@ -196,7 +196,7 @@ impl Authority {
         {
             return Ok(issued(pair, &authority));
         }
-        if self.mode == StoreMode::Look {
+        if self.mode == StoreMode::ReadOnly {
             return Ok(unissued(authority.certificate));
         }
         let pem = self.sign(name, &hosts, request.days, &authority)?;
@@ -321,7 +321,7 @@ impl Authority {
         {
             return Ok(Some(pair));
         }
-        if self.mode == StoreMode::Look {
+        if self.mode == StoreMode::ReadOnly {
             return Ok(None);
         }
         let key = new_key()?;
@@ -633,7 +633,7 @@ mod tests {
     fn looking_writes_nothing_and_shows_what_would_change() {
         let folder = tempfile::tempdir().unwrap();
         let wanted = request(&["postgres"], 397);
-        let look = |day| authority(folder.path(), StoreMode::Look, day);
+        let look = |day| authority(folder.path(), StoreMode::ReadOnly, day);
         let before = look(0).issue(&name(), &wanted).unwrap();
         assert_eq!(before.certificate, placeholder());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -650,7 +650,7 @@ mod tests {
     #[test]
     fn a_host_is_a_name_or_an_address() {
         let folder = tempfile::tempdir().unwrap();
-        let authority = authority(folder.path(), StoreMode::Look, 0);
+        let authority = authority(folder.path(), StoreMode::ReadOnly, 0);
         for host in ["db", "db_1", "*.example.org", "fe80::1"] {
             authority.issue(&name(), &request(&[host], 9)).unwrap();
         }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{cleaned, network::hosts, resolver::Resolver};
 use crate::{
-    diagnostic::{ResolvingMistake, did_you_mean},
+    diagnostic::{ResolveError, did_you_mean},
     manifest::{self, Context},
     name::ImageRef,
     project::{Build, BuildSecret, BuildSecretSource, link::dangling},
@@ -66,7 +66,7 @@ impl Resolver<'_> {
             return Some(folder.display().to_string());
         }
         if folder.exists() {
-            self.fail(ResolvingMistake::MissingPath {
+            self.fail(ResolveError::MissingPath {
                 what,
                 path: folder.display().to_string(),
                 cause: "is not a folder".to_owned(),
@@ -168,7 +168,7 @@ impl Resolver<'_> {
             }),
             Err(cause) => {
                 if secret.required {
-                    self.fail(ResolvingMistake::BuildSecret {
+                    self.fail(ResolveError::BuildSecret {
                         id: id.to_owned(),
                         cause,
                         at: secret.source.span,

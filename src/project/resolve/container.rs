@@ -29,11 +29,11 @@ impl Resolver<'_> {
             pids: service.limit.pids,
         };
         container.reserve = Reservation {
-            cpus: service.reserve.cpus,
-            memory: service.reserve.memory,
+            cpus: service.reservation.cpus,
+            memory: service.reservation.memory,
         };
         container.devices = service.devices.iter().map(device).collect();
-        container.device_requests = service.reserve.devices.iter().map(request).collect();
+        container.device_requests = service.reservation.devices.iter().map(request).collect();
         container.ulimits = service
             .ulimits
             .iter()

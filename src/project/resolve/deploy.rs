@@ -17,9 +17,9 @@ pub(super) fn policy(deploy: &manifest::Deploy) -> DeployPolicy {
             Some(manifest::RollbackScope::Subtree) => RollbackScope::Subtree,
             Some(manifest::RollbackScope::None) => RollbackScope::None,
         },
-        settle: deploy.settle,
+        stabilize: deploy.stabilize,
         deadline: deploy.deadline,
-        keep: deploy.keep.unwrap_or(KEEP),
+        history: deploy.history.unwrap_or(KEEP),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 
 use super::{cleaned, resolver::Resolver};
 use crate::{
-    diagnostic::ResolvingMistake,
+    diagnostic::ResolveError,
     manifest::{
         EnvValue, Service,
         environment::{DotenvError, Entry, parse, parse_raw},
@@ -105,7 +105,7 @@ impl Resolver<'_> {
 
     fn unreadable(&mut self, what: &'static str, path: &Path, error: &io::Error, at: Span) {
         if error.kind() != io::ErrorKind::NotFound && dangling(path).is_none() {
-            self.fail(ResolvingMistake::MissingPath {
+            self.fail(ResolveError::MissingPath {
                 what,
                 path: path.display().to_string(),
                 cause: format!("cannot be read: {error}"),
@@ -120,7 +120,7 @@ impl Resolver<'_> {
     }
 
     fn refuse_line(&mut self, path: &Path, error: &DotenvError, at: Span) {
-        self.fail(ResolvingMistake::EnvFile {
+        self.fail(ResolveError::EnvFile {
             path: path.display().to_string(),
             line: error.line,
             column: error.column,

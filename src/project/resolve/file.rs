@@ -7,7 +7,7 @@ use std::{
 
 use super::{cleaned, resolver::Resolver};
 use crate::{
-    diagnostic::ResolvingMistake,
+    diagnostic::ResolveError,
     manifest::{self, ConfigSource, Service},
     name::{ConfigName, SecretName},
     project::{FileSet, InjectedFile, link::dangling},
@@ -24,7 +24,7 @@ const OWNERS: u32 = 0o400;
 
 /// Whether a file may become part of the container's own layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum FileLocation {
     /// It must not, or it would be in every copy of the container.
     Volume,
     /// It may.
@@ -38,7 +38,7 @@ struct Draft {
     owner: (u32, u32),
     mode: u32,
     content: Secret<Vec<u8>>,
-    place: Place,
+    place: FileLocation,
     at: Span,
 }
 
@@ -72,7 +72,7 @@ impl Resolver<'_> {
             owner: (given.uid.unwrap_or(0), given.gid.unwrap_or(0)),
             mode: given.mode.unwrap_or(READABLE),
             content: held.content,
-            place: Place::Volume,
+            place: FileLocation::Volume,
             at: given.target.as_ref().map_or(given.name.span, |t| t.span),
         })
     }
@@ -95,7 +95,10 @@ impl Resolver<'_> {
     }
 
     /// A config with a secret in it is kept like one.
-    fn config_content(&mut self, declared: &manifest::Config) -> Option<(Secret<Vec<u8>>, Place)> {
+    fn config_content(
+        &mut self,
+        declared: &manifest::Config,
+    ) -> Option<(Secret<Vec<u8>>, FileLocation)> {
         let found = match &declared.source.value {
             ConfigSource::File(file) => {
                 let file = cleaned(file);
@@ -112,17 +115,17 @@ impl Resolver<'_> {
             ConfigSource::Content(template) => {
                 let text = self.text(template, declared.source.span)?;
                 let place = if template.as_plain().is_some() {
-                    Place::Layer
+                    FileLocation::Layer
                 } else {
-                    Place::Volume
+                    FileLocation::Volume
                 };
                 return Some((Secret::new(text.expose()?.as_bytes().to_vec()), place));
             }
         };
         match found {
-            Ok(content) => Some((Secret::new(content), Place::Layer)),
+            Ok(content) => Some((Secret::new(content), FileLocation::Layer)),
             Err(cause) => {
-                self.fail(ResolvingMistake::Config {
+                self.fail(ResolveError::Config {
                     name: declared.name.to_string(),
                     cause,
                     at: declared.source.span,
@@ -154,7 +157,7 @@ impl Resolver<'_> {
             owner: (given.uid.unwrap_or(0), given.gid.unwrap_or(0)),
             mode: given.mode.unwrap_or(mode),
             content: Secret::new(pem.into_bytes()),
-            place: Place::Volume,
+            place: FileLocation::Volume,
             at: given.folder.span,
         };
         files.map(draft).into()
@@ -167,7 +170,7 @@ impl Resolver<'_> {
             owner: (given.uid.unwrap_or(0), given.gid.unwrap_or(0)),
             mode: given.mode.unwrap_or(READABLE),
             content: Secret::new(pem.into_bytes()),
-            place: Place::Volume,
+            place: FileLocation::Volume,
             at: given.folder.span,
         })
     }
@@ -177,7 +180,8 @@ impl Resolver<'_> {
         let mut sets: BTreeMap<String, FileSet> = BTreeMap::new();
         for draft in self.distinct(service, drafts) {
             let (folder, name) = draft.path.rsplit_once('/').unwrap_or(("", &draft.path));
-            let volume = draft.place == Place::Volume || read_only || below_mount(service, folder);
+            let volume =
+                draft.place == FileLocation::Volume || read_only || below_mount(service, folder);
             self.refuse_bad_folder(service, &draft, folder, volume);
             let set = sets.entry(folder.to_owned()).or_insert_with(|| FileSet {
                 folder: if folder.is_empty() { "/" } else { folder }.to_owned(),
@@ -212,7 +216,7 @@ impl Resolver<'_> {
             };
             // Two certificates in one folder clash in all their files: once is enough.
             if first.content != draft.content && told.insert((first.at, draft.at)) {
-                self.fail(ResolvingMistake::FileClash {
+                self.fail(ResolveError::FileClash {
                     path: draft.path,
                     service: service.name.to_string(),
                     at: draft.at,
@@ -229,7 +233,7 @@ impl Resolver<'_> {
             .iter()
             .find(|mount| mount.target.value == folder);
         if let Some(mount) = mounted {
-            self.fail(ResolvingMistake::FolderClash {
+            self.fail(ResolveError::FolderClash {
                 folder: folder.to_owned(),
                 service: service.name.to_string(),
                 at: draft.at,
@@ -237,12 +241,12 @@ impl Resolver<'_> {
             });
         }
         if folder.is_empty() && volume {
-            let cause = if draft.place == Place::Volume {
+            let cause = if draft.place == FileLocation::Volume {
                 "secrets are not written into a container's own layer"
             } else {
                 "the root of the container cannot be written"
             };
-            self.fail(ResolvingMistake::FileInRoot {
+            self.fail(ResolveError::FileInRoot {
                 path: draft.path.clone(),
                 cause,
                 service: service.name.to_string(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use super::{deploy::statuses, resolver::Resolver};
 use crate::{
-    diagnostic::ResolvingMistake,
+    diagnostic::ResolveError,
     manifest::{self, HealthTest, Kind, Service},
     project::{Gate, Method, Probe, Tls},
     secret::Text,
@@ -46,8 +46,8 @@ impl Resolver<'_> {
         };
         Some(Gate {
             probes,
-            within: given.within.unwrap_or_else(|| within(service)),
-            settle: given.settle.unwrap_or(settle),
+            timeout: given.timeout.unwrap_or_else(|| within(service)),
+            stabilize: given.stabilize.unwrap_or(settle),
         })
     }
 
@@ -152,7 +152,7 @@ impl Resolver<'_> {
         match fs::read_to_string(path) {
             Ok(pem) => Some(pem),
             Err(error) => {
-                self.fail(ResolvingMistake::MissingPath {
+                self.fail(ResolveError::MissingPath {
                     what: "authority",
                     path: path.display().to_string(),
                     cause: format!("cannot be read: {error}"),
@@ -168,7 +168,7 @@ impl Resolver<'_> {
         if let Some(check) = &service.healthcheck
             && check.test == HealthTest::Disabled
         {
-            self.fail(ResolvingMistake::GateWithoutCheck {
+            self.fail(ResolveError::GateWithoutCheck {
                 service: service.name.to_string(),
                 at,
                 first: check.span,
@@ -221,8 +221,8 @@ fn default_gate(service: &Service) -> Gate {
     };
     Gate {
         probes: vec![probe],
-        within: within(service),
-        settle,
+        timeout: within(service),
+        stabilize: settle,
     }
 }
 

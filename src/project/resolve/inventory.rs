@@ -16,7 +16,7 @@ use crate::{
     name::{CertificateName, SecretName, ServiceName},
     project::{
         rotation::Rotation,
-        vault::{self, Recipe},
+        vault::{self, SecretGenerator},
     },
     secret::digest,
 };
@@ -43,7 +43,7 @@ pub struct Kept {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Made here.
-    Generated(Recipe),
+    Generated(SecretGenerator),
     /// This file, absolute.
     File(String),
     /// This variable.
@@ -154,7 +154,7 @@ fn certificate(
     }
 }
 
-fn recipe(resolver: &Resolver<'_>, declared: &manifest::Secret) -> Option<Recipe> {
+fn recipe(resolver: &Resolver<'_>, declared: &manifest::Secret) -> Option<SecretGenerator> {
     match resolver.source(&declared.source.value) {
         Ok(vault::SecretSource::Generated(recipe)) => Some(recipe),
         _ => None,

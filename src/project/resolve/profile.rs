@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::resolver::Resolver;
 use crate::{
-    diagnostic::{ResolvingMistake, did_you_mean},
+    diagnostic::{ResolveError, did_you_mean},
     manifest::{ImageSource, Service},
     name::ServiceName,
 };
@@ -51,7 +51,7 @@ impl<'a> Resolver<'a> {
             let known: Vec<_> = services.keys().map(ServiceName::as_str).collect();
             let help = meant(name, &known, "services");
             let name = name.clone();
-            self.fail(ResolvingMistake::UnknownService { name, help });
+            self.fail(ResolveError::UnknownService { name, help });
         }
     }
 
@@ -69,7 +69,7 @@ impl<'a> Resolver<'a> {
             }
             let help = meant(name, &known, "profiles");
             let name = name.clone();
-            self.fail(ResolvingMistake::UnknownProfile { name, help });
+            self.fail(ResolveError::UnknownProfile { name, help });
         }
     }
 }

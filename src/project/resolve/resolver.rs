@@ -9,13 +9,13 @@ use std::{
 
 use super::{Resolution, cleaned};
 use crate::{
-    diagnostic::{Mistake, ResolvingMistake},
-    manifest::{self, Generation, Manifest, Template, environment::Piece},
+    diagnostic::{ManifestError, ResolveError},
+    manifest::{self, Generation, Manifest, Template, environment::Segment},
     name::{CertificateName, ProjectName, SecretName, ServiceName},
     project::{
         authority::{Authority, AuthorityError, CertificateRequest, DEFAULT_DAYS, Issued},
         link::dangling,
-        vault::{Held, Recipe, SecretSource, StoreRoot, Vault},
+        vault::{SecretGenerator, SecretHandle, SecretSource, SecretStore, StoreRoot},
     },
     secret::{Secret, Text},
     span::Span,
@@ -34,11 +34,11 @@ pub(super) struct Resolver<'a> {
     pub(super) project: ProjectName,
     /// Services and jobs whose profiles are on.
     pub(super) enabled: BTreeSet<ServiceName>,
-    pub(super) vault: Vault,
+    pub(super) vault: SecretStore,
     pub(super) authority: Authority,
-    secrets: BTreeMap<SecretName, Option<Held>>,
+    secrets: BTreeMap<SecretName, Option<SecretHandle>>,
     certificates: BTreeMap<CertificateName, Option<Issued>>,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<ManifestError>,
 }
 
 impl<'a> Resolver<'a> {
@@ -51,7 +51,7 @@ impl<'a> Resolver<'a> {
             resolution,
             project: project.clone(),
             enabled: BTreeSet::new(),
-            vault: Vault::new(&root, store).with(resolution.rotation.clone()),
+            vault: SecretStore::new(&root, store).with(resolution.rotation.clone()),
             authority: Authority::new(&root, project, store, now).with(resolution.rotation.clone()),
             secrets: BTreeMap::new(),
             certificates: BTreeMap::new(),
@@ -59,11 +59,11 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    pub(super) fn fail(&mut self, mistake: ResolvingMistake) {
+    pub(super) fn fail(&mut self, mistake: ResolveError) {
         self.mistakes.push(mistake.into());
     }
 
-    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+    pub(super) fn into_mistakes(self) -> Vec<ManifestError> {
         self.mistakes
     }
 
@@ -81,8 +81,8 @@ impl<'a> Resolver<'a> {
         let mut value = String::new();
         for piece in template.pieces() {
             match piece {
-                Piece::Text(text) => value.push_str(text),
-                Piece::Secret(name) => value.push_str(self.secret_text(name, at)?.expose()),
+                Segment::Text(text) => value.push_str(text),
+                Segment::Secret(name) => value.push_str(self.secret_text(name, at)?.expose()),
             }
         }
         Some(Text::sealed(template.to_string(), value))
@@ -92,13 +92,13 @@ impl<'a> Resolver<'a> {
         let text = self.secret(name)?.text();
         if text.is_none() {
             let name = name.to_string();
-            self.fail(ResolvingMistake::BinarySecret { name, at });
+            self.fail(ResolveError::BinarySecret { name, at });
         }
         text
     }
 
     /// A secret's value; `None` when it has none, which has been told then.
-    pub(super) fn secret(&mut self, name: &SecretName) -> Option<Held> {
+    pub(super) fn secret(&mut self, name: &SecretName) -> Option<SecretHandle> {
         if let Some(known) = self.secrets.get(name) {
             return known.clone();
         }
@@ -111,7 +111,7 @@ impl<'a> Resolver<'a> {
         held
     }
 
-    fn fetch(&mut self, declared: &manifest::Secret) -> Option<Held> {
+    fn fetch(&mut self, declared: &manifest::Secret) -> Option<SecretHandle> {
         let name = &declared.name.value;
         let found = match self.source(&declared.source.value) {
             Ok(source) => self
@@ -128,7 +128,7 @@ impl<'a> Resolver<'a> {
         match found {
             Ok(held) => Some(held),
             Err((cause, help)) => {
-                self.fail(ResolvingMistake::Secret {
+                self.fail(ResolveError::Secret {
                     name: name.to_string(),
                     cause,
                     at: declared.source.span,
@@ -165,13 +165,13 @@ impl<'a> Resolver<'a> {
             }
             manifest::SecretSource::Generate(generation) => {
                 SecretSource::Generated(match *generation {
-                    Generation::Hex { bytes } => Recipe::Hex {
+                    Generation::Hex { bytes } => SecretGenerator::Hex {
                         bytes: amount(bytes, SECRET_BYTES),
                     },
-                    Generation::Alphanumeric { length } => Recipe::Alphanumeric {
+                    Generation::Alphanumeric { length } => SecretGenerator::Alphanumeric {
                         length: amount(length, SECRET_LENGTH),
                     },
-                    Generation::Base64Url { bytes } => Recipe::Base64url {
+                    Generation::Base64Url { bytes } => SecretGenerator::Base64url {
                         bytes: amount(bytes, SECRET_BYTES),
                     },
                 })
@@ -224,7 +224,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn refuse_certificate(&mut self, error: &AuthorityError, at: Span) {
-        self.fail(ResolvingMistake::Certificate {
+        self.fail(ResolveError::Certificate {
             cause: error.to_string(),
             at,
             help: error.help(),
@@ -254,7 +254,7 @@ impl<'a> Resolver<'a> {
                 };
                 format!("switch it on by `--profile {profile}`{less}")
             });
-            self.fail(ResolvingMistake::Disabled {
+            self.fail(ResolveError::Disabled {
                 service: service.to_string(),
                 relation,
                 other: other.to_string(),
@@ -281,7 +281,7 @@ impl<'a> Resolver<'a> {
             ),
             None => ("does not exist".to_owned(), help),
         };
-        self.fail(ResolvingMistake::MissingPath {
+        self.fail(ResolveError::MissingPath {
             what,
             path: path.display().to_string(),
             cause,

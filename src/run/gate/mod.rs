@@ -8,10 +8,10 @@ mod report;
 
 use std::time::Duration;
 
-use self::question::{Manner, Question};
+use self::question::{ProbeKind, ProbeState};
 pub(super) use self::report::report;
 use crate::{
-    engine::{Answer, Evidence, Happening},
+    engine::{ContainerEventKind, Inspection, ProbeResult},
     event::{GateReport, LastAnswer, excerpt},
     name::ContainerName,
     project::{Check, Gate},
@@ -23,7 +23,7 @@ pub const CHECK_WITHIN: Duration = Duration::from_secs(30);
 
 /// What a machine wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Move {
+pub enum GateAction {
     /// Ask this question, and wait no longer than `patience` for the answer.
     Ask {
         /// Its place among the questions.
@@ -34,7 +34,7 @@ pub enum Move {
     /// Tell that this question got another answer than before.
     Tell(usize),
     /// Call back after a while.
-    Sleep(Pause, Duration),
+    Sleep(GateTimer, Duration),
     /// Look how the container does: it seems to have ended.
     Suspect,
     /// The wait is over: passed.
@@ -45,7 +45,7 @@ pub enum Move {
 
 /// What a machine sleeps for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pause {
+pub enum GateTimer {
     /// Until this question is asked again.
     Retry(usize),
     /// Until the deadline.
@@ -56,21 +56,21 @@ pub enum Pause {
 
 /// The machine of one gate or check.
 #[derive(Debug)]
-pub struct Wait {
-    questions: Vec<Question>,
+pub struct GateMachine {
+    questions: Vec<ProbeState>,
     opened: Duration,
     within: Duration,
     settle: Duration,
     phase: Phase,
-    suspicion: Suspicion,
+    suspicion: ExitSuspicion,
     /// The run has started the container: then it has not ended before.
     fresh: bool,
-    evidence: Option<Evidence>,
+    evidence: Option<Inspection>,
 }
 
 /// Whether the container seems to have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Suspicion {
+enum ExitSuspicion {
     None,
     /// It is being looked at.
     Open,
@@ -87,29 +87,34 @@ enum Phase {
     Over,
 }
 
-impl Wait {
+impl GateMachine {
     /// The machine of a container's gate that is opened now; `fresh`: the run has started it.
     #[must_use]
     pub fn for_gate(gate: &Gate, fresh: bool, now: Duration) -> Self {
         let questions = gate
             .probes
             .iter()
-            .map(|probe| Question::new(probe.to_string(), Manner::of(probe)));
-        let wait = Self::new(questions.collect(), gate.within, gate.settle, now);
+            .map(|probe| ProbeState::new(probe.to_string(), ProbeKind::of(probe)));
+        let wait = Self::new(questions.collect(), gate.timeout, gate.stabilize, now);
         Self { fresh, ..wait }
     }
 
     /// The machine of a check that begins now.
     #[must_use]
     pub fn for_check(check: &Check, now: Duration) -> Self {
-        let question = Question::new(check.to_string(), Manner::Check);
+        let question = ProbeState::new(check.to_string(), ProbeKind::Check);
         Self::new(vec![question], CHECK_WITHIN, Duration::ZERO, now)
     }
 
-    fn new(questions: Vec<Question>, within: Duration, settle: Duration, opened: Duration) -> Self {
+    fn new(
+        questions: Vec<ProbeState>,
+        within: Duration,
+        settle: Duration,
+        opened: Duration,
+    ) -> Self {
         let ends = questions
             .iter()
-            .any(|question| question.manner == Manner::Exit);
+            .any(|question| question.manner == ProbeKind::Exit);
         Self {
             questions,
             opened,
@@ -117,7 +122,7 @@ impl Wait {
             // What ends cannot keep running.
             settle: if ends { Duration::ZERO } else { settle },
             phase: Phase::Asking,
-            suspicion: Suspicion::None,
+            suspicion: ExitSuspicion::None,
             fresh: false,
             evidence: None,
         }
@@ -138,13 +143,13 @@ impl Wait {
 
     /// What is known about the container, once it was looked at because of a suspicion.
     #[must_use]
-    pub fn evidence(&self) -> Option<&Evidence> {
+    pub fn evidence(&self) -> Option<&Inspection> {
         self.evidence.as_ref()
     }
 
     /// The first moves: every question at once, and the deadline.
-    pub fn open(&mut self) -> Vec<Move> {
-        let mut moves = vec![Move::Sleep(Pause::Deadline, self.within)];
+    pub fn open(&mut self) -> Vec<GateAction> {
+        let mut moves = vec![GateAction::Sleep(GateTimer::Deadline, self.within)];
         for question in 0..self.questions.len() {
             self.ask(question, self.opened, &mut moves);
         }
@@ -154,7 +159,7 @@ impl Wait {
         moves
     }
 
-    fn ask(&mut self, index: usize, now: Duration, moves: &mut Vec<Move>) {
+    fn ask(&mut self, index: usize, now: Duration, moves: &mut Vec<GateAction>) {
         let rest = (self.opened + self.within).saturating_sub(now);
         let Some(question) = self.questions.get_mut(index) else {
             return;
@@ -164,14 +169,14 @@ impl Wait {
         }
         question.asked = true;
         let patience = question.patience(rest);
-        moves.push(Move::Ask {
+        moves.push(GateAction::Ask {
             question: index,
             patience,
         });
     }
 
     /// A question was answered.
-    pub fn answered(&mut self, index: usize, answer: Answer) -> Vec<Move> {
+    pub fn answered(&mut self, index: usize, answer: ProbeResult) -> Vec<GateAction> {
         let mut moves = Vec::new();
         let Some(question) = self.questions.get_mut(index) else {
             return moves;
@@ -183,15 +188,15 @@ impl Wait {
         question.attempts += 1;
         let pause = question.pause();
         match answer {
-            Answer::Ready(seen) => {
+            ProbeResult::Passed(seen) => {
                 self.note(index, &seen, &mut moves);
                 self.pass(index, &mut moves);
             }
-            Answer::NotYet(seen) => {
+            ProbeResult::Pending(seen) => {
                 self.note(index, &seen, &mut moves);
-                moves.push(Move::Sleep(Pause::Retry(index), pause));
+                moves.push(GateAction::Sleep(GateTimer::Retry(index), pause));
             }
-            Answer::Never(seen) => {
+            ProbeResult::Impossible(seen) => {
                 let cause = format!("`{}` will never pass: {}", question.text, excerpt(&seen));
                 self.note(index, &seen, &mut moves);
                 self.fail(cause, &mut moves);
@@ -200,23 +205,23 @@ impl Wait {
         moves
     }
 
-    fn note(&mut self, index: usize, seen: &str, moves: &mut Vec<Move>) {
+    fn note(&mut self, index: usize, seen: &str, moves: &mut Vec<GateAction>) {
         let Some(question) = self.questions.get_mut(index) else {
             return;
         };
         if question.note(seen) {
-            moves.push(Move::Tell(index));
+            moves.push(GateAction::Tell(index));
         }
     }
 
-    fn pass(&mut self, index: usize, moves: &mut Vec<Move>) {
+    fn pass(&mut self, index: usize, moves: &mut Vec<GateAction>) {
         if let Some(question) = self.questions.get_mut(index) {
             question.passed = true;
         }
         self.settle_if_ready(moves);
     }
 
-    fn settle_if_ready(&mut self, moves: &mut Vec<Move>) {
+    fn settle_if_ready(&mut self, moves: &mut Vec<GateAction>) {
         if self.phase != Phase::Asking || !self.questions.iter().all(|question| question.passed) {
             return;
         }
@@ -224,69 +229,71 @@ impl Wait {
             self.be_well(moves);
         } else {
             self.phase = Phase::Settling;
-            moves.push(Move::Sleep(Pause::Settle, self.settle));
+            moves.push(GateAction::Sleep(GateTimer::Settle, self.settle));
         }
     }
 
     /// Nothing is asked any more: it has passed, unless the container seems to have ended.
-    fn be_well(&mut self, moves: &mut Vec<Move>) {
-        if self.suspicion == Suspicion::None {
+    fn be_well(&mut self, moves: &mut Vec<GateAction>) {
+        if self.suspicion == ExitSuspicion::None {
             self.phase = Phase::Over;
-            moves.push(Move::Passed);
+            moves.push(GateAction::Passed);
         } else {
             self.phase = Phase::Well;
         }
     }
 
-    fn fail(&mut self, cause: String, moves: &mut Vec<Move>) {
+    fn fail(&mut self, cause: String, moves: &mut Vec<GateAction>) {
         if self.phase != Phase::Over {
             self.phase = Phase::Over;
-            moves.push(Move::Failed(cause));
+            moves.push(GateAction::Failed(cause));
         }
     }
 
     /// A sleep is over.
-    pub fn elapsed(&mut self, pause: Pause, now: Duration) -> Vec<Move> {
+    pub fn elapsed(&mut self, pause: GateTimer, now: Duration) -> Vec<GateAction> {
         let mut moves = Vec::new();
         match (pause, self.phase) {
-            (Pause::Retry(question), Phase::Asking) => self.ask(question, now, &mut moves),
+            (GateTimer::Retry(question), Phase::Asking) => self.ask(question, now, &mut moves),
             // An earlier wait of the same gate may have left its timer.
-            (Pause::Deadline, Phase::Asking) if now >= self.opened + self.within => {
+            (GateTimer::Deadline, Phase::Asking) if now >= self.opened + self.within => {
                 let cause = format!("not ready within {}", shown(self.within));
                 self.fail(cause, &mut moves);
             }
-            (Pause::Settle, Phase::Settling) => self.be_well(&mut moves),
+            (GateTimer::Settle, Phase::Settling) => self.be_well(&mut moves),
             _ => {}
         }
         moves
     }
 
     /// Something happened to the container.
-    pub fn noticed(&mut self, happening: &Happening) -> Vec<Move> {
+    pub fn noticed(&mut self, happening: &ContainerEventKind) -> Vec<GateAction> {
         let mut moves = Vec::new();
         if self.phase == Phase::Over {
             return moves;
         }
         match happening {
-            Happening::Started => {}
-            Happening::Died { exit_code: 0 } if self.ends() => self.ended(&mut moves),
+            ContainerEventKind::Started => {}
+            ContainerEventKind::Died { exit_code: 0 } if self.ends() => self.ended(&mut moves),
             // The notice may tell of an end before the last start: it is only a suspicion.
-            Happening::Died { .. } | Happening::OutOfMemory => return self.suspect(),
-            Happening::Health(health) => self.health(*health, &mut moves),
+            ContainerEventKind::Died { .. } | ContainerEventKind::OutOfMemory => {
+                return self.suspect();
+            }
+            ContainerEventKind::Health(health) => self.health(*health, &mut moves),
         }
         moves
     }
 
     /// The container may have ended: it is looked at, and looked at again if it is already.
-    pub fn suspect(&mut self) -> Vec<Move> {
+    pub fn suspect(&mut self) -> Vec<GateAction> {
         if self.phase == Phase::Over {
             return Vec::new();
         }
-        if self.suspicion == Suspicion::None {
-            self.suspicion = Suspicion::Open;
-            return vec![Move::Suspect];
+        if self.suspicion == ExitSuspicion::None {
+            self.suspicion = ExitSuspicion::Open;
+            return vec![GateAction::Suspect];
         }
-        self.suspicion = Suspicion::Renewed;
+        self.suspicion = ExitSuspicion::Renewed;
         Vec::new()
     }
 
@@ -294,12 +301,12 @@ impl Wait {
     fn ends(&self) -> bool {
         self.questions
             .iter()
-            .any(|question| question.manner == Manner::Exit)
+            .any(|question| question.manner == ProbeKind::Exit)
     }
 
     /// The container ended with 0, as it was to.
-    fn ended(&mut self, moves: &mut Vec<Move>) {
-        self.pass_all(Manner::Exit, "exited with code 0", moves);
+    fn ended(&mut self, moves: &mut Vec<GateAction>) {
+        self.pass_all(ProbeKind::Exit, "exited with code 0", moves);
         let open = self.questions.iter().find(|question| !question.passed);
         if let Some(question) = open {
             let cause = format!("ended before `{}` passed", question.text);
@@ -307,9 +314,9 @@ impl Wait {
         }
     }
 
-    fn health(&mut self, health: Health, moves: &mut Vec<Move>) {
+    fn health(&mut self, health: Health, moves: &mut Vec<GateAction>) {
         match health {
-            Health::Healthy => self.pass_all(Manner::Health, "healthy", moves),
+            Health::Healthy => self.pass_all(ProbeKind::Health, "healthy", moves),
             // It may still become healthy: only the deadline decides.
             Health::Starting | Health::Unhealthy => {
                 let seen = if health == Health::Starting {
@@ -317,14 +324,14 @@ impl Wait {
                 } else {
                     "unhealthy"
                 };
-                for index in self.open_questions(Manner::Health) {
+                for index in self.open_questions(ProbeKind::Health) {
                     self.note(index, seen, moves);
                 }
             }
         }
     }
 
-    fn open_questions(&self, manner: Manner) -> Vec<usize> {
+    fn open_questions(&self, manner: ProbeKind) -> Vec<usize> {
         let questions = self.questions.iter().enumerate();
         questions
             .filter(|(_, question)| question.manner == manner && !question.passed)
@@ -332,7 +339,7 @@ impl Wait {
             .collect()
     }
 
-    fn pass_all(&mut self, manner: Manner, seen: &str, moves: &mut Vec<Move>) {
+    fn pass_all(&mut self, manner: ProbeKind, seen: &str, moves: &mut Vec<GateAction>) {
         for index in self.open_questions(manner) {
             if let Some(question) = self.questions.get_mut(index) {
                 question.attempts += 1;
@@ -343,10 +350,10 @@ impl Wait {
     }
 
     /// The container was looked at because of a suspicion; `None`: it could not be.
-    pub fn examined(&mut self, evidence: Option<Evidence>) -> Vec<Move> {
+    pub fn examined(&mut self, evidence: Option<Inspection>) -> Vec<GateAction> {
         let mut moves = Vec::new();
-        let renewed = self.suspicion == Suspicion::Renewed;
-        self.suspicion = Suspicion::None;
+        let renewed = self.suspicion == ExitSuspicion::Renewed;
+        self.suspicion = ExitSuspicion::None;
         if self.phase == Phase::Over {
             return moves;
         }
@@ -397,7 +404,7 @@ impl Wait {
         container: ContainerName,
         cause: String,
         after: Duration,
-        evidence: Option<Evidence>,
+        evidence: Option<Inspection>,
     ) -> GateReport {
         report(container, cause, after, self.answers(), evidence)
     }
@@ -406,13 +413,13 @@ impl Wait {
 /// Whether the container ended. One that the run has started has, too, when the engine started it
 /// again since; what ran before may always have been started again when it lost a connection.
 #[must_use]
-pub fn ended(evidence: &Evidence, fresh: bool) -> bool {
+pub fn ended(evidence: &Inspection, fresh: bool) -> bool {
     !evidence.condition.status.is_up() || (fresh && evidence.condition.restarts > 0)
 }
 
 /// Why a container that ended did, in a fragment.
 #[must_use]
-pub fn end_cause(evidence: Option<&Evidence>) -> String {
+pub fn end_cause(evidence: Option<&Inspection>) -> String {
     let Some(condition) = evidence.map(|known| &known.condition) else {
         return "the container is gone".to_owned();
     };
@@ -439,57 +446,57 @@ mod tests {
     use super::*;
     use crate::{
         project::Probe,
-        state::{Condition, Status},
+        state::{ContainerStatus, Status},
     };
 
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
     }
 
-    fn wait(probes: Vec<Probe>, settle: Duration) -> Wait {
+    fn wait(probes: Vec<Probe>, settle: Duration) -> GateMachine {
         let gate = Gate {
             probes,
-            within: Duration::from_secs(2),
-            settle,
+            timeout: Duration::from_secs(2),
+            stabilize: settle,
         };
-        Wait::for_gate(&gate, true, ms(100))
+        GateMachine::for_gate(&gate, true, ms(100))
     }
 
     fn tcp() -> Probe {
         Probe::Tcp { port: 80 }
     }
 
-    fn not_yet() -> Answer {
-        Answer::NotYet("refused".to_owned())
+    fn not_yet() -> ProbeResult {
+        ProbeResult::Pending("refused".to_owned())
     }
 
-    fn ready() -> Answer {
-        Answer::Ready("connected".to_owned())
+    fn ready() -> ProbeResult {
+        ProbeResult::Passed("connected".to_owned())
     }
 
-    fn ask(question: usize, patience: Duration) -> Move {
-        Move::Ask { question, patience }
+    fn ask(question: usize, patience: Duration) -> GateAction {
+        GateAction::Ask { question, patience }
     }
 
-    fn evidence(status: Status, exit_code: Option<i64>, restarts: u32) -> Evidence {
-        let condition = Condition {
+    fn evidence(status: Status, exit_code: Option<i64>, restarts: u32) -> Inspection {
+        let condition = ContainerStatus {
             status,
             exit_code,
             restarts,
-            ..Condition::default()
+            ..ContainerStatus::default()
         };
-        Evidence {
+        Inspection {
             condition,
-            ..Evidence::default()
+            ..Inspection::default()
         }
     }
 
-    fn died(exit_code: i64) -> Happening {
-        Happening::Died { exit_code }
+    fn died(exit_code: i64) -> ContainerEventKind {
+        ContainerEventKind::Died { exit_code }
     }
 
-    fn failed(why: &str) -> Move {
-        Move::Failed(why.to_owned())
+    fn failed(why: &str) -> GateAction {
+        GateAction::Failed(why.to_owned())
     }
 
     #[test]
@@ -498,7 +505,7 @@ mod tests {
         assert_eq!(
             wait.open(),
             [
-                Move::Sleep(Pause::Deadline, ms(2000)),
+                GateAction::Sleep(GateTimer::Deadline, ms(2000)),
                 ask(0, ms(1000)),
                 ask(1, ms(2000)),
             ]
@@ -509,31 +516,43 @@ mod tests {
     fn a_question_is_asked_again_after_longer_and_longer_pauses() {
         let mut wait = wait(vec![tcp()], Duration::ZERO);
         wait.open();
-        let retry = Pause::Retry(0);
+        let retry = GateTimer::Retry(0);
         assert_eq!(
             wait.answered(0, not_yet()),
-            [Move::Tell(0), Move::Sleep(retry, ms(5))]
+            [GateAction::Tell(0), GateAction::Sleep(retry, ms(5))]
         );
         assert_eq!(wait.elapsed(retry, ms(110)), [ask(0, ms(1000))]);
-        assert_eq!(wait.answered(0, not_yet()), [Move::Sleep(retry, ms(10))]);
+        assert_eq!(
+            wait.answered(0, not_yet()),
+            [GateAction::Sleep(retry, ms(10))]
+        );
         // No more patience than there is time.
         assert_eq!(wait.elapsed(retry, ms(1600)), [ask(0, ms(500))]);
-        assert_eq!(wait.answered(0, ready()), [Move::Tell(0), Move::Passed]);
+        assert_eq!(
+            wait.answered(0, ready()),
+            [GateAction::Tell(0), GateAction::Passed]
+        );
         assert_eq!(wait.told(0), Some(("tcp 80", "connected", 3)));
-        assert!(wait.elapsed(Pause::Deadline, ms(2100)).is_empty());
+        assert!(wait.elapsed(GateTimer::Deadline, ms(2100)).is_empty());
     }
 
     #[test]
     fn all_questions_must_pass_and_the_container_stay() {
         let mut wait = wait(vec![tcp(), Probe::Started], ms(300));
         wait.open();
-        assert_eq!(wait.answered(1, ready()), [Move::Tell(1)]);
+        assert_eq!(wait.answered(1, ready()), [GateAction::Tell(1)]);
         assert_eq!(
             wait.answered(0, ready()),
-            [Move::Tell(0), Move::Sleep(Pause::Settle, ms(300))]
+            [
+                GateAction::Tell(0),
+                GateAction::Sleep(GateTimer::Settle, ms(300))
+            ]
         );
-        assert!(wait.elapsed(Pause::Deadline, ms(2100)).is_empty());
-        assert_eq!(wait.elapsed(Pause::Settle, ms(2100)), [Move::Passed]);
+        assert!(wait.elapsed(GateTimer::Deadline, ms(2100)).is_empty());
+        assert_eq!(
+            wait.elapsed(GateTimer::Settle, ms(2100)),
+            [GateAction::Passed]
+        );
     }
 
     #[test]
@@ -541,27 +560,27 @@ mod tests {
         let mut late = wait(vec![tcp()], Duration::ZERO);
         late.open();
         let why = failed("not ready within 2 s");
-        assert_eq!(late.elapsed(Pause::Deadline, ms(2100)), [why]);
+        assert_eq!(late.elapsed(GateTimer::Deadline, ms(2100)), [why]);
         assert!(late.answered(0, ready()).is_empty());
 
         let mut never = wait(vec![tcp()], Duration::ZERO);
         never.open();
         let why = failed("`tcp 80` will never pass: no such role");
-        let answer = Answer::Never("no such role".to_owned());
-        assert_eq!(never.answered(0, answer), [Move::Tell(0), why]);
+        let answer = ProbeResult::Impossible("no such role".to_owned());
+        assert_eq!(never.answered(0, answer), [GateAction::Tell(0), why]);
     }
 
     #[test]
     fn an_end_is_looked_at_before_it_counts() {
         let mut wait = wait(vec![tcp()], Duration::ZERO);
         wait.open();
-        assert_eq!(wait.noticed(&died(1)), [Move::Suspect]);
+        assert_eq!(wait.noticed(&died(1)), [GateAction::Suspect]);
         // It was of an earlier start: the container runs.
         assert!(
             wait.examined(Some(evidence(Status::Running, Some(1), 0)))
                 .is_empty()
         );
-        assert_eq!(wait.noticed(&died(7)), [Move::Suspect]);
+        assert_eq!(wait.noticed(&died(7)), [GateAction::Suspect]);
         let why = failed("exited with code 7");
         assert_eq!(
             wait.examined(Some(evidence(Status::Exited, Some(7), 0))),
@@ -574,11 +593,11 @@ mod tests {
     fn an_end_during_a_look_is_looked_at_again() {
         let mut wait = wait(vec![tcp()], Duration::ZERO);
         wait.open();
-        assert_eq!(wait.noticed(&died(1)), [Move::Suspect]);
+        assert_eq!(wait.noticed(&died(1)), [GateAction::Suspect]);
         assert!(wait.noticed(&died(7)).is_empty());
         assert_eq!(
             wait.examined(Some(evidence(Status::Running, None, 0))),
-            [Move::Suspect]
+            [GateAction::Suspect]
         );
     }
 
@@ -586,11 +605,11 @@ mod tests {
     fn nothing_passes_under_suspicion() {
         let mut wait = wait(vec![tcp()], Duration::ZERO);
         wait.open();
-        wait.noticed(&Happening::OutOfMemory);
-        assert_eq!(wait.answered(0, ready()), [Move::Tell(0)]);
+        wait.noticed(&ContainerEventKind::OutOfMemory);
+        assert_eq!(wait.answered(0, ready()), [GateAction::Tell(0)]);
         assert_eq!(
             wait.examined(Some(evidence(Status::Running, None, 0))),
-            [Move::Passed]
+            [GateAction::Passed]
         );
     }
 
@@ -613,10 +632,10 @@ mod tests {
         // What ran before may have been started again at any time.
         let gate = Gate {
             probes: vec![tcp()],
-            within: ms(10),
-            settle: Duration::ZERO,
+            timeout: ms(10),
+            stabilize: Duration::ZERO,
         };
-        let mut kept = Wait::for_gate(&gate, false, ms(0));
+        let mut kept = GateMachine::for_gate(&gate, false, ms(0));
         kept.open();
         kept.noticed(&died(2));
         assert!(
@@ -629,18 +648,21 @@ mod tests {
     fn a_job_passes_by_its_end_once() {
         let mut job = wait(vec![Probe::Exit], ms(500));
         assert_eq!(job.open()[1], ask(0, ms(2000)));
-        assert_eq!(job.noticed(&died(0)), [Move::Tell(0), Move::Passed]);
+        assert_eq!(
+            job.noticed(&died(0)),
+            [GateAction::Tell(0), GateAction::Passed]
+        );
         assert!(
-            job.answered(0, Answer::Ready("exit code 0".to_owned()))
+            job.answered(0, ProbeResult::Passed("exit code 0".to_owned()))
                 .is_empty()
         );
 
         let mut bad = wait(vec![Probe::Exit], Duration::ZERO);
         bad.open();
-        assert_eq!(bad.noticed(&died(3)), [Move::Suspect]);
+        assert_eq!(bad.noticed(&died(3)), [GateAction::Suspect]);
         let why = "`exit` will never pass: exited with code 3";
-        let answer = Answer::Never("exited with code 3".to_owned());
-        assert_eq!(bad.answered(0, answer), [Move::Tell(0), failed(why)]);
+        let answer = ProbeResult::Impossible("exited with code 3".to_owned());
+        assert_eq!(bad.answered(0, answer), [GateAction::Tell(0), failed(why)]);
         assert!(
             bad.examined(Some(evidence(Status::Exited, Some(3), 0)))
                 .is_empty()
@@ -651,28 +673,31 @@ mod tests {
     fn a_job_whose_end_was_missed_passes_when_it_is_looked_at() {
         let mut job = wait(vec![Probe::Exit], Duration::ZERO);
         job.open();
-        assert_eq!(job.suspect(), [Move::Suspect]);
+        assert_eq!(job.suspect(), [GateAction::Suspect]);
         let moves = job.examined(Some(evidence(Status::Exited, Some(0), 0)));
-        assert_eq!(moves, [Move::Tell(0), Move::Passed]);
+        assert_eq!(moves, [GateAction::Tell(0), GateAction::Passed]);
     }
 
     #[test]
     fn a_job_whose_end_is_told_during_a_look_passes_with_the_look() {
         let mut job = wait(vec![Probe::Exit], Duration::ZERO);
         job.open();
-        assert_eq!(job.suspect(), [Move::Suspect]);
-        assert_eq!(job.noticed(&died(0)), [Move::Tell(0)]);
+        assert_eq!(job.suspect(), [GateAction::Suspect]);
+        assert_eq!(job.noticed(&died(0)), [GateAction::Tell(0)]);
         let moves = job.examined(Some(evidence(Status::Exited, Some(0), 0)));
-        assert_eq!(moves, [Move::Passed]);
+        assert_eq!(moves, [GateAction::Passed]);
     }
 
     #[test]
     fn the_engines_own_check_feeds_its_question() {
         let mut wait = wait(vec![Probe::Healthcheck], Duration::ZERO);
         wait.open();
-        let unhealthy = Happening::Health(Health::Unhealthy);
-        assert_eq!(wait.noticed(&unhealthy), [Move::Tell(0)]);
-        let healthy = Happening::Health(Health::Healthy);
-        assert_eq!(wait.noticed(&healthy), [Move::Tell(0), Move::Passed]);
+        let unhealthy = ContainerEventKind::Health(Health::Unhealthy);
+        assert_eq!(wait.noticed(&unhealthy), [GateAction::Tell(0)]);
+        let healthy = ContainerEventKind::Health(Health::Healthy);
+        assert_eq!(
+            wait.noticed(&healthy),
+            [GateAction::Tell(0), GateAction::Passed]
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{event::excerpt, project::Probe, run::retry};
+use crate::{event::excerpt, project::Probe, run::backoff};
 
 /// The longest pause between two probes over a connection: one costs about a millisecond, and the
 /// service is noticed at most so late.
@@ -18,9 +18,9 @@ const LOG_MARGIN: Duration = Duration::from_millis(250);
 const ALL_REPORTED: u32 = 16;
 
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct ProbeState {
     pub text: String,
-    pub manner: Manner,
+    pub manner: ProbeKind,
     pub attempts: u32,
     pub asked: bool,
     pub last: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct Question {
 
 /// How a question is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(super) enum ProbeKind {
     /// Again and again, over a connection.
     Probe,
     /// Again and again, by a process in the container or another call of the engine.
@@ -46,7 +46,7 @@ pub(super) enum Manner {
     Exit,
 }
 
-impl Manner {
+impl ProbeKind {
     pub fn of(probe: &Probe) -> Self {
         match probe {
             Probe::Log { .. } => Self::Log,
@@ -71,9 +71,9 @@ impl Manner {
     }
 }
 
-impl Question {
+impl ProbeState {
     /// One that was not asked yet.
-    pub fn new(text: String, manner: Manner) -> Self {
+    pub fn new(text: String, manner: ProbeKind) -> Self {
         Self {
             text,
             manner,
@@ -101,19 +101,19 @@ impl Question {
     /// The pause before it is asked again.
     pub fn pause(&self) -> Duration {
         let longest = match self.manner {
-            Manner::Probe => LONGEST_OF_PROBE,
-            _ => retry::LONGEST,
+            ProbeKind::Probe => LONGEST_OF_PROBE,
+            _ => backoff::LONGEST,
         };
-        retry::pause(self.attempts).min(longest)
+        backoff::pause(self.attempts).min(longest)
     }
 
     /// The most that an answer may take, with so much time left.
     pub fn patience(&self, rest: Duration) -> Duration {
         match self.manner {
-            Manner::Probe | Manner::Call => PROBE_PATIENCE.min(rest),
-            Manner::Check => CHECK_PATIENCE.min(rest),
-            Manner::Log if rest > 2 * LOG_MARGIN => rest.saturating_sub(LOG_MARGIN),
-            Manner::Log | Manner::Health | Manner::Exit => rest,
+            ProbeKind::Probe | ProbeKind::Call => PROBE_PATIENCE.min(rest),
+            ProbeKind::Check => CHECK_PATIENCE.min(rest),
+            ProbeKind::Log if rest > 2 * LOG_MARGIN => rest.saturating_sub(LOG_MARGIN),
+            ProbeKind::Log | ProbeKind::Health | ProbeKind::Exit => rest,
         }
     }
 }
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn log_answers_shortly_before_the_deadline() {
-        let question = Question::new(String::new(), Manner::Log);
+        let question = ProbeState::new(String::new(), ProbeKind::Log);
         let patience = |millis| question.patience(Duration::from_millis(millis)).as_millis();
         assert_eq!(patience(60_000), 59_750);
         // The second time until the end: the first answer says what the log has.
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn answers_that_always_differ_are_reported_ever_more_rarely() {
-        let mut question = Question::new(String::new(), Manner::Probe);
+        let mut question = ProbeState::new(String::new(), ProbeKind::Probe);
         let reported = (0..1000).filter(|number| question.note(&format!("503, request {number}")));
         assert_eq!(reported.count(), 16 + 5);
         assert_eq!(question.last.as_deref(), Some("503, request 999"));

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use crate::{
-    engine::Evidence,
+    engine::Inspection,
     event::{GateReport, LastAnswer},
     name::ContainerName,
     project::RestartPolicy,
-    state::Condition,
+    state::ContainerStatus,
 };
 
 /// How programs say that they have to be process 1, in lower case.
@@ -31,7 +31,7 @@ pub fn report(
     cause: String,
     after: Duration,
     answers: Vec<LastAnswer>,
-    evidence: Option<Evidence>,
+    evidence: Option<Inspection>,
 ) -> GateReport {
     let help = evidence.as_ref().map(help).unwrap_or_default();
     let (condition, log, unread) = match evidence {
@@ -50,7 +50,7 @@ pub fn report(
     }
 }
 
-fn help(evidence: &Evidence) -> Vec<String> {
+fn help(evidence: &Inspection) -> Vec<String> {
     let mut help = Vec::new();
     if evidence.init && evidence.log.iter().any(|line| insists(line)) {
         help.push(
@@ -84,7 +84,7 @@ fn insists(line: &str) -> bool {
     })
 }
 
-fn has_failed(condition: &Condition) -> bool {
+fn has_failed(condition: &ContainerStatus) -> bool {
     !condition.status.is_up() && condition.exit_code.is_some()
 }
 
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::state::Status;
 
-    fn help_for(evidence: Evidence) -> Vec<String> {
+    fn help_for(evidence: Inspection) -> Vec<String> {
         let container = ContainerName::new("shop-web-1").unwrap();
         report(
             container,
@@ -115,16 +115,16 @@ mod tests {
         .help
     }
 
-    fn ended(log: &str) -> Evidence {
-        Evidence {
-            condition: Condition {
+    fn ended(log: &str) -> Inspection {
+        Inspection {
+            condition: ContainerStatus {
                 status: Status::Exited,
                 exit_code: Some(100),
-                ..Condition::default()
+                ..ContainerStatus::default()
             },
             log: vec![log.to_owned()],
             init: true,
-            ..Evidence::default()
+            ..Inspection::default()
         }
     }
 
@@ -139,7 +139,7 @@ mod tests {
         ] {
             let help = help_for(ended(line));
             assert!(help[0].contains("`init #false`"), "{line}");
-            let own = Evidence {
+            let own = Inspection {
                 init: false,
                 ..ended(line)
             };
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn ended_container_gets_help_about_its_pending_restart_policy() {
         let policy = RestartPolicy::OnFailure { max: 3 };
-        let mut evidence = Evidence {
+        let mut evidence = Inspection {
             restart_at_commit: Some(policy),
             ..ended("no database")
         };

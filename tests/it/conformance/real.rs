@@ -9,14 +9,14 @@ use std::{
 
 use cimandat::{
     engine::{
-        Answer, Engine, EngineError, Notice,
+        ContainerEvent, Engine, EngineError, ProbeResult,
         docker::{Docker, Settings},
-        sim::Hand,
+        sim::ExternalAction,
     },
     name::ContainerName,
     plan::{Action, RunHook},
     project::{Hook, Probe},
-    state::HeldPort,
+    state::PublishedPort,
 };
 use futures::{
     FutureExt, StreamExt,
@@ -37,7 +37,7 @@ use crate::support::{Api, Inner};
 /// The longest that anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-type Notices = BoxStream<'static, Result<Notice, EngineError>>;
+type Notices = BoxStream<'static, Result<ContainerEvent, EngineError>>;
 
 /// A real engine on which a scenario is played.
 struct Stage<'s> {
@@ -132,7 +132,11 @@ impl<'s> Stage<'s> {
         assert_eq!(brings, shown.brings, "{:?}: {result:?}", turn.deed);
         let ends = matches!(
             turn.deed,
-            Deed::Hand(Hand::RestartEngine | Hand::KillEngine | Hand::CutPower)
+            Deed::Hand(
+                ExternalAction::RestartEngine
+                    | ExternalAction::KillEngine
+                    | ExternalAction::CutPower
+            )
         );
         if ends {
             notices = self.listen_again(notices).await;
@@ -203,49 +207,49 @@ impl<'s> Stage<'s> {
             pattern: "at work".to_owned(),
             times: 1,
         };
-        let running = self.docker.examine(container, 1).await;
+        let running = self.docker.inspect(container, 1).await;
         let running = running.is_ok_and(|it| it.condition.status.is_up());
         if running {
             let answer = self.docker.probe(container, &probe, PATIENCE).await;
-            assert!(matches!(answer, Answer::Ready(_)), "{answer:?}");
+            assert!(matches!(answer, ProbeResult::Passed(_)), "{answer:?}");
         }
     }
 
-    async fn by_hand(&mut self, hand: &Hand) {
+    async fn by_hand(&mut self, hand: &ExternalAction) {
         let post = |path: String| self.post(&path);
         match hand {
-            Hand::Run { container, ports } => self.run(container, ports),
-            Hand::Start(name) => post(format!("/containers/{name}/start")),
-            Hand::Stop(name) => {
+            ExternalAction::Run { container, ports } => self.run(container, ports),
+            ExternalAction::Start(name) => post(format!("/containers/{name}/start")),
+            ExternalAction::Stop(name) => {
                 self.at_work(name).await;
                 post(format!("/containers/{name}/stop"));
             }
-            Hand::Kill(name) => post(format!("/containers/{name}/kill")),
-            Hand::Pause(name) => {
+            ExternalAction::Kill(name) => post(format!("/containers/{name}/kill")),
+            ExternalAction::Pause(name) => {
                 self.at_work(name).await;
                 post(format!("/containers/{name}/pause"));
             }
-            Hand::Unpause(name) => post(format!("/containers/{name}/unpause")),
-            Hand::Remove(name) => {
+            ExternalAction::Unpause(name) => post(format!("/containers/{name}/unpause")),
+            ExternalAction::Remove(name) => {
                 let path = format!("/containers/{name}?force=1&v=1");
                 assert_eq!(self.api.ask("DELETE", &path, None).status, 204);
             }
-            Hand::End {
+            ExternalAction::End {
                 container,
                 exit_code,
             } => self.end(container, *exit_code).await,
-            Hand::PruneContainers => post("/containers/prune".to_owned()),
-            Hand::PruneNetworks => post("/networks/prune".to_owned()),
-            Hand::PruneVolumes => post("/volumes/prune".to_owned()),
-            Hand::PruneImages => {
+            ExternalAction::PruneContainers => post("/containers/prune".to_owned()),
+            ExternalAction::PruneNetworks => post("/networks/prune".to_owned()),
+            ExternalAction::PruneVolumes => post("/volumes/prune".to_owned()),
+            ExternalAction::PruneImages => {
                 post("/images/prune?filters=%7B%22dangling%22%3A%5B%22false%22%5D%7D".to_owned());
             }
-            Hand::RemoveImage(image) => {
+            ExternalAction::RemoveImage(image) => {
                 self.api.ask("DELETE", &format!("/images/{image}"), None);
             }
-            Hand::RestartEngine => self.end_engine("--restart").await,
-            Hand::KillEngine => self.end_engine("--kill").await,
-            Hand::CutPower => self.end_engine("--power-cut").await,
+            ExternalAction::RestartEngine => self.end_engine("--restart").await,
+            ExternalAction::KillEngine => self.end_engine("--kill").await,
+            ExternalAction::CutPower => self.end_engine("--power-cut").await,
         }
     }
 
@@ -256,7 +260,7 @@ impl<'s> Stage<'s> {
     }
 
     /// Runs a container that is nobody's.
-    fn run(&mut self, container: &ContainerName, ports: &[HeldPort]) {
+    fn run(&mut self, container: &ContainerName, ports: &[PublishedPort]) {
         let bindings = ports.iter().map(|port| {
             let binding = json!([{"HostPort": port.published.to_string()}]);
             (format!("{}/tcp", port.target), binding)

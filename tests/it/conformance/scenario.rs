@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use cimandat::{
-    engine::{EngineError, sim::Hand},
+    engine::{EngineError, sim::ExternalAction},
     name::{ContainerName, ImageRef, NetworkName, ProjectName, ServiceName, VolumeName},
     plan::{
         Action, Address, Attached, CreateContainer, CreateNetwork, CreateVolume, Cutover,
@@ -14,7 +14,7 @@ use cimandat::{
         Attachment, ContainerSpec, Gate, Kind, Mount, MountKind, Network, NetworkMode, PortBinding,
         Probe, RestartPolicy, Subnet, Volume,
     },
-    state::Record,
+    state::ContainerRecord,
     unit::Protocol,
 };
 
@@ -53,18 +53,18 @@ pub struct Turn {
 #[derive(Debug)]
 pub enum Deed {
     Act(Action),
-    Hand(Hand),
+    Hand(ExternalAction),
 }
 
 /// What a result is, in a word.
 pub fn word(result: &Result<(), EngineError>) -> String {
     match result {
         Ok(()) => "ok".to_owned(),
-        Err(EngineError::Refused { status, .. }) => format!("refused {status}"),
+        Err(EngineError::Api { status, .. }) => format!("refused {status}"),
         Err(EngineError::PortTaken { .. }) => "port taken".to_owned(),
-        Err(EngineError::Foreign { .. }) => "foreign".to_owned(),
+        Err(EngineError::NotOwned { .. }) => "foreign".to_owned(),
         Err(EngineError::InUse { .. }) => "in use".to_owned(),
-        Err(EngineError::Gone { .. }) => "gone".to_owned(),
+        Err(EngineError::NotFound { .. }) => "gone".to_owned(),
         Err(EngineError::NoImage { .. }) => "no image".to_owned(),
         Err(other) => format!("{other:?}"),
     }
@@ -94,7 +94,7 @@ impl Scenario {
         self
     }
 
-    pub fn hand(mut self, hand: Hand, then: &'static str) -> Self {
+    pub fn hand(mut self, hand: ExternalAction, then: &'static str) -> Self {
         let deed = Deed::Hand(hand);
         self.turns.push(Turn {
             deed,
@@ -125,8 +125,8 @@ impl Scenario {
             networks: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             peers: BTreeMap::new(),
-            carried: BTreeMap::new(),
-            record: Record {
+            carried_over: BTreeMap::new(),
+            record: ContainerRecord {
                 service_names: BTreeMap::new(),
                 platform: None,
                 kind: Kind::Service,
@@ -138,8 +138,8 @@ impl Scenario {
                 depends_on: BTreeMap::new(),
                 ready: Gate {
                     probes: vec![Probe::Started],
-                    within: std::time::Duration::from_secs(5),
-                    settle: std::time::Duration::ZERO,
+                    timeout: std::time::Duration::from_secs(5),
+                    stabilize: std::time::Duration::ZERO,
                 },
             },
             labels: BTreeMap::new(),
@@ -175,8 +175,8 @@ impl Scenario {
         }
     }
 
-    pub fn end(&self, service: &str, exit_code: i64) -> Hand {
-        Hand::End {
+    pub fn end(&self, service: &str, exit_code: i64) -> ExternalAction {
+        ExternalAction::End {
             container: self.name(service),
             exit_code,
         }

@@ -2,11 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cimandat::{
-    engine::sim::Hand,
+    engine::sim::ExternalAction,
     name::{ContainerName, ImageRef},
     plan::{Action, RunHook},
     project::{Hook, RestartPolicy},
-    state::HeldPort,
+    state::PublishedPort,
     unit::Protocol,
 };
 
@@ -29,7 +29,7 @@ fn hook(container: ContainerName) -> Action {
 pub fn a_name_has_one_holder() -> Scenario {
     let it = Scenario::new("name");
     let web = || it.container("web");
-    let other = Hand::Run {
+    let other = ExternalAction::Run {
         container: it.name("other"),
         ports: Vec::new(),
     };
@@ -82,13 +82,13 @@ pub fn a_port_is_bound_at_the_start() -> Scenario {
         .port("", Some(theirs))
         .on("out", None)
         .make();
-    let held = HeldPort {
+    let held = PublishedPort {
         host_ip: String::new(),
         published: theirs,
         target: 80,
         protocol: Protocol::Tcp,
     };
-    let other = Hand::Run {
+    let other = ExternalAction::Run {
         container: it.name("other"),
         ports: vec![held],
     };
@@ -166,7 +166,7 @@ pub fn an_anonymous_volume_lives_as_long_as_somebody_mounts_it() -> Scenario {
     let one = it.container("one").anonymous().make();
     let two = it.container("two").anonymous().make();
     let [start, stop, remove] = [it.start("one"), it.stop("one"), it.remove("one")];
-    let by_hand = Hand::Remove(it.name("two"));
+    let by_hand = ExternalAction::Remove(it.name("two"));
     it.act(one, "ok", "one created")
         .act(two, "ok", "one created; two created")
         .act(start, "ok", "one running; two created")
@@ -230,8 +230,11 @@ pub fn a_frozen_container_can_only_be_stopped() -> Scenario {
     let make = it.container("web").make();
     let [start, start_frozen, start_again] = [it.start("web"), it.start("web"), it.start("web")];
     let [remove, stop, hook] = [it.remove("web"), it.stop("web"), hook(it.name("web"))];
-    let [pause, pause_again] = [Hand::Pause(it.name("web")), Hand::Pause(it.name("web"))];
-    let unpause = Hand::Unpause(it.name("web"));
+    let [pause, pause_again] = [
+        ExternalAction::Pause(it.name("web")),
+        ExternalAction::Pause(it.name("web")),
+    ];
+    let unpause = ExternalAction::Unpause(it.name("web"));
     let policy = it.policy("web", RestartPolicy::Always);
     it.act(make, "ok", "web created")
         .act(start, "ok", "web running")
@@ -278,9 +281,12 @@ pub fn policies_decide_what_comes_back() -> Scenario {
 pub fn what_is_stopped_by_hand_stays_stopped() -> Scenario {
     let it = Scenario::new("by-hand");
     let make = it.container("web").make();
-    let (start, restart) = (it.start("web"), Hand::Start(it.name("web")));
+    let (start, restart) = (it.start("web"), ExternalAction::Start(it.name("web")));
     let policy = it.policy("web", RestartPolicy::Always);
-    let [stop, kill] = [Hand::Stop(it.name("web")), Hand::Kill(it.name("web"))];
+    let [stop, kill] = [
+        ExternalAction::Stop(it.name("web")),
+        ExternalAction::Kill(it.name("web")),
+    ];
     it.act(make, "ok", "web created")
         .act(start, "ok", "web running")
         .act(policy, "ok", "web running")
@@ -294,7 +300,7 @@ pub fn what_is_removed_by_hand_is_gone() -> Scenario {
     let make = it.container("web").make();
     let [start, start_gone] = [it.start("web"), it.start("web")];
     let [stop_gone, remove_gone] = [it.stop("web"), it.remove("web")];
-    let by_hand = Hand::Remove(it.name("web"));
+    let by_hand = ExternalAction::Remove(it.name("web"));
     it.act(make, "ok", "web created")
         .act(start, "ok", "web running")
         .hand(by_hand, "")
@@ -321,21 +327,27 @@ pub fn pruning_takes_what_nobody_uses() -> Scenario {
         .act(start_a, "ok", "a running; b created; c created")
         .act(start_b, "ok", "a running; b running; c created")
         .act(stop_b, "ok", "a running; b exited 0; c created")
-        .hand(Hand::PruneVolumes, "a running; b exited 0; c created")
-        .hand(Hand::PruneNetworks, "a running; b exited 0; c created")
+        .hand(
+            ExternalAction::PruneVolumes,
+            "a running; b exited 0; c created",
+        )
+        .hand(
+            ExternalAction::PruneNetworks,
+            "a running; b exited 0; c created",
+        )
         .act(
             start_without,
             "refused 404",
             "a running; b exited 0; c created",
         )
-        .hand(Hand::PruneContainers, "a running")
-        .hand(Hand::PruneVolumes, "a running")
-        .hand(Hand::PruneImages, "a running")
+        .hand(ExternalAction::PruneContainers, "a running")
+        .hand(ExternalAction::PruneVolumes, "a running")
+        .hand(ExternalAction::PruneImages, "a running")
         .alone()
 }
 
 /// One container for each way of being there, when an engine ends.
-fn when_an_engine_ends(name: &str, end: Hand, then: &'static str) -> Scenario {
+fn when_an_engine_ends(name: &str, end: ExternalAction, then: &'static str) -> Scenario {
     const RUNNING: &str = "always running; failed running; made created; never running; \
                            stopped exited 0; unless running";
     let it = Scenario::new(name);
@@ -384,7 +396,7 @@ fn when_an_engine_ends(name: &str, end: Hand, then: &'static str) -> Scenario {
 pub fn an_engine_that_ended_well_brings_back_what_ran() -> Scenario {
     when_an_engine_ends(
         "restart",
-        Hand::RestartEngine,
+        ExternalAction::RestartEngine,
         "always running; failed exited 0; made created; never exited 0; stopped exited 0; \
          unless running",
     )
@@ -393,7 +405,7 @@ pub fn an_engine_that_ended_well_brings_back_what_ran() -> Scenario {
 pub fn an_engine_that_was_killed_stops_what_ran() -> Scenario {
     when_an_engine_ends(
         "kill",
-        Hand::KillEngine,
+        ExternalAction::KillEngine,
         "always running; failed exited 0; made created; never exited 0; stopped exited 0; \
          unless exited 0",
     )
@@ -402,7 +414,7 @@ pub fn an_engine_that_was_killed_stops_what_ran() -> Scenario {
 pub fn a_power_cut_brings_back_all_that_may() -> Scenario {
     when_an_engine_ends(
         "power-cut",
-        Hand::CutPower,
+        ExternalAction::CutPower,
         "always running; failed running; made created; never exited 255; stopped exited 0; \
          unless running",
     )
@@ -456,7 +468,7 @@ pub fn cutover_moves_names_and_ports() -> Scenario {
     let gone = Scenario::cutover(inner("gone", 2), None);
     let [app, out] = [it.network("app", None), it.network("out", None)];
     let [start, start_new, stop] = [it.start("web"), it.start("web.g2"), it.stop("web")];
-    let paused = Hand::Pause(it.name("web"));
+    let paused = ExternalAction::Pause(it.name("web"));
     let running = "web running; web.g2 running";
     let [switched, switched_again, switched_on] = [switch(), switch(), switch()];
     it.act(app, "ok", "")

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use cimandat::{
     engine::{
         Engine,
-        sim::{Pace, Sim},
+        sim::{Latency, Sim},
     },
     name::ImageRef,
 };
@@ -16,7 +16,7 @@ use super::{
     scenario::{Deed, IMAGE, Scenario, word},
     seen::{Seen, Shown, mounted, query},
 };
-use crate::worlds::in_virtual_time;
+use crate::fixtures::in_virtual_time;
 
 /// By then whatever comes back by itself is back.
 const A_WHILE: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ const A_WHILE: Duration = Duration::from_secs(2);
 /// What each turn brings; it is as the scenario says.
 pub fn play(scenario: &Scenario) -> Vec<Shown> {
     in_virtual_time(async {
-        let sim = Sim::new(scenario.project.clone(), Pace::instant());
+        let sim = Sim::new(scenario.project.clone(), Latency::instant());
         sim.add_image(ImageRef::new(IMAGE).unwrap(), "sha256:image");
         let mut known = BTreeSet::new();
         let mut shown = Vec::new();
@@ -32,7 +32,7 @@ pub fn play(scenario: &Scenario) -> Vec<Shown> {
             let result = match &turn.deed {
                 Deed::Act(action) => sim.perform(action, &unbounded_channel().0).await,
                 Deed::Hand(hand) => {
-                    sim.meddle(hand);
+                    sim.external(hand);
                     Ok(())
                 }
             };

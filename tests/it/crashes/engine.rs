@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use cimandat::event::{Event, Verdict};
+use cimandat::event::{Event, Outcome};
 
 use super::{stack::Stack, tell};
 use crate::support::Inner;
@@ -17,7 +17,7 @@ const POWER_CUT: &str = "--power-cut";
 fn end_at(story: &str, inner: &Inner, how: &str, step: usize) -> Result<String, String> {
     let stack = Stack::new(story, Some(inner.clone())).ok_or("no engine")?;
     stack.manifest("one");
-    stack.up(None).with(0, Verdict::Converged);
+    stack.up(None).with(0, Outcome::Converged);
     stack.manifest("two");
     let mut running = stack.world.begin_up();
     let begun = Cell::new(0);
@@ -49,9 +49,9 @@ fn try_some(story: &str, how: &str) {
         return;
     };
     stack.manifest("one");
-    stack.up(None).with(0, Verdict::Converged);
+    stack.up(None).with(0, Outcome::Converged);
     stack.manifest("two");
-    let steps = stack.up(None).with(0, Verdict::Converged).deeds().len();
+    let steps = stack.up(None).with(0, Outcome::Converged).deeds().len();
     drop(stack);
     let all = std::env::var("CIMANDAT_CRASH_POINTS").is_ok_and(|points| points == "all");
     let apart = if all { 1 } else { steps / SAMPLE };

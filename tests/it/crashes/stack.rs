@@ -2,7 +2,7 @@
 //! and one in front, both with a port of the host; and one more without, which is switched without a
 //! gap.
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 
 use crate::support::{Client, Ended, Inner, Running, World, free_port};
 
@@ -90,7 +90,7 @@ impl Stack {
     /// How many changing requests an update takes.
     pub fn requests(&self) -> u64 {
         self.manifest("one");
-        self.up(None).with(0, Verdict::Converged);
+        self.up(None).with(0, Outcome::Converged);
         self.manifest("two");
         let ended = self.up(Some("count"));
         let counted = ended.err.trim().strip_prefix("changing requests: ");

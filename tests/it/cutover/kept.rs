@@ -1,7 +1,7 @@
 //! Updates under clients whose connections outlive a request: kept and pooled ones, requests that
 //! take long, streamed answers, upgraded connections, and proxies.
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 
 use super::{loses_nothing, stand::Stand};
 
@@ -52,7 +52,7 @@ fn start_first_update_keeps_the_address_on_demand() {
         return;
     };
     stand.begin(more);
-    stand.up("two", more).with(0, Verdict::Converged);
+    stand.up("two", more).with(0, Outcome::Converged);
     for report in stand.reports() {
         // What is under way at the move is lost: a request of the only worker.
         assert!(report.failed + report.hanging <= 1, "{report}");

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 
 use super::client::{Here, Kind, Report, is_missing, print};
 use crate::support::{Ended, Running, World, free_port};
@@ -52,7 +52,7 @@ impl Stand {
 
     /// Deploys the first version, and lets the clients begin.
     pub fn begin(&self, more: &str) {
-        self.up("one", more).with(0, Verdict::Converged);
+        self.up("one", more).with(0, Outcome::Converged);
         let published = self.clients.iter().filter(|kind| kind.published);
         self.here
             .replace(published.map(|kind| kind.here(self.port)).collect());

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cimandat::{
     engine::{Engine, Query, sim::Sim},
-    event::{Change, Verdict},
+    event::{Change, Outcome},
     name::ImageRef,
     plan::{self, Options, Reason},
     project::{
@@ -16,7 +16,7 @@ use cimandat::{
 };
 
 use super::{decision, deployed, shop};
-use crate::worlds::{in_virtual_time, never, project_name, service_name, settings};
+use crate::fixtures::{in_virtual_time, never, project_name, service_name, settings};
 
 /// What a changed field of a service means for its container.
 enum Meaning {
@@ -85,7 +85,7 @@ fn turns(service: &Service) -> Vec<Turn> {
         }),
         turn("ready", Meaning::Nothing, |it| {
             it.ready.probes = vec![Probe::Started];
-            it.ready.within = Duration::from_secs(77);
+            it.ready.timeout = Duration::from_secs(77);
         }),
         turn("update", Meaning::Nothing, |it| {
             it.update.order = UpdateOrder::StopFirst;
@@ -136,7 +136,7 @@ fn each_changed_field_of_a_service_has_its_meaning() {
                     assert_eq!(change.field, field);
                     assert_eq!(web.change, Change::Replace, "{field}");
                 }
-                (Meaning::OtherImage, Some(Reason::ImageMoved { .. })) => {
+                (Meaning::OtherImage, Some(Reason::ImageUpdated { .. })) => {
                     assert_eq!(web.change, Change::Replace, "{field}");
                 }
                 (Meaning::Nothing, None) => {
@@ -150,7 +150,7 @@ fn each_changed_field_of_a_service_has_its_meaning() {
             }
             let verdict = up_in(&sim, &wanted).await;
             assert!(
-                matches!(verdict, Verdict::Converged | Verdict::Unchanged),
+                matches!(verdict, Outcome::Converged | Outcome::Unchanged),
                 "{field}: {verdict:?}"
             );
             let again = plan::deploy(&wanted, &seen(&sim).await, &Options::default()).unwrap();
@@ -173,10 +173,10 @@ async fn seen(sim: &Sim) -> State {
     sim.observe(&query).await.unwrap()
 }
 
-async fn up_in(sim: &Sim, wanted: &Project) -> Verdict {
+async fn up_in(sim: &Sim, wanted: &Project) -> Outcome {
     let state = seen(sim).await;
     let deploy = plan::deploy(wanted, &state, &Options::default()).unwrap();
     let run = Run::new(deploy.plan, settings(state));
     let outcome = drive(Arc::new(sim.clone()), run, |_| (), never()).await;
-    outcome.verdict
+    outcome.outcome
 }

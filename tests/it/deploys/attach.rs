@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::World;
@@ -44,7 +44,7 @@ fn container_in_a_crash_loop_gives_its_name_to_the_new_one() {
         "one",
         "[ -e /begun ] && exit 1; touch /begun; sleep 4; exit 1",
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let until = Instant::now() + Duration::from_secs(30);
     // After some attempts the pauses are long enough for the engine to be asked in one.
     while state(&world, "app") != "restarting"
@@ -54,12 +54,12 @@ fn container_in_a_crash_loop_gives_its_name_to_the_new_one() {
         thread::sleep(Duration::from_millis(20));
     }
     shop("two", "exec sleep 600");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(state(&world, "app"), "running");
     let endpoint = &endpoints(&world, "app")[format!("{}_default", world.project)];
     let aliases = endpoint["Aliases"].as_array().unwrap();
     assert!(aliases.contains(&"app".into()), "{endpoint}");
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 }
 
 /// Takes `app` out of a network, and puts it back with what is left of its endpoint.
@@ -103,7 +103,7 @@ fn is_put_right(world: &World, (network, field): (&str, &str), endpoint: &Value)
     let planned = world.run(&["plan", "--exit-code"]).with_code(2).out;
     let drifted = format!("drifted network.{network}.{field}:");
     assert!(planned.contains(&drifted), "{drifted}\n{planned}");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let planned = world.run(&["plan", "--exit-code"]);
     assert_eq!(planned.code, Some(0), "{drifted}\n{}", planned.out);
 }
@@ -115,9 +115,9 @@ fn endpoint_with_other_addresses_is_put_right_once() {
     };
     let (ipv4, ipv6) = ("10.234.7.9", "fd00:234:7:0::9");
     addressed(&world, ("7", &format!(r#"ipv4="{ipv4}" ipv6="{ipv6}""#)));
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let app = world.running("app");
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     let names = json!(["app"]);
     let own = endpoints(&world, "app")[format!("{}_own", world.project)]["IPAddress"].clone();
     // Each lacks, or has, one thing that the record does not say.
@@ -147,8 +147,8 @@ fn endpoint_without_its_hardware_address_needs_a_new_container() {
         return;
     }
     addressed(&world, ("8", r#"mac="02:00:00:00:2A:01""#));
-    world.up().with(0, Verdict::Converged);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Converged);
+    world.up().with(0, Outcome::Unchanged);
     // Nor does this one when it attaches a container.
     let endpoint = json!({ "Aliases": ["app"], "MacAddress": "02:00:00:00:2a:01" });
     is_put_right(&world, ("six", "mac"), &endpoint);
@@ -167,7 +167,7 @@ fn container_left_paused_without_its_network_goes_on_with_it() {
         service "app" { use "talker"; stop-grace-period "0s"; }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = endpoints(&world, "app");
     let container = world.name("app");
     let pause = format!("/containers/{container}/pause");
@@ -177,10 +177,10 @@ fn container_left_paused_without_its_network_goes_on_with_it() {
     let path = format!("/networks/{network}/disconnect");
     assert_eq!(world.api.ask("POST", &path, Some(&out)).status, 200);
     let app = world.inspect("app")["Id"].clone();
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(state(&world, "app"), "running");
     assert_eq!(world.inspect("app")["Id"], app);
     let address = |found: &Value| found[&network]["IPAddress"].clone();
     assert_eq!(address(&endpoints(&world, "app")), address(&before));
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 }

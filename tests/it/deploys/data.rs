@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, io::Read};
 
-use cimandat::event::{Event, Verdict};
+use cimandat::event::{Event, Outcome};
 
 use crate::support::{Ended, World};
 
@@ -104,7 +104,7 @@ fn an_update_that_spoils_data_and_fails_gives_it_back() {
         return;
     };
     keeper(&world, SEED, "/etc");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = (
         world.containers(),
         world.volumes(),
@@ -117,7 +117,7 @@ fn an_update_that_spoils_data_and_fails_gives_it_back() {
         &format!("{SPOIL} print \"harm done\\n\"; exit 3;"),
         "/etc",
     );
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let volume = format!("{}_data", world.project);
     assert_eq!(restored(&ended), [volume.as_str()]);
     let after = (
@@ -128,7 +128,7 @@ fn an_update_that_spoils_data_and_fails_gives_it_back() {
     assert_eq!(after, before);
     // The harm was real.
     let log = ended.told(|event| match event {
-        Event::GateFailed { report, .. } => Some(report.log.clone()),
+        Event::ReadinessFailed { report, .. } => Some(report.log.clone()),
         _ => None,
     });
     assert_eq!(log, ["harm done"]);
@@ -148,17 +148,17 @@ fn updates_that_succeed_keep_one_copy_each() {
     };
     let volume = format!("{}_data", world.project);
     keeper(&world, SEED, "/etc");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(world.volumes(), [volume.as_str()]);
     for generation in 2..=3 {
         let deeds = format!("{SEED} # generation {generation}\n");
         keeper(&world, &deeds, "/etc");
-        world.up().with(0, Verdict::Converged);
+        world.up().with(0, Outcome::Converged);
         let copy = format!("{volume}.before-g{generation}");
         assert_eq!(world.volumes(), [volume.clone(), copy]);
     }
     assert_eq!(world.containers().len(), 1);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     // What was kept goes when data is to go, and not before.
     world.run(&["down", "--timeout", "1"]).with_code(0);
     assert_eq!(world.volumes().len(), 2);
@@ -174,7 +174,7 @@ fn a_copy_that_is_interrupted_leaves_nothing_of_itself() {
     };
     // Large, and made in no time.
     keeper(&world, &SEED.replace("BIG", "400_000_000"), "/etc");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = (world.containers(), world.volumes());
     keeper(&world, SPOIL, "/etc");
     let mut running = world.begin_up();
@@ -183,7 +183,7 @@ fn a_copy_that_is_interrupted_leaves_nothing_of_itself() {
         |event| matches!(event, Event::StepStarted { verb, .. } if verb == "copying volume"),
     );
     running.interrupt();
-    let ended = running.end().with(8, Verdict::Interrupted);
+    let ended = running.end().with(8, Outcome::Cancelled);
     let started = format!("starting container {}.g2", world.name("keeper"));
     assert!(!ended.deeds().contains(&started), "{:?}", ended.deeds());
     assert_eq!(restored(&ended), Vec::<String>::new());
@@ -198,7 +198,7 @@ fn a_copy_that_is_cut_off_with_its_program_is_recovered_from() {
         return;
     };
     keeper(&world, &SEED.replace("BIG", "400_000_000"), "/etc");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = (world.containers(), world.volumes());
     keeper(&world, SPOIL, "/etc");
     let mut running = world.begin_up();
@@ -243,7 +243,7 @@ fn a_database_of_another_major_version_touches_nothing_unless_it_is_allowed() {
         return;
     };
     server(&world, "16");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     server(&world, "17");
     let ended = world.run(&["up", "--progress", "plain"]).with_code(3);
@@ -256,10 +256,10 @@ fn a_database_of_another_major_version_touches_nothing_unless_it_is_allowed() {
     assert_eq!(world.containers(), before);
     world.run(&["plan"]).with_code(3);
     let up = ["up", "--allow-major", "--progress", "json"];
-    world.run(&up).with(0, Verdict::Converged);
+    world.run(&up).with(0, Outcome::Converged);
     assert_ne!(world.containers(), before);
     // The data says 16 still, which is of no interest as long as the image stays.
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     world
         .run(&["down", "--volumes", "--images", "--timeout", "1"])
         .with_code(0);

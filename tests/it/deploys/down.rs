@@ -2,14 +2,16 @@
 
 use std::{thread, time::Duration};
 
-use cimandat::event::{Event, Verdict};
+use cimandat::event::{Event, Outcome};
 use serde_json::json;
 
 use crate::support::{Ended, World};
 
 fn left(ended: &Ended) -> Vec<String> {
     ended.told(|event| match event {
-        Event::RunFinished { left, .. } => Some(left.clone()),
+        Event::RunFinished {
+            unfinished: left, ..
+        } => Some(left.clone()),
         _ => None,
     })
 }
@@ -26,7 +28,7 @@ fn foreign_container_on_the_network_is_named() {
         service "app" { use "doomed"; network "front"; network "back"; }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let network = format!("{}_front", world.project);
     let stranger = format!("{}-stranger", world.project);
     let body = json!({
@@ -44,7 +46,7 @@ fn foreign_container_on_the_network_is_named() {
     // Nobody else removes it, should a check fail.
     let path = format!("/containers/{id}?force=1");
     assert_eq!(world.api.ask("DELETE", &path, None).status, 204);
-    let ended = ended.with(10, Verdict::RemovalIncomplete);
+    let ended = ended.with(10, Outcome::RemovalIncomplete);
     assert_eq!(left(&ended), [format!("network `{network}`")]);
     assert_eq!(things, [network.as_str()]);
     let told = again.with_code(10).err;
@@ -73,7 +75,7 @@ fn foreign_container_on_a_volume_is_named() {
         service "app" { use "doomed"; volume "data" "/data"; }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let volume = format!("{}_data", world.project);
     let borrower = format!("{}-borrower", world.project);
     let body = json!({
@@ -85,7 +87,7 @@ fn foreign_container_on_a_volume_is_named() {
     let ended = world.run(&down);
     let path = format!("/containers/{id}?force=1");
     assert_eq!(world.api.ask("DELETE", &path, None).status, 204);
-    let ended = ended.with(10, Verdict::RemovalIncomplete);
+    let ended = ended.with(10, Outcome::RemovalIncomplete);
     assert_eq!(left(&ended), [format!("volume `{volume}`")]);
     let message = ended.told(|event| match event {
         Event::StepFailed { failure, .. } => Some(failure.message.clone()),
@@ -95,7 +97,7 @@ fn foreign_container_on_a_volume_is_named() {
         message.contains(&format!("container `{borrower}`")),
         "{message}"
     );
-    world.run(&down).with(0, Verdict::Converged);
+    world.run(&down).with(0, Outcome::Converged);
 }
 
 #[test]
@@ -104,14 +106,14 @@ fn removal_of_one_service_does_not_claim_the_project() {
         return;
     };
     world.manifest(r#"service "db" { use "doomed"; }"#);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let told = world
         .run(&["down", "db", "--progress", "quiet"])
         .with_code(0)
         .err;
     let expected = format!("`db` of `{}`: 1 container removed in", world.project);
     assert!(told.starts_with(&expected), "{told}");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let told = world.run(&["down", "--progress", "quiet"]).with_code(0).err;
     let expected = format!("`{}` is down: 1 container removed in", world.project);
     assert!(told.starts_with(&expected), "{told}");
@@ -123,7 +125,7 @@ fn interrupted_removal_names_what_is_left() {
         return;
     };
     world.manifest(r#"service "app" { use "deaf"; stop-grace-period "4s"; }"#);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let mut running = world.begin(&["down", "--progress", "json"]);
     running.until(
         "the stop",
@@ -131,7 +133,7 @@ fn interrupted_removal_names_what_is_left() {
     );
     thread::sleep(Duration::from_millis(100));
     running.interrupt();
-    let ended = running.end().with(10, Verdict::RemovalIncomplete);
+    let ended = running.end().with(10, Outcome::RemovalIncomplete);
     let expected = [
         format!("container `{}`", world.name("app")),
         format!("network `{}_default`", world.project),

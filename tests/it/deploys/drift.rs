@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::{Ended, World};
@@ -79,7 +79,7 @@ fn settings_changed_by_hand_are_set_again_while_all_runs_on() {
         return;
     };
     shop(&world);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(drift(&world, "db"), Vec::<String>::new());
     let before = (world.containers(), started(&world, "db"));
     let (db, web) = (world.name("db"), world.name("web"));
@@ -111,7 +111,7 @@ fn settings_changed_by_hand_are_set_again_while_all_runs_on() {
     let shown = world.run(&["plan", "--exit-code"]).with_code(2).out;
     assert!(shown.contains("drifted restart:"), "{shown}");
 
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!((world.containers(), started(&world, "db")), before);
     let host = world.inspect("db")["HostConfig"].clone();
     assert_eq!(host["Memory"], 64 << 20);
@@ -121,7 +121,7 @@ fn settings_changed_by_hand_are_set_again_while_all_runs_on() {
     assert_eq!(drift(&world, "db"), Vec::<String>::new());
     world
         .run(&["up", "--drift", "refuse", "--progress", "json"])
-        .with(0, Verdict::Unchanged);
+        .with(0, Outcome::Unchanged);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_container_out_of_its_network_comes_back_with_all_its_names() {
         return;
     };
     shop(&world);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let web = world.running("web");
     let network = format!("{}_back", world.project);
     let out = json!({ "Container": world.name("db"), "Force": true });
@@ -152,11 +152,11 @@ fn a_container_out_of_its_network_comes_back_with_all_its_names() {
     assert_eq!(found.len(), 2);
     refused(&world);
     let db = world.running("db");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(drift(&world, "db"), Vec::<String>::new());
     assert_eq!(world.running("db"), db, "it was attached while it ran");
     assert_eq!(world.running("web"), web);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn stopped_containers_whose_network_is_gone_are_made_anew() {
         return;
     };
     shop(&world);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     for service in ["web", "db"] {
         let path = format!("/containers/{}/stop?t=1", world.name(service));
         by_hand(&world, &path, None);
@@ -176,10 +176,10 @@ fn stopped_containers_whose_network_is_gone_are_made_anew() {
     );
     let network = format!("/networks/{}_back", world.project);
     assert_eq!(world.api.ask("DELETE", &network, None).status, 204);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     world.running("web");
     world.running("db");
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 }
 
 #[test]
@@ -200,18 +200,18 @@ fn a_repair_that_is_not_proven_is_taken_back() {
         ));
     };
     app("/etc");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = (world.containers(), started(&world, "app"));
     let path = format!("/containers/{}/update", world.name("app"));
     let update = json!({ "Memory": 128 << 20, "MemorySwap": 128 << 20 });
     by_hand(&world, &path, Some(&update));
     app("/never");
-    world.up().with(5, Verdict::RolledBack);
+    world.up().with(5, Outcome::RolledBack);
     assert_eq!((world.containers(), started(&world, "app")), before);
     let memory = world.inspect("app")["HostConfig"]["Memory"].clone();
     assert_eq!(memory, 128 << 20, "as it was found");
     app("/etc");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let memory = world.inspect("app")["HostConfig"]["Memory"].clone();
     assert_eq!(memory, 64 << 20);
 }
@@ -233,7 +233,7 @@ fn who_shares_a_network_stack_follows_its_owner() {
         }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     assert_eq!(drift(&world, "guest"), Vec::<String>::new());
     let restart = format!("/containers/{}/restart?t=1", world.name("owner"));
@@ -243,7 +243,7 @@ fn who_shares_a_network_stack_follows_its_owner() {
         ["network-mode: service:owner → that of `owner` before its last start"]
     );
     // Its gate passes only with the new network stack.
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(drift(&world, "guest"), Vec::<String>::new());
     assert_eq!(world.containers(), before);
 }
@@ -268,7 +268,7 @@ fn an_image_name_that_means_another_image_is_followed() {
         service "app" {{ use "doomed"; image "{tag}"; pull "never"; }}
         "#
     ));
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let first = world.running("app");
     let commit = format!(
         "/commit?container={}&repo={project}&tag=2",
@@ -278,7 +278,7 @@ fn an_image_name_that_means_another_image_is_followed() {
     retag(&format!("{project}:2"));
     let shown = world.run(&["plan"]).with_code(0).out;
     assert!(shown.contains("(start first): image "), "{shown}");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_ne!(world.running("app"), first);
     world.run(&["down", "--timeout", "1"]).with_code(0);
     for tag in [tag, format!("{project}:2")] {
@@ -293,14 +293,14 @@ fn a_container_with_copied_labels_is_told_as_what_it_is() {
         return;
     };
     shop(&world);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let labels = world.inspect("web")["Config"]["Labels"].clone();
     let copy = format!("{}-copy", world.project);
     let body = json!({ "Image": crate::support::IMAGE, "Labels": labels });
     let id = world.api.create(&copy, &body);
     let shown = world.run(&["plan"]).with_code(0).out;
     assert!(shown.contains(&copy), "{shown}");
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     let there = world.api.get(&format!("/containers/{id}/json"));
     assert_eq!(there["Name"], format!("/{copy}"));
     let gone = world.api.ask("DELETE", &format!("/containers/{id}"), None);
@@ -318,7 +318,7 @@ fn a_container_with_copied_labels_is_told_as_what_it_is() {
     assert!(told.contains("did not make it"), "{told}");
     let gone = world.api.ask("DELETE", &format!("/containers/{id}"), None);
     assert_eq!(gone.status, 204);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     world.running("web");
 }
 
@@ -369,7 +369,7 @@ fn a_container_that_another_program_recreated_is_replaced() {
         service "other" { use "doomed"; stop-grace-period "0s"; network "back"; }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let (first, other) = (world.running("app"), world.running("other"));
     let second = recreate(&world, "app");
     let short = |id: &str| id.chars().take(12).collect::<String>();
@@ -385,7 +385,7 @@ fn a_container_that_another_program_recreated_is_replaced() {
     assert!(shown.contains(&format!("drifted {message}")), "{shown}");
     assert!(refused(&world).err.contains(&message));
 
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let third = world.running("app");
     assert!(third != first && third != second);
     assert_eq!(world.running("other"), other);
@@ -418,9 +418,9 @@ fn host_name_of_a_container_is_no_drift() {
         }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(drift(&world, "app"), Vec::<String>::new());
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 }
 
 /// Nobody but root may look into the processes of containers.
@@ -451,7 +451,7 @@ fn mounting(world: &World, source: &str, target: &str) {
         }}
         "#
     ));
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(drift(world, "app"), Vec::<String>::new());
 }
 
@@ -465,7 +465,7 @@ fn followed(world: &World, source: &str, target: &str) {
     let shown = world.run(&["plan", "--exit-code"]).with_code(2).out;
     let line = format!("app  restarted: 1 field drifted\n      drifted {message}");
     assert!(shown.contains(&line), "{shown}");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(drift(world, "app"), Vec::<String>::new());
     assert_eq!(world.containers(), before.0);
     assert_ne!(started(world, "app"), before.1);
@@ -536,7 +536,7 @@ fn what_shares_a_network_stack_is_started_again_after_its_owner_was_killed() {
         }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     world.api.signal(&world.name("owner"), "KILL");
     let shown = world.run(&["plan", "--exit-code"]).with_code(2).out;
@@ -544,7 +544,7 @@ fn what_shares_a_network_stack_is_started_again_after_its_owner_was_killed() {
         shown.contains("guest  restarted: `owner` is started again"),
         "{shown}"
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(world.containers(), before);
     world.run(&["plan", "--exit-code"]).with_code(0);
 }

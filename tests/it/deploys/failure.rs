@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use cimandat::event::{Event, GateReport, Verdict};
+use cimandat::event::{Event, GateReport, Outcome};
 use serde_json::json;
 
 use crate::support::{Client, Ended, IMAGE, Running, World, free_port};
@@ -23,7 +23,7 @@ fn page(world: &World, port: u16, text: &str, awaited: &str) {
 
 fn gate_report(ended: &Ended) -> GateReport {
     ended.told(|event| match event {
-        Event::GateFailed { report, .. } => Some((**report).clone()),
+        Event::ReadinessFailed { report, .. } => Some((**report).clone()),
         _ => None,
     })
 }
@@ -38,7 +38,7 @@ fn cause(ended: &Ended) -> String {
 /// Waits until everything is ready and has to stay so.
 fn until_settling(running: &mut Running<'_>) {
     running.until("everything to be ready", |event| {
-        matches!(event, Event::Settling { .. })
+        matches!(event, Event::Stabilizing { .. })
     });
 }
 
@@ -49,7 +49,7 @@ fn an_image_that_cannot_be_had_touches_nothing() {
     };
     let port = free_port();
     page(&world, port, "one", "one");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     world.manifest(&format!(
         r#"
@@ -57,7 +57,7 @@ fn an_image_that_cannot_be_had_touches_nothing() {
         service "new" {{ image "debian:no-such-tag"; }}
         "#
     ));
-    let ended = world.up().with(4, Verdict::Untouched);
+    let ended = world.up().with(4, Outcome::Aborted);
     assert_eq!(ended.deeds(), ["pulling image debian:no-such-tag"]);
     assert!(
         cause(&ended).contains("debian:no-such-tag"),
@@ -85,7 +85,7 @@ fn a_first_deploy_that_fails_goes_away_but_for_its_volumes() {
         service "page" { use "web"; depends-on "app"; }
         "#,
     );
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let report = gate_report(&ended);
     assert_eq!(report.container.as_str(), world.name("app"));
     assert_eq!(report.log, ["at work"]);
@@ -103,7 +103,10 @@ fn a_first_deploy_that_fails_goes_away_but_for_its_volumes() {
         "{deeds:?}"
     );
     let kept: Vec<String> = ended.told(|event| match event {
-        Event::RunFinished { kept_volumes, .. } => Some(kept_volumes.clone()),
+        Event::RunFinished {
+            retained_volumes: kept_volumes,
+            ..
+        } => Some(kept_volumes.clone()),
         _ => None,
     });
     assert_eq!(world.things(), Vec::<String>::new());
@@ -118,11 +121,11 @@ fn an_update_that_fails_gives_the_old_container_back() {
     };
     let port = free_port();
     page(&world, port, "one", "one");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     let client = Client::begin(port);
     page(&world, port, "two", "never said");
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     assert_eq!(world.containers(), before);
     assert_eq!(Client::ask(port).as_deref(), Some("one"));
     let (gap, answers) = client.end();
@@ -135,7 +138,7 @@ fn an_update_that_fails_gives_the_old_container_back() {
         gap.as_millis()
     ));
     // What failed is tried again, not taken for done.
-    world.up().with(5, Verdict::RolledBack);
+    world.up().with(5, Outcome::RolledBack);
     assert_eq!(world.containers(), before);
 }
 
@@ -159,7 +162,7 @@ fn a_program_that_ends_at_once_is_not_waited_for() {
         }
         "#,
     );
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let report = gate_report(&ended);
     assert!(report.cause.contains('3'), "{report:?}");
     assert_eq!(report.log, ["no configuration"]);
@@ -184,9 +187,9 @@ fn what_ends_while_all_settles_is_taken_back() {
     let mut first = world.begin_up();
     until_settling(&mut first);
     world.api.signal(&world.name("app"), "USR1");
-    let ended = first.end().with(5, Verdict::RolledBack);
+    let ended = first.end().with(5, Outcome::RolledBack);
     let report = ended.told(|event| match event {
-        Event::Relapsed { report, .. } => Some((**report).clone()),
+        Event::UnhealthyAfterReady { report, .. } => Some((**report).clone()),
         _ => None,
     });
     assert!(report.cause.contains('3'), "{report:?}");
@@ -210,11 +213,12 @@ fn a_dependency_that_ends_during_the_deploy_takes_it_back() {
         "#,
     );
     let mut running = world.begin_up();
-    running.until("app's gate to be asked", |event| {
-        matches!(event, Event::GateAnswered { subject, .. } if subject.to_string() == "app")
-    });
+    running.until(
+        "app's gate to be asked",
+        |event| matches!(event, Event::ProbeResult { subject, .. } if subject.to_string() == "app"),
+    );
     world.api.signal(&world.name("db"), "USR1");
-    let ended = running.end().with(5, Verdict::RolledBack);
+    let ended = running.end().with(5, Outcome::RolledBack);
     assert!(
         cause(&ended).contains(&world.name("db")),
         "{}",
@@ -238,7 +242,7 @@ fn a_container_that_is_killed_for_memory_is_called_so() {
         }
         "#,
     );
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let report = gate_report(&ended);
     assert!(report.cause.contains("memory"), "{report:?}");
     assert!(
@@ -256,12 +260,12 @@ fn a_port_that_a_process_holds_is_told_with_its_holder() {
     };
     let port = free_port();
     page(&world, port, "one", "one");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     let other = free_port();
     let held = TcpListener::bind(("127.0.0.1", other));
     page(&world, other, "one", "one");
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     drop(held);
     let failure = ended.told(|event| match event {
         Event::StepFailed { failure, .. } => Some(failure.clone()),

@@ -12,7 +12,7 @@ use std::{
     fs,
 };
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::{World, free_port};
@@ -495,7 +495,7 @@ fn each_changed_field_of_a_service_is_planned_and_put_in_force() {
     .flatten()
     .collect();
     manifest(&world, &rows, false);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
 
     manifest(&world, &rows, true);
@@ -509,7 +509,7 @@ fn each_changed_field_of_a_service_is_planned_and_put_in_force() {
     }
     let found = planned(&world);
     assert_eq!(found, expected);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
 
     check_in_force(&world, &rows, &before);
     let owner = before.get(&world.name("owner")).cloned();
@@ -577,7 +577,7 @@ fn every_binding_of_one_port_is_compared_and_put_in_force() {
             assert!(shown.contains(&line), "{line}{shown}");
             assert!(shown.contains("1 field changed"), "{shown}");
         }
-        world.up().with(0, Verdict::Converged);
+        world.up().with(0, Outcome::Converged);
         assert_eq!(bound(&world), bindings.into_iter().collect());
         world.run(&["plan", "--exit-code"]).with_code(0);
     }
@@ -606,7 +606,7 @@ fn changed_fields_of_networks_and_volumes_are_reported() {
     };
     let label = |value: &str| format!(r#"{{ label team="{value}"; }}"#);
     write(&label("one"), &label("one"));
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     write(
         r#"internal=#true attachable=#true {
             label team="two"
@@ -628,7 +628,7 @@ fn changed_fields_of_networks_and_volumes_are_reported() {
         ]
     );
     assert_eq!(shown["containers"][0]["reason"]["why"], "network-replaced");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let networks = world.api.networks(&world.project);
     let network = world.api.get(&format!("/networks/{}", networks[0]));
     assert_eq!(network["Internal"], true);

@@ -1,12 +1,12 @@
 //! Gates of containers in several networks, of logs, and what the report of a failed one says.
 
-use cimandat::event::{Event, GateReport, Verdict};
+use cimandat::event::{Event, GateReport, Outcome};
 
 use crate::support::{Ended, World, free_port};
 
 fn report(ended: &Ended) -> GateReport {
     ended.told(|event| match event {
-        Event::GateFailed { report, .. } => Some((**report).clone()),
+        Event::ReadinessFailed { report, .. } => Some((**report).clone()),
         _ => None,
     })
 }
@@ -51,13 +51,13 @@ fn program_that_listens_in_one_network_passes_wherever_that_is() {
         }}
         "#
     ));
-    let ended = world.up().with(0, Verdict::Converged);
+    let ended = world.up().with(0, Outcome::Converged);
     for (service, network) in [("left", "a"), ("right", "b")] {
         let network = format!("{}_{network}", world.project);
         let settings = &world.inspect(service)["NetworkSettings"]["Networks"][&network];
         let address = settings["IPAddress"].as_str().unwrap_or_default();
         let passed = ended.told(|event| match event {
-            Event::GateAnswered {
+            Event::ProbeResult {
                 subject, answer, ..
             } if subject.to_string() == service && answer.starts_with("connected") => {
                 Some(answer.clone())
@@ -86,7 +86,7 @@ fn failed_gate_names_every_address_that_was_asked() {
         }
         "#,
     );
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let report = report(&ended);
     let answer = &report.answers[0].answer;
     assert!(answer.starts_with("connection refused ("), "{answer}");
@@ -119,7 +119,7 @@ fn program_that_listens_on_ipv6_only_passes() {
         }
         "##;
     world.manifest(&manifest.replace("SUBNET", &format!("fd5e:{a:x}:{b:x}::/64")));
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn log_gate_says_how_many_lines_came() {
         }
         "#,
     );
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let report = report(&ended);
     assert_eq!(report.answers[0].answer, "no line of 2 matches `/READY/`");
     assert_eq!(report.answers[0].attempts, 1);
@@ -157,7 +157,7 @@ fn log_that_is_not_kept_fails_its_gate_at_once() {
         }
         "#,
     );
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let report = report(&ended);
     let why = "its logging driver `none` keeps no log";
     assert_eq!(report.answers[0].answer, why);
@@ -184,12 +184,12 @@ fn program_that_insists_on_process_1_gets_help_about_init() {
         ));
     };
     manifest("");
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let failed = report(&ended);
     assert_eq!(failed.help.len(), 1, "{failed:?}");
     assert!(failed.help[0].contains("`init #false`"), "{failed:?}");
     manifest("init #false");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn exit_during_a_gate_reports_the_pending_restart_policy() {
         }
         "#,
     );
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let failed = report(&ended);
     assert_eq!(failed.help.len(), 1, "{failed:?}");
     let policy = "`restart \"on-failure\"` takes effect at the commit";
@@ -228,7 +228,7 @@ fn long_lines_are_cut_in_the_report() {
         }
         "#,
     );
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let failed = report(&ended);
     assert!(failed.log[0].len() < 500, "{}", failed.log[0].len());
     assert!(

@@ -3,7 +3,7 @@
 
 use std::{fs, net::TcpListener, thread, time::Duration};
 
-use cimandat::event::{BuildStepState, Event, Progress, Verdict};
+use cimandat::event::{BuildStepState, Event, Outcome, Progress};
 use serde_json::Value;
 
 use crate::support::{Client, World, free_port};
@@ -24,7 +24,7 @@ fn is_step(event: &Event, wanted: &str) -> bool {
 }
 
 fn is_asked(event: &Event, service: &str) -> bool {
-    matches!(event, Event::GateAnswered { subject, .. } if subject.to_string() == service)
+    matches!(event, Event::ProbeResult { subject, .. } if subject.to_string() == service)
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn while_pulling() {
     running.until("the pull", |event| is_step(event, "pulling image"));
     let call = registry.accept().unwrap();
     running.interrupt();
-    let ended = running.end().with(8, Verdict::Interrupted);
+    let ended = running.end().with(8, Outcome::Cancelled);
     drop(call);
     assert_eq!(ended.deeds(), [format!("pulling image {address}/app:1")]);
     assert_eq!(world.things(), Vec::<String>::new());
@@ -63,7 +63,7 @@ fn while_building() {
         } if name.contains("sleep 600"))
     });
     running.interrupt();
-    running.end().with(8, Verdict::Interrupted);
+    running.end().with(8, Outcome::Cancelled);
     assert_eq!(world.things(), Vec::<String>::new());
 }
 
@@ -78,7 +78,7 @@ fn while_creating() {
         is_step(event, "creating container")
     });
     running.interrupt();
-    let ended = running.end().with(8, Verdict::Interrupted);
+    let ended = running.end().with(8, Outcome::Cancelled);
     assert!(
         ended
             .events
@@ -97,12 +97,15 @@ fn while_a_gate_of_a_first_deploy_is_asked() {
     let mut running = world.begin_up();
     running.until("app's gate to be asked", |event| is_asked(event, "app"));
     running.interrupt();
-    let ended = running.end().with(8, Verdict::Interrupted);
+    let ended = running.end().with(8, Outcome::Cancelled);
     assert_eq!(world.things(), Vec::<String>::new());
     let volume = format!("{}_data", world.project);
     assert_eq!(world.volumes(), [volume.as_str()]);
     let kept = ended.told(|event| match event {
-        Event::RunFinished { kept_volumes, .. } => Some(kept_volumes.clone()),
+        Event::RunFinished {
+            retained_volumes: kept_volumes,
+            ..
+        } => Some(kept_volumes.clone()),
         _ => None,
     });
     assert_eq!(kept, [volume]);
@@ -131,7 +134,7 @@ fn first_page(world: &World, port: u16) {
     fs::write(world.path("hurry.kdl"), hurry).unwrap();
     let files = ["-f", "cimandat.kdl", "-f", "hurry.kdl"];
     let ended = world.run(&[&files[..], &["up", "--progress", "json"]].concat());
-    ended.with(0, Verdict::Converged);
+    ended.with(0, Outcome::Converged);
 }
 
 #[test]
@@ -153,7 +156,7 @@ fn in_the_middle_of_an_update() {
         "the old one is stopped, the new one runs"
     );
     running.interrupt();
-    running.end().with(8, Verdict::Interrupted);
+    running.end().with(8, Outcome::Cancelled);
     assert_eq!(world.containers(), before);
     assert_eq!(Client::ask(port).as_deref(), Some("one"));
 }
@@ -169,11 +172,11 @@ fn while_all_settles() {
     page(&world, port, "two", "/etc");
     let mut running = world.begin_up();
     running.until("everything to be ready", |event| {
-        matches!(event, Event::Settling { .. })
+        matches!(event, Event::Stabilizing { .. })
     });
     assert_eq!(Client::ask(port).as_deref(), Some("two"));
     running.interrupt();
-    running.end().with(8, Verdict::Interrupted);
+    running.end().with(8, Outcome::Cancelled);
     assert_eq!(world.containers(), before);
     assert_eq!(Client::ask(port).as_deref(), Some("one"));
 }
@@ -194,7 +197,7 @@ fn second_signal_within_two_seconds_counts_as_the_same() {
     running.interrupt();
     thread::sleep(Duration::from_millis(200));
     running.signal("TERM");
-    let ended = running.end().with(8, Verdict::Interrupted);
+    let ended = running.end().with(8, Outcome::Cancelled);
     let asked = ended
         .events
         .iter()
@@ -222,10 +225,12 @@ fn interrupt_the_rollback(world: &World) {
     });
     thread::sleep(Duration::from_millis(2100));
     running.interrupt();
-    let ended = running.end().with(9, Verdict::RollbackInterrupted);
+    let ended = running.end().with(9, Outcome::RollbackInterrupted);
     let (left, recoverable) = ended.told(|event| match event {
         Event::RunFinished {
-            left, recoverable, ..
+            unfinished: left,
+            recoverable,
+            ..
         } => Some((left.clone(), *recoverable)),
         _ => None,
     });
@@ -241,7 +246,7 @@ fn later_signal_leaves_the_rollback_to_recover() {
     };
     let first = r#"service "app" { use "doomed"; ready { log "at work"; }; }"#;
     world.manifest(first);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     interrupt_the_rollback(&world);
 
@@ -284,7 +289,7 @@ fn signal_during_the_recovery_begins_nothing_else() {
         return;
     };
     world.manifest(r#"service "app" { use "doomed"; ready { log "at work"; }; }"#);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     interrupt_the_rollback(&world);
     let mut running = world.begin_up();
@@ -322,5 +327,5 @@ fn signal_while_waiting_for_the_lock_ends_the_wait() {
         "{plan}"
     );
     running.interrupt();
-    running.end().with(8, Verdict::Interrupted);
+    running.end().with(8, Outcome::Cancelled);
 }

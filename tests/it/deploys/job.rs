@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use cimandat::event::{Event, Verdict};
+use cimandat::event::{Event, Outcome};
 use serde_json::Value;
 
 use crate::support::World;
@@ -42,14 +42,14 @@ fn a_job_runs_once_per_change() {
         &world,
         "echo x >> /data/runs; echo migrated $$(wc -l < /data/runs)",
     );
-    let ended = world.up().with(0, Verdict::Converged);
-    let ready = |name: &'static str| move |event: &Event| matches!(event, Event::GatePassed { subject, .. } if subject.to_string() == name);
+    let ended = world.up().with(0, Outcome::Converged);
+    let ready = |name: &'static str| move |event: &Event| matches!(event, Event::Ready { subject, .. } if subject.to_string() == name);
     assert!(ended.when(ready("migrate")) <= ended.when(ready("app")));
     let before = world.containers();
     assert!(!before[&world.name("migrate")].1, "it has ended");
     assert_eq!(lines(), 1);
 
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     assert_eq!(world.containers(), before);
     assert_eq!(lines(), 1);
 
@@ -57,7 +57,7 @@ fn a_job_runs_once_per_change() {
         &world,
         "echo x >> /data/runs; echo migrated again $$(wc -l < /data/runs)",
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let after = world.containers();
     assert_eq!(after[&world.name("app")], before[&world.name("app")]);
     assert_ne!(
@@ -78,7 +78,7 @@ fn a_job_runs_again_when_it_is_asked_for() {
         &world,
         "echo x >> /data/runs; echo migrated $$(wc -l < /data/runs)",
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     let log = || {
         let path = format!("/containers/{}/logs?stdout=1", world.name("migrate"));
@@ -87,13 +87,13 @@ fn a_job_runs_again_when_it_is_asked_for() {
     let plan = world.run(&["plan", "--rerun", "--exit-code"]).with_code(2);
     assert!(plan.out.contains("asked for"), "{}", plan.out);
     let again = world.run(&["up", "--progress", "json", "--rerun", "migrate"]);
-    again.with(0, Verdict::Converged);
+    again.with(0, Outcome::Converged);
     assert!(log().contains("migrated 2"), "{}", log());
     let after = world.containers();
     assert_eq!(after[&world.name("app")], before[&world.name("app")]);
     let refused = world.run(&["up", "--rerun", "app"]).with_code(3);
     assert!(refused.err.contains("no job `app`"), "{}", refused.err);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     assert!(log().contains("migrated 2"), "{}", log());
 }
 
@@ -103,9 +103,9 @@ fn a_job_that_fails_is_heard() {
         return;
     };
     migrated(&world, "echo no such table; exit 7");
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let report = ended.told(|event| match event {
-        Event::GateFailed { report, .. } => Some((**report).clone()),
+        Event::ReadinessFailed { report, .. } => Some((**report).clone()),
         _ => None,
     });
     assert_eq!(report.log, ["no such table"]);
@@ -119,7 +119,7 @@ fn a_job_that_fails_is_heard() {
 
     // A job that failed is tried again.
     migrated(&world, "echo migrated");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
 }
 
 /// What is in a file of a volume, by way of a service that mounts it at `/data`.
@@ -170,19 +170,19 @@ fn job_is_not_run_again_after_a_prune_of_containers() {
     };
     for version in ["one", "two", "three"] {
         counted(&world, version);
-        world.up().with(0, Verdict::Converged);
+        world.up().with(0, Outcome::Converged);
     }
     assert_eq!(read(&world, "app", "runs"), "x\n");
     world.api.prune(&world.project);
     assert_eq!(world.containers().len(), 1);
     world.run(&["plan", "--exit-code"]).with_code(0);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     // Also where an update did not include the job.
     counted(&world, "four");
     let update = ["up", "app", "--no-build", "--progress", "json"];
-    world.run(&update).with(0, Verdict::Converged);
+    world.run(&update).with(0, Outcome::Converged);
     world.api.prune(&world.project);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     assert_eq!(read(&world, "app", "runs"), "x\n");
 
     let deploys = history(&world);
@@ -192,7 +192,7 @@ fn job_is_not_run_again_after_a_prune_of_containers() {
 
     // No container is left with which the names of its images would have gone.
     counted(&world, "five");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let mut tags = world.api.generations(&world.project);
     tags.sort();
     let tag = |service: &str, generation: u64| format!("{}-{service}:g{generation}", world.project);
@@ -214,10 +214,10 @@ fn job_of_a_project_without_services_is_not_run_again_after_a_prune() {
         }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     world.api.prune(&world.project);
     assert!(world.containers().is_empty());
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     assert!(world.containers().is_empty());
 }
 
@@ -227,9 +227,9 @@ fn irreversible_job_asks_where_the_record_of_its_run_was_removed() {
         return;
     };
     counted(&world, "one");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     counted(&world, "two");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let forget = || {
         world.api.prune(&world.project);
         let volume = format!("/volumes/cimandat.state.{}", world.project);
@@ -256,17 +256,17 @@ fn irreversible_job_asks_where_the_record_of_its_run_was_removed() {
     // Numbers go on, and what was said once is recorded.
     counted(&world, "three");
     let up = ["up", "--no-rerun", "--progress", "json"];
-    world.run(&up).with(0, Verdict::Converged);
+    world.run(&up).with(0, Outcome::Converged);
     assert_eq!(history(&world)["current"], 3);
     assert_eq!(history(&world)["removed"], serde_json::json!([1, 2]));
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     assert_eq!(read(&world, "app", "runs"), "x\n");
 
     forget();
     let up = ["up", "--rerun", "migrate", "--progress", "json"];
-    world.run(&up).with(0, Verdict::Converged);
+    world.run(&up).with(0, Outcome::Converged);
     assert_eq!(read(&world, "app", "runs"), "x\nx\n");
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 
     // Names of images are not left behind, though nothing but the manifest knows their service.
     forget();
@@ -313,7 +313,7 @@ fn job_runs_again_when_a_service_that_it_depends_on_gets_a_new_volume() {
         return;
     };
     moved(&world, "one", "", WELL);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(read(&world, "db", "runs"), "x\n");
     moved(&world, "two", "", WELL);
     let plan = world.run(&["plan", "--exit-code"]).with_code(2).out;
@@ -321,13 +321,13 @@ fn job_runs_again_when_a_service_that_it_depends_on_gets_a_new_volume() {
         plan.contains("migrate") && plan.contains("volume `two` of `db` is new and empty"),
         "{plan}"
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(read(&world, "db", "runs"), "x\n");
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 
     // It has worked with both now.
     moved(&world, "one", "", WELL);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(read(&world, "db", "runs"), "x\n");
 }
 
@@ -338,12 +338,15 @@ fn new_volume_of_a_failed_deploy_is_named_and_still_counts_as_new() {
     };
     let migrated = |world: &World| read(world, "db", "runs");
     moved(&world, "one", "", WELL);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     moved(&world, "two", "", "never");
     let two = format!("{}_two", world.project);
-    let failed = world.up().with(5, Verdict::RolledBack);
+    let failed = world.up().with(5, Outcome::RolledBack);
     let kept = failed.told(|event| match event {
-        Event::RunFinished { kept_volumes, .. } => Some(kept_volumes.clone()),
+        Event::RunFinished {
+            retained_volumes: kept_volumes,
+            ..
+        } => Some(kept_volumes.clone()),
         _ => None,
     });
     assert_eq!(kept, [two.as_str()]);
@@ -352,7 +355,7 @@ fn new_volume_of_a_failed_deploy_is_named_and_still_counts_as_new() {
     // It is there already, and no deploy has been committed with it.
     assert!(plain.contains("is new and empty"), "{plain}");
     moved(&world, "two", "", WELL);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(migrated(&world), "x\nx\nx\n", "once in each deploy");
 }
 
@@ -363,7 +366,7 @@ fn irreversible_job_asks_when_a_volume_is_new() {
     };
     let irreversible = "irreversible=#true";
     moved(&world, "one", irreversible, WELL);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     moved(&world, "two", irreversible, WELL);
     let refused = world.run(&["up"]).with_code(3).err;
     assert!(
@@ -373,9 +376,9 @@ fn irreversible_job_asks_when_a_volume_is_new() {
     );
     assert_eq!(world.volumes(), [format!("{}_one", world.project)]);
     let up = ["up", "--rerun", "migrate", "--progress", "json"];
-    world.run(&up).with(0, Verdict::Converged);
+    world.run(&up).with(0, Outcome::Converged);
     assert_eq!(read(&world, "db", "runs"), "x\n");
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 }
 
 #[test]
@@ -384,11 +387,11 @@ fn job_runs_again_after_its_database_was_taken_down_with_its_volume() {
         return;
     };
     moved(&world, "one", "", WELL);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let one = format!("{}_one", world.project);
     // Others have it mounted by way of the service.
     let told = world.run(&["down", "db", "--volumes", "--progress", "json"]);
-    let told = told.with(0, Verdict::Converged).told(|event| match event {
+    let told = told.with(0, Outcome::Converged).told(|event| match event {
         Event::Warning { text } => Some(text.clone()),
         _ => None,
     });
@@ -406,9 +409,9 @@ fn job_runs_again_after_its_database_was_taken_down_with_its_volume() {
         "--progress",
         "json",
     ];
-    world.run(&all).with(0, Verdict::Converged);
+    world.run(&all).with(0, Outcome::Converged);
     assert_eq!(world.volumes(), Vec::<String>::new());
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(read(&world, "db", "runs"), "x\n");
 }
 
@@ -439,12 +442,12 @@ fn volumes_of_a_service_go_with_it_unless_another_one_uses_them() {
         ));
     };
     stack("");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let volume = |name: &str| format!("{}_{name}", world.project);
     let web = world.running("web");
     let job = world.containers()[&world.name("migrate")].clone();
     let down = ["down", "db", "--volumes", "--progress", "json"];
-    let ended = world.run(&down).with(0, Verdict::Converged);
+    let ended = world.run(&down).with(0, Outcome::Converged);
     let told = ended.told(|event| match event {
         Event::Warning { text } => Some(text.clone()),
         _ => None,
@@ -456,7 +459,7 @@ fn volumes_of_a_service_go_with_it_unless_another_one_uses_them() {
     );
     assert_eq!(world.volumes(), [shared]);
     // The job has done its work, in a database that is gone.
-    let up = world.up().with(0, Verdict::Converged).deeds();
+    let up = world.up().with(0, Outcome::Converged).deeds();
     assert!(
         up.iter()
             .any(|it| it.starts_with("starting container") && it.contains("migrate")),
@@ -468,7 +471,7 @@ fn volumes_of_a_service_go_with_it_unless_another_one_uses_them() {
     // A service that is down already has its volumes all the same.
     world
         .run(&["down", "db", "--progress", "json"])
-        .with(0, Verdict::Converged);
+        .with(0, Outcome::Converged);
     assert_eq!(world.volumes(), [volume("own"), volume("shared")]);
     world.run(&down).with_code(0);
     assert_eq!(world.volumes(), [volume("shared")]);

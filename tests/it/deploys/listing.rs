@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 use serde_json::Value;
 
 use crate::support::{Running, World};
@@ -18,7 +18,7 @@ fn unknown_services_are_refused_by_every_command() {
         return;
     };
     world.manifest(r#"service "web" { use "doomed"; }; service "cache" { use "doomed"; }"#);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     for command in ["up", "plan", "rehearse", "build", "down", "ps", "logs"] {
         let told = world.run(&[command, "cahce", "nope"]).with_code(3);
@@ -104,7 +104,7 @@ fn missing_replicas_are_listed_and_numbers_count_as_numbers() {
         service "svc-2" { use "doomed"; replicas 2; }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let gone = format!("{}-svc-2-2", world.project);
     remove(&world, &gone);
     let told = world.run(&["ps"]).with_code(0).out;
@@ -126,7 +126,7 @@ fn missing_replicas_are_listed_and_numbers_count_as_numbers() {
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["missing"].as_array().unwrap().len(), 1);
     assert_eq!(told["missing"][0]["container"], gone);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let told = world.run(&["ps"]).with_code(0).out;
     assert!(!told.contains("missing"), "{told}");
 }
@@ -143,7 +143,7 @@ fn author_is_known_without_variables() {
     }
     Running::begin(&world, command)
         .end()
-        .with(0, Verdict::Converged);
+        .with(0, Outcome::Converged);
     let id = Command::new("id").arg("-un").output().unwrap();
     let user = String::from_utf8(id.stdout).unwrap();
     let told = world.run(&["history", "--format", "json"]).with_code(0).out;
@@ -178,7 +178,7 @@ fn registry_that_is_away_names_the_image_that_is_there() {
     ] {
         assert!(told.contains(part), "no {part:?} in\n{told}");
     }
-    taken.with(0, Verdict::Converged);
+    taken.with(0, Outcome::Converged);
     let absent = absent.with_code(4).err;
     assert!(!absent.contains("on the engine already"), "{absent}");
     assert!(

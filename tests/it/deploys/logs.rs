@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 use serde_json::Value;
 
 use crate::support::{Running, World};
@@ -37,7 +37,7 @@ fn service_without_a_log_does_not_hide_the_others() {
         service "z" { use "talker"; ready { log "at work"; }; }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let remark =
         |label: &str| format!("`{label}` has no log: its logging driver `none` keeps none\n");
     let remarks = remark("quiet") + &remark("quiet-2");
@@ -106,14 +106,14 @@ fn follow_shows_each_line_once_over_restarts_and_replacements() {
     };
     manifest("one");
     let mut followed = world.begin(&["logs", "--follow", "--format", "json", "app"]);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     until(&mut followed, "app", "one 1 waits");
     restart(&world, "app");
     until(&mut followed, "app", "one 2 waits");
     restart(&world, "app");
     until(&mut followed, "app", "one 3 waits");
     manifest("two");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     until(&mut followed, "app", "two 1 waits");
     followed.interrupt();
     let ended = followed.end();
@@ -147,7 +147,7 @@ fn follow_without_old_lines_shows_what_comes_after_a_restart() {
         return;
     };
     world.manifest(r#"service "app" { use "talker"; ready { log "at work"; }; }"#);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let mut followed = world.begin(&["logs", "--follow", "--tail", "0", "--no-prefix"]);
     // A line is shown only if the log is being followed by then: lines are written until one is.
     let heard = AtomicBool::new(false);
@@ -193,7 +193,7 @@ fn closed_pipe_ends_follow_at_once() {
         return;
     };
     world.manifest(r#"service "app" { use "talker"; ready { log "at work"; }; }"#);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     for arguments in [
         &["logs", "--follow"][..],
         &["logs", "--follow", "--format", "json"],
@@ -245,7 +245,7 @@ fn long_and_binary_lines_stay_whole() {
     };
     let manifest = service("plain", "") + "\n" + &service("terminal", "tty #true");
     world.manifest(&manifest);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     // Engines before 25 lose the ends of long lines in this log; of a terminal's nothing tells then
     // where they end.
     let services = ["plain", "terminal"];
@@ -291,7 +291,7 @@ fn column_is_as_wide_as_the_widest_name_shown() {
         service "much-longer-name" { use "talker"; ready { log "at work"; }; }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let sorted = |arguments: &[&str]| {
         let shown = world.run(arguments).with_code(0).out;
         let mut lines: Vec<String> = shown.lines().map(str::to_owned).collect();

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 
 use crate::support::World;
 
@@ -36,8 +36,8 @@ fn unusual_names_are_deployed() {
         "#
     ));
     world.run(&["check"]).with_code(0);
-    world.up().with(0, Verdict::Converged);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Converged);
+    world.up().with(0, Outcome::Unchanged);
     world.run(&["plan", "--exit-code"]).with_code(0);
 }
 

@@ -1,6 +1,6 @@
 //! Networks whose definition changes under containers that run, and those that nobody uses.
 
-use cimandat::event::{Event, Verdict};
+use cimandat::event::{Event, Outcome};
 use serde_json::Value;
 
 use crate::support::World;
@@ -48,7 +48,7 @@ fn a_changed_network_is_made_anew_with_all_names_and_back() {
         return;
     };
     shop(&world, "", "store");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let first = only_network(&world);
     let plain = format!("{}_back", world.project);
     assert_eq!(first["Name"], plain);
@@ -56,7 +56,7 @@ fn a_changed_network_is_made_anew_with_all_names_and_back() {
     shop(&world, "internal=#true", "store");
     let shown = world.run(&["plan"]).with_code(0).out;
     assert!(shown.contains("internal: false → true"), "{shown}");
-    let ended = world.up().with(0, Verdict::Converged);
+    let ended = world.up().with(0, Outcome::Converged);
     let second = only_network(&world);
     assert_eq!(second["Internal"], true);
     assert_ne!(second["Id"], first["Id"]);
@@ -66,17 +66,17 @@ fn a_changed_network_is_made_anew_with_all_names_and_back() {
             if verb == "removing network" && *object == plain)
     });
     assert!(removed >= committed);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 
     // Back again: the first name is free.
     shop(&world, "", "store");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let third = only_network(&world);
     assert_eq!(
         (&third["Name"], &third["Internal"]),
         (&plain.into(), &false.into())
     );
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 }
 
 #[test]
@@ -85,16 +85,16 @@ fn on_failure_the_old_containers_run_on_the_old_network() {
         return;
     };
     shop(&world, "", "store");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = (world.containers(), only_network(&world)["Id"].clone());
     // The new `web` looks for a name that nobody has.
     shop(&world, "internal=#true", "nobody");
-    world.up().with(5, Verdict::RolledBack);
+    world.up().with(5, Outcome::RolledBack);
     assert_eq!(world.containers(), before.0);
     assert_eq!(only_network(&world)["Id"], before.1);
     // Its gate, which asks for both names, passes on the old network.
     shop(&world, "", "store");
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_network_with_fixed_addresses_changes_when_it_gets_others() {
         shop(&world, &network, "store");
     };
     subnet(1, "#false");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     subnet(1, "#true");
     let told = world.up().with_code(3).err;
@@ -115,7 +115,7 @@ fn a_network_with_fixed_addresses_changes_when_it_gets_others() {
     assert!(told.contains("cimandat down"), "{told}");
     assert_eq!(world.containers(), before);
     subnet(2, "#true");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let config = only_network(&world)["IPAM"]["Config"][0]["Subnet"].clone();
     assert_eq!(config, "10.213.2.0/24");
 }
@@ -134,7 +134,7 @@ fn a_network_that_left_the_manifest_goes_and_a_volume_stays() {
         service "app" { use "doomed"; network "front"; network "back"; volume "data" "/data"; }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     world.manifest(
         r#"
         deploy settle="0s" keep=1
@@ -142,7 +142,7 @@ fn a_network_that_left_the_manifest_goes_and_a_volume_stays() {
         service "app" { use "doomed"; network "front"; }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(
         world.api.networks(&world.project),
         [format!("{}_front", world.project)]
@@ -151,7 +151,7 @@ fn a_network_that_left_the_manifest_goes_and_a_volume_stays() {
     assert_eq!(world.volumes(), [volume.as_str()]);
     let shown = world.run(&["plan"]).with_code(0).out;
     assert!(shown.contains(&format!("volume {volume}")), "{shown}");
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 }
 
 #[test]
@@ -160,14 +160,14 @@ fn a_rollback_goes_back_to_a_network_as_it_was() {
         return;
     };
     keeping(&world, 2, "", "store");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     keeping(&world, 2, "internal=#true", "store");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(only_network(&world)["Internal"], true);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     world
         .run(&["rollback", "--progress", "json"])
-        .with(0, Verdict::Converged);
+        .with(0, Outcome::Converged);
     assert_eq!(only_network(&world)["Internal"], false);
     world.running("db");
     world.running("web");

@@ -1,6 +1,6 @@
 //! Ports of the host that replicas share out among themselves.
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 
 use crate::support::{Client, World, free_ports};
 
@@ -52,19 +52,19 @@ fn replicas_with_a_range_publish_one_port_each() {
     let first = free_ports(3);
     let range = |ports: u16| format!("{first}-{}", first + ports - 1);
     web(&world, 2, &range(2), "one");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     check_answers(&world, 2, first, "one");
     let two = world.containers();
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     assert_eq!(world.containers(), two);
     // A longer range and one more replica: only that one is new.
     web(&world, 3, &range(3), "one");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     check_answers(&world, 3, first, "one");
     let three = world.containers();
     assert!(two.iter().all(|(name, it)| three[name] == *it), "{three:?}");
     web(&world, 3, &range(3), "two");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     check_answers(&world, 3, first, "two");
     assert!(
         world
@@ -74,7 +74,7 @@ fn replicas_with_a_range_publish_one_port_each() {
     );
     world
         .run(&["rollback", "--progress", "json"])
-        .with(0, Verdict::Converged);
+        .with(0, Outcome::Converged);
     check_answers(&world, 3, first, "one");
     let listed = world.run(&["ps"]).with_code(0).out;
     for port in first..first + 3 {

@@ -2,7 +2,7 @@
 //! and everything is ready at the same time.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use cimandat::event::Verdict;
+use cimandat::event::Outcome;
 
 use crate::support::{World, free_port};
 
@@ -92,19 +92,19 @@ fn update_that_only_the_old_container_answers_is_rolled_back() {
     };
     let port = free_port();
     proxied(&world, "one", port, false);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     proxied(&world, "two", port, false);
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let told = format!("{}{}", ended.out, ended.err);
     assert!(told.contains("restart=#true"), "{told}");
     assert_eq!(world.containers(), before);
     assert!(page(port).contains("one"), "{}", page(port));
 
     proxied(&world, "two", port, true);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert!(page(port).contains("two"), "{}", page(port));
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn service_that_exits_after_its_gate_fails_the_deploy() {
         "#
     ));
     for _ in 0..3 {
-        world.up().with(5, Verdict::RolledBack);
+        world.up().with(5, Outcome::RolledBack);
         assert!(world.containers().is_empty());
     }
 }
@@ -168,8 +168,8 @@ fn service_names_are_not_published_on_external_networks() {
     let removed = world
         .api
         .ask("DELETE", &format!("/networks/{network}"), None);
-    alone.with(0, Verdict::Converged);
-    named.with(0, Verdict::Converged);
+    alone.with(0, Outcome::Converged);
+    named.with(0, Outcome::Converged);
     plan.with_code(0);
     assert_eq!(removed.status, 204);
 }
@@ -200,5 +200,5 @@ fn range_of_a_foreign_network_is_refused_with_its_holder() {
     assert_eq!(removed.status, 204);
     let told = refused.with_code(3).err;
     assert!(told.contains(&range) && told.contains(&network), "{told}");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
 }

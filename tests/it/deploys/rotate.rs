@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use cimandat::{
-    event::{Event, Verdict},
+    event::{Event, Outcome},
     secret::digest,
 };
 use serde_json::Value;
@@ -55,7 +55,7 @@ fn value(world: &World) -> String {
 fn running(story: &str) -> Option<(World, String)> {
     let world = World::new(story)?;
     picky(&world);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let value = value(&world);
     fs::write(world.path("known"), &value).unwrap();
     Some((world, value))
@@ -67,7 +67,7 @@ fn is_as_before(world: &World, old: &str, container: &str) {
     assert_eq!(world.running("app"), container);
     assert!(!pending(world));
     world.run(&["plan", "--exit-code"]).with_code(0);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     assert_eq!(world.containers().len(), 1);
 }
 
@@ -78,9 +78,10 @@ fn rotate<'w>(world: &'w World, more: &[&str]) -> Running<'w> {
 }
 
 fn until_asked(running: &mut Running<'_>) {
-    running.until("the gate to be asked", |event| {
-        matches!(event, Event::GateAnswered { subject, .. } if subject.to_string() == "app")
-    });
+    running.until(
+        "the gate to be asked",
+        |event| matches!(event, Event::ProbeResult { subject, .. } if subject.to_string() == "app"),
+    );
 }
 
 fn remark(ended: &Ended) -> String {
@@ -122,9 +123,9 @@ fn a_new_value_is_deployed_and_then_in_force() {
         deploy settle="0s"
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let (old, before) = (value(&world), world.containers());
-    rotate(&world, &[]).end().with(0, Verdict::Converged);
+    rotate(&world, &[]).end().with(0, Outcome::Converged);
     let new = value(&world);
     assert_ne!(old, new);
     assert_eq!(new.len(), 48);
@@ -137,7 +138,7 @@ fn a_new_value_is_deployed_and_then_in_force() {
     let environment = world.inspect("sealed")["Config"]["Env"].to_string();
     assert!(environment.contains(&new));
     world.run(&["plan", "--exit-code"]).with_code(0);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 
     // The earlier value is there for whoever goes back.
     let earlier = format!("earlier/secrets/{}.token", digest(old.as_bytes()));
@@ -146,10 +147,10 @@ fn a_new_value_is_deployed_and_then_in_force() {
 
     let certificate = listed(&world)[2]["digest"].clone();
     let arguments = ["secret", "rotate", "certificate:app", "--progress", "json"];
-    world.run(&arguments).with(0, Verdict::Converged);
+    world.run(&arguments).with(0, Outcome::Converged);
     assert_ne!(listed(&world)[2]["digest"], certificate);
     assert_eq!(value(&world), new);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 
     let list = listed(&world);
     let names: Vec<&Value> = list.iter().map(|it| &it["name"]).collect();
@@ -170,7 +171,7 @@ fn a_new_value_that_fails_its_gate_is_not_in_force() {
     };
     let container = world.running("app");
     let ended = rotate(&world, &["--wait-timeout", "2s"]).end();
-    let ended = ended.with(5, Verdict::RolledBack);
+    let ended = ended.with(5, Outcome::RolledBack);
     assert_eq!(remark(&ended), "the old values of `token` stay in force");
     is_as_before(&world, &old, &container);
 }
@@ -186,7 +187,7 @@ fn an_interrupted_rotation_leaves_the_old_value_in_force() {
     assert!(pending(&world));
     assert_eq!(value(&world), old);
     running.interrupt();
-    running.end().with(8, Verdict::Interrupted);
+    running.end().with(8, Outcome::Cancelled);
     is_as_before(&world, &old, &container);
 }
 
@@ -272,13 +273,13 @@ fn rotation_is_refused_where_a_text_with_the_secret_is_of_another_manifest() {
         return;
     };
     versioned(&world, "one", "");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     // A config with the secret in it says something else.
     versioned(&world, "two", "");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     world
         .run(&["rollback", "--progress", "json"])
-        .with(0, Verdict::Converged);
+        .with(0, Outcome::Converged);
     runs(&world, "one");
     let old = value(&world);
     let refused = world.run(&["secret", "rotate", "token"]).with_code(3).err;
@@ -303,20 +304,20 @@ fn rotation_after_a_rollback_leaves_what_the_manifest_says_to_up() {
         fs::write(&path, text.replace(&content, "content=\"fixed ")).unwrap();
     };
     plain("one", "");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let more = r#"service "later" { use "doomed"; ready { log "at work"; }; }"#;
     plain("two", more);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     world
         .run(&["rollback", "--progress", "json"])
-        .with(0, Verdict::Converged);
+        .with(0, Outcome::Converged);
     runs(&world, "one");
     let (old, aside) = (value(&world), world.running("aside"));
     let certificate = file(&world, "/run/certs/tls.crt");
 
     let ended = rotate(&world, &["certificate:app"])
         .end()
-        .with(0, Verdict::Converged);
+        .with(0, Outcome::Converged);
     assert_eq!(
         remark(&ended),
         "only `token`, `app` changed; the manifest differs from what runs in `app`, `later`, which \
@@ -333,25 +334,25 @@ fn rotation_after_a_rollback_leaves_what_the_manifest_says_to_up() {
     assert_eq!(world.containers().len(), 2);
 
     // Once more, from the rotated generation, and then from a value that is not in force.
-    rotate(&world, &[]).end().with(0, Verdict::Converged);
+    rotate(&world, &[]).end().with(0, Outcome::Converged);
     runs(&world, "one");
     world
         .run(&["rollback", "--progress", "json"])
-        .with(0, Verdict::Converged);
-    rotate(&world, &[]).end().with(0, Verdict::Converged);
+        .with(0, Outcome::Converged);
+    rotate(&world, &[]).end().with(0, Outcome::Converged);
     runs(&world, "one");
     assert_eq!(world.containers().len(), 2);
 
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     runs(&world, "two");
     world.running("later");
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     // Now it is what runs.
-    let ended = rotate(&world, &[]).end().with(0, Verdict::Converged);
-    let warned = |it: &cimandat::event::Stamped| matches!(it.event, Event::Warning { .. });
+    let ended = rotate(&world, &[]).end().with(0, Outcome::Converged);
+    let warned = |it: &cimandat::event::EventEnvelope| matches!(it.event, Event::Warning { .. });
     assert!(!ended.events.iter().any(warned), "{}", ended.out);
     runs(&world, "two");
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
 }
 
 #[test]
@@ -360,7 +361,7 @@ fn rotation_deploys_nothing_where_nothing_runs() {
         return;
     };
     versioned(&world, "one", "");
-    let ended = rotate(&world, &[]).end().with(0, Verdict::Unchanged);
+    let ended = rotate(&world, &[]).end().with(0, Outcome::Unchanged);
     assert!(
         remark(&ended).starts_with("nothing that runs uses `token`; new values are in force"),
         "{}",
@@ -368,7 +369,7 @@ fn rotation_deploys_nothing_where_nothing_runs() {
     );
     assert_eq!(world.things(), Vec::<String>::new());
     let token = value(&world);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(value(&world), token);
     runs(&world, "one");
 }
@@ -379,16 +380,16 @@ fn rotation_needs_no_history() {
         return;
     };
     versioned(&world, "one", "");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     world.api.prune(&world.project);
     let volume = format!("/volumes/cimandat.state.{}", world.project);
     assert_eq!(world.api.ask("DELETE", &volume, None).status, 204);
     // A change that the rotation does not deploy.
     versioned(&world, "one", r#"service "later" { use "doomed"; }"#);
-    rotate(&world, &[]).end().with(0, Verdict::Converged);
+    rotate(&world, &[]).end().with(0, Outcome::Converged);
     runs(&world, "one");
     assert_eq!(world.containers().len(), 2);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(world.containers().len(), 3);
 }
 
@@ -407,8 +408,8 @@ fn rotation_of_a_project_another_one_of_the_same_folder_alone() {
     let manifest = one.path("cimandat.kdl").display().to_string();
     let of_two = ["-f", &manifest, "-p", &two.project, "--progress", "json"];
     let run_two = |verb: &[&str]| two.run(&[verb, &of_two[..]].concat());
-    one.up().with(0, Verdict::Converged);
-    run_two(&["up"]).with(0, Verdict::Converged);
+    one.up().with(0, Outcome::Converged);
+    run_two(&["up"]).with(0, Outcome::Converged);
     let value_of_two = || {
         let place = format!(".cimandat/{}/secrets/token", two.project);
         fs::read_to_string(one.path(&place)).unwrap()
@@ -416,12 +417,12 @@ fn rotation_of_a_project_another_one_of_the_same_folder_alone() {
     let (first, second) = (value(&one), value_of_two());
     assert_ne!(first, second);
 
-    run_two(&["secret", "rotate", "token"]).with(0, Verdict::Converged);
+    run_two(&["secret", "rotate", "token"]).with(0, Outcome::Converged);
     assert_ne!(value_of_two(), second);
     assert_eq!(value(&one), first);
     one.run(&["plan", "--exit-code"]).with_code(0);
-    one.up().with(0, Verdict::Unchanged);
-    run_two(&["up"]).with(0, Verdict::Unchanged);
+    one.up().with(0, Outcome::Unchanged);
+    run_two(&["up"]).with(0, Outcome::Unchanged);
 }
 
 #[test]
@@ -439,7 +440,7 @@ fn store_that_projects_shared_is_taken_over_by_each() {
     let manifest = one.path("cimandat.kdl").display().to_string();
     let of_two = ["-f", &manifest, "-p", &two.project, "--progress", "json"];
     let run_two = |verb: &[&str]| two.run(&[verb, &of_two[..]].concat());
-    one.up().with(0, Verdict::Converged);
+    one.up().with(0, Outcome::Converged);
     // As both had it before: one value, in a place that belongs to no project.
     let root = one.path(".cimandat");
     let shared = value(&one);
@@ -447,11 +448,11 @@ fn store_that_projects_shared_is_taken_over_by_each() {
         fs::rename(store(&one).join(folder), root.join(folder)).unwrap();
     }
     fs::remove_dir_all(store(&one)).unwrap();
-    run_two(&["up"]).with(0, Verdict::Converged);
-    one.up().with(0, Verdict::Unchanged);
+    run_two(&["up"]).with(0, Outcome::Converged);
+    one.up().with(0, Outcome::Unchanged);
     assert_eq!(value(&one), shared);
-    run_two(&["secret", "rotate", "token"]).with(0, Verdict::Converged);
-    one.up().with(0, Verdict::Unchanged);
+    run_two(&["secret", "rotate", "token"]).with(0, Outcome::Converged);
+    one.up().with(0, Outcome::Unchanged);
     assert_eq!(value(&one), shared);
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cimandat::{event::Verdict, secret::digest};
+use cimandat::{event::Outcome, secret::digest};
 
 use crate::support::World;
 
@@ -35,7 +35,7 @@ fn a_generated_secret_is_a_file_and_nothing_more() {
     let path = world.path(&format!(".cimandat/{}/secrets/token", world.project));
     assert!(!path.exists());
 
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let value = fs::read_to_string(&path).unwrap();
     assert_eq!(value.len(), 48);
     let log = world.run(&["logs", "--no-prefix"]).with_code(0).out;
@@ -44,7 +44,7 @@ fn a_generated_secret_is_a_file_and_nothing_more() {
     assert!(lines.contains(&digest(value.as_bytes()).as_str()), "{log}");
 
     // It stays the same as long as nobody changes it.
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     for arguments in [
         &["plan"][..],
         &["plan", "--format", "json", "--force-recreate"],
@@ -106,7 +106,7 @@ fn a_changed_content_is_a_change_of_the_service_and_is_named() {
     };
     write("one");
     world.manifest(INPUTS);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     world.run(&["plan", "--exit-code"]).with_code(0);
     write("two");
     let plan = world.run(&["plan", "--exit-code"]).with_code(2).out;
@@ -136,7 +136,7 @@ fn a_changed_content_is_a_change_of_the_service_and_is_named() {
     ];
     assert_eq!(changed, expected);
     let before = world.containers();
-    let ended = world.up().with(0, Verdict::Converged);
+    let ended = world.up().with(0, Outcome::Converged);
     assert!(!ended.out.contains("key-two") && !ended.out.contains("secret two"));
     let after = world.containers();
     assert_ne!(after[&world.name("app")], before[&world.name("app")]);

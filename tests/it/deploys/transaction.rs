@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use cimandat::event::{Event, Verdict};
+use cimandat::event::{Event, Outcome};
 use serde_json::Value;
 
 use crate::support::{Client, Running, World, free_port};
@@ -69,14 +69,15 @@ fn a_deploy_that_is_killed_before_its_commit_goes_back() {
     };
     let port = free_port();
     stack(&world, port, "one", READY);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let (db, web) = (world.running("db"), world.running("web"));
 
     stack(&world, port, "two", NEVER);
     let mut running = world.begin_up();
-    running.until("the new gate", |event| {
-        matches!(event, Event::GateAnswered { subject, .. } if subject.to_string() == "web")
-    });
+    running.until(
+        "the new gate",
+        |event| matches!(event, Event::ProbeResult { subject, .. } if subject.to_string() == "web"),
+    );
     kill(running);
     assert_eq!(own(&world), ["journal", "lock"]);
 
@@ -106,7 +107,7 @@ fn a_deploy_that_is_killed_after_its_commit_goes_on() {
     };
     let port = free_port();
     stack(&world, port, "one", READY);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     stack(&world, port, "two", READY);
     let mut running = world.begin_up();
     running.until("the commit", |event| matches!(event, Event::Committed));
@@ -129,9 +130,10 @@ fn a_first_deploy_that_is_killed_leaves_nothing_but_its_volume() {
     };
     stack(&world, free_port(), "one", NEVER);
     let mut running = world.begin_up();
-    running.until("the gate", |event| {
-        matches!(event, Event::GateAnswered { subject, .. } if subject.to_string() == "web")
-    });
+    running.until(
+        "the gate",
+        |event| matches!(event, Event::ProbeResult { subject, .. } if subject.to_string() == "web"),
+    );
     kill(running);
     world.run(&["recover"]).with_code(5);
     assert_eq!(world.things(), Vec::<String>::new());
@@ -145,7 +147,7 @@ fn what_was_stopped_by_hand_is_started_by_recover() {
     };
     let port = free_port();
     stack(&world, port, "one", READY);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     for service in ["web", "db"] {
         let stop = format!("/containers/{}/stop?t=1", world.name(service));
         assert_eq!(world.api.ask("POST", &stop, None).status, 204);
@@ -179,8 +181,8 @@ fn two_deploys_of_one_project_are_one_after_the_other() {
     stack(&world, port, "one", READY);
     let waiting = world.begin(&["up", "--progress", "json", "--lock-wait", "60s"]);
     running.interrupt();
-    running.end().with(8, Verdict::Interrupted);
-    waiting.end().with(0, Verdict::Converged);
+    running.end().with(8, Outcome::Cancelled);
+    waiting.end().with(0, Outcome::Converged);
     assert_eq!(own(&world), ["journal"]);
 }
 
@@ -208,10 +210,10 @@ fn an_earlier_generation_is_deployed_again_without_its_manifest() {
     };
     let port = free_port();
     stack(&world, port, "one", READY);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let first = world.running("web");
     stack(&world, port, "two", READY);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_ne!(world.running("web"), first);
     std::fs::remove_file(world.path("cimandat.kdl")).unwrap();
 
@@ -221,13 +223,13 @@ fn an_earlier_generation_is_deployed_again_without_its_manifest() {
         .out;
     assert!(told.contains("containers kept"), "{told}");
     let rollback = ["rollback", "-p", &world.project, "--progress", "json"];
-    world.run(&rollback).with(0, Verdict::Converged);
+    world.run(&rollback).with(0, Outcome::Converged);
     // It is the container itself that runs again.
     assert_eq!(world.running("web"), first);
     assert_eq!(Client::ask(port).as_deref(), Some("one"));
 
     // Where that is gone, another one is made of its image.
-    world.run(&rollback).with(0, Verdict::Converged);
+    world.run(&rollback).with(0, Outcome::Converged);
     assert_eq!(Client::ask(port).as_deref(), Some("two"));
     for it in world.api.containers(&world.project) {
         let kept = it["State"] == "exited";
@@ -235,7 +237,7 @@ fn an_earlier_generation_is_deployed_again_without_its_manifest() {
         assert!(!kept || world.api.ask("DELETE", &path, None).status == 204);
     }
     let to_first = ["rollback", "1", "-p", &world.project, "--progress", "json"];
-    world.run(&to_first).with(0, Verdict::Converged);
+    world.run(&to_first).with(0, Outcome::Converged);
     assert_ne!(world.running("web"), first);
     assert_eq!(Client::ask(port).as_deref(), Some("one"));
     let unknown = world
@@ -275,12 +277,13 @@ fn journal_of_an_earlier_version_is_read_and_moved_into_a_volume() {
     };
     let port = free_port();
     stack(&world, port, "one", READY);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     stack(&world, port, "two", NEVER);
     let mut running = world.begin_up();
-    running.until("the new gate", |event| {
-        matches!(event, Event::GateAnswered { subject, .. } if subject.to_string() == "web")
-    });
+    running.until(
+        "the new gate",
+        |event| matches!(event, Event::ProbeResult { subject, .. } if subject.to_string() == "web"),
+    );
     kill(running);
     journal_without_volume(&world);
     let volume = format!("cimandat.state.{}", world.project);
@@ -309,13 +312,14 @@ fn deploy_whose_journal_was_pruned_is_recovered() {
     };
     let port = free_port();
     stack(&world, port, "one", READY);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let db = world.running("db");
     stack(&world, port, "two", NEVER);
     let mut running = world.begin_up();
-    running.until("the new gate", |event| {
-        matches!(event, Event::GateAnswered { subject, .. } if subject.to_string() == "web")
-    });
+    running.until(
+        "the new gate",
+        |event| matches!(event, Event::ProbeResult { subject, .. } if subject.to_string() == "web"),
+    );
     kill(running);
     // Lock and journal go, and so do the old containers, which do not run.
     world.api.prune(&world.project);
@@ -336,7 +340,7 @@ fn readers_of_a_pruned_journal_all_find_it() {
         return;
     };
     stack(&world, free_port(), "one", READY);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     for _ in 0..3 {
         world.api.prune(&world.project);
         let readers = [(); 4].map(|()| world.begin(&["history", "--format", "json"]));
@@ -360,7 +364,7 @@ fn no_more_generations_are_kept_than_asked_for() {
             service "app" {{ use "doomed"; env TEXT="{text}"; ready {{ log "at work"; }}; }}
             "#
         ));
-        world.up().with(0, Verdict::Converged);
+        world.up().with(0, Outcome::Converged);
     }
     let kept: Vec<Value> = world.api.containers(&world.project);
     let names = kept.iter().filter_map(|it| it["Names"][0].as_str());
@@ -392,12 +396,12 @@ fn a_job_whose_container_was_taken_away_is_remembered() {
         ));
     };
     stack("one");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let job = format!("/containers/{}", world.name("migrate"));
     assert_eq!(world.api.ask("DELETE", &job, None).status, 204);
-    world.up().with(0, Verdict::Unchanged);
+    world.up().with(0, Outcome::Unchanged);
     stack("two");
-    let deeds = world.up().with(0, Verdict::Converged).deeds();
+    let deeds = world.up().with(0, Outcome::Converged).deeds();
     assert!(
         deeds.contains(&format!("starting container {}", world.name("migrate"))),
         "{deeds:?}"

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use cimandat::event::{Event, Verdict};
+use cimandat::event::{Event, Outcome};
 
 use crate::support::{Client, Ended, Running, World, free_port};
 
@@ -15,7 +15,7 @@ fn step(ended: &Ended, wanted: &str, object: &str) -> Duration {
 
 fn until_settling(running: &mut Running<'_>) {
     running.until("everything to be ready", |event| {
-        matches!(event, Event::Settling { .. })
+        matches!(event, Event::Stabilizing { .. })
     });
 }
 
@@ -49,7 +49,7 @@ fn a_volume_never_has_two_writers() {
         "--progress",
         "json",
     ];
-    world.run(&hurry).with(0, Verdict::Converged);
+    world.run(&hurry).with(0, Outcome::Converged);
     store("two");
     let mut running = world.begin_up();
     until_settling(&mut running);
@@ -62,7 +62,7 @@ fn a_volume_never_has_two_writers() {
     let (ended, started) = (old["FinishedAt"].as_str(), new["StartedAt"].as_str());
     assert!(ended < started, "{ended:?} {started:?}");
     running.interrupt();
-    running.end().with(8, Verdict::Interrupted);
+    running.end().with(8, Outcome::Cancelled);
     world.running("store");
 }
 
@@ -93,16 +93,16 @@ fn two_services_swap_their_ports() {
     };
     let answers = || [Client::ask(one), Client::ask(two)].map(Option::unwrap_or_default);
     pages(one, two, "b");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(answers(), ["a", "b"]);
     let before = world.containers();
     // The way back crosses over in the same way.
     pages(two, one, "never said");
-    world.up().with(5, Verdict::RolledBack);
+    world.up().with(5, Outcome::RolledBack);
     assert_eq!(answers(), ["a", "b"]);
     assert_eq!(world.containers(), before);
     pages(two, one, "b");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(answers(), ["b", "a"]);
 }
 
@@ -126,14 +126,14 @@ fn a_port_goes_to_the_successor_and_back() {
         ));
     };
     page("old", "old");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     page("new", "never said");
-    world.up().with(5, Verdict::RolledBack);
+    world.up().with(5, Outcome::RolledBack);
     assert_eq!(world.containers(), before);
     assert_eq!(Client::ask(port).as_deref(), Some("old"));
     page("new", "new");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     assert_eq!(Client::ask(port).as_deref(), Some("new"));
     assert_eq!(world.containers().len(), 1);
 }
@@ -158,11 +158,11 @@ fn dependents_restart_where_they_ask_for_it() {
         ));
     };
     stack("one");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let start = |service: &str| world.inspect(service)["State"]["StartedAt"].clone();
     let before = (world.containers(), start("close"), start("loose"));
     stack("two");
-    let ended = world.up().with(0, Verdict::Converged);
+    let ended = world.up().with(0, Outcome::Converged);
     let after = world.containers();
     for service in ["close", "loose"] {
         assert_eq!(after[&world.name(service)], before.0[&world.name(service)]);
@@ -185,16 +185,16 @@ fn replicas_come_and_go() {
         ));
     };
     workers(3);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let three = world.containers();
     assert_eq!(three.len(), 3);
     workers(1);
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let one = world.containers();
     assert_eq!(one.keys().collect::<Vec<_>>(), [&world.name("worker")]);
     assert_eq!(one[&world.name("worker")], three[&world.name("worker")]);
     workers(2);
-    let ended = world.up().with(0, Verdict::Converged);
+    let ended = world.up().with(0, Outcome::Converged);
     let second = format!("{}-worker-2", world.project);
     assert!(
         ended
@@ -223,18 +223,18 @@ fn naming_a_service_leaves_the_others_alone() {
     };
     stack("one");
     let named = ["up", "--progress", "json", "b"];
-    world.run(&named).with(0, Verdict::Converged);
+    world.run(&named).with(0, Outcome::Converged);
     assert_eq!(
         world.containers().len(),
         2,
         "what it depends on comes along"
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     stack("two");
     world
         .run(&["up", "--progress", "json", "a"])
-        .with(0, Verdict::Converged);
+        .with(0, Outcome::Converged);
     let after = world.containers();
     assert_ne!(after[&world.name("a")], before[&world.name("a")]);
     assert_eq!(after[&world.name("b")], before[&world.name("b")]);
@@ -263,13 +263,13 @@ fn hooks_run_at_their_times() {
         ));
     };
     stack("one", "echo start $$TEXT >> /data/hooks");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let before = world.containers();
     stack(
         "two",
         "echo start $$TEXT >> /data/hooks; echo no luck; exit 4",
     );
-    let ended = world.up().with(5, Verdict::RolledBack);
+    let ended = world.up().with(5, Outcome::RolledBack);
     let failure = ended.told(|event| match event {
         Event::StepFailed { failure, .. } => Some(failure.clone()),
         _ => None,
@@ -277,7 +277,7 @@ fn hooks_run_at_their_times() {
     assert_eq!(failure.output, ["no luck"]);
     assert_eq!(world.containers(), before);
     stack("three", "echo start $$TEXT >> /data/hooks");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     world.manifest(
         r#"
         volume "data"
@@ -288,7 +288,7 @@ fn hooks_run_at_their_times() {
         }
         "#,
     );
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let said = world.run(&["logs", "--no-prefix", "read"]).with_code(0).out;
     assert_eq!(
         said,
@@ -336,13 +336,13 @@ fn no_anonymous_volume_is_left() {
             == 200
     };
     app("one", "/etc");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let first = mounted();
     app("two", "/never");
-    world.up().with(5, Verdict::RolledBack);
+    world.up().with(5, Outcome::RolledBack);
     assert_eq!(mounted(), first);
     app("two", "/etc");
-    world.up().with(0, Verdict::Converged);
+    world.up().with(0, Outcome::Converged);
     let second = mounted();
     assert_eq!(
         first["/cache"], second["/cache"],

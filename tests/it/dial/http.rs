@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cimandat::{
-    engine::{Answer, dial},
+    engine::{ProbeResult, probe},
     project::{Method, Probe, StatusSet, Tls},
     secret::Text,
 };
@@ -110,7 +110,7 @@ async fn start(certificate: Option<&Certificate>) -> u16 {
 #[tokio::test]
 async fn a_status_is_in_the_set_or_not() {
     let port = start(None).await;
-    let check = async |path: &str, expected: Answer| {
+    let check = async |path: &str, expected: ProbeResult| {
         assert_eq!(ask(&probe(port, path)).await, expected, "{path}");
     };
     check("/health", ready("200 in N ms")).await;
@@ -130,7 +130,7 @@ async fn a_status_is_in_the_set_or_not() {
 #[tokio::test]
 async fn redirects_are_followed_at_home_only() {
     let port = start(None).await;
-    let check = async |path: &str, expected: Answer| {
+    let check = async |path: &str, expected: ProbeResult| {
         assert_eq!(ask(&probe(port, path)).await, expected, "{path}");
     };
     check("/here", ready("200 in N ms")).await;
@@ -172,7 +172,7 @@ async fn redirects_are_followed_at_home_only() {
 #[tokio::test]
 async fn unwanted_status_shows_the_body_and_what_accepts_it() {
     let port = start(None).await;
-    let check = async |probe: Probe, expected: Answer| {
+    let check = async |probe: Probe, expected: ProbeResult| {
         assert_eq!(ask(&probe).await, expected);
     };
     let body = format!("Blocked request. This host is not allowed: {LOOPBACK}:{port}");
@@ -206,12 +206,12 @@ async fn body_is_not_repeated_where_it_may_hold_what_was_sent() {
     let sealed = with_headers(port, "/echo", &[("Authorization", token)]);
     for probe in [sealed, probe(port, "/echo?token=hunter2")] {
         let answer = ask(&probe).await;
-        let Answer::NotYet(said) = answer else {
+        let ProbeResult::Pending(said) = answer else {
             panic!("{answer:?}");
         };
         assert!(said.starts_with("400 Bad Request; "), "{said}");
     }
-    let Answer::NotYet(said) = ask(&probe(port, "/echo")).await else {
+    let ProbeResult::Pending(said) = ask(&probe(port, "/echo")).await else {
         panic!("it passed");
     };
     assert!(said.contains("\"user-agent\": \"cimandat\""), "{said}");
@@ -230,7 +230,7 @@ async fn body_that_does_not_come_is_not_waited_for() {
         stream.write_all(head).await.expect("to be read");
         std::future::pending::<()>().await;
     });
-    let Answer::NotYet(said) = ask(&probe(port, "/")).await else {
+    let ProbeResult::Pending(said) = ask(&probe(port, "/")).await else {
         panic!("it passed");
     };
     assert!(said.starts_with("403 Forbidden, `Not`; "), "{said}");
@@ -239,7 +239,7 @@ async fn body_that_does_not_come_is_not_waited_for() {
 #[tokio::test]
 async fn a_body_is_searched_up_to_its_bound() {
     let port = start(None).await;
-    let check = async |path: &str, text: &str, expected: Answer| {
+    let check = async |path: &str, text: &str, expected: ProbeResult| {
         assert_eq!(ask(&containing(port, path, text)).await, expected, "{path}");
     };
     check("/health", "CI-Mandat", ready("200 in N ms")).await;
@@ -287,7 +287,7 @@ async fn a_certificate_is_believed_as_far_as_asked_for() {
         let (authority, host) = (authority.to_owned(), host.to_owned());
         probe_tls(port, Tls::Verify { authority, host })
     };
-    let check = async |probe: Probe, expected: Answer| {
+    let check = async |probe: Probe, expected: ProbeResult| {
         assert_eq!(ask(&probe).await, expected);
     };
     check(probe_tls(port, Tls::Require), ready("200 in N ms")).await;
@@ -310,9 +310,9 @@ async fn an_address_is_checked_by_its_name() {
     let port = start(None).await;
     let certificate = Certificate::of("localhost");
     let secure = start(Some(&certificate)).await;
-    let check = async |url: &str, expected: Answer| {
+    let check = async |url: &str, expected: ProbeResult| {
         let any = StatusSet::default();
-        let answer = dial::check_http(url, &any, Some("CI-Mandat"), PATIENCE).await;
+        let answer = probe::check_http(url, &any, Some("CI-Mandat"), PATIENCE).await;
         assert_eq!(blotted(answer), expected, "{url}");
     };
     check(

@@ -8,7 +8,7 @@ use std::{
 };
 
 use cimandat::{
-    engine::Answer,
+    engine::ProbeResult,
     project::{Probe, Tls},
 };
 
@@ -128,8 +128,8 @@ impl Drop for Running {
 }
 
 /// It says so in several ways on its way up.
-fn is_starting(answer: &Answer) -> bool {
-    matches!(answer, Answer::NotYet(said) if said.ends_with("(57P03)"))
+fn is_starting(answer: &ProbeResult) -> bool {
+    matches!(answer, ProbeResult::Pending(said) if said.ends_with("(57P03)"))
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn a_start_up_goes_on_inside_tls() {
     assert_eq!(ask(&other).await, expected);
     let barred = ask(&cluster.probe("barred", "postgres", verify("db"))).await;
     assert!(
-        matches!(&barred, Answer::Never(said) if said.ends_with("(28000)")),
+        matches!(&barred, ProbeResult::Impossible(said) if said.ends_with("(28000)")),
         "{barred:?}"
     );
     drop(running);

@@ -3,7 +3,7 @@
 use std::{io::Write, net::TcpStream, path::Path, process::Stdio};
 
 use cimandat::{
-    engine::Answer,
+    engine::ProbeResult,
     project::{Probe, Tls},
     secret::Text,
 };
@@ -45,14 +45,15 @@ async fn a_password_is_asked_for_given_or_wrong() {
     let _server = start(&home, &program, &[&options[..], &users].concat());
     let open = first_word(&probe(port, None, None)).await;
     assert_eq!(open, ready("up, asks for a password"));
-    let check = async |login: (&str, &str), expected: Answer| {
+    let check = async |login: (&str, &str), expected: ProbeResult| {
         assert_eq!(ask(&probe(port, Some(login), None)).await, expected);
     };
     check(("default", "hunter2"), ready("PONG")).await;
     check(("ci", "hunter3"), ready("PONG")).await;
     let wrong = "up, but refuses: WRONGPASS invalid username-password pair or user is disabled.";
     check(("default", "hunter1"), never(wrong)).await;
-    let Answer::Never(deaf) = ask(&probe(port, Some(("deaf", "hunter4")), None)).await else {
+    let ProbeResult::Impossible(deaf) = ask(&probe(port, Some(("deaf", "hunter4")), None)).await
+    else {
         panic!("a user who may not even ask is never ready");
     };
     assert!(deaf.contains("NOPERM"), "{deaf}");

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use cimandat::{
     event::{
-        BuildStepState, Change, Event, Failure, GateReport, LastAnswer, Participant, Progress,
-        Purpose, Replica, Response, Segment, Stamped, VERSION, Verdict,
+        BuildStepState, Change, Event, EventEnvelope, Failure, GateReport, LastAnswer, Outcome,
+        PathSegment, Progress, Purpose, Replica, Response, ServiceSummary, VERSION,
     },
     name::{ContainerName, ProjectName, ServiceName},
     plan::{FieldChange, Reason, StepId, Subject},
-    state::{Condition, Status},
+    state::{ContainerStatus, Status},
 };
 
 const CREATE: &str = "creating container";
@@ -24,7 +24,7 @@ const GATE_CAUSE: &str = "`shop-backend-1.next` did not become ready: exited wit
 
 /// A stream that is being written down.
 struct Recording {
-    events: Vec<Stamped>,
+    events: Vec<EventEnvelope>,
 }
 
 /// One step or gate of a stream.
@@ -35,11 +35,11 @@ struct Entry<'r> {
 }
 
 impl Recording {
-    fn of(verb: &str, services: Vec<Participant>) -> Self {
+    fn of(verb: &str, services: Vec<ServiceSummary>) -> Self {
         Self::for_purpose(verb, services, Purpose::Project)
     }
 
-    fn for_purpose(verb: &str, services: Vec<Participant>, purpose: Purpose) -> Self {
+    fn for_purpose(verb: &str, services: Vec<ServiceSummary>, purpose: Purpose) -> Self {
         let project = ProjectName::new("shop").unwrap();
         let mut recording = Self { events: Vec::new() };
         recording.at(
@@ -56,7 +56,7 @@ impl Recording {
 
     fn at(&mut self, time: u64, event: Event) {
         let at = Duration::from_millis(time);
-        self.events.push(Stamped {
+        self.events.push(EventEnvelope {
             v: VERSION,
             at,
             rehearsal: false,
@@ -72,19 +72,19 @@ impl Recording {
         }
     }
 
-    fn finish(&mut self, time: u64, verdict: Verdict, end: End) {
+    fn finish(&mut self, time: u64, verdict: Outcome, end: End) {
         self.at(
             time,
             Event::RunFinished {
-                verdict,
-                took: Duration::from_millis(time),
+                outcome: verdict,
+                elapsed: Duration::from_millis(time),
                 critical_path: end.path,
-                kept_volumes: end.kept.iter().map(|&volume| volume.to_owned()).collect(),
-                kept_containers: Vec::new(),
+                retained_volumes: end.kept.iter().map(|&volume| volume.to_owned()).collect(),
+                retained_containers: Vec::new(),
                 restored_volumes: Vec::new(),
                 irreversible_jobs: Vec::new(),
                 cause: end.cause.map(str::to_owned),
-                left: end.left.iter().map(|&left| left.to_owned()).collect(),
+                unfinished: end.left.iter().map(|&left| left.to_owned()).collect(),
                 recoverable: end.recoverable,
             },
         );
@@ -94,7 +94,7 @@ impl Recording {
 /// What the last event tells beside the verdict.
 #[derive(Default)]
 struct End {
-    path: Vec<Segment>,
+    path: Vec<PathSegment>,
     kept: &'static [&'static str],
     cause: Option<&'static str>,
     left: &'static [&'static str],
@@ -128,7 +128,7 @@ impl Entry<'_> {
                 step: self.step,
                 subject: self.subject.clone(),
                 verb: verb.into(),
-                took: Duration::from_millis(time.1 - time.0),
+                elapsed: Duration::from_millis(time.1 - time.0),
             },
         );
     }
@@ -142,7 +142,7 @@ impl Entry<'_> {
                 verb: verb.into(),
                 object: object.into(),
                 failure,
-                optional: false,
+                non_fatal: false,
             },
         );
     }
@@ -162,11 +162,11 @@ impl Entry<'_> {
     fn open(&mut self, at: u64, probe: &str) {
         self.recording.at(
             at,
-            Event::GateOpened {
+            Event::ReadinessStarted {
                 step: self.step,
                 subject: self.subject.clone(),
                 probes: vec![probe.into()],
-                within: Duration::from_mins(1),
+                timeout: Duration::from_mins(1),
             },
         );
     }
@@ -174,7 +174,7 @@ impl Entry<'_> {
     fn answer(&mut self, at: u64, probe: &str, answer: &str) {
         self.recording.at(
             at,
-            Event::GateAnswered {
+            Event::ProbeResult {
                 step: self.step,
                 subject: self.subject.clone(),
                 probe: probe.into(),
@@ -188,11 +188,11 @@ impl Entry<'_> {
         let (step, subject) = (self.step, self.subject.clone());
         self.recording.at(
             at,
-            Event::GateFailed {
+            Event::ReadinessFailed {
                 step,
                 subject,
                 report,
-                optional,
+                non_fatal: optional,
             },
         );
     }
@@ -202,10 +202,10 @@ impl Entry<'_> {
         let took = Duration::from_millis(time.1 - time.0);
         self.recording.at(
             time.1,
-            Event::GatePassed {
+            Event::Ready {
                 step,
                 subject,
-                took,
+                elapsed: took,
             },
         );
     }
@@ -234,19 +234,19 @@ fn network() -> Subject {
     }
 }
 
-fn participant(service: &str, change: Change, waits_for: &[&str]) -> Participant {
-    Participant {
+fn participant(service: &str, change: Change, waits_for: &[&str]) -> ServiceSummary {
+    ServiceSummary {
         service: name(service),
         job: service == "migrate",
         replicas: 1,
         change,
-        waits_for: waits_for.iter().map(|service| name(service)).collect(),
+        depends_on: waits_for.iter().map(|service| name(service)).collect(),
         containers: Vec::new(),
     }
 }
 
 /// A first deploy: a pull, a build, a job, gates.
-pub fn first_deploy() -> Vec<Stamped> {
+pub fn first_deploy() -> Vec<EventEnvelope> {
     let mut recording = Recording::of(
         "up",
         vec![
@@ -259,7 +259,7 @@ pub fn first_deploy() -> Vec<Stamped> {
     services_start(&mut recording);
     recording.at(
         4700,
-        Event::Settling {
+        Event::Stabilizing {
             duration: Duration::from_secs(1),
         },
     );
@@ -282,29 +282,32 @@ pub fn first_deploy() -> Vec<Stamped> {
     ];
     let path = path.map(|(subject, verb, took)| {
         let took = Duration::from_millis(took);
-        Segment {
+        PathSegment {
             subject,
             verb: verb.into(),
-            took,
+            elapsed: took,
         }
     });
     let end = End {
         path: path.to_vec(),
         ..End::default()
     };
-    recording.finish(5712, Verdict::Converged, end);
+    recording.finish(5712, Outcome::Converged, end);
     recording.events
 }
 
 fn images_arrive(recording: &mut Recording) {
-    recording
-        .on(0, &network())
-        .act((2, 41), "creating network", "shop_default", Reason::Missing);
+    recording.on(0, &network()).act(
+        (2, 41),
+        "creating network",
+        "shop_default",
+        Reason::NotFound,
+    );
     recording
         .on(1, &image("postgres"))
-        .begin(42, PULL, "postgres:17", Reason::Missing);
+        .begin(42, PULL, "postgres:17", Reason::NotFound);
     let mut build = recording.on(2, &image("backend"));
-    build.begin(43, BUILD, "shop/backend:1", Reason::InputsChanged);
+    build.begin(43, BUILD, "shop/backend:1", Reason::BuildInputsChanged);
     build.progress(60, Progress::Context { sent: 123_456 });
     let layers = |done, layers_done| Progress::Pull {
         done,
@@ -342,10 +345,10 @@ fn services_start(recording: &mut Recording) {
         (service("postgres"), service("migrate"), service("backend"));
     recording
         .on(3, &postgres)
-        .act((1010, 1060), CREATE, "shop-postgres-1", Reason::Missing);
+        .act((1010, 1060), CREATE, "shop-postgres-1", Reason::NotFound);
     recording
         .on(4, &postgres)
-        .act((1060, 1400), START, "shop-postgres-1", Reason::Missing);
+        .act((1060, 1400), START, "shop-postgres-1", Reason::NotFound);
     let mut gate = recording.on(5, &postgres);
     let probe = "postgres 5432";
     gate.open(1400, probe);
@@ -361,12 +364,12 @@ fn services_start(recording: &mut Recording) {
     recording.on(5, &postgres).pass((1400, 2900));
     recording
         .on(6, &migrate)
-        .act((2900, 3200), START, "shop-migrate-1", Reason::Missing);
+        .act((2900, 3200), START, "shop-migrate-1", Reason::NotFound);
     recording.on(7, &migrate).open(3200, "exit 0");
     recording.on(7, &migrate).pass((3200, 3900));
     recording
         .on(8, &backend)
-        .act((3900, 4200), START, "shop-backend-1", Reason::Missing);
+        .act((3900, 4200), START, "shop-backend-1", Reason::NotFound);
     recording.on(9, &backend).open(4200, "http 3001 /health");
     recording.on(9, &backend).pass((4200, 4700));
 }
@@ -390,12 +393,12 @@ fn report() -> Box<GateReport> {
             attempts: 37,
             passed: false,
         }],
-        condition: Some(Condition {
+        condition: Some(ContainerStatus {
             status: Status::Exited,
             exit_code: Some(137),
             oom_killed: true,
             restarts: 1,
-            ..Condition::default()
+            ..ContainerStatus::default()
         }),
         log: vec![
             "loading the model".into(),
@@ -411,7 +414,7 @@ fn update_that_fails() -> Recording {
     let mut recording = Recording::of(
         "up",
         vec![
-            participant("postgres", Change::Keep, &[]),
+            participant("postgres", Change::NoOp, &[]),
             participant("backend", Change::Replace, &["postgres"]),
             participant("frontend", Change::Replace, &["backend"]),
         ],
@@ -429,10 +432,10 @@ fn update_that_fails() -> Recording {
     recording.on(0, &backend).act((5, 60), CREATE, new, reason);
     recording
         .on(1, &backend)
-        .act((60, 400), STOP, old, Reason::Replaced);
+        .act((60, 400), STOP, old, Reason::Superseded);
     recording
         .on(2, &backend)
-        .act((400, 700), START, new, Reason::Replaced);
+        .act((400, 700), START, new, Reason::Superseded);
     recording.on(3, &backend).open(700, "http 3001 /health");
     recording
         .on(3, &backend)
@@ -446,32 +449,32 @@ fn update_that_fails() -> Recording {
     );
     recording
         .on(4, &backend)
-        .act((8911, 9000), REMOVE, new, Reason::RolledBack);
+        .act((8911, 9000), REMOVE, new, Reason::Rollback);
     recording
 }
 
 /// An update whose gate fails, and that is rolled back.
-pub fn failing_update() -> Vec<Stamped> {
+pub fn failing_update() -> Vec<EventEnvelope> {
     let mut recording = update_that_fails();
     let backend = service("backend");
     recording
         .on(5, &backend)
-        .act((9000, 9400), START, "shop-backend-1", Reason::RolledBack);
+        .act((9000, 9400), START, "shop-backend-1", Reason::Rollback);
     recording.on(6, &backend).open(9400, "http 3001 /health");
     recording.on(6, &backend).pass((9400, 9900));
     let end = End {
         cause: Some(GATE_CAUSE),
         ..End::default()
     };
-    recording.finish(9910, Verdict::RolledBack, end);
+    recording.finish(9910, Outcome::RolledBack, end);
     recording.events
 }
 
 /// An update whose gate fails, and whose way back fails too.
-pub fn stuck_update() -> Vec<Stamped> {
+pub fn stuck_update() -> Vec<EventEnvelope> {
     let mut recording = update_that_fails();
     let mut start = recording.on(5, &service("backend"));
-    start.begin(9000, START, "shop-backend-1", Reason::RolledBack);
+    start.begin(9000, START, "shop-backend-1", Reason::Rollback);
     let failure = Failure {
         message: "starting container `shop-backend-1`: port 3001 of this host is already in use \
                   by container `other`"
@@ -488,15 +491,15 @@ pub fn stuck_update() -> Vec<Stamped> {
         recoverable: true,
         ..End::default()
     };
-    recording.finish(9110, Verdict::Stuck, end);
+    recording.finish(9110, Outcome::RollbackFailed, end);
     recording.events
 }
 
 /// A first deploy whose build fails.
-pub fn failing_build() -> Vec<Stamped> {
+pub fn failing_build() -> Vec<EventEnvelope> {
     let mut recording = Recording::of("up", vec![participant("web", Change::Create, &[])]);
     let mut build = recording.on(0, &image("web"));
-    build.begin(10, BUILD, "shop/web:1", Reason::InputsChanged);
+    build.begin(10, BUILD, "shop/web:1", Reason::BuildInputsChanged);
     let failure = Failure {
         message: "the build of `web` failed at `RUN npm ci`: exit code 1".into(),
         help: None,
@@ -506,12 +509,12 @@ pub fn failing_build() -> Vec<Stamped> {
         ],
     };
     build.fail(3000, BUILD, "shop/web:1", failure);
-    recording.finish(3010, Verdict::Untouched, End::default());
+    recording.finish(3010, Outcome::Aborted, End::default());
     recording.events
 }
 
 /// Two services go, one after the other.
-pub fn down() -> Vec<Stamped> {
+pub fn down() -> Vec<EventEnvelope> {
     let mut recording = Recording::of(
         "down",
         vec![
@@ -523,17 +526,17 @@ pub fn down() -> Vec<Stamped> {
         let object = format!("shop-{name}-1");
         let at = 10 + 500 * index;
         let mut step = recording.on(2 * usize::from(name == "postgres"), &service(name));
-        step.act((at, at + 400), STOP, &object, Reason::Down);
-        step.act((at + 400, at + 450), REMOVE, &object, Reason::Down);
+        step.act((at, at + 400), STOP, &object, Reason::Teardown);
+        step.act((at + 400, at + 450), REMOVE, &object, Reason::Teardown);
     }
     let mut step = recording.on(4, &network());
     step.act(
         (960, 1100),
         "removing network",
         "shop_default",
-        Reason::Down,
+        Reason::Teardown,
     );
-    recording.finish(1105, Verdict::Converged, End::default());
+    recording.finish(1105, Outcome::Converged, End::default());
     recording.events
 }
 
@@ -552,7 +555,7 @@ fn bare_report(container: &str, cause: &str, after: Duration) -> Box<GateReport>
 }
 
 /// A first deploy whose job fails: what it made goes again, but for its volume.
-pub fn failing_job() -> Vec<Stamped> {
+pub fn failing_job() -> Vec<EventEnvelope> {
     let mut recording = Recording::of(
         "up",
         vec![
@@ -564,12 +567,12 @@ pub fn failing_job() -> Vec<Stamped> {
     let (postgres, migrate, mail) = (service("postgres"), service("migrate"), service("mail"));
     recording
         .on(0, &postgres)
-        .act((5, 300), START, "shop-postgres-1", Reason::Missing);
+        .act((5, 300), START, "shop-postgres-1", Reason::NotFound);
     recording.on(1, &postgres).open(300, "postgres 5432");
     recording.on(1, &postgres).pass((300, 900));
     recording
         .on(2, &mail)
-        .act((5, 950), START, "shop-mail-1", Reason::Missing);
+        .act((5, 950), START, "shop-mail-1", Reason::NotFound);
     let report = bare_report(
         "shop-mail-1",
         "not ready within 60 s",
@@ -578,7 +581,7 @@ pub fn failing_job() -> Vec<Stamped> {
     recording.on(3, &mail).fail_gate(60_950, report, true);
     recording
         .on(4, &migrate)
-        .act((61_000, 61_200), START, "shop-migrate-1", Reason::Missing);
+        .act((61_000, 61_200), START, "shop-migrate-1", Reason::NotFound);
     recording
         .on(5, &migrate)
         .fail_gate(61_280, report_of_the_job(), false);
@@ -589,24 +592,21 @@ pub fn failing_job() -> Vec<Stamped> {
             cause: cause.into(),
         },
     );
-    recording.on(6, &migrate).act(
-        (61_281, 61_300),
-        REMOVE,
-        "shop-migrate-1",
-        Reason::RolledBack,
-    );
+    recording
+        .on(6, &migrate)
+        .act((61_281, 61_300), REMOVE, "shop-migrate-1", Reason::Rollback);
     recording.on(7, &postgres).act(
         (61_300, 61_400),
         REMOVE,
         "shop-postgres-1",
-        Reason::RolledBack,
+        Reason::Rollback,
     );
     let end = End {
         cause: Some(cause),
         kept: &["shop_data"],
         ..End::default()
     };
-    recording.finish(61_410, Verdict::Untouched, end);
+    recording.finish(61_410, Outcome::Aborted, end);
     recording.events
 }
 
@@ -617,20 +617,20 @@ fn report_of_the_job() -> Box<GateReport> {
         Duration::from_millis(80),
     );
     report.log.push("relation `users` exists already".into());
-    report.condition = Some(Condition {
+    report.condition = Some(ContainerStatus {
         status: Status::Exited,
         exit_code: Some(1),
-        ..Condition::default()
+        ..ContainerStatus::default()
     });
     report
 }
 
 /// A `down` that gives up in the middle.
-pub fn half_way_down() -> Vec<Stamped> {
+pub fn half_way_down() -> Vec<EventEnvelope> {
     let mut recording = Recording::of("down", vec![participant("web", Change::Remove, &[])]);
     recording
         .on(0, &service("web"))
-        .act((5, 300), STOP, "shop-web-1", Reason::Down);
+        .act((5, 300), STOP, "shop-web-1", Reason::Teardown);
     let stranger = Failure {
         message: "`shop_default` is still in use by container `stranger`".into(),
         help: Some("detach it".into()),
@@ -644,7 +644,7 @@ pub fn half_way_down() -> Vec<Stamped> {
         left: &["network `shop_default`"],
         ..End::default()
     };
-    recording.finish(320, Verdict::RemovalIncomplete, end);
+    recording.finish(320, Outcome::RemovalIncomplete, end);
     recording.events
 }
 
@@ -653,32 +653,32 @@ fn asked_to(response: Response) -> Event {
 }
 
 /// Somebody changes their mind before anything has changed.
-pub fn interrupted() -> Vec<Stamped> {
+pub fn interrupted() -> Vec<EventEnvelope> {
     let mut recording = Recording::of("up", vec![participant("web", Change::Create, &[])]);
     recording.at(700, asked_to(Response::Stop));
     let end = End {
         cause: Some("interrupted"),
         ..End::default()
     };
-    recording.finish(710, Verdict::Interrupted, end);
+    recording.finish(710, Outcome::Cancelled, end);
     recording.events
 }
 
 /// A service that had been ready ends while the run settles.
-pub fn relapse() -> Vec<Stamped> {
+pub fn relapse() -> Vec<EventEnvelope> {
     let mut recording = Recording::of("up", vec![participant("backend", Change::Replace, &[])]);
     let backend = service("backend");
     recording.on(0, &backend).open(100, "started");
     recording.on(0, &backend).pass((100, 200));
     recording.at(
         200,
-        Event::Settling {
+        Event::Stabilizing {
             duration: Duration::from_secs(5),
         },
     );
     recording.at(
         900,
-        Event::Relapsed {
+        Event::UnhealthyAfterReady {
             subject: backend,
             report: report(),
         },
@@ -687,25 +687,25 @@ pub fn relapse() -> Vec<Stamped> {
 }
 
 /// There was nothing to do.
-pub fn unchanged() -> Vec<Stamped> {
-    let mut recording = Recording::of("up", vec![participant("web", Change::Keep, &[])]);
-    recording.finish(120, Verdict::Unchanged, End::default());
+pub fn unchanged() -> Vec<EventEnvelope> {
+    let mut recording = Recording::of("up", vec![participant("web", Change::NoOp, &[])]);
+    recording.finish(120, Outcome::Unchanged, End::default());
     recording.events
 }
 
 /// Four workers become one, a service leaves the manifest and another one comes.
-pub fn scaled_down() -> Vec<Stamped> {
+pub fn scaled_down() -> Vec<EventEnvelope> {
     let several = |change: &[Change]| {
         let numbered = (1..).zip(change);
         let replicas = numbered.map(|(replica, &change)| Replica { replica, change });
         replicas.collect::<Vec<_>>()
     };
-    let (keep, remove) = (Change::Keep, Change::Remove);
-    let worker = Participant {
+    let (keep, remove) = (Change::NoOp, Change::Remove);
+    let worker = ServiceSummary {
         containers: several(&[keep, remove, remove, remove]),
-        ..participant("worker", Change::Keep, &[])
+        ..participant("worker", Change::NoOp, &[])
     };
-    let api = Participant {
+    let api = ServiceSummary {
         containers: several(&[remove, remove]),
         ..participant("api", remove, &[])
     };
@@ -713,7 +713,7 @@ pub fn scaled_down() -> Vec<Stamped> {
     let mut recording = Recording::of("up", vec![worker, web, api]);
     recording
         .on(0, &service("web"))
-        .act((5, 100), START, "shop-web-1", Reason::Missing);
+        .act((5, 100), START, "shop-web-1", Reason::NotFound);
     recording.at(100, Event::Committed);
     let second = Subject::Service {
         name: name("worker"),
@@ -722,41 +722,41 @@ pub fn scaled_down() -> Vec<Stamped> {
     recording
         .on(1, &second)
         .act((100, 200), REMOVE, "shop-worker-2", Reason::Orphan);
-    recording.finish(900, Verdict::Converged, End::default());
+    recording.finish(900, Outcome::Converged, End::default());
     recording.events
 }
 
 /// Only a network goes: nothing happens to containers.
-pub fn without_a_network() -> Vec<Stamped> {
-    let mut recording = Recording::of("up", vec![participant("web", Change::Keep, &[])]);
+pub fn without_a_network() -> Vec<EventEnvelope> {
+    let mut recording = Recording::of("up", vec![participant("web", Change::NoOp, &[])]);
     recording
         .on(0, &network())
         .act((5, 100), "removing network", "shop_default", Reason::Orphan);
-    recording.finish(110, Verdict::Converged, End::default());
+    recording.finish(110, Outcome::Converged, End::default());
     recording.events
 }
 
 /// With its image pulled a service is to be replaced after all.
-pub fn replanned() -> Vec<Stamped> {
+pub fn replanned() -> Vec<EventEnvelope> {
     let web = |change| participant("web", change, &[]);
-    let mut recording = Recording::of("up", vec![web(Change::Keep)]);
+    let mut recording = Recording::of("up", vec![web(Change::NoOp)]);
     recording
         .on(0, &image("web"))
-        .act((5, 100), PULL, "web:1", Reason::Missing);
+        .act((5, 100), PULL, "web:1", Reason::NotFound);
     let services = vec![web(Change::Replace)];
     recording.at(110, Event::Replanned { services });
     let check = "http http://localhost/";
     recording
         .on(4, &Subject::Project)
         .act((300, 339), "verifying", check, Reason::Verify);
-    recording.finish(400, Verdict::Converged, End::default());
+    recording.finish(400, Outcome::Converged, End::default());
     recording.events
 }
 
 /// An interrupted deploy is rolled back; it had not come to one of its services.
-pub fn recovered() -> Vec<Stamped> {
+pub fn recovered() -> Vec<EventEnvelope> {
     let services = vec![
-        participant("db", Change::Keep, &[]),
+        participant("db", Change::NoOp, &[]),
         participant("web", Change::Restart, &["db"]),
     ];
     let purpose = Purpose::RollBack { deploy: 9 };
@@ -767,20 +767,20 @@ pub fn recovered() -> Vec<Stamped> {
         let container = format!("shop-{of}-1");
         recording
             .on(step, &service(of))
-            .act((5, 100), START, &container, Reason::RolledBack);
+            .act((5, 100), START, &container, Reason::Rollback);
         recording.on(step + 2, &service(of)).open(100, "started");
         recording.on(step + 2, &service(of)).pass((100, 200));
     }
-    recording.finish(210, Verdict::RolledBack, End::default());
+    recording.finish(210, Outcome::RolledBack, End::default());
     recording.events
 }
 
 /// Somebody does not wait for the rollback.
-pub fn interrupted_twice() -> Vec<Stamped> {
+pub fn interrupted_twice() -> Vec<EventEnvelope> {
     let mut recording = Recording::of("up", vec![participant("web", Change::Replace, &[])]);
     recording
         .on(0, &service("web"))
-        .act((5, 100), STOP, "shop-web-1", Reason::Replaced);
+        .act((5, 100), STOP, "shop-web-1", Reason::Superseded);
     recording.at(700, asked_to(Response::RollBack));
     let cause = "interrupted".to_owned();
     recording.at(701, Event::RollbackStarted { cause });
@@ -790,6 +790,6 @@ pub fn interrupted_twice() -> Vec<Stamped> {
         recoverable: true,
         ..End::default()
     };
-    recording.finish(3001, Verdict::RollbackInterrupted, end);
+    recording.finish(3001, Outcome::RollbackInterrupted, end);
     recording.events
 }

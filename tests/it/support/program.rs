@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cimandat::event::{Event, Stamped, Verdict};
+use cimandat::event::{Event, EventEnvelope, Outcome};
 
 use super::World;
 
@@ -131,7 +131,7 @@ impl Drop for Running<'_> {
     }
 }
 
-fn parse(line: &str) -> Option<Stamped> {
+fn parse(line: &str) -> Option<EventEnvelope> {
     serde_json::from_str(line).ok()
 }
 
@@ -141,7 +141,7 @@ pub struct Ended {
     /// `None`: it was killed by a signal.
     pub code: Option<i32>,
     /// What of standard output are events.
-    pub events: Vec<Stamped>,
+    pub events: Vec<EventEnvelope>,
     /// Standard output.
     pub out: String,
     /// Standard error.
@@ -159,13 +159,13 @@ impl Ended {
     /// Insists on an exit code and the verdict that goes with it, which is the last event, and on
     /// nothing else having been printed.
     #[track_caller]
-    pub fn with(self, code: i32, verdict: Verdict) -> Self {
+    pub fn with(self, code: i32, verdict: Outcome) -> Self {
         let ended = self.with_code(code);
         let (first, last) = (ended.events.first(), ended.events.last());
         assert!(
             matches!(
                 first,
-                Some(Stamped {
+                Some(EventEnvelope {
                     event: Event::RunStarted { .. },
                     ..
                 })
@@ -173,7 +173,7 @@ impl Ended {
             "{first:?}"
         );
         match last.map(|last| &last.event) {
-            Some(Event::RunFinished { verdict: told, .. }) => assert_eq!(*told, verdict),
+            Some(Event::RunFinished { outcome: told, .. }) => assert_eq!(*told, verdict),
             other => panic!("the last event is {other:?}"),
         }
         assert_eq!(

@@ -12,7 +12,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, CacheOptionsEntry
 
 use crate::{
     plan::BuildImage,
-    project::{Build, hosts, inputs::remote},
+    project::{Build, build_inputs::remote, hosts},
     state::label,
 };
 

@@ -14,12 +14,12 @@
 //! whether to build.
 
 mod failure;
-mod follow;
+mod filesync;
 mod frontend;
 mod progress;
 mod session;
-mod sync;
-mod wire;
+mod symlinks;
+mod transport;
 
 use std::{
     collections::HashMap,
@@ -43,23 +43,23 @@ use tonic::transport::{Channel, Endpoint};
 
 use self::{
     failure::failure,
+    filesync::SyncedDirs,
     frontend::{SealedArg, Wanted},
-    progress::Story,
-    session::{METHOD_HEADER, Offer},
-    sync::Folders,
+    progress::ProgressLog,
+    session::{METHOD_HEADER, SessionServices},
 };
 pub use self::{
     session::{Login, Logins},
-    wire::Wire,
+    transport::Transport,
 };
 use crate::{
-    engine::EngineError, event::Progress, name::ImageRef, plan::BuildImage, project::inputs,
+    engine::EngineError, event::Progress, name::ImageRef, plan::BuildImage, project::build_inputs,
 };
 
 /// Builds images on one engine.
 #[derive(Clone)]
 pub struct Builder {
-    wire: Wire,
+    wire: Transport,
     logins: Option<Logins>,
     ssh_agent: Option<PathBuf>,
 }
@@ -78,7 +78,7 @@ const MESSAGE: usize = 16 << 20;
 impl Builder {
     /// Without logins and without an ssh agent.
     #[must_use]
-    pub const fn new(wire: Wire) -> Self {
+    pub const fn new(wire: Transport) -> Self {
         Self {
             wire,
             logins: None,
@@ -112,7 +112,7 @@ impl Builder {
         request: &BuildImage,
         progress: &UnboundedSender<Progress>,
     ) -> Result<(), EngineError> {
-        let attempt = Attempt { request };
+        let attempt = Solve { request };
         // Removed when it is dropped, which is after the build.
         let inline = attempt.inline_dockerfile()?;
         let dockerfile = match &inline {
@@ -125,8 +125,8 @@ impl Builder {
             attempt.refused(format!("the value of build argument `{name}` is not known"))
         })?;
         let id = random_id().map_err(|error| attempt.broken(&error))?;
-        let offer = Offer {
-            folders: Folders::new(wanted.folders.clone(), progress.clone()),
+        let offer = SessionServices {
+            folders: SyncedDirs::new(wanted.folders.clone(), progress.clone()),
             secrets: request.build.secrets.clone(),
             logins: self.logins.clone(),
             ssh_agent: self.ssh_agent.clone().filter(|_| request.build.ssh),
@@ -150,14 +150,14 @@ impl Builder {
 }
 
 /// One build that is under way.
-struct Attempt<'a> {
+struct Solve<'a> {
     request: &'a BuildImage,
 }
 
 /// What the Dockerfile is called that stands in the manifest.
 const INLINE: &str = "Dockerfile";
 
-impl Attempt<'_> {
+impl Solve<'_> {
     fn refused(&self, cause: String) -> EngineError {
         EngineError::Build {
             service: self.request.service.to_string(),
@@ -216,7 +216,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn check_named_contexts(&self, wire: &Wire) -> Result<(), EngineError> {
+    async fn check_named_contexts(&self, wire: &Transport) -> Result<(), EngineError> {
         let Some(name) = self.request.build.contexts.keys().next() else {
             return Ok(());
         };
@@ -241,7 +241,7 @@ impl Attempt<'_> {
         let reports = StatusRequest {
             r#ref: request.r#ref.clone(),
         };
-        let mut story = Story::default();
+        let mut story = ProgressLog::default();
         let result = {
             let mut listening = pin!(listen(control, reports, &mut story, progress).fuse());
             let solving = pin!(solver.solve(request));
@@ -267,7 +267,7 @@ impl Attempt<'_> {
 async fn listen(
     mut control: ControlClient<Channel>,
     request: StatusRequest,
-    story: &mut Story,
+    story: &mut ProgressLog,
     progress: &UnboundedSender<Progress>,
 ) {
     // A build can do without being watched: its result says whether it failed.
@@ -298,7 +298,11 @@ fn solve_request(id: String, request: &BuildImage, wanted: Wanted) -> SolveReque
     }
 }
 
-fn session_headers(id: &str, request: &BuildImage, offer: &Offer) -> Vec<(&'static str, String)> {
+fn session_headers(
+    id: &str,
+    request: &BuildImage,
+    offer: &SessionServices,
+) -> Vec<(&'static str, String)> {
     let mut headers = vec![
         ("X-Docker-Expose-Session-Uuid", id.to_owned()),
         ("X-Docker-Expose-Session-Name", request.service.to_string()),
@@ -324,7 +328,7 @@ fn shared_key(request: &BuildImage) -> String {
         key.extend_from_slice(path.as_os_str().as_encoded_bytes());
     }
     key.push(0);
-    key.extend_from_slice(inputs::unusual_folders(build).as_bytes());
+    key.extend_from_slice(build_inputs::unusual_folders(build).as_bytes());
     crate::secret::digest(&key)
 }
 
@@ -339,15 +343,15 @@ fn random_id() -> io::Result<String> {
 async fn connect(stream: Upgraded) -> Result<ControlClient<Channel>, tonic::transport::Error> {
     // The address is a form: the connection is there already.
     let channel = Endpoint::from_static("http://docker")
-        .connect_with_connector(Once(Some(stream)))
+        .connect_with_connector(SingleUseConnector(Some(stream)))
         .await?;
     Ok(ControlClient::new(channel).max_decoding_message_size(MESSAGE))
 }
 
 /// Hands out a connection once; there is no other when it broke.
-struct Once(Option<Upgraded>);
+struct SingleUseConnector(Option<Upgraded>);
 
-impl tower_service::Service<Uri> for Once {
+impl tower_service::Service<Uri> for SingleUseConnector {
     type Response = Upgraded;
     type Error = io::Error;
     type Future = Ready<io::Result<Upgraded>>;

@@ -14,7 +14,7 @@ const LAST_LINES: usize = 20;
 
 /// The story of a build so far.
 #[derive(Debug, Default)]
-pub(super) struct Story {
+pub(super) struct ProgressLog {
     steps: BTreeMap<String, Step>,
     /// The digest of the step that failed first; others only fail as they are cancelled.
     failed: Option<String>,
@@ -36,7 +36,7 @@ pub(super) struct Failed {
     pub(super) output: Vec<String>,
 }
 
-impl Story {
+impl ProgressLog {
     /// Takes a report.
     pub(super) fn take(&mut self, report: StatusResponse) -> Vec<Progress> {
         let mut progress = Vec::new();
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn lines_are_told_whole_and_states_once() {
-        let mut story = Story::default();
+        let mut story = ProgressLog::default();
         assert_eq!(story.take(vertex("a", None, "")).len(), 1);
         assert_eq!(story.take(vertex("a", None, "")), []);
         assert_eq!(story.take(log("a", "one\ntw")).len(), 1);
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_step_that_failed_is_kept_apart_from_those_that_were_cancelled() {
-        let mut story = Story::default();
+        let mut story = ProgressLog::default();
         story.take(vertex("b", Some(at(11, 0)), "context canceled"));
         for number in 0..30 {
             story.take(log("a", &format!("line {number}\n")));

@@ -43,7 +43,7 @@ use tokio::{io::AsyncWriteExt, net::UnixStream};
 use tokio_util::io::ReaderStream;
 use tonic::{Request, Response, Status, Streaming, service::Routes};
 
-use super::sync::Folders;
+use super::filesync::SyncedDirs;
 use crate::{
     project::{BuildSecret, BuildSecretSource},
     secret::Secret,
@@ -63,8 +63,8 @@ pub struct Login {
 pub type Logins = Arc<dyn Fn(String) -> BoxFuture<'static, Option<Login>> + Send + Sync>;
 
 /// What is offered in a session.
-pub(super) struct Offer {
-    pub(super) folders: Folders,
+pub(super) struct SessionServices {
+    pub(super) folders: SyncedDirs,
     pub(super) secrets: BTreeMap<String, BuildSecret>,
     pub(super) logins: Option<Logins>,
     /// The socket of the ssh agent.
@@ -74,7 +74,7 @@ pub(super) struct Offer {
 /// What the engine has to know of a method that it may call.
 pub(super) const METHOD_HEADER: &str = "X-Docker-Expose-Session-Grpc-Method";
 
-impl Offer {
+impl SessionServices {
     /// The methods that the engine may call, for the request that opens the session.
     pub(super) fn methods(&self) -> Vec<&'static str> {
         let mut methods = vec![
@@ -95,12 +95,12 @@ impl Offer {
         self,
         connection: Upgraded,
     ) -> impl Future<Output = Result<(), hyper::Error>> {
-        let mut routes = Routes::new(HealthServer::new(Alive))
+        let mut routes = Routes::new(HealthServer::new(HealthService))
             .add_service(AuthServer::new(Registries(self.logins)))
             .add_service(FileSyncServer::new(self.folders))
             .add_service(SecretsServer::new(SecretStore(self.secrets)));
         if let Some(agent) = self.ssh_agent {
-            routes = routes.add_service(SshServer::new(Agent(agent)));
+            routes = routes.add_service(SshServer::new(SshAgent(agent)));
         }
         hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .serve_connection(connection, TowerToHyperService::new(routes.prepare()))
@@ -108,10 +108,10 @@ impl Offer {
 }
 
 /// Says that the session lives: the engine asks from time to time, and ends it otherwise.
-struct Alive;
+struct HealthService;
 
 #[tonic::async_trait]
-impl Health for Alive {
+impl Health for HealthService {
     type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
     async fn check(
@@ -221,10 +221,10 @@ impl Secrets for SecretStore {
 }
 
 /// The ssh agent of the one who builds, for `RUN --mount=type=ssh`.
-struct Agent(PathBuf);
+struct SshAgent(PathBuf);
 
 #[tonic::async_trait]
-impl Ssh for Agent {
+impl Ssh for SshAgent {
     type ForwardAgentStream =
         Pin<Box<dyn stream::Stream<Item = Result<BytesMessage, Status>> + Send>>;
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use bollard::models::{ContainerCreateBody, HealthConfig, NetworkingConfig};
 
-use super::{Order, host, networks};
+use super::{CreateRequest, host, networks};
 use crate::{
     engine::{
         EngineError,
-        docker::{Api, Docker, error::Doing},
+        docker::{Api, Docker, error::Operation},
     },
     plan::CreateContainer,
     project::{ContainerSpec, HealthTest, Healthcheck},
@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) async fn body(
     docker: &Docker,
-    order: Order<'_>,
+    order: CreateRequest<'_>,
 ) -> Result<ContainerCreateBody, EngineError> {
     let request = order.request;
     let spec = &request.spec;
@@ -60,7 +60,7 @@ pub(super) async fn body(
     })
 }
 
-fn environment(order: Order<'_>) -> Result<Vec<String>, EngineError> {
+fn environment(order: CreateRequest<'_>) -> Result<Vec<String>, EngineError> {
     let variables = order.request.spec.env.iter();
     variables
         .map(|(name, value)| match value.expose() {
@@ -76,7 +76,7 @@ fn environment(order: Order<'_>) -> Result<Vec<String>, EngineError> {
 /// The user's labels, those for other tools, and ours; ours win.
 fn labels(
     request: &CreateContainer,
-    doing: Doing<'_>,
+    doing: Operation<'_>,
 ) -> Result<HashMap<String, String>, EngineError> {
     let mut labels: HashMap<String, String> = request.spec.labels.clone().into_iter().collect();
     labels.extend(request.labels.clone());
@@ -102,7 +102,7 @@ fn labels(
 /// The labels that say what a container is and what it was made from.
 pub(super) fn own_labels(
     request: &CreateContainer,
-    doing: Doing<'_>,
+    doing: Operation<'_>,
 ) -> Result<HashMap<String, String>, EngineError> {
     let record = serde_json::to_string(&request.record)
         .map_err(|error| doing.broke(format!("its record cannot be written: {error}")))?;
@@ -127,7 +127,7 @@ fn exposed(spec: &ContainerSpec) -> Vec<String> {
 }
 
 /// Durations in nanoseconds; what is not said is inherited from the image.
-fn healthcheck(order: Order<'_>, check: &Healthcheck) -> Result<HealthConfig, EngineError> {
+fn healthcheck(order: CreateRequest<'_>, check: &Healthcheck) -> Result<HealthConfig, EngineError> {
     if check.start_interval.is_some() {
         order.demand(Api::SEVERAL_NETWORKS, "a start interval of a health check")?;
     }

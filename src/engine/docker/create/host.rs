@@ -7,18 +7,18 @@ use bollard::models::{
     PortBinding, PortMap, ResourcesUlimits,
 };
 
-use super::{Order, mounts, networks};
+use super::{CreateRequest, mounts, networks};
 use crate::{
     engine::{
         EngineError,
         docker::{Api, container::restart_policy},
     },
     project::{ContainerSpec, RestartPolicy, hosts},
-    state::Allowance,
+    state::ResourceLimits,
     unit::ByteSize,
 };
 
-pub(super) fn config(order: Order<'_>) -> Result<HostConfig, EngineError> {
+pub(super) fn config(order: CreateRequest<'_>) -> Result<HostConfig, EngineError> {
     let spec = &order.request.spec;
     let mut config = HostConfig {
         network_mode: Some(networks::mode(order)?),
@@ -72,7 +72,7 @@ pub(in crate::engine::docker) fn bytes(size: ByteSize) -> i64 {
 }
 
 fn limit(spec: &ContainerSpec, config: &mut HostConfig) {
-    let allowance = Allowance::of(spec.limit, spec.reserve);
+    let allowance = ResourceLimits::of(spec.limit, spec.reserve);
     config.nano_cpus = allowance.nano_cpus;
     config.memory = allowance.memory.map(bytes);
     config.memory_swap = allowance.swap.map(bytes);
@@ -100,7 +100,7 @@ fn confine(spec: &ContainerSpec, config: &mut HostConfig) {
     config.group_add = some(spec.group_add.iter().cloned());
 }
 
-fn share(order: Order<'_>, config: &mut HostConfig) -> Result<(), EngineError> {
+fn share(order: CreateRequest<'_>, config: &mut HostConfig) -> Result<(), EngineError> {
     let spec = &order.request.spec;
     config.pid_mode = namespace(order, spec.pid.as_deref())?;
     config.ipc_mode = namespace(order, spec.ipc.as_deref())?;
@@ -116,7 +116,7 @@ fn share(order: Order<'_>, config: &mut HostConfig) -> Result<(), EngineError> {
 }
 
 /// `service:NAME` becomes the container that is meant; the rest is the engine's own language.
-fn namespace(order: Order<'_>, asked: Option<&str>) -> Result<Option<String>, EngineError> {
+fn namespace(order: CreateRequest<'_>, asked: Option<&str>) -> Result<Option<String>, EngineError> {
     asked
         .map(|asked| match asked.strip_prefix("service:") {
             Some(service) => Ok(format!("container:{}", order.peer(service)?)),
@@ -125,7 +125,7 @@ fn namespace(order: Order<'_>, asked: Option<&str>) -> Result<Option<String>, En
         .transpose()
 }
 
-fn volumes_from(order: Order<'_>) -> Result<Vec<String>, EngineError> {
+fn volumes_from(order: CreateRequest<'_>) -> Result<Vec<String>, EngineError> {
     let sources = order.request.spec.volumes_from.iter();
     sources
         .map(|source| {

@@ -11,7 +11,7 @@ use bollard::query_parameters::CreateContainerOptionsBuilder;
 
 use super::{
     Api, Docker, container,
-    error::{Doing, status},
+    error::{Operation, status},
     network::{self, settings},
 };
 use crate::{engine::EngineError, plan::CreateContainer, state::label};
@@ -20,13 +20,13 @@ const VERB: &str = "creating container";
 
 /// What the parts of a create body are made from.
 #[derive(Clone, Copy)]
-struct Order<'a> {
+struct CreateRequest<'a> {
     request: &'a CreateContainer,
     api: Api,
-    doing: Doing<'a>,
+    doing: Operation<'a>,
 }
 
-impl Order<'_> {
+impl CreateRequest<'_> {
     /// Refuses what an engine of this age cannot do.
     fn demand(&self, least: Api, what: &str) -> Result<(), EngineError> {
         if self.api >= least {
@@ -62,7 +62,7 @@ impl Order<'_> {
 /// When it exists already, made from the same, only what may be missing is done again.
 pub(super) async fn create(docker: &Docker, request: &CreateContainer) -> Result<(), EngineError> {
     let name = request.name.as_str();
-    let order = Order {
+    let order = CreateRequest {
         request,
         api: docker.api(),
         doing: docker.doing(VERB, name),
@@ -97,7 +97,7 @@ async fn leftover(docker: &Docker, request: &CreateContainer) -> Result<(), Engi
     };
     let labels = container::labels(&found);
     if labels.get(label::PROJECT).map(String::as_str) != Some(request.project.as_str()) {
-        return Err(EngineError::Foreign {
+        return Err(EngineError::NotOwned {
             name: name.to_owned(),
         });
     }
@@ -115,7 +115,7 @@ async fn leftover(docker: &Docker, request: &CreateContainer) -> Result<(), Engi
 }
 
 /// An engine before API 1.44 takes one network at create; the others are connected before start.
-async fn connect_others(docker: &Docker, order: Order<'_>) -> Result<(), EngineError> {
+async fn connect_others(docker: &Docker, order: CreateRequest<'_>) -> Result<(), EngineError> {
     if order.api >= Api::SEVERAL_NETWORKS {
         return Ok(());
     }

@@ -6,14 +6,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use bollard::models::{Mount as Body, MountBindOptions, MountType, MountVolumeOptions};
 
-use super::Order;
+use super::CreateRequest;
 use crate::{
     engine::{EngineError, docker::Api},
     project::{BindCreation, Mount, MountKind},
 };
 
 /// Declared mounts, the folders of files, and the anonymous volumes that are carried over.
-pub(super) fn mounts(order: Order<'_>) -> Vec<Body> {
+pub(super) fn mounts(order: CreateRequest<'_>) -> Vec<Body> {
     let request = order.request;
     let declared = request.spec.mounts.iter();
     let mut mounts: Vec<Body> = declared
@@ -35,7 +35,7 @@ pub(super) fn mounts(order: Order<'_>) -> Vec<Body> {
     let folders = request.spec.files.iter().filter(|set| set.volume);
     let targets = declared.chain(folders.map(|set| &set.folder));
     let taken: BTreeSet<&str> = targets.map(|it| it.trim_end_matches('/')).collect();
-    let carried = request.carried.iter();
+    let carried = request.carried_over.iter();
     mounts.extend(
         carried
             // A target that is declared now is no longer the image's; a folder of files is
@@ -47,7 +47,7 @@ pub(super) fn mounts(order: Order<'_>) -> Vec<Body> {
 }
 
 /// Refuses what an engine of this age cannot mount.
-pub(super) fn check(order: Order<'_>) -> Result<(), EngineError> {
+pub(super) fn check(order: CreateRequest<'_>) -> Result<(), EngineError> {
     let mounts = order.request.spec.mounts.iter();
     for mount in mounts {
         if let MountKind::Volume {
@@ -63,7 +63,7 @@ pub(super) fn check(order: Order<'_>) -> Result<(), EngineError> {
 }
 
 /// An engine before API 1.42 makes a missing source only for the other form of a bind.
-fn as_old_bind(order: Order<'_>, mount: &Mount) -> bool {
+fn as_old_bind(order: CreateRequest<'_>, mount: &Mount) -> bool {
     order.api < Api::MAKES_BIND_SOURCES
         && matches!(
             mount.kind,
@@ -75,7 +75,7 @@ fn as_old_bind(order: Order<'_>, mount: &Mount) -> bool {
 }
 
 /// The binds of [`as_old_bind`], in that form.
-pub(super) fn binds_of_old_engines(order: Order<'_>) -> Option<Vec<String>> {
+pub(super) fn binds_of_old_engines(order: CreateRequest<'_>) -> Option<Vec<String>> {
     let mounts = order.request.spec.mounts.iter();
     let binds: Vec<String> = mounts
         .filter(|mount| as_old_bind(order, mount))
@@ -105,7 +105,7 @@ fn volume(target: &str, source: Option<String>) -> Body {
 }
 
 /// Memory, by target. As a mount it could not have an owner.
-pub(super) fn tmpfs(order: Order<'_>) -> Option<HashMap<String, String>> {
+pub(super) fn tmpfs(order: CreateRequest<'_>) -> Option<HashMap<String, String>> {
     let mounts = order.request.spec.mounts.iter();
     let tmpfs: HashMap<String, String> = mounts
         .filter_map(|mount| Some((mount.target.clone(), tmpfs_options(mount)?)))
@@ -136,7 +136,7 @@ fn tmpfs_options(mount: &Mount) -> Option<String> {
 }
 
 /// `None` for memory, which is no mount to the engine.
-fn body(order: Order<'_>, mount: &Mount) -> Option<Body> {
+fn body(order: CreateRequest<'_>, mount: &Mount) -> Option<Body> {
     let made = match &mount.kind {
         MountKind::Volume {
             engine_name,
@@ -152,7 +152,7 @@ fn body(order: Order<'_>, mount: &Mount) -> Option<Body> {
             ..volume(&mount.target, Some(engine_name.clone()))
         },
         MountKind::Anonymous => {
-            let carried = order.request.carried.get(&mount.target);
+            let carried = order.request.carried_over.get(&mount.target);
             volume(&mount.target, carried.cloned())
         }
         MountKind::Bind {

@@ -8,7 +8,7 @@ use std::{
 use bollard::models::EndpointSettings;
 use futures::future::try_join_all;
 
-use super::{Order, VERB};
+use super::{CreateRequest, VERB};
 use crate::{
     engine::{
         EngineError,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The engine's network mode; of several networks the first, which gives the default route.
-pub(super) fn mode(order: Order<'_>) -> Result<String, EngineError> {
+pub(super) fn mode(order: CreateRequest<'_>) -> Result<String, EngineError> {
     match &order.request.spec.network {
         NetworkMode::Networks(_) => {
             Ok(first(&order.request.endpoints).unwrap_or("none").to_owned())
@@ -42,7 +42,7 @@ pub(super) fn first(endpoints: &BTreeMap<String, EndpointSpec>) -> Option<&str> 
 /// The endpoints that this engine takes at create, by the network's name on the engine.
 pub(super) async fn at_create(
     docker: &Docker,
-    order: Order<'_>,
+    order: CreateRequest<'_>,
 ) -> Result<HashMap<String, EndpointSettings>, EngineError> {
     let endpoints = &order.request.endpoints;
     let first = first(endpoints);

@@ -13,9 +13,9 @@ use futures::{
 use jiff::{SignedDuration, Timestamp};
 
 use self::splitter::Splitter;
-use super::{Docker, condition, container, error::status, observe};
+use super::{Docker, container, container_status, error::status, observe};
 use crate::{
-    engine::{EngineError, Evidence, LogLine, LogOptions},
+    engine::{EngineError, Inspection, LogLine, LogOptions},
     event::excerpt,
     name::ContainerName,
     project::RestartPolicy,
@@ -43,7 +43,7 @@ pub(super) async fn logs(
 ) -> Result<Lines, EngineError> {
     let inspected = container::inspect(docker, VERB, name)
         .await?
-        .ok_or_else(|| EngineError::Gone {
+        .ok_or_else(|| EngineError::NotFound {
             what: format!("container `{name}`"),
         })?;
     Ok(read(docker, name, &inspected, options).boxed())
@@ -88,8 +88,8 @@ fn lines_from(
 /// run before its start.
 fn log_start(inspected: &ContainerInspectResponse, slack: SignedDuration) -> Option<Timestamp> {
     let state = inspected.state.as_ref()?;
-    let started = condition::time(state.started_at.as_deref())?;
-    let previous_end = condition::time(state.finished_at.as_deref())
+    let started = container_status::time(state.started_at.as_deref())?;
+    let previous_end = container_status::time(state.finished_at.as_deref())
         .filter(|_| state.running == Some(true) && state.restarting != Some(true));
     previous_end.or_else(|| started.checked_sub(slack).ok())
 }
@@ -99,20 +99,20 @@ pub(super) async fn examine(
     docker: &Docker,
     name: &ContainerName,
     lines: usize,
-) -> Result<Evidence, EngineError> {
+) -> Result<Inspection, EngineError> {
     let inspected = container::inspect(docker, "looking at container", name)
         .await?
-        .ok_or_else(|| EngineError::Gone {
+        .ok_or_else(|| EngineError::NotFound {
             what: format!("container `{name}`"),
         })?;
     let read = |slack| last_lines(docker, name, &inspected, lines, slack);
     let (mut last, mut unread) = read(START_SLACK).await;
-    let condition = condition::condition(&inspected, None);
+    let condition = container_status::condition(&inspected, None);
     if last.is_empty() && unread.is_none() && condition.status == Status::Exited {
         (last, unread) = read(LONG_START_SLACK).await;
     }
     let host = inspected.host_config.as_ref();
-    Ok(Evidence {
+    Ok(Inspection {
         condition,
         log: last.into(),
         unread,
@@ -205,7 +205,7 @@ fn read(
                     return;
                 }
                 Err(wire) => {
-                    let doing = super::Doing { place: &place, verb: VERB, object: name.as_str() };
+                    let doing = super::Operation { place: &place, verb: VERB, object: name.as_str() };
                     yield Err(doing.failed(wire));
                     return;
                 }

@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Done, Thing, World, gone, refused};
+use super::{Done, SimContainer, World, gone, refused};
 use crate::{
-    engine::{EngineError, Happening, Notice},
+    engine::{ContainerEvent, ContainerEventKind, EngineError},
     name::ContainerName,
     plan::{Action, CreateContainer},
     project::{MountKind, NetworkMode, PortBinding, RestartPolicy},
-    state::{Condition, HeldPort, ImageFacts, MountedVolume, Resource, Status},
+    state::{ContainerStatus, ImageInfo, MountedVolume, PublishedPort, Resource, Status},
 };
 
 /// The exit code of what could not be started, where there was an end before.
@@ -29,7 +29,7 @@ impl World {
                 Err(refused(action, 409, "name is in use"))
             };
         }
-        let by_id = |facts: &&ImageFacts| facts.id == create.image.as_str();
+        let by_id = |facts: &&ImageInfo| facts.id == create.image.as_str();
         let image = self
             .images
             .get(&create.image)
@@ -50,7 +50,7 @@ impl World {
         }
         let volumes = self.make_volumes(create, &image);
         self.ids += 1;
-        let thing = Thing {
+        let thing = SimContainer {
             id: format!("{:064x}", self.ids),
             service: create.service.clone(),
             replica: create.replica,
@@ -63,7 +63,7 @@ impl World {
             holds: Vec::new(),
             volumes,
             policy: RestartPolicy::No,
-            condition: Condition::default(),
+            condition: ContainerStatus::default(),
             stopped_by_hand: false,
             started: Duration::ZERO,
             earlier: Duration::ZERO,
@@ -92,7 +92,7 @@ impl World {
     fn make_volumes(
         &mut self,
         create: &CreateContainer,
-        image: &ImageFacts,
+        image: &ImageInfo,
     ) -> BTreeMap<String, MountedVolume> {
         let mut mounted = BTreeMap::new();
         let mut add = |target: &str, name: Option<&String>, read_only: bool, named: bool| {
@@ -128,7 +128,12 @@ impl World {
                     add(target, Some(engine_name), mount.read_only, true);
                 }
                 MountKind::Anonymous => {
-                    add(target, create.carried.get(target), mount.read_only, false);
+                    add(
+                        target,
+                        create.carried_over.get(target),
+                        mount.read_only,
+                        false,
+                    );
                 }
                 MountKind::Bind { .. } | MountKind::Tmpfs { .. } => {
                     others.insert(target);
@@ -138,7 +143,7 @@ impl World {
         for set in create.spec.files.iter().filter(|set| set.volume) {
             add(&set.folder, None, false, false);
         }
-        for (target, name) in &create.carried {
+        for (target, name) in &create.carried_over {
             add(target, Some(name), false, false);
         }
         for target in image
@@ -169,9 +174,9 @@ impl World {
         let thing = self.ours(name)?;
         thing.condition.restarts = 0;
         thing.stopped_by_hand = false;
-        Ok(Some(Notice {
+        Ok(Some(ContainerEvent {
             container: name.clone(),
-            what: Happening::Started,
+            what: ContainerEventKind::Started,
         }))
     }
 
@@ -180,7 +185,7 @@ impl World {
         &self,
         action: &Action,
         name: &ContainerName,
-        thing: &Thing,
+        thing: &SimContainer,
     ) -> Result<(), EngineError> {
         let mut networks = thing.networks.iter();
         if let Some((missing, _)) = networks.find(|(it, _)| !self.has_network(it)) {
@@ -210,28 +215,28 @@ impl World {
     }
 
     /// The first of a container's ports that somebody took who is no container.
-    pub fn grabbed(&self, thing: &Thing) -> Option<(String, String)> {
+    pub fn grabbed(&self, thing: &SimContainer) -> Option<(String, String)> {
         let mut wanted = thing.ports.iter().filter_map(|it| it.published);
-        let port = wanted.find(|port| self.grabbed.contains_key(port))?;
+        let port = wanted.find(|port| self.occupied.contains_key(port))?;
         Some((port.to_string(), "a process of the host".to_owned()))
     }
 
     fn note_missed(&mut self, error: &EngineError) {
         if let EngineError::PortTaken { port, .. } = error
             && let Ok(port) = port.parse()
-            && let Some(missed) = self.grabbed.get_mut(&port)
+            && let Some(missed) = self.occupied.get_mut(&port)
         {
             *missed = true;
         }
     }
 
     /// The first of a container's ports that somebody else holds, and who.
-    pub fn taken(&self, name: &ContainerName, thing: &Thing) -> Option<(String, String)> {
+    pub fn taken(&self, name: &ContainerName, thing: &SimContainer) -> Option<(String, String)> {
         let ours = self.containers.iter().filter(|(other, _)| *other != name);
         let ours = ours.map(|(name, it)| (name, &it.holds));
         let others = self.foreign.iter().filter(|(_, it)| it.running);
         let others = others.map(|(name, it)| (name, &it.ports));
-        let holders: Vec<(&ContainerName, &Vec<HeldPort>)> = ours.chain(others).collect();
+        let holders: Vec<(&ContainerName, &Vec<PublishedPort>)> = ours.chain(others).collect();
         thing.ports.iter().find_map(|wanted| {
             let holder = holders
                 .iter()
@@ -243,7 +248,7 @@ impl World {
 
     pub fn rename(&mut self, action: &Action, from: &ContainerName, to: &ContainerName) -> Done {
         if self.foreign.contains_key(to) {
-            return Err(EngineError::Foreign {
+            return Err(EngineError::NotOwned {
                 name: to.to_string(),
             });
         }
@@ -302,7 +307,7 @@ fn builtin_network(mode: &NetworkMode) -> Option<(String, String)> {
 }
 
 /// Whether a wished-for port of the host cannot be had while another is held.
-fn clash(wished: &PortBinding, held: &HeldPort) -> bool {
+fn clash(wished: &PortBinding, held: &PublishedPort) -> bool {
     let all = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
     wished.published == Some(held.published)
         && wished.protocol == held.protocol

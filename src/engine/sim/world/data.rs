@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Done, Thing, World, refused};
+use super::{Done, SimContainer, World, refused};
 use crate::{
-    engine::sim::watch::Meeting,
+    engine::sim::watch::VolumeRace,
     name::ContainerName,
     plan::{Action, VolumeSnapshot},
     state::Snapshot,
@@ -32,7 +32,7 @@ impl World {
         let Some(thing) = self.containers.get(name) else {
             return;
         };
-        let place = |it: &Thing| (it.service.clone(), it.replica);
+        let place = |it: &SimContainer| (it.service.clone(), it.replica);
         let mut rivals = Vec::new();
         for (other, it) in &self.containers {
             let runs = it.condition.status.is_up() && it.generation != thing.generation;
@@ -46,9 +46,9 @@ impl World {
                 }
                 if place(it) == place(thing) && !self.shared.contains(&mine.name) {
                     let text = format!("`{name}` and `{other}` write to one volume");
-                    self.breaches.push(text);
+                    self.violations.push(text);
                 } else {
-                    rivals.push(Meeting {
+                    rivals.push(VolumeRace {
                         volume: mine.name.clone(),
                         one: (thing.service.clone(), thing.generation),
                         other: (it.service.clone(), it.generation),
@@ -134,7 +134,7 @@ impl World {
         let breaches: Vec<String> = users
             .map(|(name, _)| format!("{} `{volume}` while `{name}` uses it", action.verb()))
             .collect();
-        self.breaches.extend(breaches);
+        self.violations.extend(breaches);
     }
 
     /// The snapshots, as an engine shows them.

@@ -5,7 +5,7 @@
 
 mod containers;
 mod data;
-mod life;
+mod lifecycle;
 mod resources;
 mod setup;
 
@@ -16,17 +16,17 @@ use std::{
 
 pub(super) use self::data::Kept;
 use self::resources::{make, resource};
-pub(super) use self::{life::EngineEnd, resources::is_anonymous};
-use super::{ledger::Held, watch::Meeting};
+pub(super) use self::{lifecycle::EngineEnd, resources::is_anonymous};
+use super::{state_store::SimLock, watch::VolumeRace};
 use crate::{
-    engine::{EngineError, Notice},
-    journal::{Page, Shelf},
+    engine::{ContainerEvent, EngineError},
+    journal::{Collection, Page},
     name::{ContainerName, ImageRef, ProjectName, ServiceName},
     plan::Action,
     project::{PortBinding, RestartPolicy},
     state::{
-        Condition, Database, EngineInfo, Foreign, HeldPort, ImageFacts, MountedVolume, Record,
-        Resource, Setup, Status,
+        ContainerRecord, ContainerStatus, Database, EngineInfo, ImageInfo, MountedVolume,
+        PublishedPort, Resource, RuntimeConfig, Status, UnmanagedContainer,
     },
 };
 
@@ -34,7 +34,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct World {
     pub project: ProjectName,
-    pub containers: BTreeMap<ContainerName, Thing>,
+    pub containers: BTreeMap<ContainerName, SimContainer>,
     pub networks: BTreeMap<String, Resource>,
     pub volumes: BTreeMap<String, Resource>,
     /// The generations that made volumes, where they say so.
@@ -42,18 +42,18 @@ pub(super) struct World {
     /// What each volume holds.
     pub data: BTreeMap<String, BTreeSet<String>>,
     pub snapshots: BTreeMap<String, Kept>,
-    pub images: BTreeMap<ImageRef, ImageFacts>,
+    pub images: BTreeMap<ImageRef, ImageInfo>,
     /// Names of images that were built for the project.
     pub built: BTreeSet<ImageRef>,
     /// Images that can be pulled.
     pub registry: BTreeSet<ImageRef>,
-    pub foreign: BTreeMap<ContainerName, Foreign>,
+    pub foreign: BTreeMap<ContainerName, UnmanagedContainer>,
     /// The address ranges of networks of others.
     pub foreign_ranges: BTreeMap<String, Vec<String>>,
-    pub breaches: Vec<String>,
-    pub meetings: BTreeSet<Meeting>,
-    pub pages: BTreeMap<(Shelf, String), Page>,
-    pub lock: Option<Held>,
+    pub violations: Vec<String>,
+    pub meetings: BTreeSet<VolumeRace>,
+    pub pages: BTreeMap<(Collection, String), Page>,
+    pub lock: Option<SimLock>,
     /// Volumes that several containers may write to at a time.
     pub shared: BTreeSet<String>,
     /// The process that holds the lock is not there any more.
@@ -61,7 +61,7 @@ pub(super) struct World {
     pub engine: EngineInfo,
     pub databases: BTreeMap<ContainerName, Database>,
     /// Ports of the host that somebody took who is no container, and whether they were missed.
-    pub grabbed: BTreeMap<u16, bool>,
+    pub occupied: BTreeMap<u16, bool>,
     /// The world's beginning, by the engine's clock in nanoseconds since the epoch.
     pub epoch: i64,
     pub ids: u64,
@@ -69,12 +69,12 @@ pub(super) struct World {
 
 /// A container of the simulated world.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Thing {
+pub(super) struct SimContainer {
     pub id: String,
     pub service: ServiceName,
     pub replica: u32,
     pub generation: u64,
-    pub record: Option<Record>,
+    pub record: Option<ContainerRecord>,
     pub image: String,
     /// By name on the engine, each with the address that it asked for; empty: any.
     pub networks: BTreeMap<String, String>,
@@ -82,11 +82,11 @@ pub(super) struct Thing {
     pub addresses: BTreeMap<String, String>,
     pub ports: Vec<PortBinding>,
     /// Ports of the host that it holds now.
-    pub holds: Vec<HeldPort>,
+    pub holds: Vec<PublishedPort>,
     /// Named and anonymous ones, by target.
     pub volumes: BTreeMap<String, MountedVolume>,
     pub policy: RestartPolicy,
-    pub condition: Condition,
+    pub condition: ContainerStatus,
     /// Somebody asked for its end: then `unless-stopped` does not bring it back.
     pub stopped_by_hand: bool,
     /// Since the world's beginning; of the last start.
@@ -99,13 +99,13 @@ pub(super) struct Thing {
     pub starts: u64,
     pub log: Vec<String>,
     /// What a hand can change.
-    pub setup: Setup,
+    pub setup: RuntimeConfig,
 }
 
-type Done = Result<Option<Notice>, EngineError>;
+type Done = Result<Option<ContainerEvent>, EngineError>;
 
 fn refused(action: &Action, status: u16, message: impl Into<String>) -> EngineError {
-    EngineError::Refused {
+    EngineError::Api {
         verb: action.verb().to_owned(),
         object: action.object().to_owned(),
         status,
@@ -114,7 +114,7 @@ fn refused(action: &Action, status: u16, message: impl Into<String>) -> EngineEr
 }
 
 fn gone(name: &ContainerName) -> EngineError {
-    EngineError::Gone {
+    EngineError::NotFound {
         what: format!("container `{name}`"),
     }
 }
@@ -134,7 +134,7 @@ impl World {
             registry: BTreeSet::new(),
             foreign: BTreeMap::new(),
             foreign_ranges: BTreeMap::new(),
-            breaches: Vec::new(),
+            violations: Vec::new(),
             meetings: BTreeSet::new(),
             pages: BTreeMap::new(),
             lock: None,
@@ -148,7 +148,7 @@ impl World {
                 address: "memory".to_owned(),
             },
             databases: BTreeMap::new(),
-            grabbed: BTreeMap::new(),
+            occupied: BTreeMap::new(),
             epoch: 0,
             ids: 0,
         }
@@ -160,10 +160,10 @@ impl World {
             && self.foreign.contains_key(name)
         {
             if !matches!(action, Action::CreateContainer(_)) {
-                self.breaches
+                self.violations
                     .push(format!("{} `{name}`, which is not ours", action.verb()));
             }
-            return Err(EngineError::Foreign {
+            return Err(EngineError::NotOwned {
                 name: name.to_string(),
             });
         }
@@ -217,7 +217,7 @@ impl World {
     }
 
     fn tag(&mut self, action: &Action, image: &ImageRef, tag: &ImageRef) -> Done {
-        let by_id = |facts: &&ImageFacts| facts.id == image.as_str();
+        let by_id = |facts: &&ImageInfo| facts.id == image.as_str();
         let known = self.images.get(image);
         let facts = known.or_else(|| self.images.values().find(by_id)).cloned();
         let facts = facts.ok_or_else(|| refused(action, 404, "no such image"))?;
@@ -232,7 +232,7 @@ impl World {
     }
 
     pub fn add_image(&mut self, image: ImageRef, id: String) {
-        let facts = ImageFacts {
+        let facts = ImageInfo {
             id,
             volumes: Vec::new(),
             healthcheck: false,
@@ -243,7 +243,7 @@ impl World {
         self.images.insert(image, facts);
     }
 
-    fn ours(&mut self, name: &ContainerName) -> Result<&mut Thing, EngineError> {
+    fn ours(&mut self, name: &ContainerName) -> Result<&mut SimContainer, EngineError> {
         self.containers.get_mut(name).ok_or_else(|| gone(name))
     }
 }

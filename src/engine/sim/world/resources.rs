@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Done, Thing, World, refused};
+use super::{Done, SimContainer, World, refused};
 use crate::{
     engine::EngineError,
     name::{ImageRef, ProjectName},
@@ -86,9 +86,9 @@ impl World {
 
     pub fn remove_network(&mut self, name: &str) -> Done {
         if self.networks.get(name).is_some_and(|it| !self.is_ours(it)) {
-            self.breaches
+            self.violations
                 .push(format!("removing network `{name}`, which is not ours"));
-            return Err(EngineError::Foreign {
+            return Err(EngineError::NotOwned {
                 name: name.to_owned(),
             });
         }
@@ -105,9 +105,9 @@ impl World {
 
     pub fn remove_volume(&mut self, name: &str) -> Done {
         if self.volumes.get(name).is_some_and(|it| !self.is_ours(it)) {
-            self.breaches
+            self.violations
                 .push(format!("removing volume `{name}`, which is not ours"));
-            return Err(EngineError::Foreign {
+            return Err(EngineError::NotOwned {
                 name: name.to_owned(),
             });
         }
@@ -131,7 +131,8 @@ impl World {
         if self.networks.get(name).is_some_and(|it| it.users > 0) {
             return true;
         }
-        let used = |it: &Thing| it.condition.status.is_up() && it.networks.contains_key(name);
+        let used =
+            |it: &SimContainer| it.condition.status.is_up() && it.networks.contains_key(name);
         self.containers.values().any(used)
     }
 
@@ -146,7 +147,7 @@ impl World {
 
     /// How many containers mount a volume, running or not.
     pub fn users_of_volume(&self, name: &str) -> usize {
-        let mounts = |it: &&Thing| it.volumes.values().any(|volume| volume.name == name);
+        let mounts = |it: &&SimContainer| it.volumes.values().any(|volume| volume.name == name);
         self.containers.values().filter(mounts).count()
     }
 
@@ -215,7 +216,7 @@ pub(super) fn make(
 ) -> Done {
     let name = action.object();
     match those.get(name) {
-        Some(there) if there.project != resource.project => Err(EngineError::Foreign {
+        Some(there) if there.project != resource.project => Err(EngineError::NotOwned {
             name: name.to_owned(),
         }),
         Some(there) if exact && there.definition != resource.definition => Err(refused(

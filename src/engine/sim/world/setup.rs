@@ -5,16 +5,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Done, Thing, World, refused};
+use super::{Done, SimContainer, World, refused};
 use crate::{
     engine::EngineError,
     name::ContainerName,
     plan::{Action, Address, Attached, CreateContainer, Cutover, EndpointSpec, reserved},
     project::NetworkMode,
-    state::{Allowance, Endpoint, Setup, Status},
+    state::{Endpoint, ResourceLimits, RuntimeConfig, Status},
 };
 
-impl Thing {
+impl SimContainer {
     /// It is taken out of a network.
     pub fn leave(&mut self, network: &str) {
         self.networks.remove(network);
@@ -35,7 +35,7 @@ impl Thing {
 
 impl World {
     /// How a new container is set up.
-    pub fn setup(&self, create: &CreateContainer) -> Setup {
+    pub fn setup(&self, create: &CreateContainer) -> RuntimeConfig {
         let spec = &create.spec;
         let owner = |service: &str| {
             let peer = create.peers.get(service)?;
@@ -47,9 +47,9 @@ impl World {
             NetworkMode::Service(peer) => (BTreeMap::new(), owner(peer.as_str())),
             _ => (BTreeMap::new(), None),
         };
-        Setup {
+        RuntimeConfig {
             endpoints,
-            allowance: Allowance::of(spec.limit, spec.reserve),
+            allowance: ResourceLimits::of(spec.limit, spec.reserve),
             network_of,
             pid_of: shared(&spec.pid),
             ipc_of: shared(&spec.ipc),
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// Whether a container is in a network in which ports of the host are published.
-    pub fn publishes(&self, thing: &Thing) -> bool {
+    pub fn publishes(&self, thing: &SimContainer) -> bool {
         let is_internal = |name: &str| {
             let record = self.networks.get(name).and_then(|it| it.record.as_ref());
             let internal = record.and_then(|it| it.get("internal")?.as_bool());
@@ -173,15 +173,15 @@ impl World {
     }
 
     /// An endpoint's network that was removed since, though another may have its name.
-    pub fn stale<'t>(&self, thing: &'t Thing) -> Option<&'t String> {
+    pub fn stale<'t>(&self, thing: &'t SimContainer) -> Option<&'t String> {
         let mut endpoints = thing.setup.endpoints.iter();
         let stale = endpoints.find(|(name, it)| it.network != self.network_id(name));
         stale.map(|(name, _)| name)
     }
 
-    pub fn set_allowance(&mut self, name: &ContainerName, allowance: Allowance) -> Done {
+    pub fn set_allowance(&mut self, name: &ContainerName, allowance: ResourceLimits) -> Done {
         let has = &mut self.ours(name)?.setup.allowance;
-        *has = Allowance {
+        *has = ResourceLimits {
             nano_cpus: allowance.nano_cpus.or(has.nano_cpus),
             memory: allowance.memory.or(has.memory),
             swap: allowance.swap.or(has.swap),

@@ -1,0 +1,141 @@
+//! Things that only one can have, given to two.
+
+use std::collections::BTreeMap;
+
+use super::{address, port};
+use crate::{
+    diagnostic::ReferenceError,
+    manifest::{Service, context::LowerContext, lower::Declarations},
+    span::Span,
+};
+
+/// Checks names, addresses, ports of the host, and places in containers.
+pub(super) fn check(parts: &Declarations, scope: &LowerContext<'_>) {
+    // In source order, so that of two the second is the one that clashes.
+    let mut services: Vec<&Service> = parts.services.values().collect();
+    services.sort_by_key(|service| service.name.span);
+    port::clashes(&services, scope);
+    names(&services, scope);
+    address::check(parts, &services, scope);
+    container_names(&services, scope);
+    for service in services {
+        replicas(service, scope);
+        files(service, scope);
+    }
+}
+
+/// Names of services are names of hosts and of images, and neither knows capital letters.
+fn names(services: &[&Service], scope: &LowerContext<'_>) {
+    let mut taken: BTreeMap<String, &Service> = BTreeMap::new();
+    for service in services.iter().copied() {
+        match taken.get(&service.name.as_str().to_lowercase()) {
+            Some(other) => scope.mistake(ReferenceError::NameClash {
+                one: other.name.to_string(),
+                other: service.name.to_string(),
+                at: service.name.span,
+                first: other.name.span,
+            }),
+            None => drop(taken.insert(service.name.as_str().to_lowercase(), service)),
+        }
+    }
+}
+
+/// Whether two services can run at one time: not when their profiles tell them apart.
+pub(super) fn together(one: &Service, other: &Service) -> bool {
+    let apart = !one.profiles.is_empty()
+        && !other.profiles.is_empty()
+        && !one.profiles.iter().any(|profile| {
+            other
+                .profiles
+                .iter()
+                .any(|known| known.value == profile.value)
+        });
+    !apart
+}
+
+fn container_names(services: &[&Service], scope: &LowerContext<'_>) {
+    let mut taken: BTreeMap<&str, (&Service, Span)> = BTreeMap::new();
+    for service in services.iter().copied() {
+        let Some(name) = &service.container_name else {
+            continue;
+        };
+        match taken.get(name.as_str()) {
+            Some((other, first)) if together(service, other) => {
+                scope.mistake(ReferenceError::ContainerNameClash {
+                    name: name.to_string(),
+                    at: name.span,
+                    first: *first,
+                });
+            }
+            _ => drop(taken.insert(name.as_str(), (service, name.span))),
+        }
+    }
+}
+
+fn replicas(service: &Service, scope: &LowerContext<'_>) {
+    let Some(replicas) = service.replicas.filter(|replicas| replicas.value > 1) else {
+        return;
+    };
+    let mistake = |what: String, at: Span| {
+        scope.mistake(ReferenceError::NotWithReplicas {
+            service: service.name.to_string(),
+            replicas: replicas.value,
+            what,
+            at,
+            count: replicas.span,
+            help: None,
+        });
+    };
+    if let Some(name) = &service.container_name {
+        mistake(format!("the name `{}`", name.value), name.span);
+    }
+    port::of_replicas(service, replicas, scope);
+    for (name, attachment) in &service.networks {
+        if attachment.ipv4.is_some() || attachment.ipv6.is_some() || attachment.mac.is_some() {
+            mistake(format!("a fixed address in `{name}`"), attachment.span);
+        }
+    }
+}
+
+/// Secrets and configs that are put in one place.
+fn files(service: &Service, scope: &LowerContext<'_>) {
+    let secrets = service.secrets.iter().map(|file| {
+        let target = file
+            .target
+            .as_ref()
+            .map_or(file.name.as_str(), |target| target.as_str());
+        (placed("/run/secrets/", target), file.name.span)
+    });
+    let configs = service.configs.iter().map(|file| {
+        let target = file
+            .target
+            .as_ref()
+            .map_or(file.name.as_str(), |target| target.as_str());
+        (placed("/", target), file.name.span)
+    });
+    let mounts = service
+        .mounts
+        .iter()
+        .map(|mount| (mount.target.value.clone(), mount.span));
+    let mut taken: BTreeMap<String, Span> = BTreeMap::new();
+    for (target, at) in mounts.chain(secrets).chain(configs) {
+        if let Some(first) = taken.get(&target).copied() {
+            scope.mistake(ReferenceError::MountClash {
+                target,
+                place: format!("`{}`", service.name.value),
+                at: at.max(first),
+                first: at.min(first),
+            });
+        } else {
+            taken.insert(target, at);
+        }
+    }
+}
+
+fn placed(folder: &str, target: &str) -> String {
+    if target.starts_with('/') {
+        target.to_owned()
+    } else {
+        format!("{folder}{target}")
+    }
+}

@@ -1,0 +1,411 @@
+//! What a project declares besides its services: networks, volumes, secrets and configs.
+
+use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, path::PathBuf};
+
+use super::{
+    Template,
+    context::LowerContext,
+    map::pairs,
+    node::{Node, Scalar},
+    reader::{Reader, unknown_node},
+    scalar::{Read, invalid, parsed, placed},
+    subnet::Range,
+};
+use crate::{
+    diagnostic::SchemaError,
+    name::{ConfigName, EngineVolumeName, NetworkName, SecretName, VolumeName},
+    span::{Span, Spanned},
+};
+
+/// A declared network.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// As the manifest calls it.
+    pub name: Spanned<NetworkName>,
+    /// As the engine calls it, if given (`name=`).
+    pub engine_name: Option<Spanned<String>>,
+    /// It exists already and is never made or removed by us.
+    pub external: bool,
+    /// Of the engine.
+    pub driver: Option<Spanned<String>>,
+    /// No way out, nothing published.
+    pub internal: Option<bool>,
+    /// Containers outside of the project may be attached.
+    pub attachable: Option<bool>,
+    /// IPv6 addresses are given too.
+    pub ipv6: Option<bool>,
+    /// Services are found by their names, besides their aliases (`service-names=`).
+    pub service_names: Option<bool>,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+    /// Address pools.
+    pub subnets: Vec<Subnet>,
+    /// The user's own labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One address pool of a network; checked to be well-formed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subnet {
+    /// Where it is declared.
+    pub span: Span,
+    /// In CIDR form.
+    pub subnet: String,
+    /// The part of it that addresses are given from, in CIDR form.
+    pub range: Option<String>,
+    /// The address of the gateway.
+    pub gateway: Option<String>,
+}
+
+/// A declared volume.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    /// As the manifest calls it.
+    pub name: Spanned<VolumeName>,
+    /// As the engine calls it, if given (`name=`).
+    pub engine_name: Option<Spanned<String>>,
+    /// It exists already and is never made or removed by us.
+    pub external: bool,
+    /// Of the engine.
+    pub driver: Option<Spanned<String>>,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+    /// The user's own labels.
+    pub labels: BTreeMap<String, String>,
+    /// Copied before a switch, put back by a rollback (`snapshot="before-switch"`).
+    pub snapshot: bool,
+    /// Several containers may write to it at a time (`shared=#true`).
+    pub shared: bool,
+}
+
+/// A declared secret.
+#[derive(Debug, Clone)]
+pub struct Secret {
+    /// As the manifest calls it.
+    pub name: Spanned<SecretName>,
+    /// Where its value comes from.
+    pub source: Spanned<SecretSource>,
+}
+
+/// Where a secret's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file, absolute.
+    File(PathBuf),
+    /// A variable of the environment.
+    Env(String),
+    /// Made at the first deploy and kept.
+    Generate(Generation),
+}
+
+/// How a secret's value is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    /// So many random bytes, as hexadecimal digits.
+    Hex {
+        /// Random bytes; the text is twice as long.
+        bytes: Option<u32>,
+    },
+    /// So many random characters of `A-Z`, `a-z`, `0-9`.
+    Alphanumeric {
+        /// Characters.
+        length: Option<u32>,
+    },
+    /// So many random bytes, in URL-safe base64 without padding.
+    Base64Url {
+        /// Random bytes.
+        bytes: Option<u32>,
+    },
+}
+
+/// A declared config.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// As the manifest calls it.
+    pub name: Spanned<ConfigName>,
+    /// Where its content comes from.
+    pub source: Spanned<ConfigSource>,
+}
+
+/// Where a config's content comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// A file, absolute.
+    File(PathBuf),
+    /// A variable of the environment.
+    Env(String),
+    /// The manifest itself; may hold secrets.
+    Content(Template),
+}
+
+/// Reads a declared `network`.
+pub(super) fn network(node: &Node, scope: &LowerContext<'_>) -> Option<Network> {
+    let mut reader = Reader::new(node, scope);
+    let name = reader.argument("a name");
+    let external = reader.flag("external");
+    let engine_name = reader.raw("name").and_then(|scalar| {
+        let name = engine_name(scalar, scope)?;
+        if !external && PREDEFINED.contains(&name.as_str()) {
+            let help = "the engine has a network of this name itself";
+            return invalid(scalar, scope, "a name for a network", Some(help));
+        }
+        Some(name)
+    });
+    let mut network = Network {
+        name: name?,
+        engine_name,
+        external,
+        driver: reader.placed("driver"),
+        internal: reader.property("internal"),
+        attachable: reader.property("attachable"),
+        service_names: reader.property("service-names"),
+        ipv6: reader.property("ipv6"),
+        options: BTreeMap::new(),
+        subnets: Vec::new(),
+        labels: BTreeMap::new(),
+    };
+    if let Some(subnet) = reader.raw("subnet").and_then(|scalar| range(scalar, scope)) {
+        network.subnets.push(Subnet {
+            span: node.head(),
+            subnet: subnet.to_string(),
+            range: None,
+            gateway: None,
+        });
+    }
+    for child in reader.children() {
+        match child.name.value.as_str() {
+            "label" => network.labels.extend(pairs(child, scope)),
+            "option" => network.options.extend(pairs(child, scope)),
+            "subnet" => network.subnets.extend(subnet(child, scope)),
+            _ => unknown_node(child, "a network", &["label", "option", "subnet"], scope),
+        }
+    }
+    reader.end();
+    Some(network)
+}
+
+/// Networks that every engine has.
+const PREDEFINED: [&str; 4] = ["bridge", "default", "host", "none"];
+
+/// A name that the engine gives: anything that is there to be seen.
+fn engine_name(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Spanned<String>> {
+    let name = placed::<String>(scalar, scope)?;
+    if name.trim().is_empty() {
+        return invalid(scalar, scope, "a name", None);
+    }
+    Some(name)
+}
+
+fn subnet(node: &Node, scope: &LowerContext<'_>) -> Option<Subnet> {
+    let mut reader = Reader::new(node, scope);
+    let written = reader.needed("a range of addresses");
+    let (part, gateway) = (reader.raw("range"), reader.raw("gateway"));
+    reader.end();
+    let subnet = range(written?, scope)?;
+    let range = part.and_then(|scalar| {
+        let found = range(scalar, scope)?;
+        let inside = format!("a part of `{subnet}`");
+        let checked = Some(found).filter(|found| subnet.covers(*found));
+        checked.or_else(|| invalid(scalar, scope, &inside, None))
+    });
+    let gateway = gateway.and_then(|scalar| {
+        let found = parsed::<IpAddr>(scalar, scope, "an IP address", None)?;
+        let inside = format!("a host address in `{subnet}`");
+        let usable = subnet.contains(found) && !subnet.is_reserved(found);
+        let checked = Some(found).filter(|_| usable);
+        checked.or_else(|| invalid(scalar, scope, &inside, None))
+    });
+    Some(Subnet {
+        span: node.head(),
+        subnet: subnet.to_string(),
+        range: range.map(|range| range.to_string()),
+        gateway: gateway.map(|address| address.to_string()),
+    })
+}
+
+/// The first address of a range, and the length of its prefix.
+fn range(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Range> {
+    let text = String::read(scalar, scope)?;
+    let Ok(range) = text.parse::<Range>() else {
+        let help = "such as `10.20.0.0/16`";
+        return invalid(scalar, scope, "a range of addresses", Some(help));
+    };
+    let first = text.split('/').next().and_then(|first| first.parse().ok());
+    if first == Some(range.first()) {
+        return Some(range);
+    }
+    let help = format!("did you mean `{range}`?");
+    invalid(scalar, scope, "the first address of a range", Some(&help))
+}
+
+/// Reads a declared `volume`.
+pub(super) fn volume(node: &Node, scope: &LowerContext<'_>) -> Option<Volume> {
+    let mut reader = Reader::new(node, scope);
+    let name = reader.argument("a name");
+    let external = reader.flag("external");
+    let driver: Option<Spanned<String>> = reader.placed("driver");
+    // What other drivers call their volumes is theirs to judge.
+    let usual = !external && driver.as_ref().is_none_or(|driver| driver.value == "local");
+    let engine_name = reader.raw("name").and_then(|scalar| {
+        if usual {
+            let name = placed::<EngineVolumeName>(scalar, scope)?;
+            return Some(name.map(String::from));
+        }
+        engine_name(scalar, scope)
+    });
+    let mut volume = Volume {
+        name: name?,
+        engine_name,
+        external,
+        driver,
+        options: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        snapshot: reader
+            .word("snapshot", &[("before-switch", true), ("never", false)])
+            .unwrap_or(false),
+        shared: reader.flag("shared"),
+    };
+    for child in reader.children() {
+        match child.name.value.as_str() {
+            "label" => volume.labels.extend(pairs(child, scope)),
+            "option" => volume.options.extend(pairs(child, scope)),
+            _ => unknown_node(child, "a volume", &["label", "option"], scope),
+        }
+    }
+    reader.end();
+    if volume.shared && volume.snapshot {
+        shared_snapshot(node, scope);
+    }
+    Some(volume)
+}
+
+/// A volume that is copied while nobody writes to it cannot be written by two generations at a time.
+fn shared_snapshot(node: &Node, scope: &LowerContext<'_>) {
+    let place = |wanted: &str| {
+        let mut properties = node.properties.iter();
+        properties.find(|(name, _)| name.value == wanted)
+    };
+    if let (Some((one, first)), Some((other, second))) = (place("snapshot"), place("shared")) {
+        scope.mistake(SchemaError::Conflict {
+            one: format!("`{}=`", one.value),
+            other: format!("`{}=`", other.value),
+            at: second.span,
+            first: first.span,
+            help: Some("a volume is copied while no container writes to it".to_owned()),
+        });
+    }
+}
+
+/// Reads a declared `secret`.
+pub(super) fn secret(node: &Node, scope: &LowerContext<'_>) -> Option<Secret> {
+    let mut reader = Reader::new(node, scope);
+    let name = reader.argument("a name");
+    let file = reader
+        .placed("file")
+        .map(|path: Spanned<PathBuf>| path.map(SecretSource::File));
+    let env = reader
+        .placed("env")
+        .map(|name: Spanned<String>| name.map(SecretSource::Env));
+    let generate = generation(&mut reader).map(|found| found.map(SecretSource::Generate));
+    let source = single(
+        node,
+        &["file", "env", "generate"],
+        [file, env, generate],
+        &reader,
+    );
+    reader.end();
+    Some(Secret {
+        name: name?,
+        source: source?,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Alphabet {
+    Hex,
+    Alphanumeric,
+    Base64Url,
+}
+
+fn generation(reader: &mut Reader<'_>) -> Option<Spanned<Generation>> {
+    const ALPHABETS: &[(&str, Alphabet)] = &[
+        ("hex", Alphabet::Hex),
+        ("alphanumeric", Alphabet::Alphanumeric),
+        ("base64url", Alphabet::Base64Url),
+    ];
+    // From 8 on a value is worth guessing at; 4096 is more than any program takes.
+    const SIZES: RangeInclusive<i128> = 8..=4096;
+    let span = reader.raw("generate")?.span;
+    let alphabet = reader.word("generate", ALPHABETS)?;
+    // Only one of the two is asked for, so that the other is told to be unknown here.
+    let generation = match alphabet {
+        Alphabet::Hex => Generation::Hex {
+            bytes: reader.number("bytes", SIZES),
+        },
+        Alphabet::Alphanumeric => Generation::Alphanumeric {
+            length: reader.number("length", SIZES),
+        },
+        Alphabet::Base64Url => Generation::Base64Url {
+            bytes: reader.number("bytes", SIZES),
+        },
+    };
+    Some(Spanned::new(generation, span))
+}
+
+/// The one source that must be given, of several that could be.
+fn single<T>(
+    node: &Node,
+    names: &[&str],
+    sources: [Option<Spanned<T>>; 3],
+    reader: &Reader<'_>,
+) -> Option<Spanned<T>> {
+    let given: Vec<_> = node
+        .properties
+        .iter()
+        .filter(|(name, _)| names.contains(&name.value.as_str()))
+        .collect();
+    match given.as_slice() {
+        [] => {
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}=`")).collect();
+            reader.missing("a source", Some(&format!("one of {}", names.join(", "))));
+            None
+        }
+        [_] => sources.into_iter().flatten().next(),
+        [(one, first), (other, second), ..] => {
+            reader.scope.mistake(SchemaError::Conflict {
+                one: format!("`{}=`", one.value),
+                other: format!("`{}=`", other.value),
+                at: second.span,
+                first: first.span,
+                help: Some("it comes from one place".to_owned()),
+            });
+            None
+        }
+    }
+}
+
+/// Reads a declared `config`.
+pub(super) fn config(node: &Node, scope: &LowerContext<'_>) -> Option<Config> {
+    let mut reader = Reader::new(node, scope);
+    let name = reader.argument("a name");
+    let file = reader
+        .placed("file")
+        .map(|path: Spanned<PathBuf>| path.map(ConfigSource::File));
+    let env = reader
+        .placed("env")
+        .map(|name: Spanned<String>| name.map(ConfigSource::Env));
+    let content = reader
+        .placed("content")
+        .map(|text: Spanned<Template>| text.map(ConfigSource::Content));
+    let source = single(
+        node,
+        &["file", "env", "content"],
+        [file, env, content],
+        &reader,
+    );
+    reader.end();
+    Some(Config {
+        name: name?,
+        source: source?,
+    })
+}

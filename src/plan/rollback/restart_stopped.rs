@@ -1,0 +1,96 @@
+//! What should run and does not, for whatever reason, is started again.
+
+use std::collections::BTreeSet;
+
+use super::{conflicts_with_container, recovery_plan};
+use crate::{
+    name::{ContainerName, ServiceName},
+    plan::{Plan, Reason},
+    project::{Kind, PortBinding},
+    state::{Container, State, Status},
+    unit::Protocol,
+};
+
+/// What is left to start of what should run, for whatever reason it does not (a restart policy
+/// that the engine's own end undid, a container stopped by hand), in the order of dependencies.
+///
+/// `wanted` are the services of the manifest that was deployed last. Others are only started where
+/// nothing has taken their place: after the commit of a part they stay, stopped if need be, until a
+/// whole deploy removes them.
+#[must_use]
+pub fn restart_stopped(state: &State, wanted: Option<&BTreeSet<ServiceName>>) -> Plan {
+    let kept_out = |it: &Container| {
+        wanted.is_some_and(|wanted| !wanted.contains(&it.service)) && is_blocked_by_newer(state, it)
+    };
+    let mut wished = state.clone();
+    let down: BTreeSet<&ContainerName> = state
+        .containers
+        .iter()
+        .filter(|(name, it)| {
+            let service = it
+                .record
+                .as_ref()
+                .is_some_and(|it| it.kind == Kind::Service);
+            service
+                && !it.condition.status.is_up()
+                && !state.is_superseded(name)
+                && !state.is_retained_failure(name)
+                && !has_running_replacement(state, it)
+                && !kept_out(it)
+        })
+        .map(|(name, _)| name)
+        .collect();
+    for (name, container) in &mut wished.containers {
+        container.condition.status = if down.contains(name) {
+            Status::Running
+        } else {
+            Status::Exited
+        };
+    }
+    let back = recovery_plan(&Plan::default(), &BTreeSet::new(), &wished);
+    let mut plan = back.plan;
+    for (step, earlier) in back.after {
+        if let Some(step) = plan.steps.get_mut(step.0) {
+            step.requires.extend(earlier);
+        }
+    }
+    for step in &mut plan.steps {
+        step.reason = Reason::Stopped;
+    }
+    plan
+}
+
+/// Whether a later container has taken over what this one would need.
+fn is_blocked_by_newer(state: &State, container: &Container) -> bool {
+    let ports = ports(container);
+    let mut later = state.containers.iter().filter(|(name, other)| {
+        other.generation > container.generation
+            && other.service != container.service
+            && !state.is_retained_failure(name)
+    });
+    later.any(|(_, other)| {
+        let theirs = self::ports(other);
+        conflicts_with_container(container, other) || theirs.iter().any(|port| ports.contains(port))
+    })
+}
+
+/// The ports of the host that a container was made for, whether it runs or not.
+fn ports(container: &Container) -> BTreeSet<(u16, Protocol)> {
+    let spec = container.record.as_ref().map(|record| &record.spec);
+    let ports = spec.and_then(|spec| spec.get("ports").cloned());
+    let ports = ports.and_then(|ports| serde_json::from_value::<Vec<PortBinding>>(ports).ok());
+    let ports = ports.into_iter().flatten();
+    ports
+        .filter_map(|port| Some((port.published?, port.protocol)))
+        .collect()
+}
+
+/// Whether another container runs in this one's place, whatever their names are: a deploy may not
+/// have come to the end of its renames.
+fn has_running_replacement(state: &State, container: &Container) -> bool {
+    state.containers.values().any(|it| {
+        (&it.service, it.replica) == (&container.service, container.replica)
+            && it.id != container.id
+            && it.condition.status.is_up()
+    })
+}
