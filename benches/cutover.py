@@ -113,7 +113,7 @@ def stand(name, version):
         }}"""
     return f"""
         project "{PROJECT}"
-        deploy settle="1s"
+        deploy stabilize="1s"
         template "server" {{
             image "{IMAGE}"
             command "/node" "/programs/server.js"
@@ -214,7 +214,7 @@ def published(version, boot, ready="http 8080"):
         service "web" {{
             use "server"
             network "edge"
-            ready within="5s" {{ {ready}; }}
+            ready timeout="5s" {{ {ready}; }}
             env TEXT="{version}" BOOT_MS="{boot}" UPSTREAM="http://back:8080/"
             port "127.0.0.1:{PORT}:8080"
             depends-on "back"

@@ -1,9 +1,10 @@
-//! The floor: the stack of `stack.kdl`, deployed by nothing but the engine calls that this takes,
-//! as early as each can be made. No program that waits until the stack is ready can be much faster.
+//! A lower bound for the deployment time of `stack.kdl`: deploys it with only the required engine
+//! calls, each as early as possible. No program that waits until the stack is ready can be much
+//! faster.
 //!
-//! It plans nothing, looks at nothing that is there, reports nothing and undoes nothing; it panics
-//! when the engine refuses. Its gates are the protocols' shortest questions, asked every 5 ms. Not
-//! a part of the product, but its yardstick, used by `against.sh`.
+//! It does not plan, does not observe the existing state, reports nothing and rolls back nothing.
+//! It panics if the engine refuses a request. Its gates are the shortest requests of the protocols,
+//! sent every 5 ms. It is not a part of the product; `against.sh` uses it as a baseline.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -23,12 +24,12 @@ use std::{
 use serde_json::{Value, json};
 
 const PROJECT: &str = "cimandat-bench-floor";
-/// Between two questions to a service that is not ready.
+/// Pause between two probes of a service that is not ready.
 const PACE: Duration = Duration::from_millis(5);
-/// The longest that a service may take for an answer, and to become ready.
+/// Timeout of one probe, and of a service until it is ready.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(90));
 
-/// A service, and the question that tells whether it is ready.
+/// A service, and the probe for its readiness.
 struct Service {
     name: &'static str,
     body: Value,
@@ -53,7 +54,7 @@ fn main() {
         networks.open();
     };
     let deploy = |service: &Service, after: &Latch, then: &Latch| {
-        // The engine takes a container whose networks and volumes are still being made.
+        // The engine creates a container even while its networks and volumes are being created.
         create(service);
         networks.wait();
         after.wait();
@@ -75,7 +76,7 @@ fn main() {
     });
 }
 
-/// Opens when as many as were expected have come.
+/// A latch that opens after the expected number of events.
 struct Latch(Mutex<usize>, Condvar);
 
 impl Latch {
@@ -102,7 +103,7 @@ impl Latch {
 
 // --- The engine -----------------------------------------------------------------------------------
 
-/// One request of its own connection; gives the answer's content.
+/// Sends one request on its own connection. Returns the body of the response.
 fn call(method: &str, path: &str, body: &Value) -> Value {
     let address = env::var("DOCKER_HOST").unwrap_or_default();
     let socket = address
@@ -114,7 +115,7 @@ fn call(method: &str, path: &str, body: &Value) -> Value {
     } else {
         body.to_string()
     };
-    // HTTP/1.0, so that the answer comes in one piece and ends with the connection.
+    // HTTP/1.0, so that the response is not chunked and ends with the connection.
     let head = format!(
         "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
@@ -136,7 +137,7 @@ fn create(service: &Service) {
     call("POST", &path, &service.body);
 }
 
-/// Starts a container; gives where its service will listen.
+/// Starts a container. Returns the address on which its service will listen.
 fn start_container(service: &Service) -> SocketAddr {
     let path = format!("/containers/{PROJECT}-{}", service.name);
     call("POST", &format!("{path}/start"), &Value::Null);
@@ -169,8 +170,8 @@ fn until_ready(service: &Service, address: SocketAddr) {
     }
 }
 
-/// A start-up message without TLS: the server refuses it with an error of class 28 as soon as it
-/// would take one with TLS, and with 57P03 before.
+/// A startup message without TLS. The server refuses it with an error of class 28 as soon as it
+/// would accept a connection with TLS, and with 57P03 before.
 fn postgres(stream: &mut TcpStream) -> io::Result<bool> {
     let parameters = b"\0\x03\0\0user\0bench\0database\0bench\0\0";
     let length = u32::try_from(parameters.len() + 4).unwrap();
@@ -267,7 +268,8 @@ fn services() -> [Service; 4] {
     ]
 }
 
-/// What all containers have in common; limits are processors, MiB of memory and processes.
+/// Returns the settings that all containers share. Limits are processors, MiB of memory and
+/// processes.
 fn body(service: &str, networks: &[&str], (cpus, memory, pids): (f64, u64, u64)) -> Value {
     let endpoints: serde_json::Map<String, Value> = networks
         .iter()

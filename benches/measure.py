@@ -154,7 +154,7 @@ def measure_ours(results):
     results.add("first up", OURS, seconds)
     results.add("memory", OURS, memory)
     for event in map(json.loads, told.splitlines()):
-        if event["event"] == "gate-passed":
+        if event["event"] == "ready":
             results.add(f"ready: {service_of(event['subject'])}", OURS, event["at"])
     for _ in range(NO_OPS):
         results.add("no-op up", OURS, run(ours("up"))[0])

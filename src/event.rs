@@ -1,7 +1,7 @@
-//! The vocabulary of runs: what happened, for people and machines.
+//! The events of a run, for people and machines.
 //!
-//! Events are the only thing that the executor and the reporters share. They carry the run's own
-//! clock, serialise as one JSON object each, and hold no secret value.
+//! Events are the only interface between the executor and the reporters. They carry the time since
+//! the start of the run, serialise as one JSON object each, and contain no secret value.
 
 use std::time::Duration;
 
@@ -14,223 +14,225 @@ use crate::{
     state::ContainerStatus,
 };
 
-/// Version of the event stream; raised when a field changes its meaning or goes away.
-pub const VERSION: u32 = 1;
+/// Version of the event stream. Incremented when a field changes its meaning or is removed.
+pub const VERSION: u32 = 2;
 
-/// In front of the verb of a run that takes place on a simulated engine.
-pub const REHEARSED: &str = "rehearse ";
+/// Prefix of the verb of a run on a simulated engine.
+pub const SIMULATED: &str = "simulate ";
 
-/// The verb of a run, wherever that takes place.
+/// Returns the verb of a run without the [`SIMULATED`] prefix.
 #[must_use]
 pub fn plain(verb: &str) -> &str {
-    verb.strip_prefix(REHEARSED).unwrap_or(verb)
+    verb.strip_prefix(SIMULATED).unwrap_or(verb)
 }
 
 /// An event with its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventEnvelope {
-    /// [`VERSION`].
+    /// Always [`VERSION`].
     pub v: u32,
-    /// Since the start of the run.
+    /// Time since the start of the run, in seconds.
     #[serde(with = "seconds")]
     pub at: Duration,
-    /// It happened on a simulated engine.
+    /// The event happened on a simulated engine.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub rehearsal: bool,
-    /// What happened.
+    pub simulated: bool,
+    /// The event itself.
     #[serde(flatten)]
     pub event: Event,
 }
 
-/// What happened.
+/// An event of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// A run begins. The first event.
+    /// A run has started. The first event.
     RunStarted {
         /// The project.
         project: ProjectName,
-        /// `up`, `down`, `build`, …
+        /// Verb of the command: `up`, `down`, `build`, …
         verb: String,
-        /// All services of the project in dependency order, with those that nothing happens to.
+        /// All services of the project in dependency order, including the unchanged ones.
         services: Vec<ServiceSummary>,
-        /// What the run is for.
+        /// Purpose of the run.
         #[serde(default, skip_serializing_if = "Purpose::is_project")]
         purpose: Purpose,
     },
-    /// With the images built and pulled, other things happen than [`Event::RunStarted`] says.
+    /// After images were built and pulled, the changes differ from those in [`Event::RunStarted`].
     Replanned {
-        /// As there.
+        /// All services of the project in dependency order, as in [`Event::RunStarted`].
         services: Vec<ServiceSummary>,
     },
-    /// A step's action begins.
+    /// The action of a step has started.
     StepStarted {
-        /// Which.
+        /// Step id.
         step: StepId,
-        /// Whom it is for.
+        /// Service or resource that the step is for.
         subject: Subject,
-        /// `creating container`, …
+        /// Verb of the action, for example `creating container`.
         verb: String,
-        /// Its object's name on the engine.
+        /// Name of the object on the engine.
         object: String,
-        /// Why.
+        /// Reason for the step.
         reason: Reason,
     },
-    /// A step's action is done.
+    /// The action of a step has succeeded.
     StepFinished {
-        /// Which.
+        /// Step id.
         step: StepId,
-        /// Whom it is for.
+        /// Service or resource that the step is for.
         subject: Subject,
-        /// `creating container`, …
+        /// Verb of the action, for example `creating container`.
         verb: String,
-        /// How long it took.
+        /// Duration of the step, in seconds.
         #[serde(with = "seconds")]
         elapsed: Duration,
     },
-    /// A step's action failed.
+    /// The action of a step has failed.
     StepFailed {
-        /// Which.
+        /// Step id.
         step: StepId,
-        /// Whom it is for.
+        /// Service or resource that the step is for.
         subject: Subject,
-        /// `creating container`, …
+        /// Verb of the action, for example `creating container`.
         verb: String,
-        /// Its object's name on the engine.
+        /// Name of the object on the engine.
         object: String,
-        /// Why, and what to do where that is known.
+        /// Error message, with help if there is any.
         failure: Failure,
-        /// The run goes on all the same.
+        /// The run continues despite the failure.
         non_fatal: bool,
     },
-    /// What a long action is at. May be dropped.
+    /// Progress of a long action. May be dropped.
     Progress {
-        /// Which step.
+        /// Step id.
         step: StepId,
-        /// Whom it is for.
+        /// Service or resource that the step is for.
         subject: Subject,
-        /// Where it stands.
+        /// Current progress.
         progress: Progress,
     },
-    /// A gate is being asked from now on.
+    /// A gate has been opened and is being probed.
     ReadinessStarted {
-        /// Which step.
+        /// Step id.
         step: StepId,
-        /// Whom it is for.
+        /// Service or resource that the step is for.
         subject: Subject,
-        /// Its probes (`http 3001 /health`).
+        /// Probes of the gate (`http 3001 /health`).
         probes: Vec<String>,
-        /// The deadline.
+        /// Timeout of the gate, in seconds.
         #[serde(with = "seconds")]
         timeout: Duration,
     },
-    /// A probe got an answer that differs from its last one. May be dropped.
+    /// The result of a probe differs from its last one. May be dropped.
     ProbeResult {
-        /// Which step.
+        /// Step id.
         step: StepId,
-        /// Whom it is for.
+        /// Service or resource that the step is for.
         subject: Subject,
-        /// The probe.
+        /// Text of the probe.
         probe: String,
-        /// What came back.
+        /// Result of the probe.
         answer: String,
-        /// How often it has been asked.
+        /// Number of attempts so far.
         attempts: u32,
     },
     /// A gate has passed.
     Ready {
-        /// Which step.
+        /// Step id.
         step: StepId,
-        /// Whom it is for.
+        /// Service or resource that the step is for.
         subject: Subject,
-        /// Since the gate was opened.
+        /// Time since the gate was opened, in seconds.
         #[serde(with = "seconds")]
         elapsed: Duration,
     },
     /// A gate has failed.
     ReadinessFailed {
-        /// Which step.
+        /// Step id.
         step: StepId,
-        /// Whom it is for.
+        /// Service or resource that the step is for.
         subject: Subject,
-        /// All that is known.
+        /// Report about the failed gate.
         report: Box<GateReport>,
-        /// The run goes on all the same.
+        /// The run continues despite the failure.
         non_fatal: bool,
     },
-    /// Every gate has passed and has to stay green for so long.
+    /// Every gate has passed. All containers have to stay ready for the stabilization window.
     Stabilizing {
-        /// How long.
+        /// Length of the stabilization window, in seconds.
         #[serde(rename = "for", with = "seconds")]
         duration: Duration,
     },
-    /// A container of the new generation ended or became unhealthy after its gate had passed.
+    /// A container exited or became unhealthy after its gate had passed.
     UnhealthyAfterReady {
-        /// Whose.
+        /// Service of the container.
         subject: Subject,
-        /// All that is known.
+        /// Report about the container.
         report: Box<GateReport>,
     },
-    /// Somebody asked the run to stop.
+    /// The run was asked to stop.
     Interrupted {
-        /// What the run does about it.
+        /// How the run responds.
         #[serde(default)]
         response: Response,
     },
-    /// From here on the run goes back.
+    /// The rollback has started.
     RollbackStarted {
-        /// In a sentence fragment.
+        /// Cause of the rollback, as a sentence fragment.
         cause: String,
     },
-    /// The new generation is the current one; nothing goes back from here.
+    /// The new generation is the current one. It is no longer rolled back.
     Committed,
-    /// A part of the new generation is the current one, and the rest is as it was; nothing goes
-    /// back from here.
+    /// A part of the new generation is the current one, and the rest was rolled back. The committed
+    /// part is no longer rolled back.
     PartiallyCommitted {
-        /// Services that are new.
+        /// Services of the new generation.
         committed: Vec<ServiceName>,
-        /// Services that are as they were before.
+        /// Services that were rolled back.
         rolled_back: Vec<ServiceName>,
     },
-    /// Something a person should know.
+    /// A warning for the user.
     Warning {
-        /// A lower-case fragment.
+        /// Warning, as a lower-case sentence fragment.
         text: String,
     },
-    /// The last event.
+    /// The run has finished. The last event.
     RunFinished {
-        /// How it ended.
+        /// Outcome of the run.
         outcome: Outcome,
-        /// The whole run.
+        /// Duration of the whole run, in seconds.
         #[serde(with = "seconds")]
         elapsed: Duration,
-        /// The chain of steps that the end waited for.
+        /// Critical path: the chain of steps that determined the duration.
         critical_path: Vec<PathSegment>,
-        /// Volumes that a failed deploy made and that are kept.
+        /// Volumes that a failed deploy created and that are kept.
         retained_volumes: Vec<String>,
-        /// Containers that failed and are kept, stopped, for somebody to look at.
+        /// Containers that failed and are kept, stopped, for inspection.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         retained_containers: Vec<ContainerName>,
-        /// Volumes that hold again what they held before the run.
+        /// Volumes that were restored to their content before the run.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         restored_volumes: Vec<String>,
-        /// Jobs that were started and whose deeds were not undone, as the manifest says of them.
+        /// Jobs that were started and whose changes were not undone, because the manifest declares
+        /// them irreversible.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         irreversible_jobs: Vec<ServiceName>,
-        /// Why it did not get to where it was to, in a fragment; `None`: it did.
+        /// Cause of the failure, as a sentence fragment; `None` if the run reached its goal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<String>,
-        /// What was not brought back or not cleaned up, each in a fragment.
+        /// Changes that were not rolled back or resources that were not cleaned up, each as a
+        /// sentence fragment.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unfinished: Vec<String>,
-        /// Its journal is open: a recovery goes on from here.
+        /// The journal is open: a recovery continues from here.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         recoverable: bool,
     },
 }
 
 impl Event {
-    /// The step that it is about, if it is about one.
+    /// Returns the step id of the event, if it has one.
     pub fn step_mut(&mut self) -> Option<&mut StepId> {
         match self {
             Self::StepStarted { step, .. }
@@ -255,20 +257,20 @@ impl Event {
     }
 }
 
-/// A service as a reporter needs to know it before anything happens.
+/// A service as reporters need it before the run starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSummary {
-    /// Its name.
+    /// Name of the service.
     pub service: ServiceName,
-    /// It is a job.
+    /// The service is a job.
     pub job: bool,
-    /// How many containers.
+    /// Number of containers.
     pub replicas: u32,
-    /// What happens to it, in a word.
+    /// Change of the service.
     pub change: Change,
-    /// Services that it waits for.
+    /// Services that the service waits for.
     pub depends_on: Vec<ServiceName>,
-    /// What happens to each of its containers; empty: the same to all.
+    /// Change of each container; empty if it is the same for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<Replica>,
 }
@@ -276,86 +278,87 @@ pub struct ServiceSummary {
 /// A container of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {
-    /// Counted from 1.
+    /// Replica number, counted from 1.
     pub replica: u32,
-    /// What happens to it.
+    /// Change of the container.
     pub change: Change,
 }
 
-/// What a run is for, besides its verb.
+/// Purpose of a run, besides its verb.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Purpose {
-    /// The project.
+    /// The whole project.
     #[default]
     Project,
-    /// Only the services that were named.
+    /// Only the services that were named on the command line.
     Services,
     /// The rollback of a deploy that was interrupted.
     RollBack {
-        /// Its number.
+        /// Number of the deploy.
         deploy: u64,
     },
     /// The rest of a deploy that was interrupted after its commit.
     Finish {
-        /// Its number.
+        /// Number of the deploy.
         deploy: u64,
     },
 }
 
 impl Purpose {
-    /// Whether it is the one that goes without saying.
+    /// Whether the purpose is the default, [`Purpose::Project`].
     #[must_use]
     pub fn is_project(&self) -> bool {
         *self == Self::Project
     }
 }
 
-/// Why something failed.
+/// A failure message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// A lower-case fragment.
+    /// Error, as a lower-case sentence fragment.
     pub message: String,
-    /// What to do about it, where that is known.
+    /// How to fix the failure, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-    /// The last lines of what was going on (a build step's output).
+    /// Last lines of output of the failed action, for example of a build step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output: Vec<String>,
 }
 
-/// All that is known about a gate that failed.
+/// Report about a failed gate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateReport {
-    /// The container.
+    /// Container of the gate.
     pub container: ContainerName,
-    /// Why the wait ended, in a fragment (`not ready within 60 s`, `exited with code 3`).
+    /// Cause of the failure, as a sentence fragment (`not ready within 60 s`, `exited with code
+    /// 3`).
     pub cause: String,
-    /// Since the gate was opened.
+    /// Time since the gate was opened, in seconds.
     #[serde(with = "seconds")]
     pub after: Duration,
-    /// Each probe with its last answer and how often it was asked.
+    /// Each probe with its last result and its number of attempts.
     pub answers: Vec<LastAnswer>,
-    /// How the container does, if the engine could tell.
+    /// Status of the container; `None` if it could not be inspected.
     pub condition: Option<ContainerStatus>,
-    /// The last lines of the container's log of this start, each as an [`excerpt`].
+    /// Last lines of the container's log since its last start, each as an [`excerpt`].
     pub log: Vec<String>,
-    /// Why its log could not be read, in a fragment; `None`: it could.
+    /// Why the log could not be read, as a sentence fragment; `None` if it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
-    /// What a person can do about it, where that is known; each a fragment.
+    /// How to fix the failure, if known; each a sentence fragment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub help: Vec<String>,
 }
 
-/// The most characters of a line that somebody else wrote which an event or a report repeats.
+/// Maximum number of characters that an event or a report repeats of a line from another program.
 const EXCERPT: usize = 400;
-/// As much more is repeated rather than replaced by its size, so that an excerpt of an excerpt is
-/// the same.
+/// Lines that are longer by up to this number of characters are not shortened, so that an excerpt
+/// of an excerpt stays the same.
 const SLACK: usize = 40;
 
-/// The beginning of a line that somebody else wrote, and how long the line is where that is not
-/// all of it.
+/// Shortens a line from another program. Returns its beginning, followed by its total length if it
+/// was shortened.
 #[must_use]
 pub fn excerpt(line: &str) -> String {
     let total = line.chars().count();
@@ -363,7 +366,7 @@ pub fn excerpt(line: &str) -> String {
         return line.to_owned();
     }
     let kept: String = line.chars().take(EXCERPT).collect();
-    // An escape sequence that is cut in two would swallow what follows it.
+    // A truncated escape sequence would swallow the text that follows it.
     let kept = match kept.rfind('\u{1b}') {
         Some(escape) if kept.len() - escape < SLACK => &kept[..escape],
         _ => &kept,
@@ -371,121 +374,121 @@ pub fn excerpt(line: &str) -> String {
     format!("{kept}… ({total} characters)")
 }
 
-/// The last answer to a probe.
+/// The last result of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastAnswer {
-    /// `http 3001 /health`.
+    /// Text of the probe, for example `http 3001 /health`.
     pub probe: String,
-    /// What came back.
+    /// Result of the last attempt.
     pub answer: String,
-    /// How often it was asked.
+    /// Number of attempts.
     pub attempts: u32,
-    /// It had passed.
+    /// The probe has passed.
     pub passed: bool,
 }
 
-/// Where a long action stands.
+/// Progress of a long action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "progress", rename_all = "kebab-case")]
 pub enum Progress {
-    /// A step of a build began, moved on or ended.
+    /// A build step has started, progressed or ended.
     BuildStep {
-        /// Identifies the step inside its build.
+        /// Identifier of the step within its build.
         digest: String,
-        /// `[backend build 3/7] RUN npm ci`.
+        /// Name of the step, for example `[backend build 3/7] RUN npm ci`.
         name: String,
-        /// How it does.
+        /// State of the step.
         state: BuildStepState,
     },
     /// Output of a build step.
     BuildOutput {
-        /// The step.
+        /// Identifier of the step within its build.
         digest: String,
-        /// One line.
+        /// One line of output.
         line: String,
     },
-    /// Layers of an image on their way.
+    /// Download of the layers of an image.
     Pull {
-        /// Bytes that have arrived.
+        /// Bytes that have been downloaded.
         done: u64,
-        /// Bytes in all, as far as known.
+        /// Total number of bytes, as far as known.
         total: u64,
-        /// Layers that are complete.
+        /// Number of complete layers.
         layers_done: u32,
-        /// Layers in all.
+        /// Total number of layers.
         layers: u32,
     },
-    /// A build's context on its way.
+    /// Upload of a build context.
     Context {
-        /// Bytes that were sent.
+        /// Bytes that have been sent.
         sent: u64,
     },
 }
 
-/// How a step of a build does.
+/// State of a build step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BuildStepState {
-    /// It runs.
+    /// The step is running.
     Running,
-    /// It took nothing: its result was there.
+    /// The result was already in the build cache.
     Cached,
-    /// It is done, after so many seconds.
+    /// The step succeeded, after this number of seconds.
     Done(f64),
-    /// It failed.
+    /// The step failed.
     Failed,
 }
 
-/// How a run ended. The exit code says the same (see `exit`).
+/// Outcome of a run. Determines the exit code (see `exit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// As asked for, with changes.
+    /// The project was changed as requested.
     Converged,
-    /// There was nothing to do.
+    /// No change was necessary.
     Unchanged,
-    /// Refused or failed before anything that runs was touched.
+    /// Refused, or failed before any running container was changed.
     Aborted,
-    /// Failed, and the old state is back and healthy.
+    /// Failed; the old state is restored and healthy.
     RolledBack,
-    /// Interrupted, and the old state is back and healthy.
+    /// Interrupted; the old state is restored and healthy.
     Cancelled,
-    /// Failed, and the way back failed too: an operator is needed.
+    /// The deploy failed and its rollback failed too. An operator is needed.
     RollbackFailed,
-    /// Interrupted again while it rolled back: `recover` goes on from there.
+    /// Interrupted again during the rollback. `recover` continues from there.
     RollbackInterrupted,
-    /// A removal that could not remove everything, or was interrupted before it had.
+    /// A removal did not remove everything, because of a failure or an interruption.
     RemovalIncomplete,
 }
 
-/// What a run does when somebody asks it to stop.
+/// How a run responds to a request to stop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Response {
-    /// It ends as soon as what is under way has ended; nothing is rolled back.
+    /// It ends when the running actions have ended. Nothing is rolled back.
     #[default]
     Stop,
-    /// It rolls back, or does so already.
+    /// It rolls back, or is already rolling back.
     RollBack,
     /// It is committed, and finishes.
     Finish,
-    /// It ends at once: `recover` goes on from there.
+    /// It ends at once. `recover` continues from there.
     Leave,
 }
 
-/// A part of the chain that the end waited for.
+/// A segment of the critical path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathSegment {
-    /// Whom it was for.
+    /// Service or resource that the step was for.
     pub subject: Subject,
-    /// `starting container`, `waiting until ready`, …
+    /// Verb of the step, for example `starting container` or `waiting until ready`.
     pub verb: String,
-    /// How long it took.
+    /// Duration of the step, in seconds.
     #[serde(with = "seconds")]
     pub elapsed: Duration,
 }
 
-/// Durations as seconds with a fraction, in milliseconds' precision.
+/// Serialises durations as seconds with millisecond precision.
 mod seconds {
     use std::time::Duration;
 
@@ -507,7 +510,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_line_becomes_its_beginning_and_its_length() {
+    fn excerpt_keeps_start_and_length_of_long_line() {
         let short = "x".repeat(EXCERPT);
         assert_eq!(excerpt(&short), short);
         let long = excerpt(&"ä".repeat(313_000));
@@ -517,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn escape_sequence_is_not_cut_in_two() {
+    fn excerpt_does_not_split_escape_sequence() {
         let line = format!(
             "{}\u{1b}[31mred{}",
             "x".repeat(EXCERPT - 2),

@@ -1,4 +1,4 @@
-//! How a command ended, as an exit code; and its failure, told once on standard error.
+//! The exit code of a command, and its error message on standard error.
 
 use std::{
     fmt::Write as _,
@@ -11,7 +11,7 @@ use crate::{
     event::excerpt,
 };
 
-/// Tells on standard error why a command failed.
+/// Prints the error of a failed command on standard error.
 pub fn render_error(error: &CommandError, console: Console) {
     let mut text = String::new();
     match error {
@@ -20,7 +20,7 @@ pub fn render_error(error: &CommandError, console: Console) {
             for refusal in refusals {
                 text += &fragment(&refusal.to_string(), Some(&refusal.help()));
             }
-            text += "nothing was touched\n";
+            text += "nothing was changed\n";
         }
         CommandError::Engine(error) => {
             text = fragment(&error.to_string(), error.help().as_deref());
@@ -43,7 +43,7 @@ pub fn render_error(error: &CommandError, console: Console) {
     eprint(&text);
 }
 
-/// Writes on standard error; nobody can be told when that fails.
+/// Writes to standard error. Ignores write errors, which could not be reported anyway.
 pub fn eprint(text: &str) {
     let mut err = io::stderr().lock();
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());

@@ -1,5 +1,5 @@
 //! `cimandat` deploys containers from a KDL manifest: health-gated, and rolled back when a gate
-//! fails. This page is a tour in reading order; `ARCHITECTURE.md` has the rules.
+//! fails. This page lists the modules in reading order; `ARCHITECTURE.md` contains the rules.
 //!
 //! ```text
 //!  text ──▶ Manifest ──▶ Project ──▶ Graph ─┐
@@ -8,18 +8,21 @@
 //!  engine ◀──perform, probe──────────────────────────────────────── drive ◀────┘
 //! ```
 //!
-//! What things are called and made of: [`name`], [`mod@unit`], [`span`] (places in texts),
-//! [`secret`] (values that cannot be shown).
+//! Basic types: [`name`], [`mod@unit`], [`span`] (locations in source texts), [`secret`] (values
+//! that cannot be printed).
 //!
-//! What a person wrote: [`manifest`] reads it and [`diagnostic`] tells every mistake in it at its
-//! place. What that means: [`project`], with nothing left open. Who waits for whom: [`graph`].
+//! Input: [`manifest`] reads the manifest, and [`diagnostic`] reports every error at its location.
+//! [`project`] is the resolved manifest. [`graph`] contains the dependencies.
 //!
-//! What is there: [`state`], as an [`engine`] observed it. What has to be done, and why:
-//! [`plan`]. How it is done: [`run`], a machine that decides and a loop that does. What happened:
-//! [`event`], told by [`report`].
+//! Observation: [`state`] is the state of the engine, as observed through an [`engine`].
 //!
-//! What can be asked for: [`command`], one file a verb; [`cli`] reads what was typed, [`exit`]
-//! says how it ended.
+//! Planning: [`plan`] computes the steps and their reasons.
+//!
+//! Execution: [`run`] contains a state machine that decides and a loop that performs. [`journal`]
+//! records what a run is about to do. [`event`] describes what happened, and [`report`] prints it.
+//!
+//! Commands: [`command`] has one file for each verb. [`cli`] parses the command line, [`exit`]
+//! derives the exit code.
 
 pub mod cli;
 pub mod command;

@@ -39,7 +39,7 @@ fn main() -> process::ExitCode {
     if let Some(count) = crash.and_then(|crash| crash.counted()) {
         exit::eprint(&format!("changing requests: {count}\n"));
     }
-    // What still waits (a log that is followed, a probe) has nobody left to tell.
+    // Pending tasks (a followed log, a probe) have no consumer left.
     runtime.shutdown_background();
     exit::code(&end).into()
 }

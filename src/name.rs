@@ -1,70 +1,70 @@
-//! Names: one newtype for each kind of thing that has one, checked once where it enters.
+//! Names: one newtype for each kind of named object, validated on construction.
 //!
-//! Holds no logic beyond the rules of what a name may look like.
+//! Contains only the rules for valid names.
 
 use std::{borrow::Borrow, fmt};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Why a text cannot be a name.
+/// Why a text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NameError {
-    /// A name has at least one character.
+    /// The text is empty.
     #[error("a name cannot be empty")]
     Empty,
-    /// A character that the engine does not accept at this place of a name.
-    #[error("`{character}` cannot stand at position {position} of the name `{name}`")]
+    /// A character is not allowed at this position.
+    #[error("`{character}` is not allowed at position {position} of the name `{name}`")]
     Character {
-        /// The whole text.
+        /// Whole text.
         name: String,
-        /// The first character that is not allowed.
+        /// First character that is not allowed.
         character: char,
-        /// Its place, counted from 1.
+        /// Position of the character, counted from 1.
         position: usize,
     },
-    /// Shorter than the engine takes.
+    /// The name is shorter than the engine accepts.
     #[error("`{name}` is shorter than {least} characters")]
     TooShort {
-        /// The whole text.
+        /// Whole text.
         name: String,
-        /// The shortest that is accepted.
+        /// Minimum length.
         least: usize,
     },
-    /// Characters between letters and digits that the name of an image cannot have there.
-    #[error("`{found}` cannot stand {place} of the name `{name}`")]
+    /// A separator between letters and digits is not allowed in the name of an image.
+    #[error("`{found}` is not allowed {place} of the name `{name}`")]
     Separator {
-        /// The whole text.
+        /// Whole text.
         name: String,
-        /// The characters.
+        /// Separator characters.
         found: String,
         /// `at the end` or `in the middle`.
         place: &'static str,
     },
-    /// Not the reference of an image.
+    /// The text is not a valid image reference.
     #[error("`{name}` is not an image: {cause}")]
     Reference {
-        /// The whole text.
+        /// Whole text.
         name: String,
-        /// What is wrong.
+        /// Reason, as a sentence fragment.
         cause: &'static str,
     },
-    /// Longer than the engine or its name server takes.
+    /// The name is longer than the engine or its DNS server accepts.
     #[error("`{name}` is longer than {limit} characters")]
     TooLong {
-        /// The whole text.
+        /// Whole text.
         name: String,
-        /// The longest that is accepted.
+        /// Maximum length.
         limit: usize,
     },
 }
 
-/// Longest label that the name server inside a container network resolves (RFC 1035).
+/// Longest label that the DNS server of a container network resolves (RFC 1035).
 const DNS_LABEL: usize = 63;
-/// Longest name of what is stored under `PROJECT_NAME`; the engine's limit is the 255 bytes of a file
-/// name, and a snapshot has its generation behind the name.
+/// Longest name of a stored object, which is prefixed with `PROJECT_`. The engine's limit is the
+/// 255 bytes of a file name, and a snapshot appends its generation to the name.
 const STORED: usize = 160;
-/// Longest name of a container; generous, as the engine's own limit.
+/// Longest name of a container. A generous limit, as the engine's own.
 const CONTAINER: usize = 200;
 
 fn check(
@@ -119,10 +119,10 @@ fn printable(character: char) -> bool {
     !character.is_whitespace() && !character.is_control()
 }
 
-/// A rule that only the whole of a name can break.
+/// A rule about the whole name.
 type Rule = fn(&str) -> Result<(), NameError>;
 
-/// The engine wants two characters for a container or a volume.
+/// The engine requires two characters for a container or a volume.
 fn two(name: &str) -> Result<(), NameError> {
     if name.len() >= 2 {
         return Ok(());
@@ -133,7 +133,7 @@ fn two(name: &str) -> Result<(), NameError> {
     })
 }
 
-/// Names of images are made of it (`PROJECT-SERVICE`, in lowercase).
+/// The name becomes part of image names (`PROJECT-SERVICE`, in lowercase).
 fn component(name: &str) -> Result<(), NameError> {
     let bad = separators(name).find(|found| !found.is_single || found.is_last);
     bad.map_or(Ok(()), |found| {
@@ -149,10 +149,10 @@ fn component(name: &str) -> Result<(), NameError> {
     })
 }
 
-/// What stands between two runs of letters and digits, or behind the last.
+/// The characters between two runs of letters and digits, or after the last run.
 struct Separators<'a> {
     text: &'a str,
-    /// It is one that a component of an image's name has: `.`, `_`, `__`, or dashes.
+    /// The separator is allowed in a component of an image name: `.`, `_`, `__`, or dashes.
     is_single: bool,
     is_last: bool,
 }
@@ -168,7 +168,7 @@ fn separators(name: &str) -> impl Iterator<Item = Separators<'_>> {
     })
 }
 
-/// Whether the text is `algorithm:digits`, as the content of an image is named.
+/// Whether the text is a content digest, `algorithm:digits`.
 fn is_digest(text: &str) -> bool {
     let Some((algorithm, digits)) = text.split_once(':') else {
         return false;
@@ -183,7 +183,7 @@ fn is_digest(text: &str) -> bool {
     known && digits.bytes().all(hexadecimal)
 }
 
-/// `[registry[:port]/]name[/name…][:tag][@digest]`, as the engine reads it.
+/// Checks an image reference, `[registry[:port]/]name[/name…][:tag][@digest]`, as the engine does.
 fn reference(text: &str) -> Result<(), NameError> {
     let wrong = |cause| {
         Err(NameError::Reference {
@@ -228,7 +228,7 @@ fn reference(text: &str) -> Result<(), NameError> {
             "its name consists of letters and digits, separated by `.`, `_`, `__`, dashes or `/`",
         );
     }
-    // Without a registry the engine puts an image of one word into its own library.
+    // Without a registry, the engine adds `library/` to an image name of one component.
     let library = if name.contains('/') { "" } else { "library/" };
     if library.len() + path.len() > REPOSITORY {
         return wrong("its name is too long");
@@ -245,7 +245,7 @@ fn capital(character: char) -> bool {
     character.is_ascii_uppercase()
 }
 
-/// A host name or an address in brackets, with or without a port.
+/// Whether the text is a host name or an address in brackets, with or without a port.
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -274,10 +274,10 @@ macro_rules! names {
     pub struct $name(String);
 
     impl $name {
-      /// Checks and takes a name.
+      /// Validates a name.
       ///
       /// # Errors
-      /// When the text breaks the rule of this kind of name.
+      /// Returns an error if the text breaks a rule for this kind of name.
       pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
         const RULES: &[Rule] = &$rules;
         let name = name.into();
@@ -288,7 +288,7 @@ macro_rules! names {
         Ok(Self(name))
       }
 
-      /// The name as text.
+      /// Returns the name as text.
       #[must_use]
       pub fn as_str(&self) -> &str {
         &self.0
@@ -329,23 +329,23 @@ macro_rules! names {
 }
 
 names! {
-  /// A project: the unit that is deployed, and the value of the label by which we know our own.
+  /// A project: the unit of deployment, and the value of the label that marks its resources.
   ProjectName: DNS_LABEL, lower, lower_word, [component];
-  /// A service or a job of a project; also its name in the project's networks.
+  /// A service or a job of a project; also its DNS name in the project's networks.
   ServiceName: DNS_LABEL, alphanumeric, word, [component];
-  /// A network as the manifest calls it.
+  /// A network, by its name in the manifest.
   NetworkName: STORED, alphanumeric, word, [];
-  /// A volume as the manifest calls it.
+  /// A volume, by its name in the manifest.
   VolumeName: STORED, alphanumeric, word, [];
-  /// A secret as the manifest calls it.
+  /// A secret, by its name in the manifest.
   SecretName: STORED, alphanumeric, word, [];
-  /// A config as the manifest calls it.
+  /// A config, by its name in the manifest.
   ConfigName: STORED, alphanumeric, word, [];
-  /// A certificate as the manifest calls it.
+  /// A certificate, by its name in the manifest.
   CertificateName: STORED, alphanumeric, word, [];
-  /// A volume as the engine calls it.
+  /// A volume, by its name on the engine.
   EngineVolumeName: CONTAINER, alphanumeric, word, [two];
-  /// A container as the engine calls it.
+  /// A container, by its name on the engine.
   ContainerName: CONTAINER, alphanumeric, word, [two];
   /// An image by reference: `name`, `name:tag`, `name@digest`, or an id (`sha256:…`).
   ImageRef: 512, printable, printable, [reference];
@@ -356,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_checked_where_it_enters() {
+    fn names_are_validated_on_construction() {
         assert!(ServiceName::new("backend-1.x_y").is_ok());
         assert_eq!(ServiceName::new(""), Err(NameError::Empty));
         assert!(matches!(
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_an_image_cannot_have_is_refused() {
+    fn names_invalid_in_image_names_are_rejected() {
         let project = |name: &str| ProjectName::new(name).map(drop);
         let service = |name: &str| ServiceName::new(name).map(drop);
         for good in ["shop", "a-b", "a--b", "a_b", "a__b", "1"] {
@@ -386,11 +386,11 @@ mod tests {
         let said = |found: Result<(), NameError>| found.unwrap_err().to_string();
         assert_eq!(
             said(project("pp_-_test")),
-            "`_-_` cannot stand in the middle of the name `pp_-_test`"
+            "`_-_` is not allowed in the middle of the name `pp_-_test`"
         );
         assert_eq!(
             said(project("pp_")),
-            "`_` cannot stand at the end of the name `pp_`"
+            "`_` is not allowed at the end of the name `pp_`"
         );
         for bad in ["a..b", "c___d", "e-", "f.", "g._h", "i-.j"] {
             assert!(service(bad).is_err(), "{bad}");
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_read_as_the_engine_reads_it() {
+    fn image_references_follow_engine_rules() {
         let digits = "0123456789abcdef".repeat(4);
         let digest = format!("db@sha256:{digits}");
         for good in [

@@ -1,14 +1,14 @@
-//! Values that must not be seen.
+//! Values that must not be printed.
 //!
-//! A [`Secret`] cannot be printed, logged or serialised; a [`Text`] is a string of which it is
-//! known whether it holds one. Nothing here reads or makes secrets.
+//! A [`Secret`] cannot be printed, logged or serialised. A [`Text`] is a string that records
+//! whether it contains a secret. This module does not read or generate secrets.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-/// A value that cannot be shown: its only way out is [`Secret::expose`].
+/// A value that cannot be printed. Only [`Secret::expose`] returns it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret<T>(T);
 
@@ -18,7 +18,7 @@ impl<T> Secret<T> {
         Self(value)
     }
 
-    /// The value itself; every call is a place to look at in a review.
+    /// Returns the value itself. Every call has to be checked in a review.
     pub const fn expose(&self) -> &T {
         &self.0
     }
@@ -30,7 +30,8 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
-/// The first 16 hexadecimal digits of the SHA-256 of a content: enough to see that it changed.
+/// Returns the first 16 hexadecimal digits of the SHA-256 of a content, which is enough to detect a
+/// change.
 #[must_use]
 pub fn digest(content: &[u8]) -> String {
     let hash = Sha256::digest(content);
@@ -43,27 +44,27 @@ pub fn digest(content: &[u8]) -> String {
         })
 }
 
-/// A string of a manifest after interpolation, which knows whether a secret is part of it.
+/// A string of a manifest after interpolation, which records whether it contains a secret.
 ///
-/// Serialises as the string itself, or, when sealed, as its form with the secrets' names and a
-/// digest: never as the value. What is read back from that form has no value any more.
+/// A plain text serialises as the string itself. A sealed text serialises as its printable form and
+/// a digest, never as the value. After deserialisation, a sealed text has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Text {
-    /// Nothing secret in it.
+    /// A text without a secret.
     Plain(String),
-    /// A secret is part of it, and so all of it is secret.
+    /// A text that contains a secret, so that the whole text is secret.
     Sealed {
-        /// The string with each secret by its name (`postgresql://u:${secret:db}@db/x`).
+        /// The string with each secret replaced by its name (`postgresql://u:${secret:db}@db/x`).
         shown: String,
         /// [`digest`] of the value.
         digest: String,
-        /// The value; absent when this was read back from a record.
+        /// The value; `None` if the text was deserialised.
         value: Option<Secret<String>>,
     },
 }
 
 impl Text {
-    /// Seals a value under the form in which it may be shown.
+    /// Seals a value. `shown` is its printable form.
     #[must_use]
     pub fn sealed(shown: String, value: String) -> Self {
         let digest = digest(value.as_bytes());
@@ -74,7 +75,7 @@ impl Text {
         }
     }
 
-    /// What a person may see.
+    /// Returns the printable form.
     #[must_use]
     pub fn shown(&self) -> &str {
         match self {
@@ -82,7 +83,7 @@ impl Text {
         }
     }
 
-    /// The value, for the engine only; `None` when only its record is known.
+    /// Returns the value, for the engine only; `None` if the text was deserialised.
     #[must_use]
     pub fn expose(&self) -> Option<&str> {
         match self {
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sealed_text_never_shows_its_value() {
+    fn sealed_text_never_prints_its_value() {
         let text = Text::sealed("x:${secret:p}".into(), "x:hunter2".into());
         let json = serde_json::to_string(&text).unwrap();
         assert!(!json.contains("hunter2") && !format!("{text:?}").contains("hunter2"));

@@ -1,8 +1,8 @@
-//! Where something was written: the texts that were read, and places in them.
+//! Source texts, and locations in them.
 //!
-//! All texts of one load lie behind one another in one address space, so that a [`Span`] needs no
-//! file of its own and spans sort in the order in which the texts were read. Nothing here reads
-//! files or knows a language.
+//! All texts of one load share one address space, one after the other. A [`Span`] therefore needs
+//! no reference to its file, and spans sort in the order in which the texts were read. This module
+//! does not read files and does not depend on a language.
 
 use std::{
     ops::Deref,
@@ -13,7 +13,7 @@ use miette::{
     MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents as MietteContents,
 };
 
-/// A place in one of the texts of a [`Sources`].
+/// A location in one of the texts of a [`Sources`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     start: usize,
@@ -21,31 +21,32 @@ pub struct Span {
 }
 
 impl Span {
-    /// A place by its first byte in the address space of its [`Sources`], and its length in bytes.
+    /// Creates a span from its first byte in the address space of its [`Sources`], and its length
+    /// in bytes.
     #[must_use]
     pub const fn new(start: usize, length: usize) -> Self {
         Self { start, length }
     }
 
-    /// Its first byte in the address space of its [`Sources`].
+    /// Returns the first byte in the address space of its [`Sources`].
     #[must_use]
     pub const fn start(self) -> usize {
         self.start
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     #[must_use]
     pub const fn length(self) -> usize {
         self.length
     }
 
-    /// The byte after its last.
+    /// Returns the end of the span, exclusive.
     #[must_use]
     pub const fn end(self) -> usize {
         self.start + self.length
     }
 
-    /// The smallest span that covers both; both must lie in the same text.
+    /// Returns the smallest span that covers both. Both must be in the same text.
     #[must_use]
     pub fn to(self, other: Self) -> Self {
         let start = self.start.min(other.start);
@@ -59,22 +60,22 @@ impl From<Span> for SourceSpan {
     }
 }
 
-/// A value and the place where it was written.
+/// A value with its location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Where it was written.
+    /// Location of the value.
     pub span: Span,
 }
 
 impl<T> Spanned<T> {
-    /// Ties a value to its place.
+    /// Creates a value with its location.
     pub const fn new(value: T, span: Span) -> Self {
         Self { value, span }
     }
 
-    /// The same place with another value.
+    /// Replaces the value and keeps the location.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
         Spanned::new(change(self.value), self.span)
     }
@@ -88,7 +89,7 @@ impl<T> Deref for Spanned<T> {
     }
 }
 
-/// A text that was read, with the path under which people know it.
+/// A source text with its path.
 #[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
@@ -98,13 +99,13 @@ pub struct Source {
 }
 
 impl Source {
-    /// Where it was read, absolute.
+    /// Absolute path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path as it is shown in messages.
+    /// Path as printed in messages.
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown
@@ -116,13 +117,13 @@ impl Source {
         &self.text
     }
 
-    /// Where its first byte lies in the address space.
+    /// Position of the first byte in the address space.
     #[must_use]
     pub const fn start(&self) -> usize {
         self.start
     }
 
-    /// The folder that relative paths in it start from.
+    /// Returns the folder to which relative paths in the text refer.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
@@ -133,12 +134,12 @@ impl Source {
     }
 }
 
-/// A place as people count: lines and columns from 1, columns in characters.
+/// A position in a text. Lines and columns are counted from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// From 1.
+    /// Line, counted from 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// Column in characters, counted from 1.
     pub column: usize,
 }
 
@@ -147,9 +148,10 @@ pub struct Position {
 pub struct Sources(Vec<Source>);
 
 impl Sources {
-    /// Takes a text in and says where its first byte lies.
+    /// Adds a text. Returns the position of its first byte in the address space.
     pub fn add(&mut self, path: PathBuf, shown: String, text: String) -> usize {
-        // One byte stays free between two texts: the end of one is not the start of the next.
+        // One byte stays free between two texts, so that the end of one is not the start of the
+        // next.
         let start = self.0.last().map_or(0, |last| last.end() + 1);
         self.0.push(Source {
             path,
@@ -160,7 +162,7 @@ impl Sources {
         start
     }
 
-    /// The text that a span lies in.
+    /// Returns the text that contains a span.
     #[must_use]
     pub fn of(&self, span: Span) -> Option<&Source> {
         let after = self.0.partition_point(|source| source.start <= span.start);
@@ -168,7 +170,7 @@ impl Sources {
         (span.end() <= source.end()).then_some(source)
     }
 
-    /// The characters that a span covers.
+    /// Returns the characters that a span covers.
     #[must_use]
     pub fn text(&self, span: Span) -> Option<&str> {
         let source = self.of(span)?;
@@ -177,7 +179,7 @@ impl Sources {
             .get(span.start - source.start..span.end() - source.start)
     }
 
-    /// Where a span begins, as people count.
+    /// Returns the position at which a span starts.
     #[must_use]
     pub fn position(&self, span: Span) -> Option<Position> {
         let source = self.of(span)?;
@@ -189,15 +191,15 @@ impl Sources {
         })
     }
 
-    /// The texts, in the order in which they were read.
+    /// Returns the texts, in the order in which they were read.
     pub fn iter(&self) -> impl Iterator<Item = &Source> {
         self.0.iter()
     }
 }
 
 impl SourceCode for Sources {
-    /// The lines around a span; an error for a span that reaches over more than one text, which
-    /// is how the renderer learns to show such labels apart.
+    /// Returns the lines around a span. Fails for a span across several texts, so that the renderer
+    /// shows its labels separately.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_finds_its_text_and_its_position() {
+    fn span_maps_to_text_and_position() {
         let sources = two();
         let span = Span::new(4, 1);
         assert_eq!(sources.text(span), Some("c"));
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_over_two_texts_is_refused() {
+    fn span_across_two_texts_is_rejected() {
         let sources = two();
         assert!(sources.of(Span::new(4, 4)).is_none());
         assert!(

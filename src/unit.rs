@@ -1,7 +1,7 @@
 //! Values with units: sizes in bytes, durations, ports.
 //!
-//! Parsing and printing only; what a value means is its owner's affair. A number without a unit is
-//! never guessed at.
+//! Parsing and printing only. The meaning of a value is defined by its user. A number without a
+//! unit is an error.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -11,48 +11,48 @@ use thiserror::Error;
 /// Why a text is not a value with a unit.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UnitError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("an empty text is not a {wanted}")]
     Empty {
-        /// What was expected.
+        /// Expected quantity.
         wanted: Quantity,
     },
-    /// A number, and nothing that says of what.
+    /// The number has no unit.
     #[error("`{number}` has no unit")]
     MissingUnit {
-        /// The number as it stands there.
+        /// Number as written.
         number: String,
-        /// What was expected.
+        /// Expected quantity.
         wanted: Quantity,
     },
-    /// What follows the number is not one of the units.
+    /// The text after the number is not a known unit.
     #[error("`{unit}` is not a unit of a {wanted}")]
     UnknownUnit {
-        /// What stands where the unit should be.
+        /// Text in place of the unit.
         unit: String,
-        /// What was expected.
+        /// Expected quantity.
         wanted: Quantity,
     },
-    /// A unit without a number before it, or a sign, or two points.
+    /// The text has a unit without a number, a sign, or two decimal points.
     #[error("`{text}` is not a {wanted}")]
     NotANumber {
-        /// The whole text.
+        /// Whole text.
         text: String,
-        /// What was expected.
+        /// Expected quantity.
         wanted: Quantity,
     },
-    /// More than can be counted in 64 bits (of bytes or nanoseconds).
+    /// The value does not fit in 64 bits (of bytes or nanoseconds).
     #[error("`{text}` is too large for a {wanted}")]
     TooLarge {
-        /// The whole text.
+        /// Whole text.
         text: String,
-        /// What was expected.
+        /// Expected quantity.
         wanted: Quantity,
     },
 }
 
 impl UnitError {
-    /// What to write instead.
+    /// Returns help on how to fix the value.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
@@ -73,12 +73,12 @@ impl UnitError {
     }
 }
 
-/// What a value with a unit measures.
+/// The quantity that a value measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
-    /// Bytes.
+    /// A size in bytes.
     Size,
-    /// Time.
+    /// A duration.
     Duration,
 }
 
@@ -104,7 +104,7 @@ impl Quantity {
         }
     }
 
-    /// In bytes or nanoseconds.
+    /// Returns the factor of a unit, in bytes or nanoseconds.
     fn scale(self, unit: &str) -> Option<u64> {
         match self {
             Self::Size => Some(match unit.to_ascii_lowercase().as_str() {
@@ -138,9 +138,11 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// Takes one number and its unit from the front of `rest`: its worth in bytes or nanoseconds.
+/// Takes one number with its unit from the front of `rest`. Returns its value in bytes or
+/// nanoseconds.
 ///
-/// Whole arithmetic: `0.1s` is exactly 100 ms. Digits below one byte or nanosecond are cut off.
+/// Uses integer arithmetic: `0.1s` is exactly 100 ms. Fractions of a byte or nanosecond are
+/// truncated.
 fn take(rest: &mut &str, text: &str, wanted: Quantity) -> Result<u64, UnitError> {
     let is_number = |c: char| c.is_ascii_digit() || c == '.';
     let (number, after) = split(rest, is_number);
@@ -172,14 +174,14 @@ fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     (first, rest)
 }
 
-/// `None` when it does not fit.
+/// Returns `None` if the value does not fit in 64 bits.
 fn worth(whole: &str, fraction: &str, scale: u64) -> Option<u64> {
     let whole: u64 = if whole.is_empty() {
         0
     } else {
         whole.parse().ok()?
     };
-    // 18 digits are more than the largest scale (8.64e13 ns) can tell apart.
+    // 18 digits are more precise than the largest scale (8.64e13 ns) requires.
     let fraction = &fraction[..fraction.len().min(18)];
     let mut part: u128 = 0;
     if !fraction.is_empty() {
@@ -191,12 +193,13 @@ fn worth(whole: &str, fraction: &str, scale: u64) -> Option<u64> {
     u64::try_from(total).ok()
 }
 
-/// Reads a duration: one or more numbers with units, `5s`, `1m30s`, `1.5h`, `250ms`.
+/// Parses a duration: one or more numbers with units, `5s`, `1m30s`, `1.5h`, `250ms`.
 ///
-/// Units are `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, as Go (and so Compose) has them, and days.
+/// The units are those of Go and Compose, `ns`, `us`, `ms`, `s`, `m`, `h`, and additionally `d`.
 ///
 /// # Errors
-/// When a unit is missing or unknown, or the text is not made of numbers and units.
+/// Returns an error if a unit is missing or unknown, or if the text does not consist of numbers and
+/// units.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let wanted = Quantity::Duration;
     let mut rest = text.trim();
@@ -216,7 +219,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// Prints a duration so that [`parse_duration`] reads the same again: `1m30s`, `250ms`, `0s`.
+/// Formats a duration so that [`parse_duration`] returns the same value: `1m30s`, `250ms`, `0s`.
 #[must_use]
 pub fn show_duration(duration: Duration) -> String {
     use fmt::Write;
@@ -243,13 +246,13 @@ pub fn show_duration(duration: Duration) -> String {
     text
 }
 
-/// A number of bytes.
+/// A size in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ByteSize(pub u64);
 
 impl fmt::Display for ByteSize {
-    /// The largest binary unit that divides the number: `512MiB`, `1536KiB`, `1000B`.
+    /// Uses the largest binary unit that divides the number: `512MiB`, `1536KiB`, `1000B`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u64, &str); 4] = [
             (1 << 40, "TiB"),
@@ -270,10 +273,10 @@ impl fmt::Display for ByteSize {
 impl FromStr for ByteSize {
     type Err = UnitError;
 
-    /// Reads a size: `512MiB`, `64m`, `1.5g`, `100B`.
+    /// Parses a size: `512MiB`, `64m`, `1.5g`, `100B`.
     ///
-    /// As in Compose every unit is a power of 1024, however it is spelled (`2GB` is 2 GiB), and
-    /// upper and lower case are the same. Unlike there, a bare number is a mistake.
+    /// As in Compose, every unit is a power of 1024, however it is spelled (`2GB` is 2 GiB), and
+    /// the case of letters is ignored. Unlike in Compose, a number without a unit is an error.
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let wanted = Quantity::Size;
         let mut rest = text.trim();
@@ -289,18 +292,18 @@ impl FromStr for ByteSize {
     }
 }
 
-/// The protocol of a port.
+/// Protocol of a port.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// A stream.
+    /// Byte streams.
     #[default]
     Tcp,
     /// Datagrams.
     Udp,
-    /// Streams of messages.
+    /// Message streams.
     Sctp,
 }
 
@@ -321,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_compose_reads_them() {
+    fn sizes_parse_as_in_compose() {
         let bytes = |text: &str| text.parse::<ByteSize>().map(|size| size.0);
         assert_eq!(bytes("512MiB"), Ok(512 << 20));
         assert_eq!(bytes("64m"), Ok(64 << 20));
@@ -332,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_number_says_which_unit_is_missing() {
+    fn number_without_unit_error_suggests_unit() {
         let size = "512".parse::<ByteSize>().unwrap_err();
         assert_eq!(size.to_string(), "`512` has no unit");
         assert_eq!(
@@ -346,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quantity_is_told_apart() {
+    fn invalid_quantities_have_distinct_errors() {
         let size = |text: &str| text.parse::<ByteSize>().unwrap_err().to_string();
         assert_eq!(size(""), "an empty text is not a size");
         assert_eq!(size("12 parsecs"), "`12` has no unit");
@@ -358,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_sums_of_parts() {
+    fn duration_is_sum_of_parts() {
         let milliseconds = |text: &str| parse_duration(text).map(|d| d.as_millis());
         assert_eq!(milliseconds("5s"), Ok(5_000));
         assert_eq!(milliseconds("1m30s"), Ok(90_000));
@@ -370,7 +373,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_is_read_again(nanoseconds: u64) {
+        fn displayed_values_parse_back(nanoseconds: u64) {
             let duration = Duration::from_nanos(nanoseconds);
             prop_assert_eq!(parse_duration(&show_duration(duration)), Ok(duration));
             let size = ByteSize(nanoseconds);
@@ -378,7 +381,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in ".*") {
+        fn parsing_never_panics(text in ".*") {
             let _ = parse_duration(&text);
             let _ = text.parse::<ByteSize>();
         }

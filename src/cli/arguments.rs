@@ -1,4 +1,4 @@
-//! The arguments as they are typed, and their help.
+//! The command-line arguments and their help texts.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -19,12 +19,12 @@ use crate::unit;
     disable_help_subcommand = true,
     arg_required_else_help = true,
     max_term_width = 100,
-    after_help = "exit codes: 0 as asked for · 1 usage or internal error · 2 `plan --exit-code`: there are \
-                  changes · 3 refused, nothing touched · 4 a build, pull or preparation failed, \
-                  nothing touched · 5 failed and rolled back, the old state is healthy · 6 failed, and \
-                  the way back failed too · 7 somebody else changes the project · 8 interrupted and rolled back · \
-                  9 interrupted while rolling back: run `recover` · 10 `down` could not remove everything · \
-                  125 no engine answers"
+    after_help = "exit codes: 0 success · 1 usage or internal error · 2 `plan --exit-code`: there are \
+                  changes · 3 manifest or preflight error, nothing was changed · 4 a build, pull or \
+                  preparation failed, nothing was changed · 5 failed and rolled back, the old state is \
+                  healthy · 6 failed, and the rollback failed too · 7 the project is locked by another \
+                  command · 8 interrupted and rolled back · 9 interrupted during the rollback: run \
+                  `recover` · 10 `down` could not remove everything · 125 the engine is unreachable"
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -36,29 +36,35 @@ pub(super) struct Arguments {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(super) struct Shared {
-    /// Manifest, `-` for standard input; may be given several times, later ones win [default:
-    /// cimandat.kdl here or above]
+    /// Manifest, `-` for standard input; can be repeated, later files override earlier ones [default:
+    /// cimandat.kdl in this or a parent folder]
     #[arg(short, long, value_name = "PATH")]
     pub file: Vec<PathBuf>,
-    /// Name of the project, instead of the manifest's own
+    /// Project name, instead of the one in the manifest
     #[arg(short, long, global = true, value_name = "NAME")]
     pub project_name: Option<String>,
-    /// File with variables; may be given several times, later ones win
+    /// Environment file; can be repeated, later files override earlier ones
     #[arg(long, global = true, value_name = "PATH")]
     pub env_file: Vec<PathBuf>,
-    /// Enable the services of a profile; may be given several times
+    /// Profile to enable; can be repeated
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Vec<String>,
-    /// How a run is told
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    /// Progress output format
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
     pub progress: ProgressChoice,
 }
 
 /// The same before and after the command; after `logs`, `-f` means `--follow`, as people expect.
 #[derive(Debug, Default, Args)]
 pub(super) struct Files {
-    /// Manifest, `-` for standard input; may be given several times, later ones win [default:
-    /// cimandat.kdl here or above]
+    /// Manifest, `-` for standard input; can be repeated, later files override earlier ones [default:
+    /// cimandat.kdl in this or a parent folder]
     #[arg(id = "manifest", short = 'f', long = "file", value_name = "PATH")]
     pub file: Vec<PathBuf>,
 }
@@ -70,56 +76,56 @@ pub(super) enum ProgressChoice {
     Auto,
     /// Lines that change in place
     Live,
-    /// One line an event
+    /// One line per event
     Plain,
-    /// One JSON object an event, on standard output
+    /// One JSON object per event, on standard output
     Json,
-    /// Failures and the verdict
+    /// Failures and the outcome only
     Quiet,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Deploy: build, pull, start in order, wait until all is ready; roll back if something fails
+    /// Deploy: build, pull, start in order, wait until ready; roll back on failure
     Up(UpArguments),
-    /// Stop and remove containers and networks; volumes are kept unless asked for
+    /// Stop and remove containers and networks; keep volumes unless `--volumes` is given
     Down(DownArguments),
-    /// Deploy an earlier generation again, gated and rolled back like any other deploy
+    /// Deploy an earlier generation, with gates and rollback like any deploy
     Rollback {
         #[command(flatten)]
         files: Files,
-        /// Which, as `history` numbers them [default: the one before the current one]
+        /// Generation number from `history` [default: the previous one]
         generation: Option<u64>,
         #[command(flatten)]
         lock: LockWait,
     },
-    /// End a deploy that was cut off, and start what should run
+    /// Finish or roll back an interrupted deploy, and start stopped containers
     Recover {
         #[command(flatten)]
         files: Files,
-        /// Only show what would be done; ends with the code that doing it would have
+        /// Only print what would be done; exit with the code that the recovery would return
         #[arg(long)]
         plan: bool,
-        /// Discard the journal; the next deploy goes by what is there
+        /// Discard the journal; the next deploy starts from the observed state
         #[arg(long, conflicts_with = "plan")]
-        forget: bool,
+        discard_journal: bool,
         #[command(flatten)]
         lock: LockWait,
     },
-    /// Remove the lock of a command that has ended
+    /// Release a stale lock
     Unlock {
         #[command(flatten)]
         files: Files,
-        /// Also when its holder seems to be at work
+        /// Release the lock even if its holder appears to be running
         #[arg(long)]
         force: bool,
     },
-    /// List deploys: when, who, how each ended, and whether there is a way back to it
+    /// List deploys with time, author, outcome and rollback source
     History {
         #[command(flatten)]
         files: Files,
-        /// Form of the output
-        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        /// Output format
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
         format: Format,
     },
     /// Show what `up` would do, and why
@@ -128,24 +134,24 @@ pub(super) enum Verb {
         files: Files,
         #[command(flatten)]
         choice: Choice,
-        /// End with code 2 when there are changes
+        /// Exit with code 2 if there are changes
         #[arg(long)]
         exit_code: bool,
-        /// Form of the output
-        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        /// Output format
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
         format: Format,
     },
-    /// Carry out on a simulated engine what `up` would do, with faults, and show what would happen
-    Rehearse(SimulateArguments),
-    /// Read the manifest and tell every mistake in it; needs no engine
+    /// Run `up` on a simulated engine, with injected faults, and report the result
+    Simulate(SimulateArguments),
+    /// Validate the manifest and report all errors; needs no engine
     Check {
         #[command(flatten)]
         files: Files,
-        /// Form of the output
-        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        /// Output format
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
         format: Format,
     },
-    /// Build the images whose inputs changed
+    /// Build images whose inputs changed
     Build(BuildArguments),
     /// List the project's containers
     Ps {
@@ -153,54 +159,54 @@ pub(super) enum Verb {
         files: Files,
         /// Only these services
         services: Vec<String>,
-        /// List the containers that are kept of earlier generations, too
+        /// Include containers kept from earlier generations
         #[arg(short, long)]
         all: bool,
-        /// Form of the output
-        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        /// Output format
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
         format: Format,
     },
-    /// Show the containers' logs, interleaved by time
+    /// Show container logs, interleaved by time
     Logs(LogsArguments),
-    /// Draw who waits for whom
+    /// Draw the dependency graph
     Graph {
         #[command(flatten)]
         files: Files,
-        /// Language of the picture
-        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        /// Graph format
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
         format: GraphFormatArg,
     },
-    /// List secrets and certificates, or give them new values
+    /// List or rotate secrets and certificates
     Secret {
         #[command(subcommand)]
         verb: SecretVerb,
     },
-    /// Print the project as it is understood, with everything filled in
+    /// Print the resolved project
     Config {
         #[command(flatten)]
         files: Files,
-        /// Print the variables, and where each value comes from
+        /// Print the variables and the source of each value
         #[arg(long)]
         environment: bool,
-        /// Print only the names of the services
+        /// Print service names only
         #[arg(long, conflicts_with = "environment")]
         services: bool,
-        /// Form of the output
-        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        /// Output format
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
         format: Format,
     },
-    /// Print the versions of this program and of the engine
+    /// Print the versions of cimandat and the engine
     Version {
         #[command(flatten)]
         files: Files,
-        /// Form of the output
-        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        /// Output format
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
         format: Format,
     },
     /// Print a completion script for a shell
     #[command(hide = true)]
     Completions {
-        /// Which shell
+        /// Shell
         shell: Shell,
     },
     /// Print the manual page
@@ -208,23 +214,23 @@ pub(super) enum Verb {
     Man,
 }
 
-/// What can be done with secrets and certificates.
+/// Subcommands of `secret`.
 #[derive(Debug, Subcommand)]
 pub(super) enum SecretVerb {
-    /// Show where each is from, its digest, its age and who uses it; never a value
+    /// List source, digest, age and users of each; never a value
     List {
         #[command(flatten)]
         files: Files,
-        /// Form of the output
-        #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+        /// Output format
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
         format: Format,
     },
-    /// Make new values and deploy them; if that fails, the old ones stay in force
+    /// Generate new values and deploy them; keep the old values if the deploy fails
     #[command(
-        after_help = "The whole manifest is deployed, as `up` does it, and everything goes back when something \
-                      fails, whatever `deploy rollback=` says: half of the services with the old value \
-                      and half with the new one would not understand each other. Whatever knows the old \
-                      value by itself has to learn the new one: see \"Secrets\" in the README."
+        after_help = "Deploys the whole manifest like `up`. A failure rolls everything back, regardless of \
+                      `deploy rollback=`: services with the old and the new value could not talk to each \
+                      other. A program that stores the old value itself (a database) must be updated \
+                      separately: see docs/src/secrets.md."
     )]
     Rotate(RotateArguments),
 }
@@ -236,51 +242,51 @@ pub(super) struct RotateArguments {
     /// Secrets with `generate=`, and certificates (`secret:NAME`, `certificate:NAME` where both exist)
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-    /// The longest that any gate may take, instead of its own deadline (`90s`)
+    /// Maximum time for each gate, instead of its own timeout (`90s`)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub wait_timeout: Option<Duration>,
+    pub ready_timeout: Option<Duration>,
     #[command(flatten)]
     pub lock: LockWait,
 }
 
-/// Of commands that change something.
+/// Lock options of commands that change the project.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct LockWait {
-    /// How long to wait while somebody else changes the project (`15m`) [default: not at all]
+    /// Maximum time to wait for the project lock (`15m`) [default: do not wait]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub lock_wait: Option<Duration>,
+    pub lock_timeout: Option<Duration>,
 }
 
-/// What a deploy may be told.
+/// Options of a deploy.
 #[derive(Debug, Args)]
 pub(super) struct Choice {
-    /// Only these services, and what they depend on
+    /// Only these services and their dependencies
     pub services: Vec<String>,
-    /// Build all images, whether their inputs changed or not
+    /// Build all images, even if their inputs are unchanged
     #[arg(long, conflicts_with = "no_build")]
     pub build: bool,
-    /// Build no image; one that is missing is refused
+    /// Build no images; a missing image is an error
     #[arg(long)]
     pub no_build: bool,
-    /// When images are pulled, instead of what the manifest says
+    /// Pull policy, instead of the one in the manifest
     #[arg(long, value_enum, value_name = "WHEN")]
     pub pull: Option<PullChoice>,
-    /// Replace containers that would be kept
+    /// Replace containers even if unchanged
     #[arg(long)]
     pub force_recreate: bool,
-    /// Run another major version of a database on the data that is there
+    /// Allow a new major version of a database on existing data
     #[arg(long)]
-    pub allow_major: bool,
-    /// Run jobs again that have done their work: these, or, without a name, all
+    pub allow_major_upgrade: bool,
+    /// Rerun completed jobs (all of them if no name is given)
     #[arg(long, value_name = "JOB", num_args = 0..)]
     pub rerun: Option<Vec<String>>,
-    /// Do not run jobs again although a volume is new or their record is missing
+    /// Do not rerun jobs because a volume is new or their record is missing
     #[arg(long, conflicts_with = "rerun")]
     pub no_rerun: bool,
-    /// Seconds that a container may take to end, instead of its own grace period
+    /// Stop timeout in seconds, instead of each container's grace period
     #[arg(short, long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
-    /// What is done about containers that were changed by hand
+    /// Handling of containers that were changed manually
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub drift: DriftArg,
 }
@@ -291,22 +297,21 @@ pub(super) struct UpArguments {
     pub files: Files,
     #[command(flatten)]
     pub choice: Choice,
-    /// The longest that any gate may take, instead of its own deadline (`90s`)
+    /// Maximum time for each gate, instead of its own timeout (`90s`)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub wait_timeout: Option<Duration>,
+    pub ready_timeout: Option<Duration>,
     #[command(flatten)]
     pub lock: LockWait,
-    /// Follow the logs when all is ready
+    /// Follow the logs after the deploy
     #[arg(long, action = ArgAction::SetTrue)]
     pub attach: bool,
-    /// Keep new containers that failed, stopped, to look at them; the next `up` that succeeds
-    /// removes them
+    /// Keep failed new containers, stopped, for inspection; the next successful `up` removes them
     #[arg(long)]
     pub keep_failed: bool,
-    /// Taken for granted: `up` always returns when the stack is ready
+    /// No effect: `up` always returns when the stack is ready
     #[arg(short, long, hide = true)]
     pub detach: bool,
-    /// Taken for granted: `up` always waits
+    /// No effect: `up` always waits
     #[arg(long, hide = true)]
     pub wait: bool,
 }
@@ -315,18 +320,18 @@ pub(super) struct UpArguments {
 pub(super) struct DownArguments {
     #[command(flatten)]
     pub files: Files,
-    /// Only these services' containers
+    /// Only the containers of these services
     pub services: Vec<String>,
-    /// Remove the project's volumes and what they hold, and the snapshots of them, too; of the
-    /// services that are named, the volumes that no other service uses
+    /// Also remove the project's volumes with their data and snapshots; with services, the volumes that
+    /// no other service uses
     #[arg(short, long)]
     pub volumes: bool,
-    /// Remove the images that were built for the project, too
+    /// Also remove images built for the project
     #[arg(long)]
     pub images: bool,
     #[command(flatten)]
     pub lock: LockWait,
-    /// Seconds that a container may take to end, instead of its own grace period
+    /// Stop timeout in seconds, instead of each container's grace period
     #[arg(short, long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
 }
@@ -337,42 +342,42 @@ pub(super) struct BuildArguments {
     pub files: Files,
     /// Only these services
     pub services: Vec<String>,
-    /// Use no cached layer
+    /// Do not use the build cache
     #[arg(long)]
     pub no_cache: bool,
-    /// Always ask the registry for the base images
+    /// Always pull base images
     #[arg(long)]
     pub pull: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct LogsArguments {
-    /// Manifest, `-` for standard input; may be given several times, later ones win [default:
-    /// cimandat.kdl here or above]
+    /// Manifest, `-` for standard input; can be repeated, later files override earlier ones [default:
+    /// cimandat.kdl in this or a parent folder]
     #[arg(id = "manifest", long = "file", value_name = "PATH")]
     pub file: Vec<PathBuf>,
     /// Only these services
     pub services: Vec<String>,
-    /// Go on as lines come, over restarts and replacements of containers
+    /// Follow new output across restarts and replacements
     #[arg(short, long)]
     pub follow: bool,
-    /// Only the last so many lines of each container
+    /// Number of lines to show from the end of each log
     #[arg(short = 'n', long, value_name = "LINES")]
     pub tail: Option<usize>,
-    /// Only lines after: `10m`, `2026-01-02T03:04:05Z`
+    /// Show lines since a time (`10m`, `2026-01-02T03:04:05Z`)
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
-    /// Only lines before: `10m`, `2026-01-02T03:04:05Z`
+    /// Show lines until a time (`10m`, `2026-01-02T03:04:05Z`)
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
-    /// Show the time of each line
+    /// Show timestamps
     #[arg(short, long)]
     pub timestamps: bool,
-    /// Leave out the service's name before each line
+    /// Omit the service name prefix
     #[arg(long)]
     pub no_prefix: bool,
-    /// Form of the output
-    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    /// Output format
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: Format,
 }
 
@@ -381,11 +386,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Verb {
-    /// The manifests named after the command.
+    /// Takes the manifests that were given after the command.
     pub fn take_files(&mut self) -> Vec<PathBuf> {
         let files = match self {
             Self::Up(up) => &mut up.files.file,
-            Self::Rehearse(rehearse) => &mut rehearse.files.file,
+            Self::Simulate(simulate) => &mut simulate.files.file,
             Self::Down(down) => &mut down.files.file,
             Self::Build(build) => &mut build.files.file,
             Self::Logs(logs) => &mut logs.file,

@@ -1,6 +1,6 @@
-//! What was typed, and the world it was typed in: arguments, environment, folder, terminal.
+//! Reads the command line and its environment: arguments, variables, current folder, terminal.
 //!
-//! The only reader of all four. Everything leaves as values: an [`Invocation`] says what is meant.
+//! No other module reads them. The result is an [`Invocation`].
 
 mod arguments;
 mod process_env;
@@ -25,14 +25,14 @@ use crate::{
     plan::{BuildPolicy, DownOptions, Options, RerunJobs},
 };
 
-/// What to do after the arguments have been read.
+/// Result of parsing the arguments.
 #[derive(Debug)]
 pub enum Parsed {
-    /// Carry this out.
+    /// Execute this invocation.
     Run(Box<Invocation>),
-    /// Print this on standard output and be done: help, version, completions, manual.
+    /// Print this text to standard output and exit: help, version, completions, manual.
     Print(String),
-    /// The arguments make no sense; print this on standard error.
+    /// The arguments are invalid. Print this text to standard error.
     UsageError(String),
 }
 
@@ -72,7 +72,7 @@ pub fn parse(surroundings: &ProcessEnv) -> Parsed {
     }
 }
 
-/// What cannot be meant, beside what clap finds itself.
+/// Usage errors that clap does not detect itself.
 #[derive(Debug, Error)]
 enum UsageError {
     #[error(transparent)]
@@ -104,9 +104,9 @@ fn invocation(arguments: Arguments, surroundings: &ProcessEnv) -> Result<Invocat
         profiles: shared.profile.into_iter().collect(),
         environment: surroundings.environment.clone(),
     };
-    // A rehearsal is over at once: nobody could watch lines change.
+    // A simulation ends immediately, so a live display would be of no use.
     let progress = match (&verb, shared.progress) {
-        (Verb::Rehearse(_), ProgressChoice::Auto) => ProgressChoice::Plain,
+        (Verb::Simulate(_), ProgressChoice::Auto) => ProgressChoice::Plain,
         (_, progress) => progress,
     };
     Ok(Invocation {
@@ -159,7 +159,7 @@ fn command(verb: Verb) -> Result<Command, NameError> {
                 format,
             })
         }
-        Verb::Rehearse(rehearse) => Command::Rehearse(Box::new(self::rehearse(rehearse)?)),
+        Verb::Simulate(simulate) => Command::Simulate(Box::new(self::simulate(simulate)?)),
         Verb::Build(build) => Command::Build(self::build(build)?),
         Verb::Logs(logs) => Command::Logs(self::logs(logs)?),
         Verb::Ps {
@@ -192,34 +192,37 @@ fn command(verb: Verb) -> Result<Command, NameError> {
         Verb::Version { format, .. } => Command::Version(command::Version {
             format: format.into(),
         }),
-        // Both have been answered before.
+        // `parse` has already handled both.
         Verb::Completions { .. } | Verb::Man => Command::Version(command::Version {
             format: DataFormat::Text,
         }),
     })
 }
 
-/// The verbs that are about deploys of before.
+/// Builds the commands that concern earlier deploys.
 fn transaction(verb: &Verb) -> Command {
     match *verb {
         Verb::Rollback {
             generation, lock, ..
         } => Command::Rollback(command::Rollback {
             generation,
-            lock_wait: lock.lock_wait.unwrap_or_default(),
+            lock_timeout: lock.lock_timeout.unwrap_or_default(),
         }),
         Verb::Recover {
-            plan, forget, lock, ..
+            plan,
+            discard_journal,
+            lock,
+            ..
         } => Command::Recover(command::Recover {
             plan,
-            forget,
-            lock_wait: lock.lock_wait.unwrap_or_default(),
+            discard_journal,
+            lock_timeout: lock.lock_timeout.unwrap_or_default(),
         }),
         Verb::Unlock { force, .. } => Command::Unlock(command::Unlock { force }),
         Verb::History { format, .. } => Command::History(command::History {
             format: format.into(),
         }),
-        // None of these.
+        // The caller passes only the variants above.
         _ => Command::Version(command::Version {
             format: DataFormat::Text,
         }),
@@ -258,7 +261,7 @@ fn options(choice: arguments::Choice) -> Result<Options, NameError> {
     Ok(Options {
         services: names(choice.services)?.into_iter().collect(),
         force_recreate: choice.force_recreate,
-        allow_major: choice.allow_major,
+        allow_major_upgrade: choice.allow_major_upgrade,
         rerun,
         build,
         pull: choice.pull.map(Into::into),
@@ -271,23 +274,23 @@ fn options(choice: arguments::Choice) -> Result<Options, NameError> {
 fn up(up: UpArguments) -> Result<command::Up, NameError> {
     Ok(command::Up {
         options: options(up.choice)?,
-        wait_timeout: up.wait_timeout,
-        lock_wait: up.lock.lock_wait.unwrap_or_default(),
+        ready_timeout: up.ready_timeout,
+        lock_timeout: up.lock.lock_timeout.unwrap_or_default(),
         attach: up.attach,
         keep_failed: up.keep_failed,
         rotate: BTreeSet::new(),
     })
 }
 
-fn rehearse(rehearse: SimulateArguments) -> Result<command::Simulate, NameError> {
+fn simulate(simulate: SimulateArguments) -> Result<command::Simulate, NameError> {
     Ok(command::Simulate {
-        options: options(rehearse.choice)?,
-        wait_timeout: rehearse.wait_timeout,
-        keep_failed: rehearse.keep_failed,
-        faults: rehearse.faults,
-        from_nothing: rehearse.from_nothing,
-        calls: rehearse.calls,
-        crash_everywhere: rehearse.crash_everywhere,
+        options: options(simulate.choice)?,
+        ready_timeout: simulate.ready_timeout,
+        keep_failed: simulate.keep_failed,
+        faults: simulate.faults,
+        empty: simulate.empty,
+        list_calls: simulate.list_calls,
+        crash_matrix: simulate.crash_matrix,
     })
 }
 
@@ -298,8 +301,8 @@ fn secret(verb: SecretVerb) -> Command {
         }),
         SecretVerb::Rotate(rotate) => Command::Up(command::Up {
             options: Options::default(),
-            wait_timeout: rotate.wait_timeout,
-            lock_wait: rotate.lock.lock_wait.unwrap_or_default(),
+            ready_timeout: rotate.ready_timeout,
+            lock_timeout: rotate.lock.lock_timeout.unwrap_or_default(),
             attach: false,
             keep_failed: false,
             rotate: rotate.names.into_iter().collect(),
@@ -324,6 +327,6 @@ fn down(down: DownArguments) -> Result<command::Down, NameError> {
             timeout: down.timeout.map(std::time::Duration::from_secs),
             ..DownOptions::default()
         },
-        lock_wait: down.lock.lock_wait.unwrap_or_default(),
+        lock_timeout: down.lock.lock_timeout.unwrap_or_default(),
     })
 }

@@ -1,4 +1,4 @@
-//! The world that a command was typed in, read once.
+//! The environment of the process, read once.
 
 use std::{
     collections::BTreeMap,
@@ -17,12 +17,12 @@ fn is_standard_input(file: &Path) -> bool {
     file.as_os_str() == STANDARD_INPUT
 }
 
-/// Arguments, environment, folder and terminal of this process.
+/// Arguments, environment variables, current folder and terminal size of this process.
 #[derive(Debug, Clone)]
 pub struct ProcessEnv {
-    /// As typed, with the program's name first.
+    /// Command-line arguments, starting with the program's name.
     pub arguments: Vec<OsString>,
-    /// Variables that are text; others cannot be used by a manifest.
+    /// Environment variables in UTF-8. A manifest cannot use others.
     pub environment: BTreeMap<String, String>,
     /// The current folder.
     pub directory: PathBuf,
@@ -31,10 +31,10 @@ pub struct ProcessEnv {
 }
 
 impl ProcessEnv {
-    /// Reads them.
+    /// Reads the environment of this process.
     ///
     /// # Errors
-    /// When there is no current folder (any more).
+    /// Returns an error if the current folder does not exist or cannot be read.
     pub fn read() -> io::Result<Self> {
         let environment: BTreeMap<String, String> = env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -50,10 +50,10 @@ impl ProcessEnv {
         })
     }
 
-    /// What comes in by standard input, if it is one of the manifests.
+    /// Reads the manifest from standard input, if `files` contains it.
     ///
     /// # Errors
-    /// When it cannot be read, or is not UTF-8.
+    /// Returns an error if standard input cannot be read or is not UTF-8.
     pub fn standard_input(files: &[PathBuf]) -> io::Result<Option<String>> {
         let is_asked_for = files.iter().any(|file| is_standard_input(file));
         is_asked_for
@@ -61,7 +61,7 @@ impl ProcessEnv {
             .transpose()
     }
 
-    /// The manifests that were named, absolute; standard input stays what it is.
+    /// Makes the paths of manifests absolute. The name of standard input stays as it is.
     #[must_use]
     pub fn manifests(&self, files: Vec<PathBuf>) -> Vec<PathBuf> {
         let absolute = |file: PathBuf| {
@@ -74,7 +74,7 @@ impl ProcessEnv {
         files.into_iter().map(absolute).collect()
     }
 
-    /// A variable that is set and not empty.
+    /// Returns a variable that is set and not empty.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<String> {
         self.environment
@@ -83,13 +83,13 @@ impl ProcessEnv {
             .cloned()
     }
 
-    /// Whether colours are not wanted (<https://no-color.org>).
+    /// Whether colours are disabled (<https://no-color.org>).
     #[must_use]
     pub fn no_colour(&self) -> bool {
         self.variable("NO_COLOR").is_some() || self.dumb()
     }
 
-    /// Whether the terminal cannot move its cursor.
+    /// Whether the terminal cannot move its cursor (`TERM=dumb`).
     #[must_use]
     pub fn dumb(&self) -> bool {
         self.environment
@@ -97,10 +97,10 @@ impl ProcessEnv {
             .is_some_and(|term| term == "dumb")
     }
 
-    /// Where the engine is looked for, and with what configuration.
+    /// Returns the engine's address and the client configuration.
     ///
     /// # Errors
-    /// When `CIMANDAT_CRASH` names no place to end at.
+    /// Returns an error if `CIMANDAT_CRASH` is not a known crash point.
     pub fn engine(&self) -> Result<Settings, Unreadable> {
         let crash = self.variable("CIMANDAT_CRASH");
         Ok(Settings {

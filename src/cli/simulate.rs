@@ -1,4 +1,4 @@
-//! The arguments of `rehearse`, with its faults among them.
+//! The arguments of `simulate`, including its faults.
 
 use std::time::Duration;
 
@@ -7,56 +7,56 @@ use clap::Args;
 use super::arguments::{Choice, Files, duration};
 use crate::command::Fault;
 
-/// What stands below the help of `rehearse`.
-const REHEARSAL: &str = "\
+/// Text below the help of `simulate`.
+const FAULTS: &str = "\
 faults, each with an example:
-  gate:web              the service never becomes ready
-  exit:web=3            it ends right after its start, with code 3 (1 if none is given)
-  relapse:web           it becomes ready, and ends while everything settles
-  job:migrate=2         the job fails, with code 2
-  create:web            the engine refuses to make its container
-  start:web             the engine refuses to start it
-  stop:web              the engine refuses to stop it: with `gate:web`, the way back gets stuck
-  build:web, pull:web   its image cannot be built, or pulled
-  port:8080             somebody takes this port of the host as soon as it is free
+  not-ready:web         the service never becomes ready
+  exit:web=3            its container exits right after its start, with code 3 (default: 1)
+  unhealthy:web         it becomes ready, and exits during the stabilization window
+  job:migrate=2         the job fails with code 2
+  create:web            the engine refuses to create its container
+  start:web             the engine refuses to start its container
+  stop:web              the engine refuses to stop its container; with `not-ready:web`, the rollback fails
+  build:web, pull:web   the build or the pull of its image fails
+  port:8080             another process takes this host port as soon as it is free
   refuse:12             the engine refuses call 12
-  lost-answer:12        it does call 12, and the answer is lost
-  engine-killed:12      it is killed (`kill -9`) in call 12, and comes back
-  crash:12              `cimandat` itself is killed in call 12; the next command recovers
+  lost-response:12      the engine performs call 12, and the response is lost
+  engine-crash:12       the engine is killed (`kill -9`) during call 12, and restarts
+  crash:12              `cimandat` is killed during call 12; the next command recovers
   interrupt:12          Ctrl-C at call 12
 
-Calls are those that change something on the simulated engine; `--calls` lists them. Of a service \
-that is replaced, the new containers go wrong, and the old ones are well.
+Calls are the requests that change something on the simulated engine; `--list-calls` lists them. When a \
+service is replaced, its faults apply to the new containers only.
 
-The real engine is looked at, and nothing on it is changed: no lock, no journal, no image, no \
-secret. Whatever is there is taken for well, and what has to be built for built after 30 s. The exit \
-code is the one that `up` would have had; after `crash:N`, the one of the recovery; with \
-`--crash-everywhere`, 6 if one of the ends is not whole.";
+The real engine is only read: no lock, journal, image or secret is created. Existing containers are \
+assumed healthy, and builds are assumed to take 30 s. The exit code is the one that `up` would return; \
+after `crash:N`, the one of the recovery; with `--crash-matrix`, 6 if a recovery ends in neither the old \
+nor the new state.";
 
 #[derive(Debug, Args)]
-#[command(after_help = REHEARSAL)]
+#[command(after_help = FAULTS)]
 pub(super) struct SimulateArguments {
     #[command(flatten)]
     pub files: Files,
     #[command(flatten)]
     pub choice: Choice,
-    /// The longest that any gate may take, instead of its own deadline (`90s`)
+    /// Maximum time for each gate, instead of its own timeout (`90s`)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub wait_timeout: Option<Duration>,
-    /// Keep new containers that failed, as `up --keep-failed` does
+    pub ready_timeout: Option<Duration>,
+    /// Keep new containers that failed, like `up --keep-failed`
     #[arg(long)]
     pub keep_failed: bool,
-    /// What goes wrong (see below); may be given several times
+    /// Fault to inject (see below); can be repeated
     #[arg(long = "fault", value_name = "FAULT")]
     pub faults: Vec<Fault>,
-    /// Begin with an empty engine; the real one is not asked, and need not be there
+    /// Start from an empty engine; the real engine is not contacted
     #[arg(long)]
-    pub from_nothing: bool,
-    /// List the calls to the engine that change something, by the numbers that faults go by
+    pub empty: bool,
+    /// List the calls that change the engine, with the numbers that faults refer to
     #[arg(long)]
-    pub calls: bool,
-    /// Kill it at each call in turn, before its effect and after it, and recover; ends with 0 only if
-    /// each one ended whole
-    #[arg(long, conflicts_with = "calls")]
-    pub crash_everywhere: bool,
+    pub list_calls: bool,
+    /// Kill `cimandat` at each call in turn, before and after its effect, and recover; exits with 0 only
+    /// if every recovery ends in the old or the new state
+    #[arg(long, conflicts_with = "list_calls")]
+    pub crash_matrix: bool,
 }

@@ -1,4 +1,4 @@
-//! What can be chosen from where an argument has fixed words, and what is meant by each.
+//! Enumerated argument values, and their conversion to domain types.
 
 use clap::ValueEnum;
 
@@ -10,10 +10,10 @@ use crate::{
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(super) enum Format {
-    /// For people
+    /// Human-readable
     #[default]
     Text,
-    /// For programs
+    /// Machine-readable
     Json,
 }
 
@@ -28,14 +28,14 @@ impl From<Format> for DataFormat {
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(super) enum GraphFormatArg {
-    /// For a terminal
+    /// Human-readable
     #[default]
     Text,
-    /// The language of `GraphViz`
+    /// `Graphviz` DOT
     Dot,
-    /// The language of Mermaid
+    /// Mermaid
     Mermaid,
-    /// For programs
+    /// Machine-readable
     Json,
 }
 
@@ -52,11 +52,11 @@ impl From<GraphFormatArg> for GraphFormat {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum PullChoice {
-    /// Each time
+    /// Always pull
     Always,
-    /// What is not there
+    /// Pull missing images
     Missing,
-    /// Not at all
+    /// Never pull
     Never,
 }
 
@@ -72,18 +72,18 @@ impl From<PullChoice> for PullPolicy {
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(super) enum DriftArg {
-    /// They are put right, by the gentlest means
+    /// Repair it, in place where possible
     #[default]
     Repair,
-    /// Nothing is touched, and each difference is told
-    Refuse,
+    /// Change nothing and report each difference
+    Error,
 }
 
 impl From<DriftArg> for DriftPolicy {
     fn from(wish: DriftArg) -> Self {
         match wish {
             DriftArg::Repair => Self::Repair,
-            DriftArg::Refuse => Self::Refuse,
+            DriftArg::Error => Self::Error,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `cimandat build`: the images whose inputs changed, and nothing else.
+//! `cimandat build`: builds the images whose inputs changed, and nothing else.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::{
     run::{self, FailurePolicy, Run},
 };
 
-/// Build images.
+/// The `build` command.
 #[derive(Debug)]
 pub struct Build {
-    /// Only these services; empty: all.
+    /// Services to build; empty: all.
     pub services: Vec<ServiceName>,
-    /// Use no cached layer.
+    /// Do not use cached layers.
     pub no_cache: bool,
-    /// Always ask the registry for the base images.
+    /// Always look for newer base images in the registry.
     pub pull: bool,
 }
 
@@ -37,7 +37,7 @@ impl Build {
         let engine = Arc::new(Docker::connect(settings).await?);
         let mut project = load::project(scope, settings, StoreMode::ReadOnly, &self.services)?;
         for service in project.services.values_mut() {
-            // Only what is built here is of interest; everything else is left as it is.
+            // Only images that are built here matter, so other images are not pulled again.
             service.pull = PullPolicy::Missing;
             if let ImageSource::Build(build) = &mut service.image {
                 build.no_cache |= self.no_cache;

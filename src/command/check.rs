@@ -1,14 +1,14 @@
-//! `cimandat check`: the manifest only; needs no engine and changes nothing.
+//! `cimandat check`: validates the manifest. Needs no engine and changes nothing.
 
 use super::{CommandError, CommandOutcome, DataFormat, ProjectSelector, load, print, print_json};
 use crate::engine::docker::Settings;
 use crate::graph::Graph;
 use crate::project::vault::StoreMode;
 
-/// Read the manifest only.
+/// The `check` command.
 #[derive(Debug)]
 pub struct Check {
-    /// In which form.
+    /// Output format.
     pub format: DataFormat,
 }
 
@@ -24,7 +24,7 @@ impl Check {
         ) {
             (Err(CommandError::Manifest(report)), DataFormat::Json) => {
                 print_json(&serde_json::json!({
-                    "version": 1, "ok": false, "mistakes": report.entries(),
+                    "version": 1, "ok": false, "errors": report.entries(),
                 }));
                 return Err(CommandError::Manifest(report));
             }
@@ -34,12 +34,12 @@ impl Check {
         match self.format {
             DataFormat::Json => print_json(&serde_json::json!({
                 "version": 1, "ok": true, "project": project.name, "services": order,
-                "mistakes": [],
+                "errors": [],
             })),
             DataFormat::Text => {
                 let order: Vec<&str> = order.iter().map(crate::name::ServiceName::as_str).collect();
                 print(&format!(
-                    "{}: no mistakes; in order: {}\n",
+                    "{}: no errors; start order: {}\n",
                     project.name,
                     order.join(", ")
                 ));

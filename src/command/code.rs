@@ -1,35 +1,35 @@
-//! How a command ended, as an exit code.
+//! Exit codes of commands.
 
 use super::{CommandError, CommandOutcome};
 use crate::{engine::EngineError, event::Outcome};
 
-/// The codes of `cimandat`. The table stands in the README and in `--help`.
+/// Exit codes of `cimandat`. The README and `--help` list them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// As asked for, changed or not.
+    /// The command succeeded, with or without changes.
     Converged = 0,
-    /// Usage or internal.
+    /// Usage error or internal error.
     Failed = 1,
     /// `plan --exit-code`: there are changes.
     Changes = 2,
-    /// The manifest or something found before the first change; untouched.
+    /// The manifest or a preflight check failed. Nothing was changed.
     Refused = 3,
-    /// A build, a pull or the preparation failed; untouched.
-    NotPrepared = 4,
-    /// Failed and rolled back; the old state is healthy.
+    /// A build, a pull or the preparation failed. Nothing was changed.
+    PreparationFailed = 4,
+    /// The deploy failed and was rolled back. The old state is healthy.
     RolledBack = 5,
-    /// Failed, and the way back failed too: an operator is needed.
-    Stuck = 6,
-    /// Somebody else changes the project.
+    /// The deploy and its rollback failed. An operator is needed.
+    RollbackFailed = 6,
+    /// Another process holds the project's lock.
     Locked = 7,
-    /// Interrupted and rolled back.
+    /// The command was interrupted and rolled back.
     Interrupted = 8,
-    /// Interrupted again while it rolled back: `recover` goes on from there.
+    /// The rollback was interrupted. `recover` continues it.
     RollbackInterrupted = 9,
-    /// Not everything that was to be removed was.
+    /// Not every object could be removed.
     RemovalIncomplete = 10,
-    /// No engine answers.
+    /// The engine is unreachable.
     NoEngine = 125,
 }
 
@@ -39,7 +39,7 @@ impl From<ExitCode> for std::process::ExitCode {
     }
 }
 
-/// The code of a command's end.
+/// Returns the exit code for the result of a command.
 #[must_use]
 pub fn code(end: &Result<CommandOutcome, CommandError>) -> ExitCode {
     match end {
@@ -47,10 +47,10 @@ pub fn code(end: &Result<CommandOutcome, CommandError>) -> ExitCode {
         Ok(CommandOutcome::ChangesPending) => ExitCode::Changes,
         Ok(CommandOutcome::Run(verdict)) => match verdict {
             Outcome::Converged | Outcome::Unchanged => ExitCode::Converged,
-            Outcome::Aborted => ExitCode::NotPrepared,
+            Outcome::Aborted => ExitCode::PreparationFailed,
             Outcome::RolledBack => ExitCode::RolledBack,
             Outcome::Cancelled => ExitCode::Interrupted,
-            Outcome::RollbackFailed => ExitCode::Stuck,
+            Outcome::RollbackFailed => ExitCode::RollbackFailed,
             Outcome::RollbackInterrupted => ExitCode::RollbackInterrupted,
             Outcome::RemovalIncomplete => ExitCode::RemovalIncomplete,
         },
@@ -58,10 +58,10 @@ pub fn code(end: &Result<CommandOutcome, CommandError>) -> ExitCode {
             CommandError::Manifest(_) | CommandError::Refused(_) | CommandError::Rotation { .. },
         ) => ExitCode::Refused,
         Err(CommandError::Locked(_)) => ExitCode::Locked,
-        // What was begun is left for the one who has the lock now, or for an operator.
-        Err(CommandError::LockLost | CommandError::Journal(_)) => ExitCode::Stuck,
+        // The unfinished work is left to the current holder of the lock, or to an operator.
+        Err(CommandError::LockLost | CommandError::Journal(_)) => ExitCode::RollbackFailed,
         Ok(CommandOutcome::ImageFailure) | Err(CommandError::Inputs { .. }) => {
-            ExitCode::NotPrepared
+            ExitCode::PreparationFailed
         }
         Err(CommandError::Engine(
             EngineError::Unreachable { .. } | EngineError::PermissionDenied { .. },

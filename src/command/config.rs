@@ -1,5 +1,5 @@
-//! `cimandat config`: the project as it is understood, with everything filled in and no secret
-//! shown. Needs no engine.
+//! `cimandat config`: prints the resolved project, with all defaults and without secret values.
+//! Needs no engine.
 
 use serde_json::{Value, json};
 
@@ -10,14 +10,14 @@ use crate::{
     report::table::table,
 };
 
-/// Print the resolved project.
+/// The `config` command.
 #[derive(Debug)]
 pub struct Config {
-    /// The variables, and where each value comes from.
+    /// Print the variables and the source of each value.
     pub environment: bool,
-    /// Only the names of the services.
+    /// Print only the names of the services.
     pub services: bool,
-    /// In which form.
+    /// Output format.
     pub format: DataFormat,
 }
 
@@ -113,9 +113,9 @@ fn resolved(project: &Project) -> Value {
         "services": services,
         "deploy": {
             "rollback": project.deploy.rollback,
-            "settle": project.deploy.stabilize,
+            "stabilize": project.deploy.stabilize,
             "deadline": project.deploy.deadline,
-            "keep": project.deploy.history,
+            "history": project.deploy.history,
         },
         "verify": project.verify,
     })
@@ -145,7 +145,7 @@ fn resolved_service(service: &Service) -> Value {
     })
 }
 
-/// Of replicas that publish a range of ports the last port, beside the first one.
+/// Adds the last port of each published range, if a service has several replicas.
 fn ranges(service: &Service, container: &mut Value) {
     let shown = container.get_mut("ports").and_then(Value::as_array_mut);
     let last = service.ports_of(service.replicas);

@@ -1,5 +1,5 @@
-//! One deploy of a project, wherever the project comes from: looked at, planned, and carried out
-//! under the lock with its journal. What changes nothing needs neither.
+//! One deploy of a project, whatever its source: observe, plan, and execute under the lock with a
+//! journal. A deploy that changes nothing needs neither lock nor journal.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -26,13 +26,13 @@ pub(super) struct Deployment<E> {
     pub engine: Arc<E>,
     pub project: Project,
     pub options: Options,
-    /// `up`, `rollback`, …
+    /// Name of the command: `up`, `rollback`, …
     pub verb: &'static str,
-    /// Keep new containers that failed, stopped, to look at them.
+    /// Keep new containers that failed, stopped, for inspection.
     pub keep_failed: bool,
 }
 
-/// What has to be done: the images first, then the rest.
+/// The planned changes. The images come first.
 struct PlannedChange {
     state: State,
     images: Plan,
@@ -46,8 +46,8 @@ impl PlannedChange {
 }
 
 impl<E: StateStore> Deployment<E> {
-    /// Looks; where nothing has to be changed, and nobody else is at it, asks every gate and is
-    /// done. `None`: there is something to do.
+    /// Observes and plans. If nothing has to change and no other command is deploying, probes every
+    /// gate and returns the outcome. `None`: there is something to do.
     pub async fn noop(
         &self,
         console: Console,
@@ -56,8 +56,8 @@ impl<E: StateStore> Deployment<E> {
         let (engine, project) = (self.engine.as_ref(), &self.project);
         let (state, pages) = observe_with_journal(engine, project, &self.options).await?;
         let standing = unfinished::standing_by(&pages, engine, &project.name).await;
-        // What somebody is at, or was interrupted at, may look like anything; and what the journal
-        // says that cannot be is told by whoever reads it to go on from there.
+        // During a deploy, or after an interrupted one, the state is intermediate and proves
+        // nothing. A corrupt journal is reported by the session, which reads it under the lock.
         if state.locked || !matches!(standing, Ok((_, None))) {
             return Ok(None);
         }
@@ -72,7 +72,7 @@ impl<E: StateStore> Deployment<E> {
         Ok(Some(CommandOutcome::Run(Box::pin(run).await.outcome)))
     }
 
-    /// Looks, and carries out what has to be done, under the lock.
+    /// Observes, plans, and executes the plan under the lock.
     pub async fn apply(
         &self,
         session: &mut Session<E>,
@@ -102,7 +102,7 @@ impl<E: StateStore> Deployment<E> {
         Ok(CommandOutcome::Run(outcome.outcome))
     }
 
-    /// Looks under the lock, and plans.
+    /// Observes under the lock, and plans.
     async fn wanted(&self, session: &Session<E>) -> Result<PlannedChange, CommandError> {
         let (engine, project) = (self.engine.as_ref(), &self.project);
         let query = Query {
@@ -156,7 +156,7 @@ impl<E: StateStore> Deployment<E> {
 }
 
 impl CommandOutcome {
-    /// How a command ended whose images could not be had.
+    /// Returns the outcome of a command whose images are unavailable.
     pub(super) fn images(verdict: Outcome) -> Self {
         match verdict {
             Outcome::Cancelled => Self::Run(verdict),
@@ -165,7 +165,7 @@ impl CommandOutcome {
     }
 }
 
-/// What the engine has, as far as this project is concerned.
+/// Observes the part of the engine that concerns this project.
 pub(super) async fn observe(
     engine: &impl StateStore,
     project: &Project,
@@ -175,7 +175,7 @@ pub(super) async fn observe(
     Ok(state)
 }
 
-/// The same with the journal.
+/// As [`observe`], and returns the journal as well.
 async fn observe_with_journal(
     engine: &impl StateStore,
     project: &Project,
@@ -186,7 +186,7 @@ async fn observe_with_journal(
     Ok((state, pages))
 }
 
-/// What is asked about a project.
+/// Builds the query for a project.
 fn query(project: &Project, options: &Options) -> Query {
     let references = project
         .services
@@ -214,8 +214,8 @@ fn query(project: &Project, options: &Options) -> Query {
     }
 }
 
-/// What the query asks for, with the ids that the last deploy recorded in the journal, and the
-/// journal.
+/// Observes the engine, with the object ids that the last deploy recorded in the journal. Returns
+/// the journal as well.
 pub(super) async fn with_identities(
     engine: &impl StateStore,
     query: &Query,
@@ -234,7 +234,7 @@ pub(super) async fn with_identities(
     ))
 }
 
-/// Looks into the history where only that can say whether a job runs.
+/// Reads the history if only the history can tell whether a job has to run.
 async fn note_jobs(
     engine: &impl StateStore,
     project: &Project,
@@ -259,8 +259,8 @@ async fn note_jobs(
     Ok(())
 }
 
-/// Plans a deploy. Where something changes, looks first at the data of databases in question and at
-/// the images that are kept.
+/// Plans a deploy. If something changes, first inspects the data of the databases in question and
+/// the kept images.
 pub(super) async fn plan_with_databases(
     engine: &impl StateStore,
     project: &Project,
@@ -271,7 +271,7 @@ pub(super) async fn plan_with_databases(
     looked_into(engine, project, options, state, deploy).await
 }
 
-/// Plans again where the plan raises a question that was not asked yet.
+/// Plans again if the plan depends on facts that have not been observed yet.
 async fn looked_into(
     engine: &impl StateStore,
     project: &Project,
@@ -296,7 +296,7 @@ async fn looked_into(
     plan::deploy(project, state, options).map_err(CommandError::Refused)
 }
 
-/// The services that a deploy is about.
+/// Returns the services that a deploy concerns.
 pub(super) fn selected(project: &Project, options: &Options) -> BTreeSet<ServiceName> {
     if options.services.is_empty() {
         project.services.keys().cloned().collect()
@@ -320,7 +320,7 @@ fn run_settings(
         _ if deploy.plan.changes_nothing() => Stabilization::NONE,
         Some(settle) => Stabilization::For(settle),
         None if update => Stabilization::ByEvidence,
-        // A first deploy has nothing to go back to, and the gates of its services decide.
+        // A first deploy cannot be rolled back to anything, and the gates of its services decide.
         None => Stabilization::NONE,
     };
     run::Settings {
@@ -338,7 +338,7 @@ fn run_settings(
     }
 }
 
-/// What the manifest wants to be done when something fails.
+/// Returns the manifest's policy for a failed deploy.
 fn on_failure(project: &Project) -> FailurePolicy {
     match project.deploy.rollback {
         RollbackScope::All => FailurePolicy::RollbackAll,
@@ -347,8 +347,8 @@ fn on_failure(project: &Project) -> FailurePolicy {
     }
 }
 
-/// All services in dependency order, each with what happens to it, and behind them those that left
-/// the manifest.
+/// Lists all services in dependency order with their changes, followed by the services that were
+/// removed from the manifest.
 fn participants(project: &Project, deploy: &DeploymentPlan) -> Vec<ServiceSummary> {
     let order = Graph::of(project).order().unwrap_or_default();
     let asked: BTreeSet<&ServiceName> = deploy.decisions.iter().map(|it| &it.service).collect();
@@ -361,7 +361,7 @@ fn participants(project: &Project, deploy: &DeploymentPlan) -> Vec<ServiceSummar
         .collect()
 }
 
-/// A service with what happens to its containers; `None`: it left the manifest.
+/// Summarizes the changes of one service; `service` is `None` if it was removed from the manifest.
 fn participant(
     name: &ServiceName,
     service: Option<&Service>,
@@ -375,7 +375,7 @@ fn participant(
         })
         .collect();
     let changes = containers.iter().map(|it| it.change);
-    // Of a service that stays, containers that it has too many of go.
+    // Surplus replicas that are removed do not count as a change of a declared service.
     let stays = changes.filter(|change| service.is_none() || *change != Change::Remove);
     ServiceSummary {
         service: name.clone(),

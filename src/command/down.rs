@@ -1,4 +1,4 @@
-//! `cimandat down`: everything of the project goes; volumes only when asked for.
+//! `cimandat down`: removes all objects of the project. Volumes are removed only on request.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,13 +27,13 @@ use crate::{
     state::State,
 };
 
-/// Take down.
+/// The `down` command.
 #[derive(Debug)]
 pub struct Down {
-    /// What is to go.
+    /// Objects to remove.
     pub removal: DownOptions,
-    /// How long a lock that somebody has is waited for.
-    pub lock_wait: Duration,
+    /// How long to wait for a lock that another process holds; zero: not at all.
+    pub lock_timeout: Duration,
 }
 
 impl Down {
@@ -55,7 +55,7 @@ impl Down {
             .await
     }
 
-    /// The same on any engine, whether it is at hand or simulated.
+    /// Runs the command on any engine, real or simulated.
     pub async fn on<E: StateStore>(
         &self,
         (engine, project): (&Arc<E>, &ProjectName),
@@ -66,7 +66,7 @@ impl Down {
             scope,
             project,
             verb: "down",
-            patience: self.lock_wait,
+            patience: self.lock_timeout,
             writes: false,
             all_goes: self.removal.services.is_empty(),
             console,
@@ -84,7 +84,7 @@ impl Down {
         session.end(done).await
     }
 
-    /// What is to go, with what only the history knows.
+    /// Returns the removal options, completed with tags and mounts that only the history knows.
     async fn recorded(
         &self,
         engine: &impl StateStore,
@@ -157,7 +157,7 @@ impl Down {
     }
 }
 
-/// What is said of volumes that stay though they were to go.
+/// Formats the note about shared volumes that are kept although their removal was requested.
 fn kept(shared: &[SharedVolume]) -> Option<String> {
     let those = shared.iter().map(|volume| {
         let name = &volume.name;
@@ -174,7 +174,7 @@ fn kept(shared: &[SharedVolume]) -> Option<String> {
     (!those.is_empty()).then(|| those.join("; "))
 }
 
-/// The named volumes of each service in force, by name on the engine.
+/// Maps each service to the engine names of its named volumes.
 fn mounts(project: &Project) -> BTreeMap<ServiceName, BTreeSet<String>> {
     let named = |service: &Service| {
         let mounts = service.container.mounts.iter();

@@ -1,7 +1,8 @@
-//! Hands a run's events to the reporter; two runs of one command are told as one.
+//! Forwards the events of runs to the reporter. Two runs of one command are reported as one.
 //!
-//! An `up` that has to build first is two runs, since only with the images at hand is it known
-//! what else changes. Who watches sees one: one beginning, one clock, one numbering, one end.
+//! An `up` that has to build images consists of two runs, because the other changes are known only
+//! after the images are available. The user sees one run: one start, one clock, one numbering, one
+//! end.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -16,21 +17,21 @@ use crate::{
     run::{self, Run, RunSummary},
 };
 
-/// The way of events from runs to the reporter.
+/// Forwards the events of the runs of one command to the reporter.
 pub(super) struct EventBridge {
     reporter: Reporter<'static>,
     earlier: Option<PreviousRun>,
     remark: FinalNote,
-    rehearsal: bool,
+    simulated: bool,
 }
 
-/// What a person is to know of an end besides the verdict, if there is something.
+/// Returns an optional note for the user, which is printed before the outcome.
 pub(super) type FinalNote = Box<dyn Fn(Outcome) -> Option<String> + Send>;
 
-/// What an earlier run of the same command took up.
+/// Totals of an earlier run of the same command.
 struct PreviousRun {
     steps: usize,
-    /// What it said to happen.
+    /// The services as that run announced them.
     services: Vec<ServiceSummary>,
     time: Duration,
     critical_path: Vec<PathSegment>,
@@ -47,18 +48,18 @@ impl EventBridge {
         };
         Self {
             reporter,
-            rehearsal: console.stage != ExecutionMode::Real,
+            simulated: console.stage != ExecutionMode::Real,
             earlier: None,
             remark: Box::new(|_| None),
         }
     }
 
-    /// Says this before the end is told.
+    /// Sets the note that is printed before the end of the run is reported.
     pub fn on_finish(&mut self, remark: FinalNote) {
         self.remark = remark;
     }
 
-    /// Carries out a run after which another one follows, if it ends well.
+    /// Executes a run that is followed by another one if it succeeds. Its success is not reported.
     pub async fn run_preliminary<E: StateStore>(
         &mut self,
         engine: Arc<E>,
@@ -68,7 +69,7 @@ impl EventBridge {
         let (steps, services) = (plan.steps.len(), settings.services.clone());
         let run = Run::new(plan, settings);
         let (reporter, remark) = (&mut self.reporter, &self.remark);
-        let rehearsal = self.rehearsal;
+        let simulated = self.simulated;
         let tell = |stamped: EventEnvelope| {
             let over = matches!(
                 stamped.event,
@@ -79,7 +80,7 @@ impl EventBridge {
                     }
             );
             if !over {
-                tell_with(reporter, remark, &marked(stamped, rehearsal));
+                tell_with(reporter, remark, &marked(stamped, simulated));
             }
         };
         let outcome = run::drive(engine, run, tell, interrupts).await;
@@ -92,7 +93,7 @@ impl EventBridge {
         outcome
     }
 
-    /// Carries out the last run of a command.
+    /// Executes the last run of a command.
     pub async fn run_final<E: StateStore>(
         &mut self,
         engine: Arc<E>,
@@ -101,10 +102,10 @@ impl EventBridge {
     ) -> RunSummary {
         let earlier = self.earlier.take();
         let (reporter, remark) = (&mut self.reporter, &self.remark);
-        let rehearsal = self.rehearsal;
+        let simulated = self.simulated;
         let tell = |stamped: EventEnvelope| {
             if let Some(stamped) = after(stamped, earlier.as_ref()) {
-                tell_with(reporter, remark, &marked(stamped, rehearsal));
+                tell_with(reporter, remark, &marked(stamped, simulated));
             }
         };
         run::drive(engine, run, tell, interrupts).await
@@ -112,24 +113,24 @@ impl EventBridge {
 }
 
 impl Drop for EventBridge {
-    /// However a command ends, what it drew on the terminal is left in order.
+    /// Restores the terminal, however the command ends.
     fn drop(&mut self) {
         self.reporter.finish();
     }
 }
 
-/// What happened in a rehearsal says so.
-fn marked(mut stamped: EventEnvelope, rehearsal: bool) -> EventEnvelope {
-    if rehearsal {
-        stamped.rehearsal = true;
+/// Marks an event of a simulation.
+fn marked(mut stamped: EventEnvelope, simulated: bool) -> EventEnvelope {
+    if simulated {
+        stamped.simulated = true;
         if let Event::RunStarted { verb, .. } = &mut stamped.event {
-            *verb = format!("{}{verb}", event::REHEARSED);
+            *verb = format!("{}{verb}", event::SIMULATED);
         }
     }
     stamped
 }
 
-/// Tells an event; before the last one, what is to be remarked.
+/// Reports an event. The note is reported before the last event.
 fn tell_with(reporter: &mut Reporter<'static>, remark: &FinalNote, stamped: &EventEnvelope) {
     if let Event::RunFinished {
         outcome: verdict, ..
@@ -145,7 +146,8 @@ fn tell_with(reporter: &mut Reporter<'static>, remark: &FinalNote, stamped: &Eve
     reporter.event(stamped);
 }
 
-/// The event of a later run as one of the whole.
+/// Rewrites an event of a later run so that it continues the earlier run; `None`: the event is
+/// redundant.
 fn after(mut stamped: EventEnvelope, earlier: Option<&PreviousRun>) -> Option<EventEnvelope> {
     let Some(earlier) = earlier else {
         return Some(stamped);

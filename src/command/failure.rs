@@ -1,4 +1,4 @@
-//! Why a command failed, where that has not been told by a run's own report.
+//! Errors of commands, except those that the report of a run has covered.
 
 use thiserror::Error;
 
@@ -11,62 +11,62 @@ use crate::{
     project::vault::StoreError,
 };
 
-/// Why a command failed.
+/// Error that ends a command.
 #[derive(Debug, Error)]
 pub enum CommandError {
-    /// The manifest has mistakes.
-    #[error("the manifest has mistakes")]
+    /// The manifest has errors.
+    #[error("the manifest has errors")]
     Manifest(Box<Report>),
-    /// Something is in the way; nothing was touched.
-    #[error("refused, nothing was touched")]
+    /// A preflight check failed. Nothing was changed.
+    #[error("refused, nothing was changed")]
     Refused(Vec<PreflightError>),
-    /// The engine does not do as asked.
+    /// The engine rejected a request or is unavailable.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// Somebody else changes the project.
+    /// Another process holds the project's lock.
     #[error("the project is locked by {}", session::holder_name(.0))]
     Locked(Box<Lock>),
-    /// Somebody has taken the lock away.
+    /// Another command broke this command's lock.
     #[error(
         "another command removed this command's lock; the deploy stopped there (run `cimandat \
          recover`)"
     )]
     LockLost,
-    /// The journal says what cannot be.
+    /// The journal is corrupt, or an incompatible version wrote it.
     #[error("the journal is damaged: {0}")]
     Journal(journal::JournalError),
-    /// What an image is built from cannot be read.
+    /// The inputs of an image build cannot be read.
     #[error("the build of `{service}` cannot be prepared: {cause}")]
     Inputs {
-        /// Whose image.
+        /// Service that the image is built for.
         service: String,
-        /// Why.
+        /// Cause of the error.
         cause: String,
     },
-    /// The secrets beside the manifest cannot be used.
+    /// The secret store beside the manifest cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What was to be rotated cannot be.
+    /// A secret or certificate cannot be rotated.
     #[error("{message}")]
     Rotation {
-        /// A fragment.
+        /// Error message, as a sentence fragment.
         message: String,
-        /// What to do about it.
+        /// Suggested remedy, if one is known.
         help: Option<String>,
     },
-    /// Ctrl-C could not be listened to.
+    /// The signal handler for Ctrl-C could not be installed.
     #[error("listening to signals: {0}")]
     Signals(std::io::Error),
-    /// A rehearsal has no time of its own to pass.
-    #[error("starting the rehearsal: {0}")]
+    /// The runtime of a simulation could not be started.
+    #[error("starting the simulation: {0}")]
     Runtime(std::io::Error),
-    /// An argument makes no sense.
+    /// An argument is invalid.
     #[error("{0}")]
     Usage(String),
 }
 
 impl CommandError {
-    /// What to do about it, where that is known.
+    /// Returns a suggested remedy, if one is known.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
@@ -74,17 +74,22 @@ impl CommandError {
             Self::Store(error) => error.help(),
             Self::Rotation { help, .. } => help.clone(),
             Self::Locked(_) => Some(
-                "wait for it with `--lock-wait 15m`; if it is certain that nobody is at work, \
-                 `cimandat unlock --force` takes the lock away"
+                "wait for it with `--lock-timeout 15m`; if its holder is certainly not running, \
+                 `cimandat unlock --force` releases the lock"
                     .to_owned(),
             ),
-            Self::LockLost => Some("`cimandat recover` goes on from there".to_owned()),
+            Self::LockLost => Some("run `cimandat recover` to continue".to_owned()),
             Self::Journal(journal::JournalError::Later) => {
-                Some("use the version of the program that deployed last".to_owned())
+                Some("use the version of cimandat that deployed last".to_owned())
             }
+            Self::Journal(journal::JournalError::Earlier) => Some(
+                "take the project down with the version that deployed it, or discard the journal \
+                 with `cimandat recover --discard-journal`"
+                    .to_owned(),
+            ),
             Self::Journal(_) => Some(
-                "look with `cimandat ps` and `cimandat plan` at what is there; then \
-                 `cimandat recover --forget` gives the journal up"
+                "inspect the state with `cimandat ps` and `cimandat plan`; then \
+                 `cimandat recover --discard-journal` discards the journal"
                     .to_owned(),
             ),
             Self::Manifest(_)

@@ -1,27 +1,27 @@
-//! `cimandat graph`: who waits for whom. Needs no engine.
+//! `cimandat graph`: draws the dependency graph. Needs no engine.
 
 use super::{CommandError, CommandOutcome, ProjectSelector, load, print, print_json};
 use crate::engine::docker::Settings;
 use crate::graph;
 use crate::project::vault::StoreMode;
 
-/// Draw the graph.
+/// The `graph` command.
 #[derive(Debug)]
 pub struct Graph {
-    /// In which language.
+    /// Output format.
     pub picture: GraphFormat,
 }
 
-/// The language of a picture.
+/// Format of a drawn graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GraphFormat {
-    /// For a terminal.
+    /// Text for a terminal.
     Text,
-    /// For `GraphViz`.
+    /// The DOT language of `GraphViz`.
     Dot,
-    /// For Mermaid.
+    /// The language of Mermaid.
     Mermaid,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 

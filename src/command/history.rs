@@ -1,4 +1,4 @@
-//! `cimandat history`: what was deployed, by whom, how it ended, and whether there is a way back.
+//! `cimandat history`: lists deploys with author, outcome, and the available rollback source.
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
@@ -18,15 +18,15 @@ use crate::{
     state::State,
 };
 
-/// Where no terminal says how wide a table may be.
+/// Width of the table in columns if standard output is not a terminal.
 const WIDTH: usize = 100;
-/// So many digits of a revision are as good as unique.
+/// Number of digits that identify a revision well enough.
 const DIGITS: usize = 8;
 
-/// List deploys.
+/// The `history` command.
 #[derive(Debug)]
 pub struct History {
-    /// In which form.
+    /// Output format.
     pub format: DataFormat,
 }
 
@@ -53,7 +53,7 @@ impl History {
                 let open = unfinished.iter().map(open);
                 let rows: Vec<Vec<String>> = open.chain(ended).collect();
                 let headers = [
-                    "GEN", "WHEN", "WHO", "REVISION", "COMMAND", "OUTCOME", "TOOK", "WAY BACK",
+                    "GEN", "WHEN", "WHO", "REVISION", "COMMAND", "OUTCOME", "DURATION", "ROLLBACK",
                 ];
                 let width = if console.terminal_out {
                     usize::from(console.width)
@@ -81,7 +81,8 @@ impl History {
     }
 }
 
-/// The deploys that are not recorded any more, though they have left something.
+/// Returns the range of deploys that have no history entry, although later entries or containers
+/// prove that they existed.
 fn removed(entries: &[HistoryEntry], state: &State) -> Option<RangeInclusive<u64>> {
     if !entries.is_empty() {
         return journal::removed(entries);
@@ -90,7 +91,7 @@ fn removed(entries: &[HistoryEntry], state: &State) -> Option<RangeInclusive<u64
     generations.max().map(|latest| 1..=latest)
 }
 
-/// The deploys that are remembered, oldest first.
+/// Reads the history entries, oldest first.
 pub(super) async fn entries(
     engine: &impl StateStore,
     project: &ProjectName,
@@ -99,12 +100,12 @@ pub(super) async fn entries(
     Ok(journal::entries(&pages))
 }
 
-/// The generation that is in force: the newest that was committed.
+/// Returns the active generation: the newest committed one.
 pub(super) fn current(entries: &[HistoryEntry]) -> Option<&HistoryEntry> {
     entries.iter().rev().find(|entry| entry.committed())
 }
 
-/// Everything by which ways back can be told.
+/// Builds the query for everything that determines the rollback source of each entry.
 pub(super) fn query(project: &ProjectName, entries: &[HistoryEntry]) -> Query {
     let images: BTreeSet<_> = entries.iter().flat_map(HistoryEntry::images).collect();
     Query {
@@ -137,12 +138,12 @@ fn row(entry: &HistoryEntry, state: &State, current: Option<u64>) -> Vec<String>
     ]
 }
 
-/// The deploy that has not come to its end.
+/// Formats the row of a deploy that has not finished.
 fn open(unfinished: &Unfinished) -> Vec<String> {
     let planned = &unfinished.open.planned;
     let [when, who, revision] = origin(&planned.author);
     let outcome = match (unfinished.is_interrupted(), unfinished.open.committed) {
-        (false, _) => "under way",
+        (false, _) => "running",
         (true, false) => "interrupted, open",
         (true, true) => "committed, interrupted",
     };
@@ -158,7 +159,7 @@ fn open(unfinished: &Unfinished) -> Vec<String> {
     ]
 }
 
-/// When, by whom and from what.
+/// Formats time, author and revision.
 fn origin(author: &Author) -> [String; 3] {
     let who = if author.user.is_empty() {
         author.host.clone()
@@ -180,16 +181,16 @@ fn origin(author: &Author) -> [String; 3] {
 fn outcome(entry: &HistoryEntry) -> String {
     let word = match entry.outcome {
         Outcome::Converged | Outcome::Unchanged => "committed",
-        Outcome::Aborted => "failed, untouched",
+        Outcome::Aborted => "failed, nothing changed",
         Outcome::RolledBack if entry.split.is_some() => "failed, rolled back in part",
         Outcome::RolledBack => "failed, rolled back",
         Outcome::Cancelled => "interrupted, rolled back",
         Outcome::RollbackFailed | Outcome::RollbackInterrupted | Outcome::RemovalIncomplete => {
-            "failed, given up"
+            "failed, abandoned"
         }
     };
     match &entry.cause {
-        // That is all that its cause says, too.
+        // The cause only repeats the outcome.
         Some(_) if entry.outcome == Outcome::Cancelled => word.to_owned(),
         Some(cause) => format!("{word}: {cause}"),
         None => word.to_owned(),
@@ -201,12 +202,12 @@ fn json(entry: &HistoryEntry, state: &State) -> serde_json::Value {
         "generation": entry.generation,
         "command": entry.verb,
         "author": entry.author,
-        "verdict": entry.outcome,
+        "outcome": entry.outcome,
         "committed": entry.committed(),
         "split": entry.split,
         "seconds": entry.elapsed.as_secs_f64(),
         "cause": entry.cause,
-        "way_back": entry.tier(state),
+        "rollback_source": entry.tier(state),
         "containers": entry.made,
         "tags": entry.tags,
     })

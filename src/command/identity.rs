@@ -1,4 +1,4 @@
-//! Who runs a command: for the lock, and for the history.
+//! Identity of the process that runs a command, for the lock and the history.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Stdio, time::Duration};
 
@@ -8,10 +8,10 @@ use tokio::{process::Command, time::timeout};
 use super::ProjectSelector;
 use crate::{engine::ProcessIdentity, journal::Author, state::Holder};
 
-/// How long the version control may take to tell its revision.
+/// Timeout for reading the revision from version control.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The holder of a lock that this process takes.
+/// Returns the lock holder record of this process.
 pub(super) fn holder(scope: &ProjectSelector, verb: &str) -> Holder {
     let presence = ProcessIdentity::here();
     Holder {
@@ -25,7 +25,7 @@ pub(super) fn holder(scope: &ProjectSelector, verb: &str) -> Holder {
     }
 }
 
-/// The author of a deploy of what stands in a folder.
+/// Returns the author record for a deploy of the given folder.
 pub(super) async fn author(scope: &ProjectSelector, folder: &Path) -> Author {
     Author {
         user: user(scope),
@@ -43,8 +43,7 @@ fn variable(scope: &ProjectSelector, names: &[&str]) -> String {
         .unwrap_or_default()
 }
 
-/// A job of cron or a service manager may have no variable that says so; the process has a user
-/// all the same.
+/// Cron jobs and service managers may not set a user variable. The fallback is the process's user.
 fn user(scope: &ProjectSelector) -> String {
     let said = variable(scope, &["USER", "LOGNAME", "USERNAME"]);
     if !said.is_empty() {
@@ -57,7 +56,7 @@ fn user(scope: &ProjectSelector) -> String {
     account(&accounts, process.uid())
 }
 
-/// The name of an account, or its number where it is not one of this machine's own.
+/// Returns the name of an account, or its number if `accounts` does not list it.
 fn account(accounts: &str, uid: u32) -> String {
     let number = uid.to_string();
     let mut accounts = accounts.lines().map(|line| line.split(':'));
@@ -75,7 +74,7 @@ fn host(scope: &ProjectSelector) -> String {
     }
 }
 
-/// The revision that is checked out, with `+` behind it when files were changed since.
+/// Returns the checked-out revision, with the suffix `+` if files have changed since.
 async fn revision(folder: &Path) -> Option<String> {
     if !folder.is_dir() {
         return None;
@@ -106,7 +105,7 @@ mod tests {
     const ACCOUNTS: &str = "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000::/home/ann:/bin/sh\n";
 
     #[test]
-    fn account_is_named_by_its_number() {
+    fn account_name_is_found_by_uid() {
         assert_eq!(account(ACCOUNTS, 0), "root");
         assert_eq!(account(ACCOUNTS, 1000), "ann");
         assert_eq!(account(ACCOUNTS, 10), "10");

@@ -1,4 +1,4 @@
-//! From the files to a project: what every command begins with.
+//! Loads a project from its files: the first step of every command.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,11 +24,11 @@ use crate::{
     state::State,
 };
 
-/// Where the digests of files that did not change are remembered, beside the manifest.
+/// Cache of the digests of unchanged build inputs, relative to the manifest's folder.
 const MEMORY: &str = ".cimandat/inputs";
 
-/// Reads the manifest and fills everything in. Services that were named are on, whatever their
-/// profiles say.
+/// Reads and resolves the manifest. The services in `named` are enabled, whatever their profiles
+/// say.
 pub(super) fn project(
     scope: &ProjectSelector,
     engine: &Settings,
@@ -41,7 +41,7 @@ pub(super) fn project(
     Ok(resolve(&manifest, &resolution)?)
 }
 
-/// Refuses names of services that are none of these.
+/// Rejects service names that are not in `known`.
 fn refuse_unknown(
     named: &[ServiceName],
     known: &BTreeSet<&ServiceName>,
@@ -59,8 +59,8 @@ fn refuse_unknown(
     Err(CommandError::Refused(refusals))
 }
 
-/// Refuses names of services that neither the manifest has nor the engine. A manifest is not needed
-/// for what is there already.
+/// Rejects service names that exist neither in the manifest nor on the engine. Services that exist
+/// on the engine need no manifest.
 pub(super) fn refuse_strangers<'a>(
     scope: &ProjectSelector,
     state: &State,
@@ -76,7 +76,7 @@ pub(super) fn refuse_strangers<'a>(
     refuse_unknown(&named, &declared.chain(there).collect())
 }
 
-/// How a manifest is to be resolved.
+/// Builds the parameters for resolving a manifest.
 pub(super) fn resolution(
     scope: &ProjectSelector,
     engine: &Settings,
@@ -98,7 +98,7 @@ pub(super) fn resolution(
     }
 }
 
-/// Reads the manifest only.
+/// Reads the manifest without resolving it.
 pub(super) fn manifest(scope: &ProjectSelector) -> Result<Manifest, CommandError> {
     let request = manifest::Request {
         current: scope.directory.clone(),
@@ -110,8 +110,8 @@ pub(super) fn manifest(scope: &ProjectSelector) -> Result<Manifest, CommandError
     Ok(manifest::load(&request, &manifest::Disk)?)
 }
 
-/// The project's name: as it was given, or the manifest's. What is there already can be shown and
-/// removed by its name alone.
+/// Returns the project's name, from the command line or from the manifest. An existing project can
+/// be listed and removed by its name alone.
 pub(super) fn project_name(scope: &ProjectSelector) -> Result<ProjectName, CommandError> {
     match &scope.project {
         Some(name) => Ok(name.clone()),
@@ -119,13 +119,14 @@ pub(super) fn project_name(scope: &ProjectSelector) -> Result<ProjectName, Comma
     }
 }
 
-/// No gate may take longer than this, instead of its own deadline.
+/// Sets the readiness timeout of every service to `within`.
 pub(super) fn wait_at_most(project: &mut Project, within: Duration) {
     let services = project.services.values_mut();
     services.for_each(|service| service.ready.timeout = within);
 }
 
-/// Gives each image that is built here its name, which says what it is built from.
+/// Computes the tag of each image that is built here. A tag contains the digest of the build
+/// inputs.
 pub(super) fn with_tags(project: &Project, options: Options) -> Result<Options, CommandError> {
     let memory = project.directory.join(MEMORY);
     let mut contents = HashCache::remembered(&memory);
@@ -142,7 +143,7 @@ pub(super) fn with_tags(project: &Project, options: Options) -> Result<Options, 
             .digest(build, service.platform.as_deref())
             .map_err(|cause| failed(&cause))?;
         let name = format!("{}-{}:{digest}", project.name, service.name).to_lowercase();
-        // Two checked names and hexadecimal digits make a name.
+        // Two valid names and hexadecimal digits form a valid name.
         tags.extend(
             ImageRef::new(name)
                 .ok()
@@ -150,7 +151,7 @@ pub(super) fn with_tags(project: &Project, options: Options) -> Result<Options, 
         );
     }
     if memory.parent().is_some_and(Path::is_dir) {
-        // What is not remembered is read again.
+        // Digests that are not cached are computed again.
         let _ = contents.remember();
     }
     Ok(Options { tags, ..options })

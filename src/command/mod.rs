@@ -1,7 +1,7 @@
-//! One file for each verb: the only place where the stages are strung together.
+//! One module for each command. Only these modules connect the stages of a deploy.
 //!
-//! What is meant comes in as an [`Invocation`]; nothing here reads arguments, the environment, the
-//! current folder or the terminal.
+//! The request arrives as an [`Invocation`]. Nothing here reads arguments, environment variables,
+//! the current folder or the terminal size.
 
 mod build;
 mod check;
@@ -60,132 +60,134 @@ use crate::{diagnostic, engine::docker, event::Outcome, name::ProjectName, repor
 
 pub use crate::report::OutputMode;
 
-/// A command with all that it needs to know of the world.
+/// A command with everything that it needs to know about its environment.
 #[derive(Debug)]
 pub struct Invocation {
-    /// Which project.
+    /// Project to work on.
     pub scope: ProjectSelector,
-    /// Where the engine is looked for.
+    /// How to connect to the engine.
     pub engine: docker::Settings,
-    /// How things are told.
+    /// Output settings.
     pub console: Console,
-    /// What to do.
+    /// Command to execute.
     pub command: Command,
 }
 
-/// Which project, and with what variables.
+/// Selects the project, its manifests and its variables.
 #[derive(Debug, Clone)]
 pub struct ProjectSelector {
-    /// Manifests, absolute or [`crate::manifest::STANDARD_INPUT`]; empty: `cimandat.kdl` in the folder or above.
+    /// Manifests, absolute or [`crate::manifest::STANDARD_INPUT`]; empty: `cimandat.kdl` in the
+    /// folder or above.
     pub files: Vec<PathBuf>,
-    /// What came in by standard input, where that is one of the manifests.
+    /// Content of standard input, if it is one of the manifests.
     pub standard_input: Option<String>,
     /// The current folder.
     pub directory: PathBuf,
-    /// Instead of the manifest's own name.
+    /// Project name in place of the manifest's own.
     pub project: Option<ProjectName>,
     /// Files with variables, absolute; later ones win.
     pub env_files: Vec<PathBuf>,
     /// Enabled profiles.
     pub profiles: BTreeSet<String>,
-    /// The environment of the process.
+    /// Environment variables of the process.
     pub environment: BTreeMap<String, String>,
 }
 
-/// How things are told.
+/// Output settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Console {
-    /// How a run is told.
+    /// How a run is reported.
     pub progress: OutputMode,
-    /// Colours on standard error.
+    /// Print colours on standard error.
     pub colour: bool,
-    /// Colours on standard output.
+    /// Print colours on standard output.
     pub colour_out: bool,
     /// Standard output is a terminal.
     pub terminal_out: bool,
-    /// Columns.
+    /// Width of the terminal in columns.
     pub width: u16,
-    /// Lines.
+    /// Height of the terminal in lines.
     pub height: u16,
-    /// What is told of.
+    /// Engine that the output is about.
     pub stage: ExecutionMode,
 }
 
-/// What is told of.
+/// Engine that the output is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecutionMode {
-    /// The engine.
+    /// The real engine.
     Real,
-    /// A simulated one, so that nobody takes it for the engine.
+    /// A simulated engine. Messages are marked, so that they are not confused with those of a real
+    /// run.
     Simulated,
-    /// A simulated one, of which only the end counts: nothing is told.
+    /// A simulated engine of which only the final state matters. Nothing is printed.
     Silent,
 }
 
-/// The form of data on standard output.
+/// Format of data on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
-/// What to do.
+/// Commands of `cimandat`.
 #[derive(Debug)]
 pub enum Command {
-    /// Deploy.
+    /// Deploys the project.
     Up(Up),
-    /// Take down.
+    /// Removes the project's objects.
     Down(Down),
-    /// Deploy an earlier generation.
+    /// Deploys an earlier generation.
     Rollback(Rollback),
-    /// End a deploy that was cut off.
+    /// Ends an interrupted deploy.
     Recover(Recover),
-    /// Take a lock away.
+    /// Breaks a lock.
     Unlock(Unlock),
-    /// List deploys.
+    /// Lists deploys.
     History(History),
-    /// Show what `up` would do.
+    /// Shows what `up` would do.
     Plan(Plan),
-    /// Carry out on a simulated engine what `up` would do.
-    Rehearse(Box<Simulate>),
-    /// Read the manifest only.
+    /// Runs `up` on a simulated engine.
+    Simulate(Box<Simulate>),
+    /// Validates the manifest.
     Check(Check),
-    /// Build images.
+    /// Builds images.
     Build(Build),
-    /// List containers.
+    /// Lists containers.
     Ps(Ps),
-    /// Show logs.
+    /// Shows logs.
     Logs(Logs),
-    /// Draw the graph.
+    /// Draws the dependency graph.
     Graph(Graph),
-    /// List secrets and certificates.
+    /// Lists secrets and certificates.
     Secrets(Secrets),
-    /// Print the resolved project.
+    /// Prints the resolved project.
     Config(Config),
-    /// Print versions.
+    /// Prints versions.
     Version(Version),
 }
 
-/// How a command ended, when it did not fail.
+/// Outcome of a command that returned no error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandOutcome {
-    /// As asked for.
+    /// The command succeeded.
     Ok,
     /// `plan --exit-code`: there are changes.
     ChangesPending,
-    /// A run came to its end; how, it has told already.
+    /// A run ended with this outcome, which has already been reported.
     Run(Outcome),
-    /// An image could not be built or pulled; that has been told already.
+    /// An image could not be built or pulled. The failure has already been reported.
     ImageFailure,
 }
 
 impl Invocation {
-    /// Carries the command out.
+    /// Executes the command.
     ///
     /// # Errors
-    /// With what has not been told yet.
+    /// Returns the errors that have not been reported yet.
     pub async fn run(self) -> Result<CommandOutcome, CommandError> {
         let Self {
             scope,
@@ -201,7 +203,7 @@ impl Invocation {
             Command::Unlock(unlock) => unlock.run(&scope, &engine).await,
             Command::History(history) => history.run(&scope, &engine, console).await,
             Command::Plan(plan) => plan.run(&scope, &engine, console).await,
-            Command::Rehearse(it) => Box::pin(it.run(&scope, &engine, console)).await,
+            Command::Simulate(it) => Box::pin(it.run(&scope, &engine, console)).await,
             Command::Check(check) => check.run(&scope, &engine),
             Command::Build(build) => Box::pin(build.run(&scope, &engine, console)).await,
             Command::Ps(ps) => Box::pin(ps.run(&scope, &engine, console)).await,
@@ -228,16 +230,16 @@ impl Console {
         }
     }
 
-    /// Tells a person something beside the data, as something that was rehearsed if it was.
+    /// Prints a message to standard error. In a simulation the message is marked as such.
     fn eprint(self, text: &str) {
         match self.stage {
             ExecutionMode::Real => eprint(text),
-            ExecutionMode::Simulated => eprint(&format!("in the rehearsal: {text}")),
+            ExecutionMode::Simulated => eprint(&format!("in the simulation: {text}")),
             ExecutionMode::Silent => {}
         }
     }
 
-    /// How mistakes are drawn on standard error.
+    /// Returns the style for error reports on standard error.
     #[must_use]
     pub fn mistakes(self) -> diagnostic::Style {
         diagnostic::Style {
@@ -247,21 +249,21 @@ impl Console {
     }
 }
 
-/// Writes data on standard output. A reader that has gone away is no failure of ours.
+/// Writes data to standard output. A closed pipe is not an error.
 fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Tells a person something beside the data. Nobody can be told when that fails.
+/// Prints a message to standard error. A failure is ignored because it cannot be reported.
 fn eprint(text: &str) {
     let mut err = io::stderr().lock();
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
-/// Writes a value as JSON on standard output, in one line.
+/// Writes a value as one line of JSON to standard output.
 fn print_json(value: &impl serde::Serialize) {
-    // What is printed is made of texts and numbers, which JSON can always say.
+    // The values consist of text and numbers, which JSON can always represent.
     print(&format!(
         "{}\n",
         serde_json::to_string(value).unwrap_or_default()

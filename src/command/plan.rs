@@ -1,4 +1,4 @@
-//! `cimandat plan`: what `up` would do, and why; changes nothing.
+//! `cimandat plan`: shows what `up` would do, and why. Changes nothing.
 
 use super::{
     CommandError, CommandOutcome, Console, DataFormat, ProjectSelector, deployment, load, print,
@@ -11,14 +11,14 @@ use crate::{
     project::{Project, vault::StoreMode},
 };
 
-/// Show what `up` would do.
+/// The `plan` command.
 #[derive(Debug)]
 pub struct Plan {
-    /// What `up` would be told.
+    /// Options of `up`.
     pub options: Options,
-    /// Whether changes show in the exit code.
+    /// Return exit code 2 if there are changes.
     pub exit_code: bool,
-    /// In which form.
+    /// Output format.
     pub format: DataFormat,
 }
 
@@ -40,7 +40,8 @@ impl Plan {
         let (last_deploy, unfinished) = unfinished::standing(&engine, &project.name).await?;
         let interrupted = unfinished.as_ref().is_some_and(Unfinished::is_interrupted);
         let shown = if interrupted {
-            // What is there now is half of one world and half of another.
+            // An interrupted deploy leaves a mix of two generations, so the plan starts after its
+            // recovery.
             let options = self.options.clone();
             let planned = simulate::planned_after_recovery(options, scope, settings, console);
             let (project, images, deploy) = Box::pin(planned).await?;
@@ -70,7 +71,7 @@ impl Plan {
         })
     }
 
-    /// The plan from what is there now.
+    /// Plans from the observed state.
     async fn shown(
         &self,
         engine: &Docker,

@@ -1,4 +1,4 @@
-//! `cimandat ps`: the project's containers and how they do.
+//! `cimandat ps`: lists the project's containers and their status.
 
 use std::collections::BTreeSet;
 
@@ -21,18 +21,18 @@ use crate::{
     state::{Container, ContainerStatus, PublishedPort, State},
 };
 
-/// List containers.
+/// The `ps` command.
 #[derive(Debug)]
 pub struct Ps {
-    /// Only these services; empty: all.
+    /// Services to list; empty: all.
     pub services: Vec<ServiceName>,
-    /// Those, too, that are kept of earlier generations.
+    /// Include the containers that are kept from earlier generations.
     pub all: bool,
-    /// In which form.
+    /// Output format.
     pub format: DataFormat,
 }
 
-/// A container that should be there and is not.
+/// A container that should exist but does not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 struct Missing {
     service: ServiceName,
@@ -89,7 +89,7 @@ impl Ps {
         Ok(CommandOutcome::Ok)
     }
 
-    /// The containers that are asked for.
+    /// Returns the requested containers, sorted by service and replica.
     fn shown<'a>(&self, state: &'a State) -> Vec<(&'a ContainerName, &'a Container)> {
         let mut shown: Vec<(&ContainerName, &Container)> = state
             .containers
@@ -105,7 +105,8 @@ impl Ps {
     }
 }
 
-/// What was deployed last and is not there, other than jobs, whose work is done.
+/// Returns the containers of the last deploy that do not exist. Jobs are excluded, because their
+/// work is done.
 fn missing(entries: &[HistoryEntry], state: &State) -> Vec<Missing> {
     let last = entries
         .iter()
@@ -136,11 +137,11 @@ fn missing(entries: &[HistoryEntry], state: &State) -> Vec<Missing> {
         .collect()
 }
 
-/// What of a container is not as recorded, in a fragment.
+/// Formats the drifted fields of a container as a sentence fragment.
 fn drifted(state: &State, name: &ContainerName) -> String {
     let drift = plan::drift(state, name);
     let mut fields: Vec<&str> = drift.iter().map(|change| change.field.as_str()).collect();
-    // The state itself says so already.
+    // The status is already shown in its own column.
     fields.retain(|field| *field != "status");
     if fields.is_empty() {
         return String::new();
@@ -163,7 +164,7 @@ fn row(name: &ContainerName, container: &Container, drifted: &str) -> Vec<String
     ]
 }
 
-/// How a container does; for how long stands in a column of its own.
+/// Formats the status of a container without its uptime, which has its own column.
 fn condition(condition: &ContainerStatus) -> String {
     phrases::condition(&ContainerStatus {
         running_for: None,
@@ -178,7 +179,7 @@ fn image(container: &Container) -> String {
         .map_or_else(|| container.image.clone(), |it| it.image.clone())
 }
 
-/// Each published port once, though the engine lists it for IPv4 and for IPv6.
+/// Formats each published port once, although the engine lists it for IPv4 and for IPv6.
 fn ports(held: &[PublishedPort]) -> String {
     let shown: BTreeSet<String> = held
         .iter()

@@ -1,4 +1,4 @@
-//! `cimandat recover`: ends a deploy that was cut off, and starts what should run.
+//! `cimandat recover`: ends an interrupted deploy, and starts the containers that should run.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -22,15 +22,15 @@ use crate::{
     state::State,
 };
 
-/// End a deploy that was cut off.
+/// The `recover` command.
 #[derive(Debug)]
 pub struct Recover {
     /// Only show what would be done.
     pub plan: bool,
-    /// Give the journal up instead, and go by what is there.
-    pub forget: bool,
-    /// How long a lock that somebody has is waited for.
-    pub lock_wait: Duration,
+    /// Discard the journal instead, and rely on the observed state.
+    pub discard_journal: bool,
+    /// How long to wait for a lock that another process holds; zero: not at all.
+    pub lock_timeout: Duration,
 }
 
 impl Recover {
@@ -50,7 +50,7 @@ impl Recover {
             .await
     }
 
-    /// The same on any engine, whether it is at hand or simulated.
+    /// Runs the command on any engine, real or simulated.
     pub async fn on<E: StateStore>(
         &self,
         (engine, project): (&Arc<E>, &ProjectName),
@@ -61,14 +61,16 @@ impl Recover {
             scope,
             project,
             verb: "recover",
-            patience: self.lock_wait,
+            patience: self.lock_timeout,
             writes: false,
             all_goes: false,
             console,
         };
-        if self.forget {
+        if self.discard_journal {
             let session = Session::begin_discarding_journal(engine, terms).await?;
-            console.eprint("the journal was given up; the next deploy goes by what is there\n");
+            console.eprint(
+                "the journal was discarded; the next deploy starts from the observed state\n",
+            );
             return session.end(Ok(CommandOutcome::Ok)).await;
         }
         let begun = Session::begin_unless(engine, terms, &mut interrupts).await?;
@@ -80,7 +82,7 @@ impl Recover {
     }
 }
 
-/// Ends what was cut off, and starts what should run.
+/// Ends an interrupted deploy, if there is one, and starts the containers that should run.
 pub(super) async fn recover<E: StateStore>(
     session: &mut Session<E>,
     (engine, project): (&Arc<E>, &ProjectName),
@@ -120,7 +122,7 @@ pub(super) async fn recover<E: StateStore>(
     let mut relay = super::event_bridge::EventBridge::new(console);
     let run = Run::new(revival, settings);
     let outcome = session.carry_out(&mut relay, run, interrupts).await?;
-    // Which of the two worlds it is, the deploy's end says; that it is whole, this run's.
+    // The outcome of the ended deploy says which generation is active. This run only completes it.
     Ok(match outcome.outcome {
         Outcome::Converged | Outcome::Unchanged => {
             ended.map_or(CommandOutcome::Ok, CommandOutcome::Run)
@@ -150,7 +152,7 @@ fn participants(plan: &Plan) -> Vec<ServiceSummary> {
         .collect()
 }
 
-/// What should run and does not, by what was deployed last.
+/// Plans the start of the stopped containers that should run according to the last deploy.
 async fn revival(
     engine: &impl StateStore,
     project: &ProjectName,
@@ -163,7 +165,7 @@ async fn revival(
     Ok(plan::restart_stopped(state, wanted.as_ref()))
 }
 
-/// Shows what a recovery would do; changes nothing and needs no lock.
+/// Shows what a recovery would do. Changes nothing and needs no lock.
 async fn show(engine: &Docker, project: &ProjectName) -> Result<CommandOutcome, CommandError> {
     let (_, unfinished) = unfinished::standing(engine, project).await?;
     let state = engine.observe(&Query::of(project.clone())).await?;
@@ -172,7 +174,7 @@ async fn show(engine: &Docker, project: &ProjectName) -> Result<CommandOutcome, 
             return Err(CommandError::Locked(Box::new(lock)));
         }
         print(&describe(&open, &state));
-        // As the recovery itself ends.
+        // The recovery itself would return the same outcome.
         let verdict = if open.committed && open.split.is_none() {
             Outcome::Converged
         } else {
@@ -204,13 +206,13 @@ fn describe(open: &UnfinishedDeploy, now: &State) -> String {
     );
     if open.committed {
         return format!(
-            "{began} after its commit; it would go on:\n{}",
+            "{began} after its commit; it would be rolled forward:\n{}",
             steps(&run::remaining(open, now))
         );
     }
     let back = plan::recovery_plan(&planned.plan, &open.attempted(), &planned.origin);
     format!(
-        "{began} before its commit; it would go back:\n{}",
+        "{began} before its commit; it would be rolled back:\n{}",
         steps(&back.plan)
     )
 }

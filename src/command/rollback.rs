@@ -1,6 +1,7 @@
-//! `cimandat rollback`: deploys an earlier generation as it was, gated like any other deploy.
+//! `cimandat rollback`: deploys an earlier generation unchanged, with the same gates as any other
+//! deploy.
 //!
-//! Needs no manifest and no build: the history says what the generation consists of, its
+//! Needs no manifest and no build: the history contains the definition of the generation, its
 //! containers are kept for a while, and its images for longer.
 
 use std::{sync::Arc, time::Duration};
@@ -34,13 +35,13 @@ use crate::{
     state::State,
 };
 
-/// Deploy an earlier generation.
+/// The `rollback` command.
 #[derive(Debug)]
 pub struct Rollback {
-    /// Which; `None`: the one before the current one.
+    /// Generation to deploy; `None`: the one before the current one.
     pub generation: Option<u64>,
-    /// How long a lock that somebody has is waited for.
-    pub lock_wait: Duration,
+    /// How long to wait for a lock that another process holds; zero: not at all.
+    pub lock_timeout: Duration,
 }
 
 impl Rollback {
@@ -57,7 +58,7 @@ impl Rollback {
             .await
     }
 
-    /// The same on any engine, whether it is at hand or simulated.
+    /// Runs the command on any engine, real or simulated.
     pub async fn on<E: StateStore>(
         &self,
         (engine, project): (&Arc<E>, &ProjectName),
@@ -68,7 +69,7 @@ impl Rollback {
             scope,
             project,
             verb: "rollback",
-            patience: self.lock_wait,
+            patience: self.lock_timeout,
             writes: true,
             all_goes: false,
             console,
@@ -89,7 +90,8 @@ impl Rollback {
         (scope, console): (&ProjectSelector, Console),
         mut interrupts: impl Stream<Item = ()> + Unpin,
     ) -> Result<CommandOutcome, CommandError> {
-        // What was cut off comes to its end first: only then is it known what is current.
+        // An interrupted deploy is ended first, because its outcome determines the current
+        // generation.
         if let Some(done) = session.recover_first(console, &mut interrupts).await? {
             return Ok(done);
         }
@@ -110,7 +112,7 @@ impl Rollback {
             .await
     }
 
-    /// The project as it was in the generation that is meant.
+    /// Returns the project as it was in the target generation.
     async fn target(
         &self,
         engine: &impl StateStore,
@@ -142,9 +144,12 @@ impl Rollback {
             Some(wanted) => committed()
                 .find(|entry| entry.generation == wanted)
                 .ok_or_else(|| {
-                    format!("there is no generation {wanted} to go back to; {}", known())
+                    format!(
+                        "there is no generation {wanted} to roll back to; {}",
+                        known()
+                    )
                 }),
-            // After a deploy of which only a part stayed, that is the generation before it.
+            // After a partly committed deploy, the target is the generation before it.
             None => entries
                 .iter()
                 .rev()
@@ -152,13 +157,16 @@ impl Rollback {
                 .skip(1)
                 .find(|entry| entry.committed())
                 .ok_or_else(|| {
-                    format!("there is no earlier generation to go back to; {}", known())
+                    format!(
+                        "there is no earlier generation to roll back to; {}",
+                        known()
+                    )
                 }),
         }
     }
 }
 
-/// The project of an entry, with every image by a name that still means it.
+/// Restores the project of a history entry. Each image gets a reference that still resolves to it.
 fn restored(entry: &HistoryEntry, state: &State) -> Result<Project, Vec<PreflightError>> {
     let mut project = entry.project.clone();
     project.services.retain(|name, service| {
@@ -186,8 +194,8 @@ fn restored(entry: &HistoryEntry, state: &State) -> Result<Project, Vec<Prefligh
     }
 }
 
-/// What a job of an earlier generation did is done: it is part of the way back only where its
-/// container is still there to say so, and is never run again.
+/// Whether a job of an earlier generation is part of its rollback. A completed job is never run
+/// again, so it is included only if its container still exists as proof.
 fn job_completed(name: &ServiceName, job: &Service, state: &State) -> bool {
     let wished = serde_json::to_value(job.spec_of(1)).unwrap_or_default();
     state.containers.values().any(|container| {
@@ -198,7 +206,8 @@ fn job_completed(name: &ServiceName, job: &Service, state: &State) -> bool {
     })
 }
 
-/// A name of the image that a service had: of its generation, its id, or a registry's.
+/// Returns a reference to the image that a service had: the tag of its generation, its id, or a
+/// registry digest.
 fn image(entry: &HistoryEntry, service: &ServiceName, state: &State) -> Option<ImageRef> {
     let made = entry.made.values().find(|made| made.service == *service)?;
     let there = |name: &str| {

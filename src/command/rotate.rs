@@ -1,9 +1,10 @@
-//! New values for secrets: made before a deploy, in force when it is committed. A rotation deploys
-//! what runs with the new values; a manifest that differs from it is left to `up`.
+//! New values for secrets. They are created before a deploy and become active at its commit. A
+//! rotation deploys the running project with the new values. Other changes of the manifest are left
+//! to `up`.
 //!
-//! The values in force do not change before the commit, so that whatever cuts a rotation off, the
-//! store says either what the old generation runs with or what the new one does; which of the two
-//! is seen by what runs.
+//! The active values do not change before the commit. If a rotation is interrupted, the store has
+//! either the values of the old generation or those of the new one. The running containers show
+//! which of the two apply.
 
 use std::collections::BTreeSet;
 
@@ -30,22 +31,22 @@ use crate::{
     },
 };
 
-/// Which project is asked for.
+/// Selects the project of a deploy or rotation.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub scope: &'a ProjectSelector,
     pub settings: &'a Settings,
-    /// Services that are on, whatever their profiles say.
+    /// Services that are enabled, whatever their profiles say.
     pub named: &'a [ServiceName],
 }
 
 impl Request<'_> {
-    /// The project with the secrets in force.
+    /// Loads the project with the active secrets.
     pub fn project(self, store: StoreMode) -> Result<Project, CommandError> {
         load::project(self.scope, self.settings, store, self.named)
     }
 
-    /// The same with those of a rotation.
+    /// Loads the project with the secrets of a rotation.
     fn rotated(self, rotation: &Rotation) -> Result<Project, CommandError> {
         let store = StoreMode::Create;
         let mut resolution = load::resolution(self.scope, self.settings, store, self.named);
@@ -53,8 +54,8 @@ impl Request<'_> {
         Ok(resolve(&load::manifest(self.scope)?, &resolution)?)
     }
 
-    /// A rotation that was begun, and whose maker was cut off after its values had been committed:
-    /// with the project as it is then. Changes nothing.
+    /// Returns a rotation that was interrupted after its values had been committed, with the
+    /// project that uses them. Changes nothing.
     pub async fn unfinished(
         self,
         engine: &impl StateStore,
@@ -69,8 +70,8 @@ impl Request<'_> {
         Ok(committed.then_some((new, rotation)))
     }
 
-    /// The project that is to be deployed: what was left of an earlier rotation is made up for,
-    /// and what is named gets new values.
+    /// Returns the project to deploy. First completes or discards an earlier rotation, then creates
+    /// new values for `names`.
     pub async fn begin(
         self,
         engine: &impl StateStore,
@@ -109,13 +110,13 @@ impl Request<'_> {
                 *running
             }
         };
-        // Two halves with different values would not understand each other.
+        // Services with the old value and services with the new value could not communicate.
         deployed.deploy.rollback = RollbackScope::All;
         Ok((deployed, turn))
     }
 }
 
-/// Gives what runs the new values, and nothing else of the manifest, which differs.
+/// Applies the new values to the running project. Other changes of the manifest are not applied.
 fn renew_running(
     running: &mut Project,
     (old, new): (&Project, &Project),
@@ -143,19 +144,19 @@ fn keep(project: &Project) -> usize {
     usize::try_from(project.deploy.history).unwrap_or(usize::MAX)
 }
 
-/// A rotation whose deploy is under way. Dropped before its end, it is given up.
+/// A rotation whose deploy is running. Dropping it before the end discards the new values.
 #[derive(Debug, Default)]
 pub(super) struct PendingRotation {
     rotation: Rotation,
-    /// Of the project; `None`: nothing is open.
+    /// Secret store of the project; `None`: no rotation is open.
     root: Option<StoreRoot>,
     keep: usize,
-    /// In what the manifest differs from what runs.
+    /// Parts of the manifest that differ from the running project.
     left_to_up: BTreeSet<String>,
 }
 
 impl PendingRotation {
-    /// What is said of the values at the end.
+    /// Returns the note about the values that is printed at the end of the deploy.
     pub fn remark(&self) -> FinalNote {
         let names = self.rotation.names();
         let left: Vec<String> = self.left_to_up.iter().cloned().collect();
@@ -169,7 +170,7 @@ impl PendingRotation {
             let values = match verdict {
                 Outcome::Converged => None,
                 Outcome::Unchanged => Some(format!(
-                    "nothing that runs uses {names}; new values are in force"
+                    "nothing that runs uses {names}; new values are active"
                 )),
                 Outcome::RollbackFailed | Outcome::RollbackInterrupted => Some(format!(
                     "the next `up` finds out from the running containers whether the old or the new \
@@ -179,7 +180,7 @@ impl PendingRotation {
                 | Outcome::RolledBack
                 | Outcome::Cancelled
                 | Outcome::RemovalIncomplete => {
-                    Some(format!("the old values of {names} stay in force"))
+                    Some(format!("the old values of {names} stay active"))
                 }
             };
             let manifest = (!left.is_empty()).then(|| {
@@ -193,7 +194,7 @@ impl PendingRotation {
         })
     }
 
-    /// Its deploy came to this end.
+    /// Activates or discards the new values, depending on the outcome of the deploy.
     pub fn ended(mut self, verdict: Outcome) -> Result<(), CommandError> {
         let Some(root) = self.root.take() else {
             return Ok(());
@@ -202,7 +203,7 @@ impl PendingRotation {
             Outcome::Converged | Outcome::Unchanged => {
                 self.rotation.put_in_force(&root, self.keep)?;
             }
-            // Nobody knows yet which of the two it will be.
+            // It is not known yet which of the two generations will be active.
             Outcome::RollbackFailed | Outcome::RollbackInterrupted => {}
             Outcome::Aborted
             | Outcome::RolledBack

@@ -1,4 +1,5 @@
-//! The project as it runs, whatever the manifest says by now: what a rotation is applied to.
+//! Reconstructs the running project, independently of the current manifest. A rotation is applied
+//! to this project.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,20 +13,20 @@ use crate::{
     state::{Container, State},
 };
 
-/// How the manifest stands to what runs.
+/// Result of comparing the manifest with the running project.
 pub(super) enum Comparison {
     /// There is nothing to deploy.
     Same,
-    /// It differs.
+    /// The manifest differs from the running project, or cannot be deployed.
     Differs {
-        /// What runs.
+        /// The running project.
         running: Box<Project>,
-        /// In what, as a person calls it; empty: only in what hands have changed.
+        /// Differences, as shown to the user; empty: only manual changes.
         parts: BTreeSet<String>,
     },
 }
 
-/// Compares a manifest with what runs.
+/// Compares a manifest with the running project.
 pub(super) async fn compare(
     engine: &impl StateStore,
     manifest: &Project,
@@ -42,7 +43,7 @@ pub(super) async fn compare(
             }
             parts(&images, &deploy)
         }
-        // It cannot be deployed as it is.
+        // The manifest cannot be deployed as it is.
         (Err(refusals), _) | (_, Err(refusals)) => {
             refusals.iter().map(ToString::to_string).collect()
         }
@@ -51,7 +52,7 @@ pub(super) async fn compare(
     Ok(Comparison::Differs { running, parts })
 }
 
-/// What a deploy of the manifest would change besides what hands have changed.
+/// Returns what a deploy of the manifest would change, other than repairing manual changes.
 fn parts(images: &Plan, deploy: &DeploymentPlan) -> BTreeSet<String> {
     let decisions = deploy.decisions.iter().filter_map(|decision| {
         let by_hand = matches!(
@@ -118,7 +119,7 @@ struct Image {
     service: ServiceName,
     generation: u64,
     id: String,
-    /// As the manifest of its time named it.
+    /// Reference in the manifest that the container was created from.
     name: Option<String>,
 }
 
@@ -142,7 +143,7 @@ impl Image {
         })
     }
 
-    /// Names that may mean it, the best first.
+    /// Returns references that may resolve to the image, in order of preference.
     fn names(&self, project: &Project) -> impl Iterator<Item = ImageRef> + use<> {
         let named = self.name.clone().and_then(|name| ImageRef::new(name).ok());
         let tag = plan::tag_of(&project.name, &self.service, self.generation);
@@ -151,7 +152,7 @@ impl Image {
     }
 }
 
-/// The services of the last deploys, each as its container was made.
+/// Assembles the services of the last deploys, each with the specification of its container.
 fn assembled(manifest: &Project, entries: &[HistoryEntry], state: &State) -> Project {
     let latest = entries
         .iter()
@@ -161,7 +162,7 @@ fn assembled(manifest: &Project, entries: &[HistoryEntry], state: &State) -> Pro
     project.directory.clone_from(&manifest.directory);
     project.files.clone_from(&manifest.files);
     for container in state.containers.values() {
-        // It was left alone by deploys of other services.
+        // Later deploys of other services did not include this one.
         let name = &container.service;
         let mut earlier = entries.iter().rev().map(|entry| &entry.project);
         if !project.services.contains_key(name)
@@ -175,7 +176,7 @@ fn assembled(manifest: &Project, entries: &[HistoryEntry], state: &State) -> Pro
         if let Some(container) = container {
             become_as_made(service, container, manifest);
         }
-        // What was never deployed is not part of what runs.
+        // A service that was never deployed is not part of the running project.
         container.is_some() || entries.iter().any(|entry| entry.part(name).is_some())
     });
     let known: BTreeSet<ServiceName> = project.services.keys().cloned().collect();
@@ -194,7 +195,7 @@ fn assembled(manifest: &Project, entries: &[HistoryEntry], state: &State) -> Pro
     project
 }
 
-/// Takes over a service, with the networks and volumes that it uses.
+/// Copies a service from an earlier project, with the networks and volumes that it uses.
 fn adopt(project: &mut Project, from: &Project, name: &ServiceName) {
     let Some(service) = from.services.get(name) else {
         return;
@@ -223,8 +224,9 @@ fn adopt(project: &mut Project, from: &Project, name: &ServiceName) {
     project.services.insert(name.clone(), service.clone());
 }
 
-/// The container of a service's first replica that counts.
-/// Of a range of ports its record has the first, from which those of the others follow.
+/// Returns the active container of a service's first replica.
+/// The record of this container has the first port of a range, from which the ports of the other
+/// replicas follow.
 fn in_force<'a>(service: &ServiceName, state: &'a State) -> Option<&'a Container> {
     let mut its = state.containers.iter().filter(|(name, it)| {
         it.service == *service

@@ -1,4 +1,4 @@
-//! `cimandat secret list`: what is secret, where it is from and who uses it; never a value.
+//! `cimandat secret list`: lists secrets with their source and consumers, but never a value.
 
 use std::{fmt::Write as _, time::SystemTime};
 
@@ -16,10 +16,10 @@ use crate::{
     report::table::table,
 };
 
-/// List secrets and certificates.
+/// The `secret list` command.
 #[derive(Debug)]
 pub struct Secrets {
-    /// In which form.
+    /// Output format.
     pub format: DataFormat,
 }
 
@@ -83,7 +83,7 @@ fn source(source: &Source) -> String {
     }
 }
 
-/// In UTC, as far as a person needs it.
+/// Formats a time in UTC, to the minute.
 fn minute(time: SystemTime) -> Option<String> {
     let time = Timestamp::try_from(time).ok()?;
     Some(time.strftime("%Y-%m-%d %H:%MZ").to_string())

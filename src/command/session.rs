@@ -1,5 +1,5 @@
-//! What every changing command does around its work: the lock, the journal, and the recovery of a
-//! deploy that was cut off.
+//! Common frame of all changing commands: the lock, the journal, and the recovery of an interrupted
+//! deploy.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     state::{Identity, State},
 };
 
-/// A project that this process, and nobody else, changes.
+/// Exclusive access of this process to a project.
 pub(super) struct Session<E> {
     engine: Arc<E>,
     project: ProjectName,
@@ -31,24 +31,24 @@ pub(super) struct Session<E> {
     identities: Vec<Identity>,
 }
 
-/// How a session begins.
+/// Parameters for beginning a session.
 #[derive(Debug, Clone)]
 pub(super) struct LockRequest<'a> {
     pub scope: &'a ProjectSelector,
     pub project: &'a ProjectName,
     pub verb: &'a str,
-    /// How long a lock that somebody has is waited for.
+    /// How long to wait for a lock that another process holds.
     pub patience: Duration,
-    /// The journal will be written.
+    /// The command writes to the journal.
     pub writes: bool,
-    /// Everything of the project goes, so that it does not matter what the journal says.
+    /// The command removes the whole project, so a corrupt journal does not matter.
     pub all_goes: bool,
-    /// Where it is told whose lock was taken away.
+    /// Output for warnings about broken locks.
     pub console: Console,
 }
 
 impl<E: StateStore> Session<E> {
-    /// Takes the lock and reads the journal.
+    /// Acquires the lock and reads the journal.
     pub async fn begin(engine: &Arc<E>, terms: LockRequest<'_>) -> Result<Self, CommandError> {
         let holder = identity::holder(terms.scope, terms.verb);
         let (taken, opened) = join!(
@@ -97,7 +97,7 @@ impl<E: StateStore> Session<E> {
         }
     }
 
-    /// The same, but gives up waiting for the lock when somebody asks to stop: `None`.
+    /// As [`Self::begin`], but stops waiting for the lock on an interrupt and returns `None`.
     pub async fn begin_unless(
         engine: &Arc<E>,
         terms: LockRequest<'_>,
@@ -111,13 +111,13 @@ impl<E: StateStore> Session<E> {
         match select(begun, interrupts.next()).await {
             Either::Left((session, _)) => session.map(Some),
             Either::Right(_) => {
-                console.eprint("interrupted while waiting for the lock; nothing was touched\n");
+                console.eprint("interrupted while waiting for the lock; nothing was changed\n");
                 Ok(None)
             }
         }
     }
 
-    /// Takes the lock and gives the journal up.
+    /// Acquires the lock and discards journal and history.
     pub async fn begin_discarding_journal(
         engine: &Arc<E>,
         terms: LockRequest<'_>,
@@ -142,17 +142,18 @@ impl<E: StateStore> Session<E> {
         })
     }
 
-    /// Whose it is.
+    /// Name of the locked project.
     pub fn project(&self) -> &ProjectName {
         &self.project
     }
 
-    /// The number of the last deploy.
+    /// Number of the last deploy.
     pub fn last_deploy(&self) -> u64 {
         self.standing.generation()
     }
 
-    /// What was seen under this lock, with what its journal says: the lock is nobody else's.
+    /// Adds the facts of the journal to a state that was observed under this lock. Clears `locked`,
+    /// because this process holds the lock.
     pub fn with_session_facts(&self, state: State) -> State {
         State {
             last_deploy: self.last_deploy(),
@@ -162,8 +163,8 @@ impl<E: StateStore> Session<E> {
         }
     }
 
-    /// Ends a deploy that was cut off, if there is one, before the work of a command; gives how the
-    /// command ends where that work must not begin.
+    /// Ends an interrupted deploy, if there is one, before the command's own work. Returns the
+    /// outcome of the command if that work must not begin.
     pub async fn recover_first(
         &mut self,
         console: Console,
@@ -184,7 +185,7 @@ impl<E: StateStore> Session<E> {
         })
     }
 
-    /// Ends a deploy that was cut off, if there is one; gives how that went.
+    /// Ends an interrupted deploy, if there is one, and returns the summary of that run.
     pub async fn recover(
         &mut self,
         console: Console,
@@ -217,7 +218,8 @@ impl<E: StateStore> Session<E> {
         Ok(Some(outcome))
     }
 
-    /// Gives a deploy up that was cut off: everything that it could lead to is about to go.
+    /// Marks an interrupted deploy as failed. Recovery is useless, because the command is about to
+    /// remove everything.
     pub async fn mark_failed(&mut self, why: &str) -> Result<(), CommandError> {
         let JournalState::Unfinished(open) = &self.standing else {
             return Ok(());
@@ -236,7 +238,7 @@ impl<E: StateStore> Session<E> {
         Ok(())
     }
 
-    /// Carries out the last run of a command; stops at once when the lock is lost.
+    /// Executes the last run of a command. Stops immediately if the lock is lost.
     pub async fn carry_out(
         &self,
         relay: &mut EventBridge,
@@ -251,7 +253,7 @@ impl<E: StateStore> Session<E> {
         }
     }
 
-    /// Gives the lock back, however the work went.
+    /// Releases the lock, whatever the result of the work.
     pub async fn end(
         self,
         done: Result<CommandOutcome, CommandError>,
@@ -261,9 +263,10 @@ impl<E: StateStore> Session<E> {
         }
         let console = self.console;
         if let Err(error) = self.lock.release().await {
-            // The work is done, or not, all the same; and what is silent is taken away.
+            // The work is finished or failed regardless. A lock without a heartbeat is broken
+            // later.
             console.eprint(&format!(
-                "warning: the lock could not be given back ({error}); the next command takes it\n"
+                "warning: the lock could not be released ({error}); the next command breaks it\n"
             ));
         }
         done
@@ -273,17 +276,20 @@ impl<E: StateStore> Session<E> {
 fn broken_lock(lock: &Lock) -> String {
     let who = holder_name(lock);
     let why = if lock.holder_exited {
-        "which is not there any more".to_owned()
+        "whose process no longer exists".to_owned()
     } else {
-        format!("silent for {} s", lock.since_heartbeat.as_secs())
+        format!(
+            "without a heartbeat for {} s",
+            lock.since_heartbeat.as_secs()
+        )
     };
-    format!("warning: took away the lock of {who}, {why}\n")
+    format!("warning: broke the lock of {who}, {why}\n")
 }
 
-/// The holder of a lock as a person calls it.
+/// Describes the holder of a lock for messages.
 pub(super) fn holder_name(lock: &Lock) -> String {
     let Some(holder) = &lock.holder else {
-        return "somebody unknown".to_owned();
+        return "an unknown holder".to_owned();
     };
     let user = if holder.user.is_empty() {
         String::new()

@@ -1,5 +1,5 @@
-//! A deploy that has not come to its end, because it is under way or was interrupted: commands that
-//! only read say so before anything else.
+//! A deploy that has not finished, because it is running or was interrupted. Read-only commands
+//! report it before anything else.
 
 use serde_json::{Value, json};
 
@@ -10,18 +10,18 @@ use crate::{
     name::ProjectName,
 };
 
-/// A deploy that has not come to its end.
+/// A deploy that has not finished.
 pub(super) struct Unfinished {
-    /// As its journal says.
+    /// The deploy as recorded in the journal.
     pub open: Box<UnfinishedDeploy>,
-    /// Who is at it, if somebody is.
+    /// Lock of the command that runs the deploy; `None`: the deploy was interrupted.
     pub holder: Option<Lock>,
 }
 
-/// How the journal stands, and the deploy that has not come to its end, if there is one.
+/// Returns the number of the last deploy, and the deploy that has not finished, if there is one.
 ///
 /// # Errors
-/// When the journal says what cannot be.
+/// Returns an error if the journal is corrupt.
 pub(super) async fn standing(
     engine: &impl StateStore,
     project: &ProjectName,
@@ -30,7 +30,7 @@ pub(super) async fn standing(
     standing_by(&pages, engine, project).await
 }
 
-/// The same of a journal that has been read.
+/// As [`standing`], for a journal that has already been read.
 pub(super) async fn standing_by(
     pages: &[Page],
     engine: &impl StateStore,
@@ -46,7 +46,8 @@ pub(super) async fn standing_by(
     Ok((generation, Some(Unfinished { open, holder })))
 }
 
-/// The same for a command that shows what is there, whatever the journal says.
+/// As [`standing_by`], for a command that shows the observed state even if the journal is corrupt.
+/// Returns the text to print first.
 pub(super) async fn remark(
     pages: &[Page],
     engine: &impl StateStore,
@@ -63,17 +64,17 @@ pub(super) async fn remark(
 }
 
 impl Unfinished {
-    /// Nobody is at it any more.
+    /// Whether no command is running the deploy.
     pub fn is_interrupted(&self) -> bool {
         self.holder.is_none()
     }
 
-    /// In a sentence.
+    /// Describes the deploy in one sentence.
     pub fn text(&self) -> String {
         let deploy = self.open.planned.generation;
         if let Some(holder) = &self.holder {
             return format!(
-                "deploy {deploy} is under way: {}",
+                "deploy {deploy} is running: {}",
                 session::holder_name(holder)
             );
         }
@@ -88,7 +89,7 @@ impl Unfinished {
         )
     }
 
-    /// For programs.
+    /// Describes the deploy as JSON.
     pub fn json(&self) -> Value {
         json!({
             "deploy": self.open.planned.generation,

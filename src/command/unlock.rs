@@ -1,4 +1,4 @@
-//! `cimandat unlock`: takes a lock away whose holder is gone.
+//! `cimandat unlock`: breaks a stale lock.
 
 use super::{CommandError, CommandOutcome, ProjectSelector, eprint, load, session};
 use crate::engine::{
@@ -6,10 +6,10 @@ use crate::engine::{
     docker::{Docker, Settings},
 };
 
-/// Take a lock away.
+/// The `unlock` command.
 #[derive(Debug)]
 pub struct Unlock {
-    /// Also when its holder seems to be at work.
+    /// Break the lock even if its holder seems to be running.
     pub force: bool,
 }
 
@@ -31,7 +31,7 @@ impl Unlock {
         engine.unlock(&project, &lock.id).await?;
         let who = session::holder_name(&lock);
         eprint(&format!(
-            "took away the lock of {who}; `cimandat recover` ends what it left\n"
+            "released the lock of {who}; `cimandat recover` ends what it left\n"
         ));
         Ok(CommandOutcome::Ok)
     }

@@ -1,4 +1,4 @@
-//! `cimandat up`: from what is there to what the manifest says, or back.
+//! `cimandat up`: deploys the manifest, or rolls back.
 
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
@@ -30,20 +30,20 @@ use crate::{
     run,
 };
 
-/// Deploy.
+/// The `up` command.
 #[derive(Debug)]
 pub struct Up {
-    /// What it is told.
+    /// Options of the deploy.
     pub options: Options,
-    /// The longest that any gate may take, instead of its own deadline.
-    pub wait_timeout: Option<Duration>,
-    /// How long a lock that somebody has is waited for.
-    pub lock_wait: Duration,
-    /// Follow the logs when all is ready.
+    /// Readiness timeout of every gate, in place of the gate's own.
+    pub ready_timeout: Option<Duration>,
+    /// How long to wait for a lock that another process holds; zero: not at all.
+    pub lock_timeout: Duration,
+    /// Follow the logs when everything is ready.
     pub attach: bool,
-    /// Keep new containers that failed, stopped, to look at them.
+    /// Keep new containers that failed, stopped, for inspection.
     pub keep_failed: bool,
-    /// Secrets and certificates that get new values; with some, this is a rotation.
+    /// Secrets and certificates to rotate; empty: this is not a rotation.
     pub rotate: BTreeSet<String>,
 }
 
@@ -55,7 +55,7 @@ impl Up {
         console: Console,
     ) -> Result<CommandOutcome, CommandError> {
         let named: Vec<_> = self.options.named().into_iter().collect();
-        // The engine is asked for before a secret is made: without one nothing is to be left behind.
+        // Connect before a secret is created: without an engine, nothing must be left behind.
         let engine = Arc::new(Docker::connect(settings).await?);
         let request = rotate::Request {
             scope,
@@ -84,7 +84,7 @@ impl Up {
         {
             let logs = Logs::following(named);
             let shown = pin!(logs.show(engine.as_ref(), &name, console));
-            // Ctrl-C ends the watching, not what is watched.
+            // Ctrl-C ends the log output, not the containers.
             return match select(shown, interrupts.next()).await {
                 Either::Left((shown, _)) => shown,
                 Either::Right(_) => Ok(done),
@@ -93,8 +93,8 @@ impl Up {
         Ok(done)
     }
 
-    /// Deploys what the manifest says then, under the lock: who had it before may have changed the
-    /// values of secrets, and a deploy that was cut off says only at its end which are in force.
+    /// Deploys the manifest under the lock, and resolves it only there: the previous holder may
+    /// have changed secrets, and the outcome of an interrupted deploy determines the active values.
     async fn deploy_with_rotation<E: StateStore>(
         &self,
         (engine, project): (&Arc<E>, &ProjectName),
@@ -119,7 +119,7 @@ impl Up {
         self.locked(engine, terms, interrupts, work).await
     }
 
-    /// Deploys a project that is at hand, on any engine; nothing is rotated.
+    /// Deploys a given project on any engine, without a rotation.
     pub async fn on<E: StateStore>(
         &self,
         (engine, project): (&Arc<E>, Project),
@@ -142,7 +142,7 @@ impl Up {
         self.locked(engine, terms, interrupts, work).await
     }
 
-    /// Does this work under the lock, when what was cut off before has come to its end.
+    /// Runs `work` under the lock, after ending an interrupted deploy.
     async fn locked<E: StateStore, I: Stream<Item = ()> + Unpin>(
         &self,
         engine: &Arc<E>,
@@ -174,7 +174,7 @@ impl Up {
             scope,
             project,
             verb: self.verb(),
-            patience: self.lock_wait,
+            patience: self.lock_timeout,
             writes: true,
             all_goes: false,
             console,
@@ -186,7 +186,7 @@ impl Up {
         engine: &Arc<E>,
         mut project: Project,
     ) -> Result<Deployment<E>, CommandError> {
-        if let Some(within) = self.wait_timeout {
+        if let Some(within) = self.ready_timeout {
             load::wait_at_most(&mut project, within);
         }
         Ok(Deployment {

@@ -1,12 +1,12 @@
-//! `cimandat version`: this program, and the engine as far as one answers.
+//! `cimandat version`: prints the versions of this program and of a reachable engine.
 
 use super::{CommandError, CommandOutcome, DataFormat, print, print_json};
 use crate::engine::docker::{Docker, Settings};
 
-/// Print versions.
+/// The `version` command.
 #[derive(Debug)]
 pub struct Version {
-    /// In which form.
+    /// Output format.
     pub format: DataFormat,
 }
 

@@ -1,8 +1,9 @@
-//! Many mistakes of many files as one report.
+//! Collects the errors of all manifest files into one report.
 //!
-//! A [`Mistake`] is one variant for each thing that a person can get wrong, with fields instead of
-//! text, a stable code, a label at its place, and the remedy as help. A [`Report`] holds all of
-//! them in source order. Nothing here finds mistakes: the stages do.
+//! A [`ManifestError`] has one variant for each kind of error in a manifest. A variant has typed
+//! fields instead of text, a stable code, a label at the source span, and the remedy as help. A
+//! [`Report`] holds all errors in source order. This module does not detect errors: the loading
+//! stages do.
 
 mod reading;
 mod reference;
@@ -26,35 +27,35 @@ pub use self::{
 };
 use crate::span::Span;
 
-/// A mistake: grouped by the question that has found it.
+/// An error in a manifest, grouped by the check that finds it.
 ///
-/// A stage with mistakes of its own adds a group in a file of its own.
+/// A stage with errors of its own adds a group in a separate file.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
 pub enum ManifestError {
-    /// Can the files be read, and are they KDL?
+    /// A file cannot be read, or is not KDL.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Reading(#[from] ParseError),
-    /// Does the language have this, at this place?
+    /// The language does not have this element at this place.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Structure(#[from] SchemaError),
-    /// Is the value what it should be?
+    /// A value has the wrong type, range or format.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Value(#[from] ValueError),
-    /// Does it fit together with the rest?
+    /// Parts of the manifest do not fit together.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Reference(#[from] ReferenceError),
-    /// Does what it names exist outside of it?
+    /// A file, secret or profile that the manifest refers to is missing or does not fit.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Resolving(#[from] ResolveError),
 }
 
 impl ManifestError {
-    /// Where it is shown first; `None` when it lies in no file.
+    /// Span of the first label; `None` when the error is not located in a file.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
         let label = self.labels()?.next()?;

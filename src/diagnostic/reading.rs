@@ -1,76 +1,76 @@
-//! Can the files be read, and are they KDL?
+//! Errors in reading the manifest files and parsing them as KDL.
 
 use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::span::Span;
 
-/// A mistake that keeps a file from being read.
+/// An error that prevents a file from being read.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
 pub enum ParseError {
-    /// There is no manifest in the folder or above it.
+    /// Neither the folder nor any folder above it contains a manifest.
     #[error("no `{name}` in `{folder}` or any folder above it")]
     #[diagnostic(
         code(manifest::not_found),
         help("name a manifest with `-f FILE`, or write one: the README shows how")
     )]
     NotFound {
-        /// What was looked for.
+        /// File name that was searched for.
         name: &'static str,
-        /// Where the search began.
+        /// Folder in which the search started.
         folder: String,
     },
-    /// A file named on the command line cannot be read.
+    /// A file named on the command line, or the `.env` file beside the manifest, cannot be read.
     #[error("reading `{path}`: {cause}")]
     #[diagnostic(code(manifest::unreadable), help("{help}"))]
     Unreadable {
-        /// The file, as it was named.
+        /// Path of the file, relative to the current folder if the file is below it.
         path: String,
-        /// What the system said.
+        /// Reason that the file cannot be read.
         cause: String,
-        /// The remedy.
+        /// Suggested fix.
         help: String,
     },
     /// A file named in a manifest cannot be read.
     #[error("reading `{path}`: {cause}")]
     #[diagnostic(code(manifest::unreadable_include))]
     UnreadableInclude {
-        /// The file, with the folder it was looked for in.
+        /// Path of the file, relative to the current folder if the file is below it.
         path: String,
-        /// What the system said.
+        /// Reason that the file cannot be read.
         cause: String,
-        /// Where it is named.
+        /// Span of the reference.
         #[label("named here")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A file includes itself, perhaps through others.
+    /// A file includes itself, directly or through other files.
     #[error("`{path}` includes itself")]
     #[diagnostic(
         code(manifest::include_cycle),
-        help("take one of the `include` lines out")
+        help("remove one of the `include` lines")
     )]
     IncludeCycle {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// The include that closes the circle.
-        #[label("this file is being read already")]
+        /// Span of the `include` that closes the cycle.
+        #[label("this file is already being read")]
         at: Span,
     },
     /// The text is not KDL.
     #[error("{message}")]
     #[diagnostic(code(manifest::syntax))]
     Syntax {
-        /// What is wrong.
+        /// Error message.
         message: String,
-        /// What stands there.
+        /// Label text at the span.
         label: String,
-        /// Where.
+        /// Span of the invalid text.
         #[label("{label}")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
@@ -83,20 +83,20 @@ pub enum ParseError {
         )
     )]
     Yaml {
-        /// The line that gives it away.
+        /// Span of the line that identifies the text as YAML.
         #[label("a key with a colon")]
         at: Span,
     },
-    /// The text is one of another language.
+    /// The text is written in another language.
     #[error("this looks like {language}, and a manifest is written in KDL")]
     #[diagnostic(
         code(manifest::other_language),
         help("a service is written `service \"web\" {{ image \"nginx\"; port 80 }}` here")
     )]
     OtherLanguage {
-        /// Which.
+        /// Name of the language.
         language: &'static str,
-        /// What gives it away.
+        /// Span that identifies the language.
         #[label("as in {language}")]
         at: Span,
     },
@@ -107,27 +107,27 @@ pub enum ParseError {
         help("write `project \"name\"`: the folder's own name has no letter or digit to use")
     )]
     NoProjectName,
-    /// Nothing is declared.
+    /// The manifest declares no service.
     #[error("the manifest declares no service")]
     #[diagnostic(
         code(manifest::empty),
         help("a service is declared by `service \"web\" {{ image \"nginx:1.29\" }}`")
     )]
     Empty {
-        /// The start of the first file.
+        /// Start of the first file.
         #[label("nothing to deploy")]
         at: Span,
     },
-    /// A file of variables has a mistake.
+    /// A file of variables has an error.
     #[error("{message}")]
     #[diagnostic(code(manifest::env_file))]
     EnvFile {
-        /// What is wrong.
+        /// Error message.
         message: String,
-        /// Where.
+        /// Span of the invalid text.
         #[label("here")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },

@@ -1,146 +1,146 @@
-//! Does it fit together with the rest of the manifest?
+//! Errors in references between parts of the manifest.
 
 use miette::{Diagnostic, LabeledSpan};
 use thiserror::Error;
 
 use crate::span::Span;
 
-/// A step of a circle, shown at its place: `` `a` waits for `b` ``.
+/// Label for one step of a cycle, shown at the span of that step: `` `a` waits for `b` ``.
 #[must_use]
 pub fn step(at: Span, text: String) -> LabeledSpan {
     LabeledSpan::new_with_span(Some(text), at)
 }
 
-/// A mistake that shows only when parts of the manifest are put together.
+/// An error that shows only when parts of the manifest are combined.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
 pub enum ReferenceError {
-    /// Declared twice in one file.
+    /// A name is declared twice in one file.
     #[error("{kind} `{name}` is declared twice")]
     #[diagnostic(code(manifest::duplicate))]
     Duplicate {
-        /// What it is: `service`, `network`, …
+        /// Kind of the declaration: `service`, `network`, …
         kind: &'static str,
-        /// Its name.
+        /// Name that is declared twice.
         name: String,
-        /// The second.
+        /// Span of the second declaration.
         #[label(primary, "declared again")]
         at: Span,
-        /// The first.
+        /// Span of the first declaration.
         #[label("first declared here")]
         first: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A name that nothing bears.
+    /// A reference to a name that is not declared.
     #[error("{kind} `{name}` is not declared")]
     #[diagnostic(code(manifest::unknown_reference))]
     Unknown {
-        /// What it should be: `service`, `network`, …
+        /// Expected kind: `service`, `network`, …
         kind: &'static str,
-        /// What was written.
+        /// The text that was written.
         name: String,
-        /// Where.
+        /// Span of the reference.
         #[label("no such {kind}")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// Services that wait for one another.
+    /// Services wait for one another.
     #[error("services wait for one another: {path}")]
     #[diagnostic(
         code(manifest::dependency_cycle),
-        help("one of them has to start first: take one `depends-on` out")
+        help("remove one of these `depends-on`")
     )]
     DependencyCycle {
-        /// The circle: `` `a` → `b` → `a` ``.
+        /// Path of the cycle: `` `a` → `b` → `a` ``.
         path: String,
-        /// Each of its steps.
+        /// One label for each step of the cycle.
         #[label(collection)]
         steps: Vec<LabeledSpan>,
     },
-    /// A service that waits for itself.
+    /// A service waits for itself.
     #[error("`{service}` depends on itself")]
-    #[diagnostic(code(manifest::self_dependency), help("take it out of `depends-on`"))]
+    #[diagnostic(code(manifest::self_dependency), help("remove it from `depends-on`"))]
     SelfDependency {
-        /// Which.
+        /// Name of the service.
         service: String,
-        /// Where.
+        /// Span of the service's own name.
         #[label("its own name")]
         at: Span,
     },
-    /// Templates that use one another.
+    /// Templates use one another.
     #[error("templates use one another: {path}")]
-    #[diagnostic(code(manifest::template_cycle), help("take one `use` out"))]
+    #[diagnostic(code(manifest::template_cycle), help("remove one of these `use`"))]
     TemplateCycle {
-        /// The circle.
+        /// Path of the cycle.
         path: String,
-        /// Each of its steps.
+        /// One label for each step of the cycle.
         #[label(collection)]
         steps: Vec<LabeledSpan>,
     },
-    /// A port of the host given to two.
+    /// A port of the host is published twice.
     #[error("port {port} of this host is published twice, {who}")]
     #[diagnostic(code(manifest::port_clash))]
     PortClash {
-        /// As published: `80/tcp`.
+        /// Port as published: `80/tcp`.
         port: String,
-        /// By whom: `` by `a` and by `b` ``.
+        /// Services that publish the port: `` by `a` and by `b` ``.
         who: String,
-        /// The service that comes first.
+        /// Name of the first service.
         one: String,
-        /// The service that comes second.
+        /// Name of the second service.
         other: String,
-        /// The second.
+        /// Span of the second publication.
         #[label(primary, "published again by `{other}`")]
         at: Span,
-        /// The first.
+        /// Span of the first publication.
         #[label("published by `{one}`")]
         first: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// Names of services that are one name where capital letters do not count.
+    /// Two service names differ only in the case of their letters.
     #[error("the names of the services `{one}` and `{other}` differ only in case")]
     #[diagnostic(
         code(manifest::name_clash),
         help("a service's name is also a host name and part of an image name, which ignore case")
     )]
     NameClash {
-        /// The service that comes first.
+        /// Name of the first service.
         one: String,
-        /// The service that comes second.
+        /// Name of the second service.
         other: String,
-        /// The second.
+        /// Span of the second name.
         #[label(primary, "the same name")]
         at: Span,
-        /// The first.
+        /// Span of the first name.
         #[label("first named here")]
         first: Span,
     },
-    /// Ranges of addresses that have some in common.
+    /// The address ranges of two networks overlap.
     #[error("the ranges of the networks `{one}` and `{other}` overlap")]
     #[diagnostic(code(manifest::subnet_clash))]
     SubnetClash {
-        /// The network that comes first.
+        /// Name of the first network.
         one: String,
-        /// The network that comes second.
+        /// Name of the second network.
         other: String,
-        /// The range of the second.
+        /// Address range of the second network.
         range: String,
-        /// The second.
+        /// Span of the second range.
         #[label(primary, "`{range}` is in use")]
         at: Span,
-        /// The first.
+        /// Span of the first range.
         #[label("by this network")]
         first: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// An address given to two containers of one network.
+    /// Two containers of one network have the same fixed address.
     #[error("`{one}` and `{other}` have the same address in the network `{network}`")]
     #[diagnostic(
         code(manifest::address_clash),
@@ -149,111 +149,111 @@ pub enum ReferenceError {
     AddressClash {
         /// The address.
         address: String,
-        /// The network.
+        /// Name of the network.
         network: String,
-        /// The service that comes first.
+        /// Name of the first service.
         one: String,
-        /// The service that comes second.
+        /// Name of the second service.
         other: String,
-        /// The second.
+        /// Span of the second attachment.
         #[label(primary, "`{address}` again")]
         at: Span,
-        /// The first.
+        /// Span of the first attachment.
         #[label("first given here")]
         first: Span,
     },
-    /// An address that the engine would not give in this network.
+    /// A fixed address that the engine would reject in this network.
     #[error("`{address}` cannot be an address in the network `{network}`: {cause}")]
     #[diagnostic(code(manifest::fixed_address))]
     FixedAddress {
         /// The address.
         address: String,
-        /// The network.
+        /// Name of the network.
         network: String,
-        /// Why not.
+        /// Reason that the address is not allowed.
         cause: String,
-        /// Where it is given.
+        /// Span of the attachment with the address.
         #[label("given here")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A container's name given to two.
+    /// Two services name their container the same.
     #[error("two services name their container `{name}`")]
     #[diagnostic(
         code(manifest::container_name_clash),
         help("a container's name is unique")
     )]
     ContainerNameClash {
-        /// The name.
+        /// Name of the container.
         name: String,
-        /// The second.
+        /// Span of the second occurrence.
         #[label(primary, "named again")]
         at: Span,
-        /// The first.
+        /// Span of the first occurrence.
         #[label("first named here")]
         first: Span,
     },
-    /// Two things at one path of a container.
-    #[error("two things are put at `{target}` in {place}")]
+    /// Two mounts, secrets or configs have the same path in a container.
+    #[error("two files or mounts have the target `{target}` in {place}")]
     #[diagnostic(
         code(manifest::mount_clash),
-        help("leave one of them out, or put it elsewhere")
+        help("remove one of them, or change its target")
     )]
     MountClash {
-        /// The path.
+        /// Path inside the container.
         target: String,
-        /// The service or template.
+        /// Service or template.
         place: String,
-        /// The second.
-        #[label(primary, "put here again")]
+        /// Span of the second occurrence.
+        #[label(primary, "used again")]
         at: Span,
-        /// The first.
-        #[label("first put here")]
+        /// Span of the first occurrence.
+        #[label("first used here")]
         first: Span,
     },
-    /// Something that only one container can have, with more than one container.
+    /// A setting for a single container, in a service with more than one replica.
     #[error("`{service}` has {replicas} replicas, and only one of them can have {what}")]
     #[diagnostic(code(manifest::not_with_replicas))]
     NotWithReplicas {
         /// The service.
         service: String,
-        /// How many.
+        /// Number of replicas.
         replicas: u32,
-        /// What: a name, a port of this host, an address.
+        /// Description of the setting: a name, a port of this host, an address.
         what: String,
-        /// Where it is given.
+        /// Span of the setting.
         #[label(primary, "for one container only")]
         at: Span,
-        /// Where the replicas are given.
+        /// Span of the number of replicas.
         #[label("{replicas} containers")]
         count: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A range of ports of the host that is too short for the replicas.
+    /// A range of host ports is too short for the replicas.
     #[error("`{service}` has {replicas} replicas and only {ports} ports for them")]
     #[diagnostic(code(manifest::too_few_ports))]
     TooFewPorts {
         /// The service.
         service: String,
-        /// How many replicas.
+        /// Number of replicas.
         replicas: u32,
-        /// How many ports.
+        /// Number of ports.
         ports: usize,
-        /// The range.
+        /// Span of the range.
         #[label(primary, "{ports} ports, one for each replica")]
         at: Span,
-        /// Where the replicas are given.
+        /// Span of the number of replicas.
         #[label("{replicas} replicas")]
         count: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// No image.
+    /// A service or a job has no image.
     #[error("{kind} `{name}` has no image")]
     #[diagnostic(
         code(manifest::no_image),
@@ -262,61 +262,61 @@ pub enum ReferenceError {
     NoImage {
         /// `service` or `job`.
         kind: &'static str,
-        /// Its name.
+        /// Name of the service or job.
         name: String,
-        /// Where it is declared.
+        /// Span of the declaration.
         #[label("from which image?")]
         at: Span,
     },
-    /// Something that a job cannot have.
+    /// A node that is not allowed in a job.
     #[error("a job has no `{node}`")]
     #[diagnostic(code(manifest::not_for_jobs))]
     NotForJobs {
-        /// The node.
+        /// Name of the node.
         node: String,
-        /// Where.
+        /// Span of the node.
         #[label("not in a job")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// Waiting for the end of what does not end.
+    /// A dependency waits for the completion of a service, and a service does not complete.
     #[error("`{name}` is a service, which keeps running and never completes")]
     #[diagnostic(
         code(manifest::never_completes),
         help("declare it as `job \"{name}\"`, or wait `until=\"ready\"`")
     )]
     NeverCompletes {
-        /// The service that is waited for.
+        /// Name of the service that is waited for.
         name: String,
-        /// Where.
+        /// Span of the dependency.
         #[label("waits for its end")]
         at: Span,
     },
-    /// A service that takes its image from itself.
+    /// A service takes its image from itself.
     #[error("`{service}` takes its image from itself")]
     #[diagnostic(
         code(manifest::own_image),
         help("name another service, or say `image` or `build`")
     )]
     OwnImage {
-        /// Which.
+        /// Name of the service.
         service: String,
-        /// Where.
+        /// Span of the service's own name.
         #[label("its own name")]
         at: Span,
     },
-    /// Services that take their image from one another.
+    /// Services take their image from one another.
     #[error("services take their image from one another: {path}")]
     #[diagnostic(
         code(manifest::image_cycle),
         help("one of them has to say `image` or `build`")
     )]
     ImageCycle {
-        /// The circle.
+        /// Path of the cycle.
         path: String,
-        /// Each of its steps.
+        /// One label for each step of the cycle.
         #[label(collection)]
         steps: Vec<LabeledSpan>,
     },

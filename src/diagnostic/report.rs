@@ -1,4 +1,4 @@
-//! All mistakes of one load, in source order, for people and for machines.
+//! All errors of one load in source order, rendered for people or serialized for machines.
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -8,46 +8,46 @@ use serde::{Serialize, Serializer};
 use super::ManifestError;
 use crate::span::{Sources, Span};
 
-/// One or more mistakes, and the texts in which they lie.
+/// One or more errors, with the source texts that they refer to.
 #[derive(Debug, Clone)]
 pub struct Report {
     sources: Arc<Sources>,
     mistakes: Vec<ManifestError>,
 }
 
-/// How a report is drawn.
+/// Rendering options of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
-    /// Columns; longer lines are broken.
+    /// Width in columns; longer lines are wrapped.
     pub width: usize,
-    /// With ANSI colours.
+    /// Whether ANSI colours are used.
     pub colour: bool,
 }
 
-/// A mistake for machines.
+/// An error in machine-readable form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// Stable: `manifest::unknown_node`, …
+    /// Stable error code: `manifest::unknown_node`, …
     pub code: String,
-    /// As a person reads it.
+    /// Message, as in the rendered report.
     pub message: String,
-    /// As it was named by who asked for it.
+    /// File, as it was named by the user; `None` when the error is not located in a file.
     pub file: Option<String>,
-    /// From 1.
+    /// Line number, counted from 1.
     pub line: Option<usize>,
-    /// In characters, from 1.
+    /// Column in characters, counted from 1.
     pub column: Option<usize>,
-    /// The remedy.
+    /// Suggested fix.
     pub help: Option<String>,
 }
 
 impl Report {
-    /// Puts mistakes in source order; what was found twice at one place is told once.
+    /// Sorts errors in source order and removes duplicates at the same span.
     ///
-    /// `None` when there is no mistake.
+    /// Returns `None` when there is no error.
     #[must_use]
     pub fn new(sources: Arc<Sources>, mut mistakes: Vec<ManifestError>) -> Option<Self> {
-        // The sort is stable: of one place, what was found first is told first.
+        // The sort is stable: errors at one span keep the order in which they were found.
         mistakes.sort_by_key(|mistake| mistake.span().map(Span::start));
         let mut told: Vec<ManifestError> = Vec::with_capacity(mistakes.len());
         for mistake in mistakes {
@@ -65,7 +65,7 @@ impl Report {
         })
     }
 
-    /// A single mistake.
+    /// Returns a report of a single error.
     #[must_use]
     pub fn single(sources: Arc<Sources>, mistake: impl Into<ManifestError>) -> Self {
         Self {
@@ -74,13 +74,13 @@ impl Report {
         }
     }
 
-    /// The mistakes, in source order; at least one.
+    /// The errors, in source order; at least one.
     #[must_use]
     pub fn mistakes(&self) -> &[ManifestError] {
         &self.mistakes
     }
 
-    /// Drawn for people, with a line at the end that counts.
+    /// Renders the report for people; the last line is the number of errors.
     #[must_use]
     pub fn render(&self, style: Style) -> String {
         let theme = if style.colour {
@@ -98,7 +98,7 @@ impl Report {
                 mistake,
                 sources: &self.sources,
             };
-            // Writing to a string fails only when the handler does; then the bare message stands.
+            // Writing to a string fails only when the handler does; then the bare message is used.
             if handler.render_report(&mut text, &placed).is_err() {
                 text.push_str(&mistake.to_string());
             }
@@ -109,7 +109,7 @@ impl Report {
         text
     }
 
-    /// For machines.
+    /// Returns the errors in machine-readable form.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         self.mistakes
@@ -140,8 +140,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.mistakes.len() {
-            1 => f.write_str("1 mistake"),
-            count => write!(f, "{count} mistakes"),
+            1 => f.write_str("1 error"),
+            count => write!(f, "{count} errors"),
         }
     }
 }
@@ -154,7 +154,7 @@ impl Serialize for Report {
     }
 }
 
-/// A mistake together with the texts, as the drawing library wants it.
+/// An error together with the source texts, as the rendering library requires.
 struct Placed<'a> {
     mistake: &'a ManifestError,
     sources: &'a Sources,
@@ -188,7 +188,7 @@ impl Diagnostic for Placed<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        // Without a label the library would have nothing to show of the texts.
+        // Without a label, the library has no part of the source to show.
         self.mistake.span().map(|_| self.sources as &dyn SourceCode)
     }
 }

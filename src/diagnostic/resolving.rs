@@ -1,220 +1,221 @@
-//! Does what the manifest names exist outside of it?
+//! Errors in what the manifest refers to outside of itself.
 
 use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::span::Span;
 
-/// A mistake that shows only when the manifest meets the machine: files, secrets, profiles.
+/// An error that shows only when the manifest is resolved on this machine: files, secrets,
+/// profiles.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
 pub enum ResolveError {
-    /// A service named on the command line that the manifest does not have.
+    /// A service named on the command line does not exist in the manifest.
     #[error("there is no service `{name}`")]
     #[diagnostic(code(project::unknown_service))]
     UnknownService {
-        /// What was written.
+        /// The text that was written.
         name: String,
-        /// What was meant, or what there is.
+        /// Suggested name, or the list of names that exist.
         #[help]
         help: Option<String>,
     },
-    /// A profile that no service is in.
+    /// No service is in this profile.
     #[error("no service is in the profile `{name}`")]
     #[diagnostic(code(project::unknown_profile))]
     UnknownProfile {
-        /// What was written.
+        /// The text that was written.
         name: String,
-        /// What was meant, or what there is.
+        /// Suggested name, or the list of names that exist.
         #[help]
         help: Option<String>,
     },
-    /// A service that is needed and whose profiles are off.
-    #[error("`{service}` {relation} `{other}`, whose profiles are off")]
+    /// A required service has profiles that are all off.
+    #[error("`{service}` {relation} `{other}`, whose profiles are not enabled")]
     #[diagnostic(code(project::disabled))]
     Disabled {
-        /// Who needs it.
+        /// Name of the service that requires the other one.
         service: String,
-        /// How: `depends on`, `takes the image of`, …
+        /// Relation between the two: `depends on`, `takes the image of`, …
         relation: &'static str,
-        /// What is needed.
+        /// Name of the required service.
         other: String,
-        /// Where it is named.
+        /// Span of the reference.
         #[label("not part of this deploy")]
         at: Span,
-        /// How to switch it on, or do without.
+        /// How to enable the required service, or to do without it.
         #[help]
         help: Option<String>,
     },
-    /// A secret without a usable value.
+    /// A secret has no usable value.
     #[error("secret `{name}` has no value: {cause}")]
     #[diagnostic(code(project::secret))]
     Secret {
-        /// Which.
+        /// Name of the secret.
         name: String,
-        /// Why.
+        /// Reason that there is no value.
         cause: String,
-        /// Where it is declared.
+        /// Span of the declaration.
         #[label("declared here")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A secret that is to be part of a string and is no text.
+    /// A secret that is used as part of a string is not text.
     #[error("secret `{name}` is not text, and cannot be part of a string")]
     #[diagnostic(
         code(project::binary_secret),
         help("give it to the service as a file: `secret \"{name}\"`")
     )]
     BinarySecret {
-        /// Which.
+        /// Name of the secret.
         name: String,
-        /// Where it is used.
+        /// Span of the use.
         #[label("used here")]
         at: Span,
     },
-    /// A config without content.
+    /// A config has no content.
     #[error("config `{name}` has no content: {cause}")]
     #[diagnostic(code(project::config))]
     Config {
-        /// Which.
+        /// Name of the config.
         name: String,
-        /// Why.
+        /// Reason that there is no content.
         cause: String,
-        /// Where it is declared.
+        /// Span of the declaration.
         #[label("declared here")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A certificate that cannot be had.
+    /// A certificate is unavailable.
     #[error("{cause}")]
     #[diagnostic(code(project::certificate))]
     Certificate {
-        /// Why.
+        /// Reason that the certificate is unavailable.
         cause: String,
-        /// Where it is asked for.
-        #[label("asked for here")]
+        /// Span of the use of the certificate.
+        #[label("requested here")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A file or folder of this machine that is not there, or is not what it should be.
+    /// A file or folder of this machine does not exist, or has the wrong kind.
     #[error("{what} `{path}` {cause}")]
     #[diagnostic(code(project::missing_path))]
     MissingPath {
-        /// What it is: `bind source`, `build context`, …
+        /// Role of the path: `bind source`, `build context`, …
         what: &'static str,
-        /// Which, absolute.
+        /// The path, absolute.
         path: String,
-        /// `does not exist`, …
+        /// Problem with the path: `does not exist`, …
         cause: String,
-        /// Where it is named.
+        /// Span of the reference.
         #[label("named here")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A mistake in a file that a service takes variables or labels from.
+    /// An error in a file from which a service takes variables or labels.
     #[error("`{path}`, line {line}, column {column}: {cause}")]
     #[diagnostic(code(project::env_file))]
     EnvFile {
-        /// Which, absolute.
+        /// Path of the file, absolute.
         path: String,
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
-        /// In characters, counted from 1.
+        /// Column in characters, counted from 1.
         column: usize,
-        /// What is wrong.
+        /// Description of the error.
         cause: String,
-        /// Where the file is named.
+        /// Span of the reference to the file.
         #[label("in this file")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A secret of a build without a value.
+    /// A build secret has no value.
     #[error("build secret `{id}` has no value: {cause}")]
     #[diagnostic(
         code(project::build_secret),
-        help("let the build go on without it by `required=#false`")
+        help("make it optional with `required=#false`")
     )]
     BuildSecret {
-        /// Which.
+        /// ID of the secret.
         id: String,
-        /// Why.
+        /// Reason that there is no value.
         cause: String,
-        /// Where it is declared.
+        /// Span of the declaration.
         #[label("needed by the build")]
         at: Span,
     },
-    /// Two files that are to be put at one path.
+    /// Two files have the same path in a container.
     #[error("two files are put at `{path}` in `{service}`")]
     #[diagnostic(code(project::file_clash), help("put one of them elsewhere"))]
     FileClash {
-        /// The path inside the container.
+        /// Path inside the container.
         path: String,
-        /// The service.
+        /// Name of the service.
         service: String,
-        /// The second.
+        /// Span of the second file.
         #[label("put there again")]
         at: Span,
-        /// The first.
+        /// Span of the first file.
         #[label("first put there")]
         first: Span,
     },
-    /// Files that are to be put where something is mounted.
+    /// Files are put into a folder that is also a mount target.
     #[error("`{folder}` in `{service}` holds both a mount and files that are put there")]
     #[diagnostic(
         code(project::folder_clash),
         help("put the files into another folder with `target=`, or mount elsewhere")
     )]
     FolderClash {
-        /// The folder inside the container.
+        /// Folder inside the container.
         folder: String,
-        /// The service.
+        /// Name of the service.
         service: String,
-        /// The file.
+        /// Span of the file.
         #[label("put there")]
         at: Span,
-        /// The mount.
+        /// Span of the mount.
         #[label("mounted there")]
         first: Span,
     },
-    /// A file that would need a volume on the container's root.
+    /// A file would need a volume on the container's root.
     #[error("`{path}` needs a folder of its own: {cause}")]
     #[diagnostic(
         code(project::file_in_root),
         help("say `target=\"/etc/{service}/file\"`, or any other folder")
     )]
     FileInRoot {
-        /// The path inside the container.
+        /// Path inside the container.
         path: String,
-        /// Why it does.
+        /// Reason that the file needs a folder of its own.
         cause: &'static str,
-        /// The service.
+        /// Name of the service.
         service: String,
-        /// The file.
+        /// Span of the file.
         #[label("put there")]
         at: Span,
     },
-    /// A gate that asks a health check that is switched off.
-    #[error("the gate of `{service}` asks a health check that is switched off")]
+    /// A gate probes a health check that is switched off.
+    #[error("the gate of `{service}` probes a health check that is disabled")]
     #[diagnostic(
         code(project::gate_without_check),
-        help("ask something else (`tcp`, `http`, `exec`, …), or leave the health check on")
+        help("use another probe (`tcp`, `http`, `exec`, …), or enable the health check")
     )]
     GateWithoutCheck {
-        /// The service.
+        /// Name of the service.
         service: String,
-        /// The probe.
+        /// Span of the probe.
         #[label("never healthy")]
         at: Span,
-        /// The health check.
+        /// Span of the health check.
         #[label("switched off here")]
         first: Span,
     },

@@ -1,170 +1,170 @@
-//! Does the language have this, at this place?
+//! Errors in the structure of nodes: names, arguments, properties and blocks.
 
 use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::span::Span;
 
-/// A mistake in the shape of a node.
+/// An error in the structure of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
 pub enum SchemaError {
-    /// A node that the language does not have at this place.
+    /// The language does not have this node at this place.
     #[error("there is no node `{name}` in {place}")]
     #[diagnostic(code(manifest::unknown_node))]
     UnknownNode {
-        /// What was written.
+        /// Name that was written.
         name: String,
-        /// What it stands in: `a service`, `the top level`, …
+        /// Parent of the node: `a service`, `the top level`, …
         place: String,
-        /// Its name.
+        /// Span of the node's name.
         #[label("unknown node")]
         at: Span,
-        /// What was meant.
+        /// Suggested name, if any.
         #[help]
         help: Option<String>,
     },
-    /// A property that the node does not have.
+    /// The node does not have this property.
     #[error("`{node}` has no property `{name}`")]
     #[diagnostic(code(manifest::unknown_property))]
     UnknownProperty {
-        /// The node.
+        /// Name of the node.
         node: String,
-        /// What was written.
+        /// Name that was written.
         name: String,
-        /// The property.
+        /// Span of the property's name.
         #[label("unknown property")]
         at: Span,
-        /// What was meant.
+        /// Suggested name, if any.
         #[help]
         help: Option<String>,
     },
-    /// An argument that the node needs.
+    /// A required argument is missing.
     #[error("`{node}` needs {wanted}")]
     #[diagnostic(code(manifest::missing_argument))]
     MissingArgument {
-        /// The node.
+        /// Name of the node.
         node: String,
-        /// What is missing: `a name`, …
+        /// Description of the missing argument: `a name`, …
         wanted: String,
-        /// The node's name.
+        /// Span of the node.
         #[label("missing here")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// An argument too many.
+    /// The node has too many arguments.
     #[error("`{node}` takes {takes}")]
     #[diagnostic(code(manifest::extra_argument))]
     ExtraArgument {
-        /// The node.
+        /// Name of the node.
         node: String,
-        /// How many it takes: `one argument`, …
+        /// Number of arguments that the node takes: `one argument`, …
         takes: String,
-        /// The first too many.
+        /// Span of the first extra argument.
         #[label("one too many")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A property given twice.
+    /// A property is given twice.
     #[error("the property `{name}` is given twice")]
     #[diagnostic(code(manifest::repeated_property), help("leave one of them out"))]
     RepeatedProperty {
-        /// The property.
+        /// Name of the property.
         name: String,
-        /// The second.
+        /// Span of the second property.
         #[label(primary, "given again")]
         at: Span,
-        /// The first.
+        /// Span of the first property.
         #[label("first given here")]
         first: Span,
     },
-    /// A node given twice that may stand once.
-    #[error("`{name}` stands twice in {place}")]
+    /// A node that is allowed only once is given twice.
+    #[error("`{name}` appears twice in {place}")]
     #[diagnostic(code(manifest::repeated_node), help("leave one of them out"))]
     RepeatedNode {
-        /// The node.
+        /// Name of the node.
         name: String,
-        /// What it stands in.
+        /// Parent of the node.
         place: String,
-        /// The second.
-        #[label(primary, "stands again")]
+        /// Span of the second node.
+        #[label(primary, "appears again")]
         at: Span,
-        /// The first.
-        #[label("first stands here")]
+        /// Span of the first node.
+        #[label("first appears here")]
         first: Span,
     },
-    /// A block where there can be none.
+    /// The node has a block, and no block is allowed.
     #[error("`{node}` has no children")]
     #[diagnostic(code(manifest::unexpected_children))]
     UnexpectedChildren {
-        /// The node.
+        /// Name of the node.
         node: String,
-        /// The node's name.
+        /// Span of the node's name.
         #[label("has a block in braces")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A block that says nothing.
+    /// A required child is missing.
     #[error("`{node}` needs {wanted}")]
     #[diagnostic(code(manifest::missing_child))]
     MissingChild {
-        /// The node.
+        /// Name of the node.
         node: String,
-        /// What is missing.
+        /// Description of the missing child.
         wanted: String,
-        /// The node's name.
-        #[label("says nothing")]
+        /// Span of the node's name.
+        #[label("is empty")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A word in parentheses that is neither `(remove)` nor `(replace)`, or not at this place.
-    #[error("`({word})` means nothing here")]
+    /// An annotation that is neither `(remove)` nor `(replace)`, or is not allowed at this place.
+    #[error("`({word})` is not allowed here")]
     #[diagnostic(code(manifest::unknown_annotation))]
     UnknownAnnotation {
-        /// The word.
+        /// Word in the parentheses.
         word: String,
-        /// Where.
+        /// Span of the annotation.
         #[label("unknown annotation")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// Something to remove that was never there.
+    /// A `(remove)` without an inherited node to remove.
     #[error("there is no inherited `{name}` to remove")]
     #[diagnostic(
         code(manifest::nothing_to_remove),
-        help("`(remove)` takes away what a template, `defaults` or an earlier file has given")
+        help("`(remove)` removes what a template, `defaults` or an earlier file sets")
     )]
     NothingToRemove {
-        /// What should go.
+        /// Name of the node to remove.
         name: String,
-        /// Where.
+        /// Span of the node.
         #[label("removes nothing")]
         at: Span,
     },
-    /// Two things that exclude each other.
+    /// Two settings exclude each other.
     #[error("{one} and {other} exclude each other")]
     #[diagnostic(code(manifest::conflict))]
     Conflict {
-        /// The first.
+        /// Description of the first setting.
         one: String,
-        /// The second.
+        /// Description of the second setting.
         other: String,
-        /// The second.
-        #[label(primary, "cannot stand with the other")]
+        /// Span of the second setting.
+        #[label(primary, "conflicts with the other")]
         at: Span,
-        /// The first.
+        /// Span of the first setting.
         #[label("the other")]
         first: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },

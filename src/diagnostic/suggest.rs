@@ -1,6 +1,6 @@
-//! "did you mean": the nearest known word to one that is not known.
+//! "did you mean" suggestions: the nearest known word to an unknown one.
 
-/// Words of Compose whose name here is not simply its kebab-case spelling.
+/// Compose names whose name here is not simply the kebab-case spelling.
 const FROM_COMPOSE: &[(&str, &str)] = &[
     ("addressing", "subnet"),
     ("additional_contexts", "context"),
@@ -80,10 +80,18 @@ const FROM_COMPOSE: &[(&str, &str)] = &[
     ("volumes", "volume"),
 ];
 
-/// How alike two words must be (Jaro-Winkler, 0 to 1) to be taken for a slip of the pen.
+/// Names of earlier versions of the manifest language, with their current names.
+const FORMER: &[(&str, &str)] = &[
+    ("before_switch", "before-update"),
+    ("keep", "history"),
+    ("settle", "stabilize"),
+    ("within", "timeout"),
+];
+
+/// Minimum similarity of two words (Jaro-Winkler, 0 to 1) for a suggestion.
 const ALIKE: f64 = 0.83;
 
-/// The known word that was most likely meant, if any comes near.
+/// Returns the known word that was most likely meant, if one is similar enough.
 #[must_use]
 pub fn suggest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<&str> = known.into_iter().filter(|word| *word != written).collect();
@@ -93,6 +101,7 @@ pub fn suggest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
     let kebab = plain.replace('_', "-");
     let translated = FROM_COMPOSE
         .iter()
+        .chain(FORMER)
         .filter(|(theirs, _)| *theirs == snake)
         .find_map(|(_, ours)| find(ours));
     translated
@@ -102,7 +111,8 @@ pub fn suggest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
 }
 
 fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
-    // One slip for each three characters: `imgae` is `image`, but `web` is not `db`.
+    // One typo is allowed for each three characters, and at most three: `imgae` is `image`, but
+    // `web` is not `db`.
     let slips = written.chars().count().div_ceil(3).min(3);
     known
         .iter()
@@ -119,7 +129,7 @@ fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, _, word)| word)
 }
 
-/// [`suggest`] as a line of help.
+/// Returns the result of [`suggest`] as a line of help.
 #[must_use]
 pub fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     suggest(written, known).map(|word| format!("did you mean `{word}`?"))
@@ -148,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_and_the_spellings_of_compose_are_recognised() {
+    fn suggest_recognizes_typos_and_compose_names() {
         check("imgae", Some("image"));
         check("depends_on", Some("depends-on"));
         check("Depends-On", Some("depends-on"));

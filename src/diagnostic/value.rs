@@ -1,158 +1,158 @@
-//! Is a value what it should be?
+//! Errors in values: type, unit, range and format.
 
 use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::span::Span;
 
-/// A mistake in a value.
+/// An error in a value.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
 pub enum ValueError {
-    /// Another type than the one that is needed.
+    /// The value has the wrong type.
     #[error("expected {wanted}, found {found}")]
     #[diagnostic(code(manifest::wrong_type))]
     WrongType {
-        /// What is needed: `a number`, …
+        /// Expected type: `a number`, …
         wanted: String,
-        /// What was written.
+        /// Description of the value that was written.
         found: String,
-        /// Where.
+        /// Span of the value.
         #[label("not {wanted}")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A number without its unit, or with an unknown one.
+    /// A number has no unit, or an unknown one.
     #[error("{message}")]
     #[diagnostic(code(manifest::unit))]
     Unit {
-        /// What is wrong.
+        /// Error message.
         message: String,
-        /// Where.
+        /// Span of the value.
         #[label("{wanted} needed")]
         at: Span,
-        /// What is needed: `a duration`, `a size`.
+        /// Expected quantity: `a duration`, `a size`.
         wanted: &'static str,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A number outside of its range.
+    /// A number is out of range.
     #[error("{what} is between {low} and {high}, not {found}")]
     #[diagnostic(code(manifest::out_of_range))]
     OutOfRange {
-        /// What the number is: `a port`, …
+        /// Description of the number: `a port`, …
         what: String,
-        /// The lowest allowed.
+        /// Lowest allowed value.
         low: String,
-        /// The highest allowed.
+        /// Highest allowed value.
         high: String,
-        /// What was written.
+        /// Value that was written.
         found: String,
-        /// Where.
+        /// Span of the value.
         #[label("out of range")]
         at: Span,
     },
-    /// A word that is not one of a few.
+    /// A word is not one of the allowed values.
     #[error("{what} cannot be `{found}`")]
     #[diagnostic(code(manifest::unknown_value))]
     UnknownValue {
-        /// What the word is.
+        /// Description of the setting.
         what: String,
-        /// What was written.
+        /// Word that was written.
         found: String,
-        /// Where.
+        /// Span of the word.
         #[label("unknown value")]
         at: Span,
-        /// The words that are allowed.
+        /// The allowed values.
         #[help]
         help: Option<String>,
     },
-    /// A name that cannot be one.
+    /// A name is not valid.
     #[error("{cause}")]
     #[diagnostic(code(manifest::invalid_name))]
     InvalidName {
-        /// What is wrong with it.
+        /// Reason that the name is not valid.
         cause: crate::name::NameError,
-        /// Where.
+        /// Span of the name.
         #[label("not {wanted}")]
         at: Span,
-        /// What it should name: `a service's name`, …
+        /// Expected kind of name: `a service's name`, …
         wanted: String,
-        /// What is allowed.
+        /// Rules for valid names.
         #[help]
         help: Option<String>,
     },
-    /// A text that cannot be read as what it should be.
+    /// A text does not have the expected format.
     #[error("`{found}` is not {wanted}")]
     #[diagnostic(code(manifest::invalid_value))]
     Invalid {
-        /// What it should be: `an IPv4 address`, …
+        /// Expected format: `an IPv4 address`, …
         wanted: String,
-        /// What was written.
+        /// Text that was written.
         found: String,
-        /// Where.
+        /// Span of the text.
         #[label("not {wanted}")]
         at: Span,
-        /// An example.
+        /// An example of a valid text.
         #[help]
         help: Option<String>,
     },
-    /// A regular expression that is none.
+    /// A regular expression does not parse.
     #[error("the regular expression does not parse: {cause}")]
     #[diagnostic(
         code(manifest::invalid_regex),
         help("in a raw string, `#\"\\d+\"#`, backslashes stand for themselves")
     )]
     Regex {
-        /// What the engine of regular expressions says.
+        /// Error message of the regex library.
         cause: String,
-        /// Where.
+        /// Span of the regular expression.
         #[label("not a regular expression")]
         at: Span,
     },
-    /// A path inside a container that is not absolute.
+    /// A path inside a container is not absolute.
     #[error("`{path}` is not an absolute path")]
     #[diagnostic(code(manifest::relative_path))]
     RelativePath {
-        /// What was written.
+        /// Path that was written.
         path: String,
-        /// Where.
+        /// Span of the path.
         #[label("must start with `/`")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A variable that cannot be filled in.
+    /// A text with variables cannot be interpolated.
     #[error("{message}")]
     #[diagnostic(code(manifest::interpolation))]
     Interpolation {
-        /// What is wrong.
+        /// Error message.
         message: String,
-        /// Where.
+        /// Span of the variable.
         #[label("here")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A variable that is not set.
+    /// A variable is not set.
     #[error("{message}")]
     #[diagnostic(code(manifest::unset_variable))]
     UnsetVariable {
-        /// What is wrong, or the manifest's own message.
+        /// Error message, which is the manifest's own message if it has one.
         message: String,
-        /// Where.
+        /// Span of the variable.
         #[label("not set")]
         at: Span,
-        /// The remedy.
+        /// Suggested fix.
         #[help]
         help: Option<String>,
     },
-    /// A secret where everybody could read it.
-    #[error("the secret `{name}` cannot stand here")]
+    /// A secret is used in a value that is shown and recorded, where anyone could read it.
+    #[error("the secret `{name}` is not allowed here")]
     #[diagnostic(
         code(manifest::secret_not_allowed),
         help(
@@ -161,9 +161,9 @@ pub enum ValueError {
         )
     )]
     SecretNotAllowed {
-        /// Which.
+        /// Name of the secret.
         name: String,
-        /// Where.
+        /// Span of the value.
         #[label("this value is shown and recorded")]
         at: Span,
     },

@@ -1,8 +1,8 @@
-//! The container engine: the only way in which `cimandat` touches the world.
+//! The container engine: the only access of `cimandat` to the outside world.
 //!
-//! [`Engine`] is narrow: data in, data out. [`docker`] talks to the real thing, [`dial`] to what
-//! runs in it, [`sim`] is a world of pure memory with the same semantics. Nothing without the
-//! project's label is ever touched.
+//! [`Engine`] is a narrow interface: data in, data out. [`docker`] uses a real engine, [`probe`]
+//! connects to the containers that run in it, and [`sim`] is an in-memory world with the same
+//! semantics. Nothing without the project's label is ever changed.
 
 pub mod docker;
 pub mod probe;
@@ -31,21 +31,24 @@ use crate::{
 
 /// The container engine.
 pub trait Engine: Send + Sync + 'static {
-    /// All that bears the project's label, and what else the query asks for, as it is now.
+    /// Returns all resources with the project's label, and what else the query names, as they are
+    /// now.
     fn observe(&self, query: &Query) -> impl Future<Output = Result<State, EngineError>> + Send;
 
-    /// Performs one action. Performing it twice has the effect of performing it once.
-    /// What it is at goes into `progress`, as far as somebody listens.
+    /// Performs one action. The method is idempotent: performing an action twice has the same
+    /// effect as performing it once.
+    ///
+    /// Progress is sent to `progress`. A closed receiver is ignored.
     fn perform(
         &self,
         action: &Action,
         progress: &UnboundedSender<Progress>,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Asks a container one question, and waits no longer than `patience` for the answer.
+    /// Runs one probe against a container, with `patience` as the timeout.
     ///
-    /// Questions that can be waited for (`log`, `exit`, the engine's health) may use all of it;
-    /// the others answer as soon as they know.
+    /// Probes that can wait (`log`, `exit`, the engine's health check) may use the whole timeout.
+    /// The others return as soon as the result is known.
     fn probe(
         &self,
         container: &ContainerName,
@@ -53,7 +56,8 @@ pub trait Engine: Send + Sync + 'static {
         patience: Duration,
     ) -> impl Future<Output = ProbeResult> + Send;
 
-    /// Makes one check of the whole; the container is the service's first, where one is meant.
+    /// Runs one check of the whole deployment. `container` is the first replica of the checked
+    /// service, if the check names a service.
     fn check(
         &self,
         container: Option<&ContainerName>,
@@ -61,15 +65,16 @@ pub trait Engine: Send + Sync + 'static {
         patience: Duration,
     ) -> impl Future<Output = ProbeResult> + Send;
 
-    /// How a container does, and the last `lines` lines of its log of this start.
+    /// Returns the status of a container and the last `lines` lines of its log since its last
+    /// start.
     fn inspect(
         &self,
         container: &ContainerName,
         lines: usize,
     ) -> impl Future<Output = Result<Inspection, EngineError>> + Send;
 
-    /// Ends when no client is connected to a container, apart from those whose connections have been
-    /// idle for so long; never where that cannot be known.
+    /// Completes when no client is connected to a container. Connections that have been idle for
+    /// `idle` do not count. Never completes if the connections cannot be observed.
     fn clients_gone(
         &self,
         _container: &ContainerName,
@@ -78,9 +83,9 @@ pub trait Engine: Send + Sync + 'static {
         std::future::pending()
     }
 
-    /// What happens to the project's containers from now on; ends only with an error.
+    /// Subscribes to the events of the project's containers. The stream ends only with an error.
     ///
-    /// When this returns, the subscription holds: what happens afterwards is in the stream.
+    /// The subscription is active when this method returns: every later event is in the stream.
     fn watch(
         &self,
         project: &ProjectName,
@@ -88,9 +93,9 @@ pub trait Engine: Send + Sync + 'static {
         Output = Result<BoxStream<'static, Result<ContainerEvent, EngineError>>, EngineError>,
     > + Send;
 
-    /// Lines of the log of a container, which is given by its name or its id.
+    /// Streams the log lines of a container, which is given by its name or its id.
     ///
-    /// With `follow` they end when the container does, not before.
+    /// With `follow`, the stream ends when the container ends, not before.
     fn logs(
         &self,
         container: &ContainerName,
@@ -98,27 +103,27 @@ pub trait Engine: Send + Sync + 'static {
     ) -> impl Future<Output = Result<BoxStream<'static, Result<LogLine, EngineError>>, EngineError>> + Send;
 }
 
-/// What [`Engine::observe`] is asked for.
+/// The scope of [`Engine::observe`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// Whose things.
+    /// The project to observe.
     pub project: ProjectName,
-    /// Images whose presence and id matter.
+    /// Images to look up, for their presence and id.
     pub images: BTreeSet<ImageRef>,
-    /// Networks that matter though they may bear another label or none, by name on the engine.
+    /// Networks to look up by their name on the engine, whatever their labels.
     pub networks: BTreeSet<String>,
-    /// Volumes that matter though they may bear another label or none, by name on the engine.
+    /// Volumes to look up by their name on the engine, whatever their labels.
     pub volumes: BTreeSet<String>,
-    /// Whether the images that were built for the project are listed too.
+    /// Whether to list the images that were built for the project.
     pub own_images: bool,
-    /// Whether the names under which images are kept for generations are listed too.
+    /// Whether to list the names under which images are kept for generations.
     pub kept_images: bool,
-    /// The project's containers whose data directories are looked at.
+    /// The project's containers with data directories to inspect.
     pub databases: BTreeSet<ContainerName>,
 }
 
 impl Query {
-    /// Only what bears the project's label.
+    /// Creates a query for only the resources with the project's label.
     #[must_use]
     pub fn of(project: ProjectName) -> Self {
         Self {
@@ -133,210 +138,210 @@ impl Query {
     }
 }
 
-/// What a probe brought back.
+/// The result of one probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeResult {
-    /// It passed; what was seen (`200 in 4 ms`).
+    /// The probe passed, with the observation (`200 in 4 ms`).
     Passed(String),
-    /// Not yet; what was seen (`connection refused`).
+    /// The probe did not pass yet, with the observation (`connection refused`).
     Pending(String),
-    /// It never will, however long one waits; what was seen.
+    /// The probe can never pass, however long the gate waits, with the observation.
     Impossible(String),
 }
 
-/// What is known about a container that failed.
+/// Diagnostic data about a container that failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inspection {
-    /// How it does.
+    /// Current status.
     pub condition: ContainerStatus,
-    /// The last lines of its log of this start, each as an [`crate::event::excerpt`].
+    /// The last lines of the log since the last start, each as an [`crate::event::excerpt`].
     pub log: Vec<String>,
-    /// Why its log could not be read, in a fragment; `None`: it could.
+    /// The reason why the log could not be read, as a sentence fragment; `None` if it was read.
     pub unread: Option<String>,
-    /// The declared restart policy, where another one is in force until the commit.
+    /// The declared restart policy, if another one is active until the commit.
     pub restart_at_commit: Option<RestartPolicy>,
-    /// The engine's init is process 1, and the image's own program is not.
+    /// Whether the engine's init is process 1, instead of the image's own program.
     pub init: bool,
 }
 
-/// Something that happened to a container.
+/// One event of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerEvent {
-    /// Which.
+    /// The container that the event is about.
     pub container: ContainerName,
-    /// What.
+    /// The kind of the event.
     pub what: ContainerEventKind,
 }
 
-/// What can happen to a container.
+/// The kinds of container events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContainerEventKind {
-    /// It runs.
+    /// The container started.
     Started,
-    /// It ended.
+    /// The container ended.
     Died {
-        /// With this code; 128 + the signal's number when killed.
+        /// Exit code; 128 + the signal number if it was killed.
         exit_code: i64,
     },
-    /// It was killed for want of memory; an end follows.
+    /// The container was OOM-killed; a [`Self::Died`] event follows.
     OutOfMemory,
-    /// The engine's own health check changed its mind.
+    /// The state of the engine's own health check changed.
     Health(Health),
 }
 
-/// Which lines of a log.
+/// Selects the lines of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogOptions {
-    /// Go on as lines come.
+    /// Whether to wait for new lines.
     pub follow: bool,
-    /// Only the last so many; `None`: all.
+    /// Number of lines from the end; `None` for all.
     pub tail: Option<usize>,
-    /// Only those after, in seconds since the epoch.
+    /// Only lines after this time, in seconds since the Unix epoch.
     pub since: Option<i64>,
-    /// Only those before, in seconds since the epoch.
+    /// Only lines before this time, in seconds since the Unix epoch.
     pub until: Option<i64>,
 }
 
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// RFC 3339 with nanoseconds, as the engine gives it; sorts as text within one engine.
+    /// RFC 3339 with nanoseconds, as the engine reports it. Sorts as text within one engine.
     pub time: String,
-    /// It came from standard error.
+    /// Whether the line was written to standard error.
     pub stderr: bool,
-    /// Without its line end; what is not UTF-8 in it is replaced.
+    /// Text without the line end. Invalid UTF-8 is replaced.
     pub text: String,
-    /// Whether this is all of the line.
+    /// The part of the line that this is.
     pub part: Part,
 }
 
-/// How much of a line a [`LogLine`] is: a very long line comes in parts.
+/// The part of a log line that a [`LogLine`] holds: the engine splits very long lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// All of it.
+    /// The whole line.
     #[default]
     Whole,
-    /// Its beginning.
+    /// The beginning of the line.
     First,
-    /// Neither its beginning nor its end.
+    /// Neither the beginning nor the end of the line.
     Middle,
-    /// Its end.
+    /// The end of the line.
     Last,
 }
 
 impl Part {
-    /// Whether the line began in an earlier part.
+    /// Returns whether the line began in an earlier part.
     #[must_use]
     pub fn continues(self) -> bool {
         matches!(self, Self::Middle | Self::Last)
     }
 
-    /// Whether the line goes on in a later part.
+    /// Returns whether the line continues in a later part.
     #[must_use]
     pub fn is_continued(self) -> bool {
         matches!(self, Self::First | Self::Middle)
     }
 }
 
-/// Why the engine did not do as asked.
+/// The error of a request to the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum EngineError {
-    /// Nothing answers.
+    /// No engine answers at the address.
     #[error("no container engine answers at {address}: {cause}")]
     Unreachable {
-        /// Where it was looked for.
+        /// The address of the engine.
         address: String,
-        /// What came instead of an answer.
+        /// What happened instead of an answer.
         cause: String,
-        /// What to do.
+        /// What the user can do.
         help: String,
     },
-    /// It is there, but not for this user.
+    /// The engine runs, but this user has no access to it.
     #[error("this user has no permission to use the container engine at {address}")]
     PermissionDenied {
-        /// Where.
+        /// The address of the engine.
         address: String,
     },
-    /// An image is neither on the engine nor to be had.
+    /// An image is neither on the engine nor available from a registry.
     #[error("image `{image}` is not available: {cause}")]
     NoImage {
-        /// Which.
+        /// The image reference.
         image: String,
-        /// What the registry or the engine says.
+        /// The message of the registry or the engine.
         cause: String,
     },
     /// A build failed.
     #[error("the build of `{service}` failed at `{step}`: {cause}")]
     Build {
-        /// Whose image.
+        /// The service that the image is built for.
         service: String,
-        /// The step that failed; empty when it did not come to a step.
+        /// The step that failed; empty if no step was reached.
         step: String,
-        /// What the builder says.
+        /// The message of the builder.
         cause: String,
         /// The last lines of the step's output.
         output: Vec<String>,
     },
-    /// A port of the host is taken.
+    /// A port of the host is already in use.
     #[error("port {port} of this host is already in use by {holder}")]
     PortTaken {
-        /// Which.
+        /// The port.
         port: String,
-        /// A container or process, as far as it can be told.
+        /// The container or process that holds the port, as far as it is known.
         holder: String,
     },
-    /// The name belongs to somebody else's thing.
-    #[error("`{name}` exists already and is not of this project")]
+    /// The name is used by a resource that is not of this project.
+    #[error("`{name}` already exists and does not belong to this project")]
     NotOwned {
-        /// The name.
+        /// The name on the engine.
         name: String,
     },
-    /// The source of a bind mount is not there.
+    /// The source of a bind mount does not exist.
     #[error("bind source `{path}` does not exist on the engine's host")]
     BindSourceMissing {
-        /// Which.
+        /// The path on the engine's host.
         path: String,
     },
     /// The engine's disk is full.
     #[error("the engine's disk is full: {cause}")]
     DiskFull {
-        /// What it says.
+        /// The message of the engine.
         cause: String,
     },
-    /// The thing is not there (any more).
+    /// The object does not exist, or no longer exists.
     #[error("{what} does not exist")]
     NotFound {
-        /// Which.
+        /// The kind and name of the object.
         what: String,
     },
-    /// The container's log cannot be read, as it is not kept.
+    /// The log cannot be read, because the logging driver of the container stores none.
     #[error("the logging driver `{driver}` of container `{container}` keeps no log")]
     NoLog {
         /// The container.
         container: String,
-        /// The driver.
+        /// The logging driver.
         driver: String,
     },
-    /// Something cannot be removed, as containers use it.
+    /// A resource cannot be removed, because containers use it.
     #[error("{thing} is still in use by {users}")]
     InUse {
-        /// Its kind and its name.
+        /// The kind and name of the resource.
         thing: String,
-        /// Which containers, and whose they are.
+        /// The containers that use the resource, with their projects.
         users: String,
-        /// What frees it.
+        /// How to free the resource.
         help: String,
     },
-    /// An image cannot be pulled, and is on the engine already.
+    /// An image cannot be pulled, but an older one is on the engine.
     #[error("image `{image}` cannot be pulled: {cause}; it is on the engine already")]
     NotRefreshed {
-        /// Which.
+        /// The image reference.
         image: String,
-        /// What the registry or the engine says.
+        /// The message of the registry or the engine.
         cause: String,
     },
-    /// A hook's command ended with another code than 0.
+    /// A hook's command ended with an exit code other than 0.
     #[error("`{command}` in `{container}` ended with code {code}")]
     Hook {
         /// The container.
@@ -345,33 +350,33 @@ pub enum EngineError {
         command: String,
         /// Its exit code.
         code: i64,
-        /// The last lines that it printed.
+        /// The last lines of the output.
         output: Vec<String>,
     },
-    /// What was to be done was not written down, and so not done.
+    /// An action could not be written to the journal and was therefore not performed.
     #[error("the journal cannot be written: {cause}")]
     JournalUnavailable {
-        /// Why.
+        /// The reason.
         cause: String,
     },
-    /// The engine answered with an error of its own.
+    /// The engine answered with an error.
     #[error("{verb} `{object}`: {message}")]
     Api {
-        /// `creating container`.
+        /// The operation, such as `creating container`.
         verb: String,
-        /// On the engine.
+        /// The name or id on the engine.
         object: String,
-        /// HTTP status; 0 when there was none.
+        /// HTTP status; 0 if there was none.
         status: u16,
-        /// In the engine's words.
+        /// The message of the engine, verbatim.
         message: String,
     },
-    /// The connection broke or its content made no sense.
+    /// The connection broke, or its content was invalid.
     #[error("{verb} `{object}`: {cause}")]
     Transport {
-        /// `creating container`.
+        /// The operation, such as `creating container`.
         verb: String,
-        /// On the engine.
+        /// The name or id on the engine.
         object: String,
         /// What broke.
         cause: String,
@@ -379,7 +384,7 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// What to do about it, where that is known.
+    /// Returns what the user can do about the error, if it is known.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         Some(match self {
@@ -422,14 +427,14 @@ impl EngineError {
         })
     }
 
-    /// Whether the engine itself was not there, or left in the middle, so that the same may succeed
-    /// when it is back.
+    /// Returns whether the engine was unreachable or the connection broke, so that the same request
+    /// may succeed when the engine is available again.
     #[must_use]
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Transport { .. })
     }
 
-    /// The last lines of what was going on when it failed.
+    /// Returns the last lines of output of the failed build or hook; empty for other errors.
     #[must_use]
     pub fn output(&self) -> &[String] {
         match self {

@@ -1,20 +1,20 @@
-//! This process as others can find it again on this machine.
+//! The identity of this process, by which other processes on this machine can find it.
 
 use std::{fs, io, path::Path};
 
-/// Where and since when a process runs.
+/// Identifies a process on a machine across reuse of its pid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessIdentity {
-    /// The machine's boot and the process namespace; empty where that cannot be told.
+    /// Boot id and pid namespace; empty if they are unknown.
     pub boot: String,
-    /// The process.
+    /// Process id in the namespace.
     pub pid: u32,
-    /// When it began, in ticks since the boot; 0 where that cannot be told.
+    /// Start time, in clock ticks since the boot; 0 if it is unknown.
     pub started: u64,
 }
 
 impl ProcessIdentity {
-    /// Of this process.
+    /// Returns the identity of the current process.
     #[must_use]
     pub fn here() -> Self {
         let pid = std::process::id();
@@ -25,8 +25,8 @@ impl ProcessIdentity {
         }
     }
 
-    /// Whether it is known that this process is not there any more: only one of this machine can
-    /// be asked for.
+    /// Returns whether the process is known to have ended. For a process of another machine this is
+    /// never known.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         let here = boot().is_ok_and(|boot| boot == self.boot);
@@ -46,8 +46,8 @@ fn boot() -> io::Result<String> {
     Ok(format!("{} {}", boot.trim(), namespace.display()))
 }
 
-/// The 22nd field of the process's status; the second may hold anything between its brackets. A
-/// process that has ended and was not asked for yet counts as gone.
+/// Reads the 22nd field of the process's `stat` file. The second field may contain anything between
+/// its brackets. A zombie process counts as ended.
 fn started(pid: u32) -> io::Result<u64> {
     let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))?;
     let gone = || io::Error::from(io::ErrorKind::NotFound);
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_is_there_and_an_ended_one_is_not() {
+    fn ended_process_is_gone_and_own_is_not() {
         let here = ProcessIdentity::here();
         assert!(!here.is_gone(), "{here:?}");
         let mut child = std::process::Command::new("true").spawn().unwrap();
@@ -83,7 +83,7 @@ mod tests {
             ..ended
         };
         assert!(!elsewhere.is_gone());
-        // A later process of that number is another one.
+        // A later process with the same pid is another process.
         let recycled = ProcessIdentity {
             started: here.started + 1,
             ..here

@@ -1,8 +1,8 @@
-//! What the engine keeps for us beside the project: its journal, and the lock on it.
+//! Storage on the engine for a project's state: its journal, and its lock.
 //!
-//! Both are containers that run nothing, so that they are wherever the engine is: another machine
-//! that reaches it finds them. The lock is taken by a container's name, the one thing that a plain
-//! engine gives to exactly one of several who ask at a time.
+//! Both are containers that are never started. They are on the engine, so that every machine that
+//! reaches the engine finds them. The lock is acquired by a container's name: a unique name is the
+//! one thing that a plain engine gives to exactly one of several concurrent clients.
 
 use std::{future::Future, time::Duration};
 
@@ -13,59 +13,61 @@ use crate::{
     state::Holder,
 };
 
-/// An engine that keeps journals and locks.
+/// An engine that stores journals and locks.
 pub trait StateStore: Engine {
-    /// The pages on a shelf, in no order; none where nothing was ever written.
+    /// Returns the pages of a collection, in no particular order; empty if none was ever written.
     fn read_pages(
         &self,
         project: &ProjectName,
         from: Collection,
     ) -> impl Future<Output = Result<Vec<Page>, EngineError>> + Send;
 
-    /// Lays pages down in this order; when it returns, they outlive this process and the engine's.
+    /// Writes pages in this order. The write is durable when the method returns: the pages survive
+    /// the end of this process and of the engine.
     fn write_pages(
         &self,
         project: &ProjectName,
         pages: &[Page],
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Makes the place for pages, if it is not there.
+    /// Creates the storage for pages, unless it exists.
     fn open_store(
         &self,
         project: &ProjectName,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Removes journal and history. Nothing of the project is left then that they speak of.
+    /// Removes the journal and the history. The caller must have removed all resources that they
+    /// describe.
     fn remove_store(
         &self,
         project: &ProjectName,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Takes the project's lock, or tells who has it.
+    /// Acquires the project's lock, or returns the lock that is held.
     fn lock(
         &self,
         project: &ProjectName,
         holder: &Holder,
     ) -> impl Future<Output = Result<LockOutcome, EngineError>> + Send;
 
-    /// The project's lock as it is, if it is taken.
+    /// Returns the project's current lock; `None` if it is free.
     fn find_lock(
         &self,
         project: &ProjectName,
     ) -> impl Future<Output = Result<Option<Lock>, EngineError>> + Send;
 
-    /// Says that the holder is alive; [`EngineError::Gone`]: the lock was taken away.
+    /// Sends a heartbeat for a lock. [`EngineError::NotFound`] means that the lock was broken.
     fn renew_lock(&self, lock: &LockId) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Gives a lock back, or takes it away; one that is gone already is left alone. The name is
-    /// free before anything else can happen to it.
+    /// Releases or breaks a lock. A lock that no longer exists is ignored. The name is freed first,
+    /// before the slower removal.
     fn unlock(
         &self,
         project: &ProjectName,
         lock: &LockId,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Returns when the lock is gone, and after `patience` at the latest.
+    /// Waits until the lock is released, at most for `patience`.
     fn await_unlock(
         &self,
         lock: &LockId,
@@ -73,39 +75,39 @@ pub trait StateStore: Engine {
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
 }
 
-/// A lock by the engine's id, so that a later lock of the same name is never meant.
+/// Identifies a lock by the engine's id, so that it never means a later lock with the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockId(pub String);
 
-/// What came of asking for a lock.
+/// The result of an attempt to acquire a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LockOutcome {
-    /// It is ours.
+    /// The lock was acquired.
     Given(LockId),
-    /// Somebody has it.
+    /// Another client holds the lock.
     Held(Lock),
 }
 
-/// A lock that is taken.
+/// A lock that is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
-    /// Which.
+    /// The lock's id.
     pub id: LockId,
-    /// By whom, as far as it says.
+    /// The holder, as far as the lock names it.
     pub holder: Option<Holder>,
-    /// Since its holder's last sign of life, by the engine's clock in whole seconds.
+    /// Time since the holder's last heartbeat, by the engine's clock in whole seconds.
     pub since_heartbeat: Duration,
-    /// Its holder was a process of this machine and is not there any more.
+    /// Whether the holder was a process of this machine that has ended.
     pub holder_exited: bool,
 }
 
 impl Lock {
-    /// Between two signs of life.
+    /// Interval between two heartbeats.
     pub const HEARTBEAT: Duration = Duration::from_secs(5);
-    /// How long a holder may be silent until its lock may be taken away.
+    /// Time without a heartbeat after which the lock may be broken.
     pub const STALE: Duration = Duration::from_secs(30);
 
-    /// Whether it may be taken away.
+    /// Returns whether the lock may be broken.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.holder_exited || self.since_heartbeat > Self::STALE

@@ -1,4 +1,4 @@
-//! Pictures of the graph: text for a terminal, DOT, Mermaid. Only text is made here.
+//! Renders the graph as text for a terminal, as DOT, and as Mermaid.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::{Graph, Node};
 use crate::name::ServiceName;
 
 impl Graph {
-    /// Levels from first to last, each service with its gate and what it waits for.
+    /// Renders the levels from first to last, each service with its gate and its dependencies.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -40,7 +40,7 @@ impl Graph {
         text
     }
 
-    /// In the language of `GraphViz`.
+    /// Renders the graph in the DOT language of `GraphViz`.
     #[must_use]
     pub fn dot(&self) -> String {
         let mut text = String::from("digraph project {\n  rankdir=LR;\n");
@@ -65,7 +65,7 @@ impl Graph {
         text
     }
 
-    /// In the language of Mermaid.
+    /// Renders the graph as a Mermaid flowchart.
     #[must_use]
     pub fn mermaid(&self) -> String {
         let mut text = String::from("flowchart LR\n");
@@ -98,7 +98,7 @@ impl Graph {
         }
     }
 
-    /// Mermaid takes few characters in an id, so nodes are numbered.
+    /// Returns the id of a node: its number, because Mermaid accepts few characters in an id.
     fn short(&self, node: &Node) -> String {
         let place = self
             .index

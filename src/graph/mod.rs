@@ -1,7 +1,7 @@
-//! Who waits for whom: services, jobs and gates as nodes, with petgraph inside.
+//! The dependency graph: services, jobs and gates as nodes, based on petgraph.
 //!
-//! Knows nothing of actions or of the engine; `plan` asks it for orders, `command graph` for a
-//! picture.
+//! It does not depend on actions or on the engine. `plan` uses it for the order of steps, `command
+//! graph` renders it.
 
 mod draw;
 
@@ -23,16 +23,16 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(tag = "node", content = "service", rename_all = "lowercase")]
 pub enum Node {
-    /// A service's containers run.
+    /// The containers of a service run.
     Service(ServiceName),
-    /// A job's container runs.
+    /// The container of a job runs.
     Job(ServiceName),
     /// The gate of a service or job has passed.
     Gate(ServiceName),
 }
 
 impl Node {
-    /// Whose node it is.
+    /// Returns the service or job of the node.
     #[must_use]
     pub fn service(&self) -> &ServiceName {
         match self {
@@ -41,7 +41,7 @@ impl Node {
     }
 }
 
-/// The graph of a project. An edge goes from what comes first to what waits for it.
+/// The dependency graph of a project. An edge points from a node to a node that waits for it.
 #[derive(Debug, Clone)]
 pub struct Graph {
     inner: DiGraph<Node, ()>,
@@ -50,8 +50,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The graph of a project. Dependencies on services that are not in it are passed over: what
-    /// is required has been checked by `resolve`.
+    /// Builds the graph of a project. Ignores dependencies on services that are not part of the
+    /// project: `resolve` has already checked the required ones.
     #[must_use]
     pub fn of(project: &Project) -> Self {
         let mut graph = Self {
@@ -111,10 +111,10 @@ impl Graph {
             .copied()
     }
 
-    /// The services in dependency order; what is equally far from the start is sorted by name.
+    /// Returns the services in dependency order. Services of the same level are sorted by name.
     ///
     /// # Errors
-    /// With the services of a cycle, when there is one.
+    /// Returns the services of a cycle, if there is one.
     pub fn order(&self) -> Result<Vec<ServiceName>, Vec<ServiceName>> {
         if toposort(&self.inner, None).is_err() {
             let cycle = kosaraju_scc(&self.inner)
@@ -130,7 +130,8 @@ impl Graph {
         Ok(self.levels().into_iter().flatten().collect())
     }
 
-    /// The services by level: those of a level wait for some of the level before. Expects no cycle.
+    /// Returns the services by level. A service of a level depends on a service of the level
+    /// before. The graph must not contain a cycle.
     #[must_use]
     pub fn levels(&self) -> Vec<Vec<ServiceName>> {
         let mut level: BTreeMap<&ServiceName, usize> = BTreeMap::new();
@@ -154,7 +155,7 @@ impl Graph {
         levels
     }
 
-    /// These services and all that they depend on, directly or not.
+    /// Returns these services and their direct and indirect dependencies.
     #[must_use]
     pub fn with_dependencies<'a>(
         &self,
@@ -163,7 +164,7 @@ impl Graph {
         self.reach(services, Direction::Incoming)
     }
 
-    /// These services and all that depend on them, directly or not.
+    /// Returns these services and their direct and indirect dependents.
     #[must_use]
     pub fn with_dependents<'a>(
         &self,
@@ -193,8 +194,8 @@ impl Graph {
             .collect()
     }
 
-    /// The longest chain of services that wait for one another, first to last. Among equals the
-    /// first by name. Expects no cycle.
+    /// Returns the longest chain of services that depend on one another, from first to last. Of
+    /// several longest chains, returns the first by name. The graph must not contain a cycle.
     #[must_use]
     pub fn longest_chain(&self) -> Vec<ServiceName> {
         let mut best: BTreeMap<NodeIndex, (usize, Option<NodeIndex>)> = BTreeMap::new();
@@ -228,7 +229,7 @@ impl Graph {
         chain
     }
 
-    /// Edges between nodes, sorted.
+    /// Returns the edges between nodes, sorted.
     #[must_use]
     pub fn edges(&self) -> Vec<(&Node, &Node)> {
         let mut edges: Vec<_> = self
@@ -242,11 +243,11 @@ impl Graph {
     }
 }
 
-/// Sorts things so that each comes after all that it needs; among those that could come next, the
-/// smallest first. `needs[i]` holds the places of what thing `i` needs.
+/// Sorts items so that each follows all items that it needs. Among items that could be next, the
+/// smallest index comes first. `needs[i]` contains the indices of the items that item `i` needs.
 ///
 /// # Errors
-/// With the places of the things that wait for each other in a circle.
+/// Returns the indices of the items in a cycle, and of those that need them.
 pub fn sort_by_needs(needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     let mut missing: Vec<usize> = needs.iter().map(BTreeSet::len).collect();
     let mut dependents = vec![Vec::new(); needs.len()];

@@ -1,4 +1,4 @@
-//! The history: what became of the last deploys, and what each generation consists of.
+//! The history: the outcome of the last deploys, and the contents of each generation.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
@@ -13,33 +13,33 @@ use crate::{
     state::JobRecord,
 };
 
-/// How many deploys are remembered; the next one takes the place of the oldest.
+/// Number of deploys in the history. A new entry replaces the oldest one.
 pub const SLOTS: u64 = 64;
 
-/// What became of a deploy.
+/// History entry of a deploy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HistoryEntry {
-    /// Its number, and that of the generation that it made or was to make.
+    /// Number of the deploy, and of the generation that it created or was to create.
     pub generation: u64,
-    /// `up`, `rollback`, …
+    /// Verb of the command: `up`, `rollback`, …
     pub verb: String,
-    /// Who, when and from what.
+    /// User, machine, time and source revision.
     pub author: Author,
-    /// How it ended.
+    /// Outcome of the deploy.
     pub outcome: Outcome,
-    /// The whole run.
+    /// Duration of the whole run.
     pub elapsed: Duration,
-    /// Why it did not get to where it was to, in a fragment.
+    /// Cause of the failure, as a sentence fragment; `None` if the deploy reached its goal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// Who is of this deploy all the same, and who is as before, where only a part went back.
+    /// Committed and rolled back services, if the deploy was only partly rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<PartialCommit>,
-    /// What was wished for; secrets by name and digest only.
+    /// Desired state of the project. Contains secrets by name and digest only.
     pub project: Project,
-    /// What it consists of, by the containers' final names.
+    /// Members of the generation, by the final names of the containers.
     pub made: BTreeMap<ContainerName, GenerationMember>,
-    /// The names under which its images are kept, by service.
+    /// Tags under which the images of the generation are kept, by service.
     pub tags: BTreeMap<ServiceName, String>,
 }
 
@@ -64,19 +64,19 @@ impl HistoryEntry {
         }
     }
 
-    /// Whether this deploy was committed: there is a generation of its number.
+    /// Whether this deploy was committed, so that a generation with its number exists.
     #[must_use]
     pub fn committed(&self) -> bool {
         matches!(self.outcome, Outcome::Converged | Outcome::Unchanged)
     }
 
-    /// Whether containers of this deploy came to stay: all of them, or a part.
+    /// Whether containers of this deploy were committed: all of them, or a part.
     #[must_use]
     pub fn has_live_containers(&self) -> bool {
         self.committed() || self.split.is_some()
     }
 
-    /// What this deploy made or kept of a service, where that came to stay.
+    /// Returns the committed member of a service that this deploy created or kept.
     #[must_use]
     pub fn part(&self, service: &ServiceName) -> Option<&GenerationMember> {
         let split = self.split.as_ref();
@@ -85,8 +85,7 @@ impl HistoryEntry {
         made.find(|made| made.service == *service)
     }
 
-    /// Whether a job, as it is asked for now and from this image, is what it was in this
-    /// generation.
+    /// Whether a job is the same as in this generation: same definition, same image.
     fn job_completed(&self, job: &Service, image: &str) -> bool {
         let then = self.project.services.get(&job.name);
         let wished = |service: &Service| serde_json::to_value(service.spec_of(1)).ok();
@@ -102,8 +101,9 @@ impl HistoryEntry {
     }
 }
 
-/// The deploys of a history, oldest first. What cannot be read is left out: a history is for
-/// people and for the way to an older generation, never for the way out of an interrupted deploy.
+/// Returns the entries of a history, oldest first. Unreadable entries are omitted: the history is
+/// only used for display, for job records, and for a rollback to an older generation, never for the
+/// recovery of an interrupted deploy.
 #[must_use]
 pub fn entries(pages: &[Page]) -> Vec<HistoryEntry> {
     let mut entries: Vec<HistoryEntry> = pages.iter().filter_map(|page| page.read().ok()).collect();
@@ -111,8 +111,8 @@ pub fn entries(pages: &[Page]) -> Vec<HistoryEntry> {
     entries
 }
 
-/// What a history says of a job, as it is defined now and from the image that it has now. `None`: it
-/// was part of no deploy that was committed.
+/// Returns the history's record of a job, as it is defined now and from its current image. Returns
+/// `None` if the job was not part of any committed deploy.
 #[must_use]
 pub fn job_record(
     entries: &[HistoryEntry],
@@ -127,7 +127,8 @@ pub fn job_record(
     })
 }
 
-/// The numbers of deploys before the oldest entry that should have one too: their record was removed.
+/// Returns the deploy numbers before the oldest entry for which the history should have entries,
+/// but they were removed.
 #[must_use]
 pub fn removed(entries: &[HistoryEntry]) -> Option<RangeInclusive<u64>> {
     let (oldest, latest) = (entries.first()?.generation, entries.last()?.generation);
@@ -135,9 +136,9 @@ pub fn removed(entries: &[HistoryEntry]) -> Option<RangeInclusive<u64>> {
     (first < oldest).then(|| first..=oldest - 1)
 }
 
-/// Whether nobody can say if a job without a container has run: it is not in the history, which does
-/// not reach back to where the job may have been declared. `there`: something of the project is on
-/// the engine.
+/// Whether it is unknown if a job without a container has run: the history does not contain the
+/// job, and does not reach back to where the job may have been declared. `there`: resources of the
+/// project exist on the engine.
 #[must_use]
 pub fn is_unrecorded(entries: &[HistoryEntry], job: &ServiceName, there: bool) -> bool {
     let Some(oldest) = entries.first() else {
@@ -163,23 +164,23 @@ mod tests {
     }
 
     #[test]
-    fn removed_entries_are_those_that_the_history_should_have() {
+    fn removed_returns_missing_older_entries() {
         assert_eq!(removed(&of([])), None);
         assert_eq!(removed(&of(1..=5)), None);
         assert_eq!(removed(&of(4..=5)), Some(1..=3));
-        // A full history begins where its places do.
+        // A full history starts with its oldest slot.
         assert_eq!(removed(&of(10..=73)), None);
         assert_eq!(removed(&of(12..=73)), Some(10..=11));
     }
 
     #[test]
-    fn job_is_unrecorded_only_where_the_history_was_removed() {
+    fn job_is_unrecorded_only_if_history_was_removed() {
         let job = ServiceName::new("migrate").unwrap();
         assert!(!is_unrecorded(&[], &job, false));
         assert!(is_unrecorded(&[], &job, true));
-        // Nothing was removed: the job is new.
+        // Nothing was removed, so the job is new.
         assert!(!is_unrecorded(&of(1..=5), &job, true));
-        // It was not declared in the oldest entry: it is newer than what was removed.
+        // The job was not declared in the oldest entry, so it is newer than the removed entries.
         assert!(!is_unrecorded(&of(4..=5), &job, true));
     }
 }

@@ -1,16 +1,17 @@
-//! The page on which the ids of the project's containers are recorded.
+//! The journal page that records the ids of the project's containers.
 
 use super::{Collection, Page};
 use crate::state::Identity;
 
-/// Beside the records, so that both are read at once; each deploy writes it again.
+/// In the journal collection, so that the ids are read together with the records. Every deploy
+/// overwrites it.
 pub(super) const NAME: &str = "ids";
 
 pub(super) fn page(identities: &[Identity]) -> Page {
     Page::write(Collection::Journal, NAME.to_owned(), &identities)
 }
 
-/// The recorded ids. A page that cannot be read records nothing: what is not recorded is not
+/// Returns the recorded ids. An unreadable page counts as empty: ids that are not recorded are not
 /// compared.
 #[must_use]
 pub fn identities(pages: &[Page]) -> Vec<Identity> {

@@ -1,10 +1,11 @@
-//! The journal of deploys: what a run means to do, written down before it does it.
+//! The write-ahead journal of deploys. A run records what it is about to do before it does it.
 //!
-//! Pure: records and their form, their replay with typed refusal, the history of generations. Who
-//! stores the [`Page`]s is an [`Engine`](crate::engine::Engine); nothing here waits or writes.
+//! Pure: the records and their encoding, their replay with typed errors, and the history of
+//! generations. A [`StateStore`](crate::engine::StateStore) stores the [`Page`]s; this module
+//! performs no I/O.
 //!
-//! The records of one deploy are numbered from 1 and stand each on a page of its own, which a
-//! later deploy writes over. A page that was torn while it was written is known by its checksum.
+//! The records of one deploy are numbered from 1. Each is stored on its own page, which a later
+//! deploy overwrites. The checksum of a page detects a torn write.
 
 mod history;
 mod identities;

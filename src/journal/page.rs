@@ -1,22 +1,24 @@
-//! How a record is laid down: one page a record, with a checksum in its first line.
+//! Encoding of records: one page per record, with a checksum in its first line.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-/// The form of pages; raised when an older program could not read them any more.
-const FORM: &str = "cimandat-1";
+/// Version of the page format. Incremented when an older program could no longer read the pages.
+const FORM: &str = "cimandat-2";
+/// The formats of earlier versions.
+const EARLIER: [&str; 1] = ["cimandat-1"];
 
-/// Where pages stand.
+/// A collection of pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Collection {
     /// The records of the last deploy, and the ids of the project's containers.
     Journal,
-    /// What became of the last deploys.
+    /// The entries of the last deploys.
     History,
 }
 
 impl Collection {
-    /// The shelf's folder.
+    /// Returns the folder of the collection.
     #[must_use]
     pub fn folder(self) -> &'static str {
         match self {
@@ -26,34 +28,36 @@ impl Collection {
     }
 }
 
-/// One page: a name on a shelf, and bytes.
+/// A page: a named blob in a collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Where it stands.
-    pub shelf: Collection,
-    /// Its name there; a later page of the same name replaces it.
+    /// Collection of the page.
+    pub collection: Collection,
+    /// Name of the page within its collection. A later page of the same name replaces it.
     pub name: String,
-    /// What is on it.
+    /// Content of the page.
     pub content: Vec<u8>,
 }
 
 /// Why a page cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DecodeError {
-    /// It was torn while it was written, or damaged since.
+    /// The page was torn by an incomplete write, or damaged later.
     Torn,
-    /// A later program wrote it.
+    /// An earlier version of the program wrote the page.
+    Earlier,
+    /// A later version of the program wrote the page.
     Later,
 }
 
 impl Page {
-    pub(super) fn write(shelf: Collection, name: String, value: &impl Serialize) -> Self {
-        // What is written is made of texts and numbers, which JSON can always say.
+    pub(super) fn write(collection: Collection, name: String, value: &impl Serialize) -> Self {
+        // The values consist of strings and numbers, which JSON can always represent.
         let body = serde_json::to_vec(value).unwrap_or_default();
         let mut content = format!("{FORM} {}\n", checksum(&body)).into_bytes();
         content.extend(body);
         Self {
-            shelf,
+            collection,
             name,
             content,
         }
@@ -67,6 +71,9 @@ impl Page {
         let (form, sum) = head.split_once(' ').ok_or(DecodeError::Torn)?;
         if sum != checksum(body) {
             return Err(DecodeError::Torn);
+        }
+        if EARLIER.contains(&form) {
+            return Err(DecodeError::Earlier);
         }
         if form != FORM {
             return Err(DecodeError::Later);
@@ -85,14 +92,13 @@ fn checksum(body: &[u8]) -> String {
         })
 }
 
-/// What stands on a page of the journal.
+/// A record with its deploy and its number, as stored on a page of the journal.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SequencedRecord<T> {
-    /// The deploy.
+    /// Number of the deploy.
     pub generation: u64,
-    /// Counted from 1 in each deploy.
+    /// Number of the record, counted from 1 in each deploy.
     pub number: u32,
-    /// The record.
     pub record: T,
 }
 
@@ -101,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_torn_page_is_not_read() {
+    fn torn_page_is_rejected() {
         let page = Page::write(Collection::Journal, "1".into(), &["a", "b"]);
         assert_eq!(page.read::<Vec<String>>(), Ok(vec!["a".into(), "b".into()]));
         for end in 0..page.content.len() {
@@ -114,9 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_a_later_program_is_told_apart() {
-        let mut page = Page::write(Collection::Journal, "1".into(), &1);
-        page.content[9] = b'2';
-        assert_eq!(page.read::<u32>(), Err(DecodeError::Later));
+    fn pages_of_other_versions_are_refused() {
+        for (version, expected) in [(b'1', DecodeError::Earlier), (b'3', DecodeError::Later)] {
+            let mut page = Page::write(Collection::Journal, "1".into(), &1);
+            page.content[9] = version;
+            assert_eq!(page.read::<u32>(), Err(expected));
+        }
     }
 }

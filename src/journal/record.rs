@@ -1,4 +1,4 @@
-//! What is written down, and when. Data only.
+//! The records of the journal. Data only.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,77 +13,77 @@ use crate::{
     state::State,
 };
 
-/// One record of a deploy. Each is durable before what it speaks of is done.
+/// One record of a deploy. It is durable before the recorded step is performed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
 pub enum JournalRecord {
-    /// The first: what the deploy is about to do. It is the intent of everything that its plan
-    /// makes and starts anew; whoever finds nothing more removes that.
+    /// The first record: what the deploy is about to do. It covers everything that the plan creates
+    /// and starts. If no other record follows, a recovery removes those resources.
     Planned(Box<Planned>),
-    /// These steps are about to touch what was there before, or cannot be taken back.
+    /// These steps are about to change existing resources, or cannot be undone.
     StepsStarted {
-        /// Steps of the plan.
+        /// Step ids within the plan.
         steps: Vec<StepId>,
     },
-    /// The new generation is the current one. From here on nothing goes back.
+    /// The new generation is the current one. It is no longer rolled back.
     Committed {
-        /// Who is new and who went back before, where only a part is.
+        /// Committed and rolled back services, if only a part was committed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         split: Option<PartialCommit>,
     },
-    /// The way back begins.
+    /// The rollback has started.
     RollbackStarted {
-        /// Why, in a fragment.
+        /// Cause of the rollback, as a sentence fragment.
         cause: String,
     },
-    /// The last: one of the two worlds is reached, or the deploy was given up for good.
+    /// The last record: the deploy was completed or rolled back, or was given up.
     Finished {
-        /// How it ended.
+        /// Outcome of the deploy.
         outcome: Outcome,
-        /// The whole run, as far as its last process knows.
+        /// Duration of the whole run, as far as its last process knows.
         elapsed: Duration,
-        /// Why it did not get to where it was to, in a fragment.
+        /// Cause of the failure, as a sentence fragment; `None` if the deploy reached its goal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<String>,
     },
 }
 
-/// What a deploy is about to do: all that the way back, and the way on, can be found from.
+/// What a deploy is about to do. A rollback and a roll forward are computed from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
-    /// The number of the deploy, and of the generation that it makes. Never given twice.
+    /// Number of the deploy, and of the generation that it creates. Never reused.
     pub generation: u64,
-    /// `up`, `rollback`, …
+    /// Verb of the command: `up`, `rollback`, …
     pub verb: String,
-    /// Who, when and from what.
+    /// User, machine, time and source revision.
     pub author: Author,
-    /// What is done.
+    /// Plan of the deploy.
     pub plan: Plan,
-    /// What the world was like.
+    /// Observed state from which the plan was made.
     pub origin: State,
-    /// What is wished for; secrets by name and digest only.
+    /// Desired state of the project. Contains secrets by name and digest only.
     pub project: Project,
-    /// What the generation consists of when it is committed, by the containers' final names.
+    /// Members of the generation after its commit, by the final names of the containers.
     pub made: BTreeMap<ContainerName, GenerationMember>,
-    /// The names under which its images are kept, by service.
+    /// Tags under which the images of the generation are kept, by service.
     #[serde(default)]
     pub tags: BTreeMap<ServiceName, String>,
 }
 
-/// Who deployed, when and from what.
+/// The user, machine, time and source revision of a deploy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Author {
-    /// The user's name on the machine that deployed; empty when it has none.
+    /// Name of the user on the machine that deployed; empty if the user has no name.
     pub user: String,
-    /// That machine's name.
+    /// Name of the machine that deployed.
     pub host: String,
-    /// When it began, by that machine's clock.
+    /// Start of the deploy, by the clock of that machine.
     pub at: Timestamp,
-    /// The revision of the manifest's folder, with `+` behind it when files were changed since;
-    /// `None`: not under version control.
+    /// Revision of the manifest's folder, followed by `+` if files were changed since; `None` if
+    /// the folder is not under version control.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    /// The version of the program.
+    /// Version of the program.
     pub program: String,
 }
 
@@ -99,7 +99,7 @@ mod sample {
     };
 
     impl Planned {
-        /// A deploy that stops one container and starts another.
+        /// Returns a deploy that stops one container and starts another.
         pub(crate) fn sample(generation: u64) -> Self {
             let stop = Action::StopContainer {
                 container: ContainerName::new("shop-web-1").unwrap(),

@@ -1,7 +1,7 @@
-//! Reads a journal: where did the last deploy stop?
+//! Replays a journal to determine where the last deploy stopped.
 //!
-//! A history that cannot have happened is refused with what is wrong about it, and never guessed
-//! at. A torn last record is as good as none: what it would have allowed was not done.
+//! An impossible sequence of records is rejected with a specific error, never interpreted. A torn
+//! last record is ignored: the step that it would have allowed was not performed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,41 +16,41 @@ use crate::{
     plan::{PartialCommit, StepId},
 };
 
-/// Where the last deploy stopped.
+/// State of the last deploy.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JournalState {
-    /// There was none.
+    /// The journal contains no deploy.
     Empty,
-    /// It came to its end.
+    /// The last deploy was completed.
     Finished {
-        /// Its number.
+        /// Number of the deploy.
         generation: u64,
-        /// How it ended.
+        /// Outcome of the deploy.
         outcome: Outcome,
     },
-    /// It was cut off.
+    /// The last deploy was interrupted.
     Unfinished(Box<UnfinishedDeploy>),
 }
 
-/// A deploy that was cut off.
+/// An interrupted deploy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnfinishedDeploy {
-    /// What it was about to do.
+    /// What the deploy was about to do.
     pub planned: Planned,
-    /// Steps that touch what was there before, or cannot be taken back, and that may have begun.
+    /// Steps that change existing resources or cannot be undone, and that may have started.
     pub started: BTreeSet<StepId>,
-    /// It was committed: there is only the way on.
+    /// The deploy was committed, so it can only be rolled forward.
     pub committed: bool,
-    /// Only a part was.
+    /// Committed and rolled back services, if only a part was committed.
     pub split: Option<PartialCommit>,
-    /// Its way back had begun, for this reason.
+    /// Cause of the rollback, if it had started.
     pub rollback_cause: Option<String>,
-    /// How many records there are.
+    /// Number of records.
     pub records: u32,
 }
 
 impl JournalState {
-    /// The number of the last deploy; 0: there was none.
+    /// Returns the number of the last deploy; 0 if there was none.
     #[must_use]
     pub fn generation(&self) -> u64 {
         match self {
@@ -62,8 +62,8 @@ impl JournalState {
 }
 
 impl UnfinishedDeploy {
-    /// The steps that may have had an effect: everything that is made or started anew, as the
-    /// first record is the intent of that, and of the others those that were said to begin.
+    /// Returns the steps that may have had an effect: all steps that create or start new resources,
+    /// which the first record covers, and those of the others that are recorded as started.
     #[must_use]
     pub fn attempted(&self) -> BTreeSet<StepId> {
         let plan = &self.planned.plan;
@@ -77,63 +77,66 @@ impl UnfinishedDeploy {
     }
 }
 
-/// Why a journal cannot be believed.
+/// Why a journal is corrupt.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum JournalError {
-    /// A record in the middle cannot be read.
+    /// A record before the last one cannot be read.
     #[error("record {number} of deploy {generation} is damaged")]
     Damaged {
-        /// The deploy.
+        /// Number of the deploy.
         generation: u64,
-        /// The record.
+        /// Number of the record.
         number: u32,
     },
-    /// A later program wrote it.
+    /// An earlier version of the program wrote the journal.
+    #[error("an earlier version of cimandat wrote it")]
+    Earlier,
+    /// A later version of the program wrote the journal.
     #[error("a later version of the program wrote it")]
     Later,
-    /// A record is not there.
+    /// A record is missing.
     #[error("record {number} of deploy {generation} is missing")]
     Missing {
-        /// The deploy.
+        /// Number of the deploy.
         generation: u64,
-        /// The record.
+        /// Number of the record.
         number: u32,
     },
-    /// A record stands where it cannot.
+    /// A record is not allowed at its position.
     #[error("record {number} of deploy {generation} says {said}, which cannot follow {before}")]
     Order {
-        /// The deploy.
+        /// Number of the deploy.
         generation: u64,
-        /// The record.
+        /// Number of the record.
         number: u32,
-        /// What it says.
+        /// Kind of the record.
         said: &'static str,
-        /// What the deploy had come to.
+        /// Stage of the deploy before the record.
         before: &'static str,
     },
-    /// A step is begun that the plan does not have.
+    /// A record starts a step that is not part of the plan.
     #[error(
         "record {number} of deploy {generation} begins step {step}, which its plan does not have"
     )]
     UnknownStep {
-        /// The deploy.
+        /// Number of the deploy.
         generation: u64,
-        /// The record.
+        /// Number of the record.
         number: u32,
-        /// The step.
+        /// Id of the step.
         step: usize,
     },
 }
 
-/// The name of a record's page.
+/// Returns the page name of a record.
 pub(super) fn place(number: u32) -> String {
     format!("{number:06}")
 }
 
-/// Reads the pages of a journal.
+/// Replays the pages of a journal.
 ///
 /// # Errors
-/// With the first thing about it that cannot be.
+/// Returns the first inconsistency of the journal.
 pub fn replay(pages: &[Page]) -> Result<JournalState, JournalError> {
     let mut read: Vec<SequencedRecord<JournalRecord>> = Vec::new();
     let mut torn: BTreeSet<u32> = BTreeSet::new();
@@ -141,14 +144,15 @@ pub fn replay(pages: &[Page]) -> Result<JournalState, JournalError> {
         match page.read() {
             Ok(numbered) => read.push(numbered),
             Err(DecodeError::Torn) => torn.extend(page.name.parse::<u32>()),
+            Err(DecodeError::Earlier) => return Err(JournalError::Earlier),
             Err(DecodeError::Later) => return Err(JournalError::Later),
         }
     }
     let Some(generation) = read.iter().map(|it| it.generation).max() else {
-        // A torn first record: nothing was done yet.
+        // The first record is torn: nothing was done yet.
         return Ok(JournalState::Empty);
     };
-    // Records of earlier deploys stand behind those that were written over.
+    // Records of earlier deploys may follow the pages that this deploy has overwritten.
     let records: BTreeMap<u32, JournalRecord> = read
         .into_iter()
         .filter(|it| it.generation == generation)
@@ -159,7 +163,7 @@ pub fn replay(pages: &[Page]) -> Result<JournalState, JournalError> {
     }) = records.values().next_back()
         && !records.contains_key(&1)
     {
-        // The next deploy began to write its first record over this one's, and did not get done.
+        // The next deploy started to overwrite the first record, but did not finish the write.
         let verdict = *verdict;
         return Ok(JournalState::Finished {
             generation,
@@ -177,7 +181,7 @@ pub fn replay(pages: &[Page]) -> Result<JournalState, JournalError> {
     follow(generation, records)
 }
 
-/// What a deploy has come to.
+/// Stage of a deploy during the replay.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Nothing,
@@ -193,20 +197,20 @@ impl Progress {
             Self::Nothing => "nothing",
             Self::Forward => "a plan",
             Self::Committed => "a commit",
-            Self::Returning => "a way back",
+            Self::Returning => "a rollback",
             Self::Closed => "the end",
         }
     }
 
-    /// What it comes to by this record; `None`: it cannot.
+    /// Returns the stage after this record; `None` if the record is not allowed.
     fn then(self, record: &JournalRecord) -> Option<Self> {
         Some(match (self, record) {
             (Self::Nothing, JournalRecord::Planned(_))
             | (Self::Forward, JournalRecord::StepsStarted { .. }) => Self::Forward,
-            // A part that failed goes back before the rest is committed.
+            // In a partial rollback, the failed part is rolled back before the rest is committed.
             (Self::Forward, JournalRecord::Committed { .. })
             | (Self::Returning, JournalRecord::Committed { split: Some(_) }) => Self::Committed,
-            // Whoever goes back after a recovery that was cut off says so again.
+            // A recovery that is interrupted and repeated records the rollback again.
             (Self::Forward | Self::Returning, JournalRecord::RollbackStarted { .. }) => {
                 Self::Returning
             }
@@ -269,7 +273,7 @@ fn follow(
                 open.split = split;
             }
             (JournalRecord::RollbackStarted { cause }, Some(open)) => {
-                open.rollback_cause = Some(cause)
+                open.rollback_cause = Some(cause);
             }
             (
                 JournalRecord::Finished {
@@ -320,8 +324,12 @@ mod tests {
         }
     }
 
-    /// The journal's pages after these records of a deploy, each in its place.
-    fn journal(shelf: &mut BTreeMap<String, Page>, generation: u64, records: &[JournalRecord]) {
+    /// Adds the journal pages of a deploy with these records to the collection.
+    fn journal(
+        collection: &mut BTreeMap<String, Page>,
+        generation: u64,
+        records: &[JournalRecord],
+    ) {
         let mut writer = Writer::new(Planned::sample(generation));
         let opening = writer.opening().unwrap();
         for record in [opening].iter().chain(records) {
@@ -329,15 +337,15 @@ mod tests {
             writer.written(record);
             let pages = pages
                 .into_iter()
-                .filter(|it| it.shelf == Collection::Journal);
-            shelf.extend(pages.map(|page| (page.name.clone(), page)));
+                .filter(|it| it.collection == Collection::Journal);
+            collection.extend(pages.map(|page| (page.name.clone(), page)));
         }
     }
 
     fn standing(records: &[JournalRecord]) -> Result<JournalState, JournalError> {
-        let mut shelf = BTreeMap::new();
-        journal(&mut shelf, 7, records);
-        replay(&shelf.into_values().collect::<Vec<_>>())
+        let mut collection = BTreeMap::new();
+        journal(&mut collection, 7, records);
+        replay(&collection.into_values().collect::<Vec<_>>())
     }
 
     fn open(records: &[JournalRecord]) -> UnfinishedDeploy {
@@ -348,17 +356,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_records_are_replayed() {
         let open = open(&[begun(0)]);
         assert_eq!(open.planned, Planned::sample(7));
         assert_eq!((open.records, open.committed), (2, false));
         assert_eq!(open.started, BTreeSet::from([StepId(0)]));
-        // Neither container was made by the plan: only what was said to begin may have been done.
+        // The plan creates neither container, so only the recorded steps may have been performed.
         assert_eq!(open.attempted(), BTreeSet::from([StepId(0)]));
     }
 
     #[test]
-    fn each_stage_is_told_apart() {
+    fn replay_distinguishes_stages() {
         assert!(open(&[JournalRecord::Committed { split: None }]).committed);
         let back = open(&[begun(0), returning(), returning()]);
         assert_eq!(back.rollback_cause.as_deref(), Some("a gate"));
@@ -375,40 +383,40 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_last_record_counts_as_none() {
-        let mut shelf = BTreeMap::new();
+    fn torn_last_record_is_ignored() {
+        let mut collection = BTreeMap::new();
         journal(
-            &mut shelf,
+            &mut collection,
             7,
             &[begun(0), JournalRecord::Committed { split: None }],
         );
-        shelf.get_mut("000003").unwrap().content.truncate(90);
-        let pages: Vec<Page> = shelf.into_values().collect();
+        collection.get_mut("000003").unwrap().content.truncate(90);
+        let pages: Vec<Page> = collection.into_values().collect();
         assert!(matches!(replay(&pages), Ok(JournalState::Unfinished(open)) if !open.committed));
     }
 
     #[test]
-    fn what_was_not_written_leaves_no_gap_and_does_not_count() {
+    fn unacknowledged_record_is_overwritten() {
         let mut writer = Writer::new(Planned::sample(7));
-        let mut shelf = BTreeMap::new();
+        let mut collection = BTreeMap::new();
         let records = [
             (writer.opening().unwrap(), true, true),
             (begun(0), false, false),
-            // The answer was lost: it is there, and whoever wrote it went back.
+            // The write was unacknowledged: the page exists, but the run rolled back.
             (JournalRecord::Committed { split: None }, true, false),
             (returning(), true, true),
         ];
         for (record, there, heard) in &records {
             for page in writer.pages(record) {
                 if *there {
-                    shelf.insert(page.name.clone(), page);
+                    collection.insert(page.name.clone(), page);
                 }
             }
             if *heard {
                 writer.written(record);
             }
         }
-        let pages: Vec<Page> = shelf.into_values().collect();
+        let pages: Vec<Page> = collection.into_values().collect();
         let Ok(JournalState::Unfinished(open)) = replay(&pages) else {
             panic!("{:?}", replay(&pages));
         };
@@ -417,17 +425,18 @@ mod tests {
     }
 
     #[test]
-    fn a_later_deploy_writes_over_an_earlier_one() {
-        let mut shelf = BTreeMap::new();
+    fn later_deploy_overwrites_earlier_records() {
+        let mut collection = BTreeMap::new();
         let all = [begun(0), begun(1), closed(Outcome::Converged)];
-        journal(&mut shelf, 7, &all);
-        let before = shelf.clone();
-        journal(&mut shelf, 8, &[begun(1)]);
-        let pages: Vec<Page> = shelf.values().cloned().collect();
+        journal(&mut collection, 7, &all);
+        let before = collection.clone();
+        journal(&mut collection, 8, &[begun(1)]);
+        let pages: Vec<Page> = collection.values().cloned().collect();
         assert!(
             matches!(replay(&pages), Ok(JournalState::Unfinished(open)) if open.started.len() == 1)
         );
-        // Torn at its very beginning it has not begun, and the earlier one is still closed.
+        // With its first record torn, the later deploy has not started, and the earlier one is
+        // still closed.
         let mut torn = before;
         torn.get_mut("000001").unwrap().content.truncate(50);
         let pages: Vec<Page> = torn.into_values().collect();
@@ -435,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_have_happened_is_refused() {
+    fn impossible_record_sequence_is_rejected() {
         let order = |records: &[JournalRecord]| match standing(records) {
             Err(JournalError::Order { said, before, .. }) => format!("{said} after {before}"),
             other => panic!("{other:?}"),
@@ -450,7 +459,7 @@ mod tests {
         );
         assert_eq!(
             order(&[returning(), JournalRecord::Committed { split: None }]),
-            "`committed` after a way back"
+            "`committed` after a rollback"
         );
         let end = closed(Outcome::Converged);
         assert_eq!(order(&[end, begun(0)]), "`begun` after the end");
@@ -463,13 +472,13 @@ mod tests {
             })
         ));
 
-        let mut shelf = BTreeMap::new();
+        let mut collection = BTreeMap::new();
         journal(
-            &mut shelf,
+            &mut collection,
             7,
             &[begun(0), JournalRecord::Committed { split: None }],
         );
-        let mut damaged = shelf.clone();
+        let mut damaged = collection.clone();
         damaged.get_mut("000002").unwrap().content.truncate(90);
         let pages: Vec<Page> = damaged.into_values().collect();
         let generation = 7;
@@ -480,8 +489,8 @@ mod tests {
                 number: 2
             })
         );
-        shelf.remove("000002");
-        let pages: Vec<Page> = shelf.into_values().collect();
+        collection.remove("000002");
+        let pages: Vec<Page> = collection.into_values().collect();
         assert_eq!(
             replay(&pages),
             Err(JournalError::Missing {

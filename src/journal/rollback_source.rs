@@ -1,4 +1,4 @@
-//! How good a way back to an older generation there is.
+//! The source of a rollback to an older generation.
 
 use std::collections::BTreeSet;
 
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 use super::HistoryEntry;
 use crate::{name::ImageRef, plan::GenerationMember, project::Kind, state::State};
 
-/// How good the way back to a generation is; worse ones are greater.
+/// The source of a rollback to a generation, ordered from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RollbackSource {
-    /// Its containers are there.
+    /// The containers of the generation exist.
     Container,
-    /// Its images are there, so that its containers can be made again.
+    /// The images of the generation exist, so that its containers can be recreated.
     Image,
-    /// A registry had its images, under names that do not move.
+    /// The images have digest references in a registry, from which they can be pulled.
     Registry,
-    /// There is none.
+    /// No source: a rollback is impossible.
     None,
 }
 
 impl RollbackSource {
-    /// In a word, for people.
+    /// Returns the text for people.
     #[must_use]
     pub fn shown(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl RollbackSource {
 }
 
 impl HistoryEntry {
-    /// How good the way back to this generation is; `None`: it was never committed.
+    /// Returns the source of a rollback to this generation; `None` if it was not committed.
     #[must_use]
     pub fn tier(&self, state: &State) -> Option<RollbackSource> {
         if !self.committed() {
@@ -43,7 +43,7 @@ impl HistoryEntry {
         }
         let services = self.made.values().filter(|made| {
             let service = self.project.services.get(&made.service);
-            // What a job did is done.
+            // A job has already run, and is not repeated.
             service.is_some_and(|service| service.kind == Kind::Service)
         });
         services
@@ -52,7 +52,7 @@ impl HistoryEntry {
             .or(Some(RollbackSource::Container))
     }
 
-    /// The images by which the way back can be told.
+    /// Returns the images whose presence determines the source of a rollback.
     #[must_use]
     pub fn images(&self) -> BTreeSet<ImageRef> {
         let ids = self.made.values().map(|made| made.image.as_str());

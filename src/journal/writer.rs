@@ -1,4 +1,4 @@
-//! Numbers the records of one deploy and lays them down as pages.
+//! Numbers the records of one deploy and encodes them as pages.
 
 use super::{
     Collection, HistoryEntry, JournalRecord, Page, Planned, identities,
@@ -15,14 +15,14 @@ use crate::{
 pub struct Writer {
     planned: Planned,
     next: u32,
-    /// Who was committed, where only a part was.
+    /// Committed and rolled back services, if only a part was committed.
     split: Option<PartialCommit>,
-    /// The ids of the containers that there are at the end; `None`: nobody looked.
+    /// Ids of the containers that exist at the end; `None` if the engine was not queried.
     identities: Option<Vec<Identity>>,
 }
 
 impl Writer {
-    /// For a deploy that begins.
+    /// Creates the writer of a new deploy.
     #[must_use]
     pub fn new(planned: Planned) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Writer {
         }
     }
 
-    /// Goes on with a deploy that was cut off.
+    /// Creates the writer that continues an interrupted deploy.
     #[must_use]
     pub fn resume(open: &UnfinishedDeploy) -> Self {
         Self {
@@ -44,20 +44,20 @@ impl Writer {
         }
     }
 
-    /// The first record, if it is not written yet.
+    /// Returns the first record, if it has not been written yet.
     #[must_use]
     pub fn opening(&self) -> Option<JournalRecord> {
         (self.next == 1).then(|| JournalRecord::Planned(Box::new(self.planned.clone())))
     }
 
-    /// Notes the containers that there are at the end, so that the last record comes with their
-    /// ids.
+    /// Stores the ids of the containers that exist at the end. The last record is written together
+    /// with them.
     pub fn found(&mut self, now: &State) {
         self.identities = Some(plan::identities(&self.planned.origin, now));
     }
 
-    /// The pages of the next record. The last record of a deploy comes with its place in the
-    /// history.
+    /// Returns the pages of the next record. The last record of a deploy includes its history
+    /// entry.
     #[must_use]
     pub fn pages(&self, record: &JournalRecord) -> Vec<Page> {
         let page = Page::write(
@@ -78,7 +78,7 @@ impl Writer {
                 let mut entry = HistoryEntry::of(&self.planned, *verdict, *took, cause.clone());
                 entry.split.clone_from(&self.split);
                 let ids = self.identities.as_deref().map(identities::page);
-                // The history first: a journal that says "closed" has its entry.
+                // The history entry comes first, so that a closed journal always has one.
                 [entry.page()]
                     .into_iter()
                     .chain(ids)
@@ -89,8 +89,8 @@ impl Writer {
         }
     }
 
-    /// The next record was written. Without this the one after it takes its place: what could not
-    /// be written, or was and nobody heard of it, is not to count.
+    /// Advances to the next record after a write was acknowledged. Without this call the following
+    /// record overwrites the page, so that a failed or unacknowledged write does not count.
     pub fn written(&mut self, record: &JournalRecord) {
         self.next += 1;
         if let JournalRecord::Committed { split } = record {

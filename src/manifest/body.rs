@@ -1,7 +1,7 @@
-//! The body of a `service` or a `job`: merged nodes to a [`Service`].
+//! The body of a `service` or a `job`: lowers merged nodes to a [`Service`].
 //!
-//! Nodes of one shape (a text, a switch, a list of words, names with values) share one reading;
-//! all others have a function of their own in the file of their kind.
+//! Nodes of the same shape (a text, a switch, a list of words, names with values) share one reading
+//! function. Each other node has a function in the file of its kind.
 
 use super::{
     Dependency, ImageSource, Kind, Mode, Placement, Pull, Restart, Service, Until, Update,
@@ -24,16 +24,16 @@ use crate::{
     span::Spanned,
 };
 
-/// What a service's body is lowered for.
+/// Purpose for which a service's body is lowered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyKind {
-    /// To be run: it needs an image.
+    /// The body is run, so it needs an image.
     Run,
-    /// To be checked only: a template or the defaults.
+    /// The body is only checked: a template or the defaults.
     Check,
 }
 
-/// Reads the merged nodes of a service.
+/// Lowers the merged nodes of a service.
 pub(super) fn lower(
     name: Spanned<ServiceName>,
     kind: Kind,
@@ -42,7 +42,7 @@ pub(super) fn lower(
     scope: &LowerContext<'_>,
 ) -> Service {
     let mut sources = Origin::default();
-    // The name of the service itself stands in until its image is known.
+    // The service's own name is a placeholder until the image is known.
     let unknown = ImageSource::Of(name.clone());
     let mut service = blank(name, kind, unknown);
     for node in nodes {
@@ -108,7 +108,7 @@ impl Service {
         }
     }
 
-    /// Nodes of a simple shape.
+    /// Reads nodes of a simple shape.
     fn take_plain(&mut self, node: &Node, scope: &LowerContext<'_>) -> bool {
         let name = node.name.value.as_str();
         if let Some(field) = self.text(name) {
@@ -127,7 +127,7 @@ impl Service {
         true
     }
 
-    /// What runs, and when.
+    /// Reads nodes that set what runs, and when.
     fn take_run(&mut self, node: &Node, scope: &LowerContext<'_>) -> bool {
         match node.name.value.as_str() {
             "command" => self.command = process::command(node, scope),
@@ -270,7 +270,7 @@ impl Service {
         true
     }
 
-    /// Nodes that exclude each other.
+    /// Reports nodes that exclude each other.
     fn exclusions(&self, nodes: &[Node], scope: &LowerContext<'_>) {
         let find = |name: &str| nodes.iter().find(|node| node.name.value == name);
         for (one, other, help) in [
@@ -308,7 +308,7 @@ impl Service {
     }
 }
 
-/// The only argument of a node that has nothing else.
+/// Returns the only argument of a node that has nothing else.
 fn single<T: Read>(node: &Node, scope: &LowerContext<'_>) -> Option<Spanned<T>> {
     let mut reader = Reader::new(node, scope);
     let found = reader.argument("a value");

@@ -17,73 +17,73 @@ use crate::{
     unit::ByteSize,
 };
 
-/// How an image is built.
+/// Build settings of an image.
 #[derive(Debug, Clone)]
 pub struct Build {
-    /// The whole node's name.
+    /// Span of the `build` node's name.
     pub span: Span,
-    /// What is sent to the builder.
+    /// Build context that is sent to the builder.
     pub context: Spanned<Context>,
-    /// The Dockerfile, relative to the context.
+    /// Path of the Dockerfile, relative to the context.
     pub dockerfile: Option<Spanned<String>>,
-    /// The Dockerfile's text, when it stands in the manifest.
+    /// Text of the Dockerfile, if it is inline in the manifest.
     pub inline: Option<Spanned<String>>,
-    /// The stage that is built.
+    /// Build stage to build.
     pub target: Option<Spanned<String>>,
-    /// Build arguments; one without a value is taken from the environment.
+    /// Build arguments. An argument without a value is taken from the environment.
     pub args: BTreeMap<String, Spanned<Option<Template>>>,
-    /// Secrets of `RUN --mount=type=secret`, by id.
+    /// Secrets for `RUN --mount=type=secret`, by ID.
     pub secrets: BTreeMap<String, BuildSecret>,
-    /// `RUN --mount=type=ssh` gets the agent of the one who runs `cimandat`.
+    /// `RUN --mount=type=ssh` uses the SSH agent of the user that runs `cimandat`.
     pub ssh: bool,
-    /// Named contexts.
+    /// Additional contexts, by name.
     pub contexts: BTreeMap<String, Spanned<Context>>,
     /// Network of the `RUN` steps.
     pub network: Option<Spanned<String>>,
-    /// Always ask the registry for the base images.
+    /// Whether the registry is always asked for newer base images.
     pub pull: Option<bool>,
-    /// Use no cached layer.
+    /// Whether the build ignores cached layers.
     pub no_cache: Option<bool>,
-    /// Platforms, if not the service's own.
+    /// Platforms, if they differ from the service's own.
     pub platforms: Vec<Spanned<String>>,
     /// Labels of the image.
     pub labels: BTreeMap<String, String>,
-    /// More names for the image.
+    /// Additional names for the image.
     pub tags: Vec<Spanned<ImageRef>>,
     /// Sources of cached layers.
     pub cache_from: Vec<String>,
-    /// Where cached layers go.
+    /// Destinations of cached layers.
     pub cache_to: Vec<String>,
-    /// More lines of `/etc/hosts` in `RUN` steps, host to addresses.
+    /// Additional lines of `/etc/hosts` in `RUN` steps, from host to addresses.
     pub extra_hosts: BTreeMap<String, Vec<String>>,
     /// Size of `/dev/shm` in `RUN` steps.
     pub shm_size: Option<ByteSize>,
 }
 
-/// What a builder is given to work on.
+/// Build context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Context {
-    /// A folder of this machine, absolute.
+    /// A folder of this machine; the path is absolute.
     Folder(PathBuf),
-    /// An address that the builder understands itself (`https://…`, `docker-image://…`).
+    /// A URL that the builder resolves itself (`https://…`, `docker-image://…`).
     Remote(String),
 }
 
 /// A secret of a build.
 #[derive(Debug, Clone)]
 pub struct BuildSecret {
-    /// Where it is declared.
+    /// Span of the declaration.
     pub span: Span,
-    /// Where the value is.
+    /// Source of the value.
     pub source: Spanned<BuildSecretSource>,
-    /// Whether it is a mistake when it is not there; yes unless said otherwise.
+    /// Whether a missing value is an error; `true` by default.
     pub required: bool,
 }
 
-/// Where a build secret's value is.
+/// Source of a build secret's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildSecretSource {
-    /// A file, absolute.
+    /// A file; the path is absolute.
     File(PathBuf),
     /// A variable of the environment.
     Env(String),
@@ -91,7 +91,7 @@ pub enum BuildSecretSource {
     Secret(SecretName),
 }
 
-/// What may stand in the block of a `build`.
+/// Nodes that are allowed in the block of a `build`.
 const PARTS: &[&str] = &[
     "arg",
     "cache-from",
@@ -147,7 +147,7 @@ pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Option<Build> {
     Some(build)
 }
 
-/// An address that the builder fetches itself, or a folder.
+/// Returns a remote context for a URL that the builder fetches itself, or otherwise a folder.
 fn context(text: &str, span: Span, scope: &LowerContext<'_>) -> Context {
     let remote = text.contains("://") || text.starts_with("git@");
     if remote {

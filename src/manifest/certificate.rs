@@ -1,4 +1,4 @@
-//! `certificate` and `authority`: certificates of the project's own authority.
+//! `certificate` and `authority`: certificates that the project's own authority signs.
 
 use super::{
     context::LowerContext,
@@ -11,39 +11,39 @@ use crate::{name::CertificateName, span::Spanned};
 /// A certificate that the project's authority signs.
 #[derive(Debug, Clone)]
 pub struct Certificate {
-    /// Its name.
+    /// Name of the certificate.
     pub name: Spanned<CertificateName>,
-    /// Names and addresses that it is valid for; at least one.
+    /// Host names and addresses for which the certificate is valid; at least one.
     pub hosts: Vec<Spanned<String>>,
-    /// For how many days.
+    /// Validity in days, 1 to 3650.
     pub days: Option<Spanned<u32>>,
 }
 
 /// A certificate put into a container: `tls.crt`, `tls.key` and `ca.crt` in a folder.
 #[derive(Debug, Clone)]
 pub struct CertificateUse {
-    /// Which.
+    /// Name of the certificate.
     pub name: Spanned<CertificateName>,
-    /// Absolute, inside the container.
+    /// Folder inside the container, absolute.
     pub folder: Spanned<String>,
-    /// Owner.
+    /// User ID of the owner.
     pub uid: Option<u32>,
-    /// Group.
+    /// Group ID of the owner.
     pub gid: Option<u32>,
-    /// Permissions.
+    /// Permission bits.
     pub mode: Option<u32>,
 }
 
 /// The authority's own certificate put into a container, as `ca.crt` in a folder.
 #[derive(Debug, Clone)]
 pub struct AuthorityUse {
-    /// Absolute, inside the container.
+    /// Folder inside the container, absolute.
     pub folder: Spanned<String>,
-    /// Owner.
+    /// User ID of the owner.
     pub uid: Option<u32>,
-    /// Group.
+    /// Group ID of the owner.
     pub gid: Option<u32>,
-    /// Permissions.
+    /// Permission bits.
     pub mode: Option<u32>,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Option<Certificate
     let mut reader = Reader::new(node, scope);
     let name = reader.argument("a name");
     let mut hosts: Vec<Spanned<String>> = reader.placed("host").into_iter().collect();
-    // Authorities that browsers believe sign for 397 days; ours may sign for ten years.
+    // Authorities that browsers trust sign for at most 397 days; this one may sign for ten years.
     let days = reader.raw("days").and_then(|scalar| {
         Some(Spanned::new(
             whole(scalar, scope, "`days`", 1..=3650)?,

@@ -1,4 +1,4 @@
-//! What every part of lowering shares: the texts, and the list of mistakes so far.
+//! State that all parts of lowering share: the source texts, and the errors found so far.
 
 use std::{
     cell::RefCell,
@@ -11,13 +11,13 @@ use crate::{
     span::{Sources, Span},
 };
 
-/// The texts, and the mistakes found so far.
+/// The source texts, and the errors found so far.
 pub(super) struct LowerContext<'a> {
     sources: &'a Sources,
-    /// What `~` in a path stands for.
+    /// Folder that `~` in a path expands to.
     home: Option<&'a Path>,
     mistakes: RefCell<Vec<ManifestError>>,
-    /// Variables that some text asked for.
+    /// Variables that are used in the texts so far.
     variables: RefCell<BTreeSet<String>>,
 }
 
@@ -31,7 +31,7 @@ impl<'a> LowerContext<'a> {
         }
     }
 
-    /// The same scope with a list of its own, that nobody will read.
+    /// Returns the same context with a separate error list, which is discarded.
     pub fn silent(&self) -> Self {
         Self {
             sources: self.sources,
@@ -41,41 +41,43 @@ impl<'a> LowerContext<'a> {
         }
     }
 
-    /// Notes a mistake; the caller goes on with what is left.
+    /// Records an error; the caller continues with the rest.
     pub fn mistake(&self, mistake: impl Into<ManifestError>) {
         self.mistakes.borrow_mut().push(mistake.into());
     }
 
-    /// The characters of a place.
+    /// Returns the source text of a span.
     pub fn written(&self, span: Span) -> &str {
         self.sources.text(span).unwrap_or_default()
     }
 
-    /// A path of this machine, made absolute from the folder of the file that names it.
+    /// Returns an absolute path of this machine; a relative path starts from the folder of the file
+    /// that contains it.
     pub fn absolute(&self, path: &str, span: Span) -> PathBuf {
         if let (Some(home), Some(rest)) = (self.home, path.strip_prefix("~/")) {
             return home.join(rest);
         }
         match self.sources.of(span) {
-            // By its parts, so that `./` goes; `..` stays, as a link may stand before it.
+            // Rebuilding the path from its components removes `./`. `..` is kept, because a
+            // symbolic link may precede it.
             Some(source) => source.folder().join(path).components().collect(),
             None => PathBuf::from(path),
         }
     }
 
-    /// Notes the variables that a text asks for.
+    /// Records the variables that a text uses.
     pub fn asked(&self, variables: &BTreeSet<String>) {
         self.variables
             .borrow_mut()
             .extend(variables.iter().cloned());
     }
 
-    /// All variables that were asked for so far.
+    /// Returns all variables that are used so far.
     pub fn variables(&self) -> BTreeSet<String> {
         self.variables.borrow().clone()
     }
 
-    /// No mistake so far.
+    /// Returns whether no error is recorded so far.
     pub fn is_clean(&self) -> bool {
         self.mistakes.borrow().is_empty()
     }

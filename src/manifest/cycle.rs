@@ -1,20 +1,21 @@
-//! Circles in small graphs of names, with the place of each step.
+//! Cycles in small graphs of names, with the span of each step.
 //!
-//! The real graph of a deploy is `graph`'s; this one lives before there is anything to deploy,
-//! and keeps the places for the message.
+//! The graph of a deploy is in `graph`. This one is used before there is anything to deploy, and
+//! keeps the spans for the error message.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::span::Span;
 
-/// For each name, the names it points to and where it says so.
+/// Edges from each name to the names that it refers to, with the span of each reference.
 pub(super) type Edges<'a> = BTreeMap<&'a str, Vec<(&'a str, Span)>>;
 
-/// A step: from, to, and where it is written.
+/// A step: from, to, and the span of the reference.
 pub(super) type Step<'a> = (&'a str, &'a str, Span);
 
-/// Circles of two names or more: for each name that is in none of those found before, the
-/// shortest through it, beginning with it. Names go in the order of the alphabet.
+/// Returns the cycles of two names or more. For each name that is in no earlier cycle, the result
+/// has the shortest cycle through that name, starting with it. Names are visited in alphabetical
+/// order.
 pub(super) fn circles<'a>(edges: &Edges<'a>) -> Vec<Vec<Step<'a>>> {
     let mut known: BTreeSet<&str> = BTreeSet::new();
     let mut circles = Vec::new();
@@ -30,7 +31,7 @@ pub(super) fn circles<'a>(edges: &Edges<'a>) -> Vec<Vec<Step<'a>>> {
     circles
 }
 
-/// `` `a` → `b` → `a` ``.
+/// Formats a cycle as `` `a` → `b` → `a` ``.
 pub(super) fn shown(circle: &[Step<'_>]) -> String {
     let mut names: Vec<_> = circle
         .iter()
@@ -40,7 +41,8 @@ pub(super) fn shown(circle: &[Step<'_>]) -> String {
     names.join(" → ")
 }
 
-/// The shortest way from a name back to itself, through at least one other: breadth first.
+/// Returns the shortest path from a name back to itself, through at least one other name, by
+/// breadth-first search.
 fn shortest<'a>(edges: &Edges<'a>, start: &'a str) -> Option<Vec<Step<'a>>> {
     let mut reached: BTreeMap<&str, Step<'a>> = BTreeMap::new();
     let mut front = vec![start];
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_in_a_circle_is_in_one_that_is_told() {
+    fn circles_cover_every_name_in_a_cycle() {
         check(&[("a", &["b"]), ("b", &["c"]), ("c", &[])], &[]);
         check(
             &[("a", &["b"]), ("b", &["c"]), ("c", &["b"])],

@@ -1,4 +1,4 @@
-//! `deploy` and `verify`: how a deploy goes, and what is checked when every gate has passed.
+//! `deploy` and `verify`: deploy settings, and checks that run when every gate has passed.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use super::{
 };
 use crate::{name::ServiceName, span::Spanned};
 
-/// How a deploy goes.
+/// Deploy settings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Deploy {
-    /// What is put back when something fails.
+    /// What is rolled back when the deploy fails.
     pub rollback: Option<RollbackScope>,
-    /// How long every gate has to stay green after the last has passed.
+    /// How long every gate must stay green after the last one has passed.
     pub stabilize: Option<Duration>,
-    /// The longest that the whole deploy may take.
+    /// Maximum duration of the whole deploy.
     pub deadline: Option<Duration>,
-    /// How many generations are remembered.
+    /// Number of generations in the history, 1 to 1000.
     pub history: Option<u32>,
 }
 
-/// What is put back when something fails.
+/// What is rolled back when a deploy fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RollbackScope {
     /// Everything that the deploy changed.
@@ -37,32 +37,32 @@ pub enum RollbackScope {
     None,
 }
 
-/// One check of the whole.
+/// A check that runs when every gate has passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
-    /// A request from where `cimandat` runs is answered as expected.
+    /// An HTTP request from the machine that runs `cimandat` is answered as expected.
     Http {
-        /// The whole address, `http://` or `https://`.
+        /// Full URL, `http://` or `https://`.
         url: String,
         /// Accepted status codes.
         status: Option<StatusSet>,
-        /// A text that the body must hold.
+        /// Text that the body must contain.
         contains: Option<String>,
     },
     /// A service's port is not published on this host.
     Unreachable {
-        /// The service.
+        /// Name of the service.
         service: Spanned<ServiceName>,
-        /// Its port.
+        /// Port of the service.
         port: u16,
     },
     /// A command in a service's container exits with 0.
     Exec {
-        /// The service.
+        /// Name of the service.
         service: Spanned<ServiceName>,
         /// Program and arguments.
         command: Vec<String>,
-        /// A text that its output must hold.
+        /// Text that the output must contain.
         contains: Option<String>,
     },
 }
@@ -77,9 +77,9 @@ pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Deploy {
     let mut reader = Reader::new(node, scope);
     let deploy = Deploy {
         rollback: reader.word("rollback", SCOPES),
-        stabilize: reader.property("settle"),
+        stabilize: reader.property("stabilize"),
         deadline: reader.property("deadline"),
-        history: reader.number("keep", 1..=1000),
+        history: reader.number("history", 1..=1000),
     };
     reader.end();
     deploy

@@ -1,12 +1,12 @@
-//! The fields of a service: all empty at first, and those of a simple shape by the names of their
-//! nodes.
+//! Fields of a service: a service with empty fields, and access to fields of a simple shape by node
+//! name.
 
 use std::collections::BTreeMap;
 
 use super::{ImageSource, Isolation, Kind, Limits, Placement, Reservation, Service, Update};
 use crate::{name::ServiceName, span::Spanned};
 
-/// A service of which only this is known.
+/// Returns a service with only these fields set.
 pub(super) fn blank(name: Spanned<ServiceName>, kind: Kind, image: ImageSource) -> Service {
     Service {
         name,
@@ -71,7 +71,7 @@ pub(super) fn blank(name: Spanned<ServiceName>, kind: Kind, image: ImageSource) 
 }
 
 impl Service {
-    /// A field that is a text.
+    /// Returns the text field for a node name.
     pub(super) fn text(&mut self, name: &str) -> Option<&mut Option<Spanned<String>>> {
         Some(match name {
             "cgroup" => &mut self.isolation.cgroup,
@@ -88,7 +88,7 @@ impl Service {
         })
     }
 
-    /// A field that is on or off.
+    /// Returns the boolean field for a node name.
     pub(super) fn switch(&mut self, name: &str) -> Option<&mut Option<bool>> {
         Some(match name {
             "attach" => &mut self.attach,
@@ -102,7 +102,7 @@ impl Service {
         })
     }
 
-    /// A field that is a list of words.
+    /// Returns the list field for a node name.
     pub(super) fn words(&mut self, name: &str) -> Option<&mut Vec<String>> {
         Some(match name {
             "cap-add" => &mut self.isolation.cap_add,
@@ -115,7 +115,7 @@ impl Service {
         })
     }
 
-    /// A field that is a map of names to values.
+    /// Returns the map field, from names to values, for a node name.
     pub(super) fn pairs(&mut self, name: &str) -> Option<&mut BTreeMap<String, String>> {
         Some(match name {
             "annotation" => &mut self.annotations,

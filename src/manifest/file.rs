@@ -1,20 +1,20 @@
-//! `secret` and `config` in a service: a file put into its container.
+//! `secret` and `config` in a service: a file in its container.
 
 use super::{context::LowerContext, node::Node, reader::Reader, scalar::Read};
 use crate::span::Spanned;
 
-/// A secret or a config put into a container as a file.
+/// A secret or a config that is put into a container as a file.
 #[derive(Debug, Clone)]
 pub struct FileUse<N> {
-    /// Which.
+    /// Name of the secret or config.
     pub name: Spanned<N>,
     /// A file name, or an absolute path inside the container.
     pub target: Option<Spanned<String>>,
-    /// Owner.
+    /// User ID of the owner.
     pub uid: Option<u32>,
-    /// Group.
+    /// Group ID of the owner.
     pub gid: Option<u32>,
-    /// Permissions.
+    /// Permission bits.
     pub mode: Option<u32>,
 }
 

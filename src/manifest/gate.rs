@@ -1,4 +1,4 @@
-//! `ready`: when a service counts as ready.
+//! `ready`: the gate that decides when a service is ready.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use crate::{
     span::{Span, Spanned},
 };
 
-/// What a service must pass before its dependents go on.
+/// Conditions that a service must pass before its dependents proceed.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    /// Where it is declared.
+    /// Span of the declaration.
     pub span: Span,
-    /// All must pass; never empty.
+    /// Probes, all of which must pass; never empty.
     pub probes: Vec<Spanned<Probe>>,
-    /// The deadline, from the start of the container.
+    /// Timeout, counted from the start of the container.
     pub timeout: Option<Duration>,
-    /// How long the container must keep running after its probes passed.
+    /// How long the container must keep running after its probes have passed.
     pub stabilize: Option<Duration>,
 }
 
@@ -30,8 +30,8 @@ pub struct Gate {
 pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Option<Gate> {
     let mut reader = Reader::new(node, scope);
     let span = reader.span();
-    let within = reader.property("within");
-    let settle = reader.property("settle");
+    let timeout = reader.property("timeout");
+    let stabilize = reader.property("stabilize");
     let written = reader.children();
     reader.end();
     if written.is_empty() {
@@ -52,7 +52,7 @@ pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Option<Gate> {
     Some(Gate {
         span,
         probes,
-        timeout: within,
-        stabilize: settle,
+        timeout,
+        stabilize,
     })
 }

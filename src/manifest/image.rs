@@ -1,4 +1,4 @@
-//! `image`, `image-of` and `build` in a service: where its image comes from.
+//! `image`, `image-of` and `build` in a service: the source of its image.
 
 use super::{Build, ImageSource, build, context::LowerContext, node::Node, reader::Reader};
 use crate::{
@@ -7,13 +7,13 @@ use crate::{
     span::Spanned,
 };
 
-/// No node says anything about an image.
+/// Returns whether no node sets the source of the image.
 pub(super) fn is_silent(nodes: &[Node]) -> bool {
     let says = |node: &Node| matches!(node.name.value.as_str(), "image" | "image-of" | "build");
     !nodes.iter().any(says)
 }
 
-/// Where an image comes from, while not all is read.
+/// Partial source of an image, while its nodes are being read.
 #[derive(Default)]
 pub(super) struct Origin {
     image: Option<Spanned<ImageRef>>,
@@ -22,7 +22,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Takes a node that speaks of the image; says whether it did.
+    /// Reads a node that sets the source of the image; returns whether it is one.
     pub fn takes(&mut self, node: &Node, scope: &LowerContext<'_>) -> bool {
         let mut reader = Reader::new(node, scope);
         match reader.name() {
@@ -38,7 +38,7 @@ impl Origin {
         true
     }
 
-    /// What the nodes taken come to.
+    /// Combines the nodes that were read into the source of the image.
     pub fn source(&mut self, nodes: &[Node], scope: &LowerContext<'_>) -> Option<ImageSource> {
         let find = |name: &str| nodes.iter().find(|node| node.name.value == name);
         let others = find("image").or_else(|| find("build"));

@@ -1,7 +1,7 @@
-//! Reads the files of a manifest: those that are named, those that they include, and files of
-//! variables.
+//! Reads the files of a manifest: the files named by the user, the files that they include, and
+//! files of variables.
 //!
-//! What a file includes lies below it: its own nodes are laid over the included ones.
+//! Included files are weaker: the nodes of a file are merged over those that it includes.
 
 use std::{
     io,
@@ -19,36 +19,36 @@ use crate::{
     span::{Source, Sources, Span},
 };
 
-/// The nodes of one file, as they were written.
+/// Nodes of one file, as they were written.
 pub(super) struct RawFile {
-    /// Where its first byte lies.
+    /// Offset of the file's first byte.
     pub start: usize,
     pub nodes: Vec<Node<String>>,
 }
 
-/// The files as they are being read.
+/// State of reading the files.
 pub(super) struct Reading<'a> {
     request: &'a Request,
     disk: &'a dyn Files,
     pub sources: Sources,
     pub environment: Environment,
-    /// The weakest first.
+    /// Files, weakest first.
     pub layers: Vec<RawFile>,
-    /// In the order in which they were opened.
+    /// Paths, in the order in which the files were opened.
     pub files: Vec<PathBuf>,
     pub mistakes: Vec<ManifestError>,
-    /// Every file could be read.
+    /// Whether every file could be read.
     pub complete: bool,
-    /// The files that are being read, from the outermost.
+    /// Files that are being read, outermost first.
     open: Vec<PathBuf>,
 }
 
-/// Who named a file.
+/// Reason that a file is read.
 #[derive(Clone, Copy)]
 enum IncludedFrom {
     Option(&'static str),
     Node(Span),
-    /// `.env` is read because of its name.
+    /// `.env`, which is read because of its name.
     Place,
 }
 
@@ -67,11 +67,11 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads all files named, and what they include.
+    /// Reads all named files, and the files that they include.
     pub fn all(mut self, paths: &[PathBuf]) -> Self {
         if let Some(folder) = paths.first().and_then(|first| first.parent()) {
             let path = folder.join(".env");
-            // `.env` need not be there, but when it is, it is read whole.
+            // `.env` is optional, but if it exists it must be readable.
             match self.disk.read(&path) {
                 Ok(text) => self.variables(Layer::Default, &path, &text),
                 Err(error) if is_no_file(&error) => {}
@@ -133,7 +133,8 @@ impl<'a> Reading<'a> {
         self.layers.push(RawFile { start, nodes });
     }
 
-    /// Reads what an `include` or an `env-file` names. Their shape is checked with all others.
+    /// Reads the file that an `include` or an `env-file` names. The shape of the node is checked
+    /// later, with all others.
     fn follow(&mut self, node: &Node<String>) {
         let Some(argument) = node.arguments.first() else {
             return;
@@ -141,7 +142,7 @@ impl<'a> Reading<'a> {
         let Value::Text(text) = &argument.value else {
             return;
         };
-        // What is wrong with the variables is told when all variables are filled in.
+        // Errors in the variables are reported when all variables are filled in.
         let Ok(template) = interpolate(text, &self.environment) else {
             return;
         };
@@ -160,7 +161,7 @@ impl<'a> Reading<'a> {
                     Ok(text) => self.variables(Layer::Manifest, &path, &text),
                     Err(error) if optional && error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => {
-                        self.no_variables(&path, &error, IncludedFrom::Node(argument.span))
+                        self.no_variables(&path, &error, IncludedFrom::Node(argument.span));
                     }
                 }
             }
@@ -185,7 +186,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The text of a file, or what came in by standard input.
+    /// Returns the text of a file, or the text from standard input.
     fn text(&self, path: &Path) -> io::Result<String> {
         match &self.request.standard_input {
             Some(text) if *path == standard_input(&self.request.current) => Ok(text.clone()),
@@ -222,12 +223,13 @@ impl<'a> Reading<'a> {
             IncludedFrom::Place => ParseError::Unreadable {
                 path: shown,
                 cause,
-                help: "it is read because it stands beside the manifest".to_owned(),
+                help: "it is read because it is in the folder of the manifest".to_owned(),
             },
             IncludedFrom::Node(at) => {
                 let known: Vec<_> = self.sources.iter().map(Source::shown).collect();
                 let help = did_you_mean(&shown, known).unwrap_or_else(|| {
-                    "a relative path starts from the folder of the file it stands in".to_owned()
+                    "a relative path is relative to the folder of the file that contains it"
+                        .to_owned()
                 });
                 ParseError::UnreadableInclude {
                     path: shown,
@@ -240,7 +242,7 @@ impl<'a> Reading<'a> {
         self.mistakes.push(mistake.into());
     }
 
-    /// A path as people know it: from the current folder, when it lies below it.
+    /// Formats a path for messages: relative to the current folder if it is below that folder.
     fn shown(&self, path: &Path) -> String {
         match path.strip_prefix(&self.request.current) {
             Ok(below) if below.as_os_str().is_empty() => ".".to_owned(),
@@ -249,7 +251,8 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The byte at a line and a column, both counted from 1, the column in characters.
+/// Returns the byte offset of a line and a column. Both are counted from 1, the column in
+/// characters.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let start = text
         .split_inclusive('\n')

@@ -1,4 +1,4 @@
-//! Fills variables into the texts of a file: nodes as written become nodes as meant.
+//! Interpolates the texts of a file: from nodes as written to nodes with their variables filled in.
 
 use std::ops::Range;
 
@@ -15,17 +15,17 @@ use crate::{
     span::{Span, Spanned},
 };
 
-/// The nodes of one file, with its variables filled in.
+/// Nodes of one file, with their variables filled in.
 pub(super) struct Layer {
-    /// Where its first byte lies.
+    /// Offset of the file's first byte.
     pub start: usize,
     pub nodes: Vec<Node>,
-    /// The secrets that its texts name.
+    /// Secrets that the texts refer to.
     pub secrets: Vec<Spanned<SecretName>>,
 }
 
 impl RawFile {
-    /// Fills in all variables, and notes those that cannot be.
+    /// Fills in all variables, and reports those that cannot be filled in.
     pub fn fill(&self, environment: &Environment, scope: &LowerContext<'_>) -> Layer {
         let mut filling = Interpolator {
             environment,
@@ -117,8 +117,8 @@ impl Interpolator<'_> {
     }
 }
 
-/// Where a part of a text stands in the file. With escapes or several lines, offsets in the text
-/// say nothing about offsets in the file; then it is the whole.
+/// Returns the span of a part of a text. If the text has escapes or several lines, its offsets do
+/// not match those of the file; then the result is the span of the whole text.
 fn part(written: &str, whole: Span, range: &Range<usize>) -> Span {
     let hashes = written.bytes().take_while(|byte| *byte == b'#').count();
     let quoted = &written[hashes..];
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_text_is_found_in_the_file() {
+    fn part_maps_text_range_to_file_span() {
         check(r#""a ${B} c""#, 2..6, "${B}");
         check(r##"#"a ${B} c"#"##, 2..6, "${B}");
         check("$B", 0..2, "$B");

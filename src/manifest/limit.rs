@@ -1,4 +1,4 @@
-//! What a container may take: limits, reservations, devices.
+//! Resources of a container: limits, reservations, devices.
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
@@ -14,61 +14,62 @@ use crate::{diagnostic::ValueError, span::Span, unit::ByteSize};
 /// Upper bounds (`limit`).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Limits {
-    /// Processors; positive.
+    /// Number of processors, 0.01 to 4096.
     pub cpus: Option<f64>,
-    /// Memory.
+    /// Maximum memory.
     pub memory: Option<ByteSize>,
-    /// Processes.
+    /// Maximum number of processes, 1 to 4194304.
     pub pids: Option<i64>,
 }
 
-/// What is kept for a container (`reserve`).
+/// Resources reserved for a container (`reserve`).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reservation {
-    /// Processors; positive.
+    /// Number of processors, 0.01 to 4096.
     pub cpus: Option<f64>,
-    /// Memory.
+    /// Reserved memory.
     pub memory: Option<ByteSize>,
-    /// Devices by what they can do; `gpus` in a service comes here too.
+    /// Devices by capability; includes the `gpus` of a service.
     pub devices: Vec<DeviceRequest>,
 }
 
 /// A device of the host (`device`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Where it is declared.
+    /// Span of the declaration.
     pub span: Span,
-    /// On the host, absolute.
+    /// Path on the host, absolute.
     pub source: String,
-    /// In the container; the same unless given.
+    /// Path in the container; the same as on the host if not given.
     pub target: Option<String>,
     /// Any of `r`, `w`, `m`.
     pub permissions: Option<String>,
 }
 
-/// Devices asked for by what they can do.
+/// A request for devices by capability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceRequest {
-    /// Where it is declared.
+    /// Span of the declaration.
     pub span: Span,
-    /// `nvidia`, …
+    /// Device driver: `nvidia`, …
     pub driver: Option<String>,
-    /// How many; -1: all; `None` when `ids` names them, or all.
+    /// Number of devices; -1 means all. `None` means the devices in `ids`, or all if `ids` is
+    /// empty.
     pub count: Option<i64>,
-    /// Which.
+    /// IDs of the devices.
     pub ids: Vec<String>,
-    /// All of these (`gpu`, …).
+    /// Capabilities, all of which are required (`gpu`, …).
     pub capabilities: Vec<String>,
-    /// Of the driver.
+    /// Options of the driver.
     pub options: BTreeMap<String, String>,
 }
 
-/// A limit of a process (`ulimit`).
+/// A resource limit of a process (`ulimit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ulimit {
-    /// What holds; -1: without limit.
+    /// Active limit; -1 means unlimited.
     pub soft: i64,
-    /// What it may be raised to; at least `soft`, or -1.
+    /// Maximum of the soft limit; at least `soft`, or -1 for unlimited.
     pub hard: i64,
 }
 

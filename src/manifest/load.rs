@@ -1,7 +1,7 @@
-//! From the files that are named, or found, to a [`Manifest`] or a report of every mistake.
+//! Loads the named or discovered files into a [`Manifest`], or a report of every error.
 //!
-//! Reads files, and nothing else of the world: the environment and the current folder come in as
-//! values.
+//! Apart from files, this module reads nothing from its surroundings: the environment and the
+//! current folder are passed in as values.
 
 use std::{
     collections::BTreeMap,
@@ -13,23 +13,24 @@ use std::{
 use super::{Manifest, check, context::LowerContext, include::Reading, lower};
 use crate::diagnostic::{ParseError, Report};
 
-/// What a manifest is called when it is not named.
+/// Default file name of a manifest.
 pub const FILE_NAME: &str = "cimandat.kdl";
 
-/// The name of a manifest that comes in by standard input.
+/// File name that stands for standard input.
 pub const STANDARD_INPUT: &str = "-";
 
-/// Where what came in by standard input would stand, for messages and for relative paths in it.
+/// Returns the path that stands for standard input in messages, and from which relative paths in
+/// its text start.
 pub(super) fn standard_input(current: &Path) -> PathBuf {
     current.join("<stdin>")
 }
 
-/// Where files come from: the disk, or a map in memory.
+/// Source of files: the disk, or a map in memory.
 pub trait Files {
-    /// The text of a file.
+    /// Returns the text of a file.
     ///
     /// # Errors
-    /// When it is not there, cannot be read, or is not UTF-8.
+    /// If the file does not exist, cannot be read, or is not UTF-8.
     fn read(&self, path: &Path) -> io::Result<String>;
 }
 
@@ -43,7 +44,7 @@ impl Files for Disk {
     }
 }
 
-/// Texts by their absolute paths.
+/// Texts by absolute path.
 impl Files for BTreeMap<PathBuf, String> {
     fn read(&self, path: &Path) -> io::Result<String> {
         self.get(path)
@@ -52,17 +53,18 @@ impl Files for BTreeMap<PathBuf, String> {
     }
 }
 
-/// Which manifest, and what it may look up.
+/// Files to load, and the values that they may refer to.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The folder that relative paths start from, absolute.
+    /// Folder from which relative paths start, absolute.
     pub current: PathBuf,
-    /// The manifests named, the main one first; none: [`FILE_NAME`] in `current` or above it.
-    /// [`STANDARD_INPUT`] alone is what came in there, and nothing is looked for under that name.
+    /// Named manifests, the main one first. If empty, [`FILE_NAME`] is searched for in `current`
+    /// and above it. The path [`STANDARD_INPUT`] means the text of `standard_input`; no file of
+    /// that name is read.
     pub files: Vec<PathBuf>,
-    /// What came in by standard input, if it is asked for.
+    /// Text from standard input, if a manifest is read from there.
     pub standard_input: Option<String>,
-    /// Files of variables named, later ones stronger.
+    /// Named files of variables; later files are stronger.
     pub env_files: Vec<PathBuf>,
     /// The process environment.
     pub variables: BTreeMap<String, String>,
@@ -75,12 +77,13 @@ pub fn find(start: &Path, files: &dyn Files) -> Option<PathBuf> {
         .ancestors()
         .map(|folder| folder.join(FILE_NAME))
         .find(|path| {
-            // A file that is there and cannot be read is found too, so that its own error is told.
+            // A file that exists but cannot be read counts as found, so that its own error is
+            // reported.
             !matches!(files.read(path), Err(error) if is_no_file(&error))
         })
 }
 
-/// Whether there is no file of the name; a folder is none.
+/// Returns whether no file of this name exists; a folder does not count as a file.
 pub(super) fn is_no_file(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -91,7 +94,7 @@ pub(super) fn is_no_file(error: &io::Error) -> bool {
 /// Loads a manifest.
 ///
 /// # Errors
-/// Every mistake of all files, in source order.
+/// Every error of all files, in source order.
 pub fn load(request: &Request, files: &dyn Files) -> Result<Manifest, Report> {
     let named = request.files.iter();
     let mut paths: Vec<_> = named
@@ -138,7 +141,7 @@ fn lower_all(reading: Reading<'_>, request: &Request) -> Result<Manifest, Report
     let directory = directory.map_or_else(|| request.current.clone(), Path::to_path_buf);
     let parts = lower::lower(&layers, &directory, &scope);
     if complete {
-        // With a file missing, what it declares would seem to be unknown.
+        // If a file is missing, the names that it declares would be reported as undeclared.
         check::check(&parts, &layers, &scope);
     }
     let variables = scope.variables();
@@ -167,7 +170,8 @@ fn lower_all(reading: Reading<'_>, request: &Request) -> Result<Manifest, Report
     }
 }
 
-/// A path without `.` and `..`, by its text alone: two ways to write one file become one.
+/// Returns the path without `.` and `..`, by its text alone, so that two spellings of one path are
+/// equal.
 pub(super) fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
@@ -187,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_manifest_is_found_upwards() {
+    fn find_searches_parent_folders() {
         let files = BTreeMap::from([(PathBuf::from("/a/cimandat.kdl"), String::new())]);
         let found = find(Path::new("/a/b/c"), &files);
         assert_eq!(found.as_deref(), Some(Path::new("/a/cimandat.kdl")));
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ways_to_write_a_path_are_one() {
+    fn normal_removes_dot_components() {
         assert_eq!(normal(Path::new("/a/./b/../c")), Path::new("/a/c"));
     }
 }

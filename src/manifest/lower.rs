@@ -1,4 +1,4 @@
-//! The top level: the nodes of all files to the parts of a manifest.
+//! The top level: lowers the nodes of all files to the parts of a manifest.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -22,7 +22,7 @@ use crate::{
     span::{Span, Spanned},
 };
 
-/// The nodes of the top level.
+/// Nodes of the top level.
 pub(super) const NODES: &[&str] = &[
     "certificate",
     "config",
@@ -40,10 +40,10 @@ pub(super) const NODES: &[&str] = &[
     "volume",
 ];
 
-/// The parts of a manifest.
+/// Parts of a manifest.
 #[derive(Debug)]
 pub(super) struct Declarations {
-    /// `None`: not given, and the folder has no name to make one of.
+    /// Project name; `None` if it is not set and the folder's name cannot be made into one.
     pub project: Option<ProjectName>,
     pub networks: BTreeMap<NetworkName, Network>,
     pub volumes: BTreeMap<VolumeName, Volume>,
@@ -53,26 +53,26 @@ pub(super) struct Declarations {
     pub services: BTreeMap<ServiceName, Service>,
     pub deploy: Deploy,
     pub verify: Vec<Spanned<Check>>,
-    /// The names that are declared, whether or not the rest of the declaration can be read.
+    /// Names that are declared, even if the rest of the declaration cannot be read.
     pub declared: Declared,
 }
 
-/// The names that are declared, by kind.
+/// Declared names, by kind.
 pub(super) type Declared = BTreeMap<&'static str, BTreeMap<String, Span>>;
 
-/// A node of the top level, from whichever file has the last word.
+/// A node of the top level, from the strongest file that declares it.
 struct Pending {
     node: Node,
     file: usize,
 }
 
-/// What is declared once by kind and name (`network "data"`), or once by kind (`deploy`).
+/// Nodes that are declared once by kind and name (`network "data"`), or once by kind (`deploy`).
 #[derive(Default)]
 struct RawDeclarations {
     by_kind: BTreeMap<&'static str, BTreeMap<String, Pending>>,
 }
 
-/// Lowers the nodes of all files, the weakest first.
+/// Lowers the nodes of all files, which are ordered weakest first.
 pub(super) fn lower(layers: &[Layer], directory: &Path, scope: &LowerContext<'_>) -> Declarations {
     let mut held = RawDeclarations::default();
     let mut services = Services::default();
@@ -119,7 +119,7 @@ pub(super) fn lower(layers: &[Layer], directory: &Path, scope: &LowerContext<'_>
     }
 }
 
-/// A node that names a file; the file itself has been read already.
+/// Checks a node that names a file; the file itself is already read.
 fn checked(node: &Node, properties: &[&'static str], scope: &LowerContext<'_>) {
     let mut reader = Reader::new(node, scope);
     reader.argument::<String>("a path");
@@ -153,7 +153,8 @@ impl RawDeclarations {
                 let at = node.head();
                 return scope.mistake(SchemaError::NothingToRemove { name, at });
             }
-            // A later file says something more about a network; a secret it says anew.
+            // A later file extends a network, a volume or `deploy`; it replaces a secret and any
+            // other kind.
             (Action::Lay, Some(below)) if matches!(kind, "network" | "volume" | "deploy") => {
                 merge::lay(&below.node, &node, scope)
             }
@@ -205,8 +206,8 @@ impl RawDeclarations {
     }
 }
 
-/// A project's name made of that of its folder: its letters and digits, and the separators between
-/// them, of which the first counts where they are mixed.
+/// Derives a project name from the name of its folder: letters and digits, and the separators
+/// between them. A mixed run of separators is reduced to its first character.
 fn from_folder(directory: &Path) -> Option<ProjectName> {
     let folder = directory
         .file_name()
@@ -232,13 +233,13 @@ fn from_folder(directory: &Path) -> Option<ProjectName> {
     ProjectName::new(valid.trim_end_matches(['-', '_'])).ok()
 }
 
-/// What a project's name may have between two letters.
+/// Returns the separator that a project name may have between two letters.
 fn separator(found: &str) -> &str {
     let alike = found.bytes().all(|byte| byte == b'-') || matches!(found, "_" | "__");
     if alike { found } else { &found[..1] }
 }
 
-/// A node that the top level does not have.
+/// Reports a node that the top level does not have.
 fn stray(node: &Node, scope: &LowerContext<'_>) {
     if merge_rule::rule(&node.name.value).is_none() {
         return unknown_node(node, "a manifest", NODES, scope);
@@ -251,7 +252,7 @@ fn stray(node: &Node, scope: &LowerContext<'_>) {
     });
 }
 
-/// Notes that something is declared twice in one file.
+/// Reports a second declaration in one file.
 pub(super) fn repeated(
     kind: &'static str,
     name: &str,
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_any_name_gives_a_project_a_name() {
+    fn project_name_derives_from_folder_name() {
         check("My Shop", Some("myshop"));
         check("Übungs-Größe", Some("bungs-gre"));
         check("pp_-_test_", Some("pp_test"));

@@ -1,5 +1,5 @@
-//! Names with values, however they are written: `label "k" "v"`, `label k="v"`,
-//! `label { k "v" }`, and `env "K"` for a name whose value comes from elsewhere.
+//! Names with values, in each of their forms: `label "k" "v"`, `label k="v"`, `label { k "v" }`,
+//! and `env "K"` for a name whose value is set elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use super::{
 };
 use crate::span::Spanned;
 
-/// A name and its value, if it has one.
+/// A name with its value, if any.
 pub(super) type Pair<T> = (String, Spanned<Option<T>>);
 
-/// All pairs of a node; a name may stand without a value.
+/// Reads all pairs of a node; a name may have no value.
 pub(super) fn open_pairs<T: Read>(node: &Node, scope: &LowerContext<'_>) -> Vec<Pair<T>> {
     let mut reader = Reader::new(node, scope);
     let mut pairs = Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn open_pairs<T: Read>(node: &Node, scope: &LowerContext<'_>) -> Vec<
     pairs
 }
 
-/// All pairs of a node; each name must have a value.
+/// Reads all pairs of a node; each name must have a value.
 pub(super) fn pairs(node: &Node, scope: &LowerContext<'_>) -> BTreeMap<String, String> {
     let mut complete = BTreeMap::new();
     for (name, value) in open_pairs::<String>(node, scope) {
@@ -70,7 +70,7 @@ fn valued<T>(name: String, value: Option<Spanned<T>>) -> Option<Pair<T>> {
 fn key(scalar: &super::node::Scalar, scope: &LowerContext<'_>) -> Option<String> {
     let name = String::read(scalar, scope)?;
     if name.contains('=') {
-        let help = "name and value stand apart: `NAME=\"value\"`";
+        let help = "name and value are one property: `NAME=\"value\"`";
         return invalid(scalar, scope, "a name", Some(help));
     }
     Some(name)

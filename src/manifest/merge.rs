@@ -1,8 +1,8 @@
-//! Lays the layers of a service over one another: defaults, templates, the service itself, and
-//! the same service in later files.
+//! Merges the layers of a service: defaults, templates, the service itself, and the same service in
+//! later files.
 //!
-//! Works on nodes, before they have types, so that there is one rule for each node (see `rule`)
-//! and not one for each field.
+//! The merge works on nodes, before they are lowered to types. So it has one rule for each node
+//! (see `merge_rule`) and not one for each field.
 
 use super::{
     context::LowerContext,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::diagnostic::{ReferenceError, SchemaError, suggest};
 
-/// A node, or a part of one, under the key by which it meets others.
+/// A node, or a part of one, with the key by which it is merged.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     key: String,
@@ -22,7 +22,7 @@ pub(super) struct Item {
     pub node: Node,
 }
 
-/// What a node does to what lies below it.
+/// Effect of a node on the layers below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Lay,
@@ -30,10 +30,11 @@ pub(super) enum Action {
     Replace,
 }
 
-/// The words that may stand in parentheses before a node's name.
+/// Annotations that are allowed in parentheses before a node's name.
 const ANNOTATIONS: [&str; 2] = ["remove", "replace"];
 
-/// Takes a body apart into its items. A node that stands twice is a mistake; `place` says where.
+/// Splits a body into its items. A node that is given twice is an error; `place` names the body in
+/// the message.
 pub(super) fn explode(body: &[Node], place: &str, scope: &LowerContext<'_>) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     for node in body {
@@ -53,7 +54,7 @@ pub(super) fn explode(body: &[Node], place: &str, scope: &LowerContext<'_>) -> V
     items
 }
 
-/// Lays the layers over one another, the weakest first.
+/// Merges the layers, which are ordered weakest first.
 pub(super) fn merge(
     layers: impl IntoIterator<Item = Vec<Item>>,
     scope: &LowerContext<'_>,
@@ -80,7 +81,8 @@ pub(super) fn merge(
                     merged.push(Item { node, ..item });
                 }
                 _ => {
-                    // Of one layer several may stay; only what lies below gives way.
+                    // Several items of one layer may have the same key; only those of the layers
+                    // below are replaced.
                     merged.retain(|other| {
                         other.key != item.key
                             || !below
@@ -110,8 +112,8 @@ fn remove(merged: &mut Vec<Item>, item: &Item, scope: &LowerContext<'_>) {
     }
 }
 
-/// One node over another: its arguments, if it has some; its properties and children one by one.
-/// With another first argument it is another thing (a logging driver) and replaces whole.
+/// Merges one node over another: its arguments, if it has any, and its properties and children one
+/// by one. A logging driver with another name replaces the node below completely.
 pub(super) fn lay(under: &Node, over: &Node, scope: &LowerContext<'_>) -> Node {
     let mut laid = over.clone();
     if over.arguments.is_empty() {
@@ -148,7 +150,7 @@ fn lay_children(below: &[Node], above: &[Node], scope: &LowerContext<'_>) -> Vec
     laid
 }
 
-/// The word before the name, taken off.
+/// Splits off the annotation of a node.
 pub(super) fn annotated(node: &Node, scope: &LowerContext<'_>) -> (Action, Node) {
     let mut node = node.clone();
     let action = match node.annotation.take() {
@@ -172,7 +174,7 @@ pub(super) fn annotated(node: &Node, scope: &LowerContext<'_>) -> (Action, Node)
 }
 
 impl Item {
-    /// Notes that this and its twin stand in one layer.
+    /// Reports that this item and its twin are in one layer.
     fn clashes(&self, twin: &Self, place: &str, scope: &LowerContext<'_>) {
         let (at, first) = (self.node.head(), twin.node.head());
         let place = place.to_owned();
@@ -194,7 +196,7 @@ impl Item {
         });
     }
 
-    /// As it is written: `` env `A` ``, `limit`.
+    /// Formats the item as in a manifest: `` env `A` ``, `limit`.
     fn shown(&self) -> String {
         let node = &self.node;
         let name = &node.name.value;
@@ -248,12 +250,12 @@ fn key_of(node: &Node) -> String {
     let Some(first) = node.arguments.first() else {
         return String::new();
     };
-    // What is not a plain text is only like itself.
+    // A value that is not plain text is equal only to itself.
     let unlike = || format!("@{}", first.span.start());
     plain(first).map_or_else(unlike, str::to_owned)
 }
 
-/// One node for each argument, all with the same properties.
+/// Splits a node into one for each argument, all with the same properties.
 fn split(node: &Node) -> Vec<Node> {
     let one = |argument: &Scalar| Node {
         properties: node.properties.clone(),
@@ -263,8 +265,8 @@ fn split(node: &Node) -> Vec<Node> {
     node.arguments.iter().map(one).collect()
 }
 
-/// One node for each name: with one property, or `several` of its name, or with one argument when it
-/// has no value.
+/// Splits a node into one for each name. Each has one property, or with `several` any number of
+/// properties of that name; a name without a value becomes an argument.
 fn fields(node: &Node, several: bool, scope: &LowerContext<'_>) -> Vec<(String, Node)> {
     let mut fields = Vec::new();
     match node.arguments.as_slice() {
@@ -313,7 +315,7 @@ fn fields(node: &Node, several: bool, scope: &LowerContext<'_>) -> Vec<(String, 
     fields
 }
 
-/// The name of `env { NAME }`, as the argument of `env "NAME"`.
+/// Returns the name of `env { NAME }` as the argument of `env "NAME"`.
 fn name_as_argument(child: &Node) -> Scalar {
     child.name.clone().map(|name| {
         Value::Text(Text {

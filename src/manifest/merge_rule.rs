@@ -1,29 +1,29 @@
-//! The nodes of a service, and how each is merged when it comes from several places.
+//! The nodes of a service, and the rule by which each is merged across layers.
 
-/// How a node of one layer meets the same node of the layers below.
+/// How a node of one layer is merged with the same node of the layers below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MergeRule {
-    /// There is one; it replaces the one below whole.
+    /// One node; it replaces the node below completely.
     Once,
-    /// There is one; its properties and children are laid over those below.
+    /// One node; its properties and children are merged over those below.
     Deep,
-    /// Each argument stands for itself.
+    /// Each argument is merged separately.
     List,
-    /// Each first argument stands for itself.
+    /// Each first argument is merged separately.
     First,
-    /// Each name in it stands for itself, written as `K="v"`, `{ K "v" }`, `"K" "v"` or `"K"`.
+    /// Each name is merged separately, written as `K="v"`, `{ K "v" }`, `"K" "v"` or `"K"`.
     Fields,
-    /// As [`Self::Fields`], and each name may have several values: `K "v" "w"`, or again `K "x"`.
+    /// As [`Self::Fields`], but a name may have several values: `K "v" "w"`, or a repeated `K "x"`.
     Lists,
-    /// By the path in the container, whatever is mounted there.
+    /// Nodes are merged by their path in the container, whatever is mounted there.
     Target,
-    /// By the port in the container; several may stand in one layer.
+    /// Nodes are merged by their port in the container; one layer may have several.
     Port,
-    /// All of one layer replace all of the layers below.
+    /// All nodes of one layer replace all nodes of the layers below.
     Together,
 }
 
-/// Every node of a service or a job, in alphabetical order.
+/// All nodes of a service or a job, in alphabetical order.
 pub(super) const NODES: &[(&str, MergeRule)] = &[
     ("annotation", MergeRule::Fields),
     ("attach", MergeRule::Once),
@@ -109,13 +109,13 @@ pub(super) const NODES: &[(&str, MergeRule)] = &[
     ("working-dir", MergeRule::Once),
 ];
 
-/// How a node is merged; `None` for one that a service does not have.
+/// Returns the merge rule of a node; `None` if a service does not have the node.
 pub(super) fn rule(name: &str) -> Option<MergeRule> {
     let found = NODES.binary_search_by_key(&name, |(known, _)| known).ok()?;
     Some(NODES[found].1)
 }
 
-/// The names of all nodes of a service.
+/// Returns the names of all nodes of a service.
 pub(super) fn names() -> Vec<&'static str> {
     NODES.iter().map(|(name, _)| *name).collect()
 }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_sorted_as_the_search_needs_it() {
+    fn merge_rule_table_is_sorted() {
         assert!(NODES.is_sorted_by(|a, b| a.0 < b.0));
         assert_eq!(rule("env"), Some(MergeRule::Fields));
         assert_eq!(rule("environment"), None);

@@ -1,9 +1,9 @@
-//! KDL text to a typed [`Manifest`] with spans.
+//! Loads KDL text into a typed [`Manifest`] with spans.
 //!
-//! The way through: `syntax` (text to nodes), `load` (includes, several files, variables),
-//! `merge` (defaults, templates, overrides), one file for each kind of node (nodes to types), and
-//! `check` (what can only be seen of the whole). Every mistake is collected. Nothing is defaulted
-//! here and nothing is resolved: that is `project`'s part.
+//! The stages are: `syntax` (text to nodes), `load` (includes, several files, variables), `merge`
+//! (defaults, templates, overrides), one file for each kind of node (nodes to types), and `check`
+//! (conditions on the whole manifest). Every error is collected. This module sets no defaults and
+//! resolves nothing: `project` does.
 
 mod body;
 mod build;
@@ -74,22 +74,22 @@ use crate::{
     span::{Sources, Spanned},
 };
 
-/// A whole manifest: all files merged, templates applied, variables filled in, nothing defaulted.
+/// A whole manifest: all files merged, templates applied, variables filled in, no defaults set.
 ///
-/// Paths are absolute: relative ones were joined with the folder of the file they stand in.
+/// Paths are absolute: a relative path was joined with the folder of the file that contains it.
 #[derive(Debug)]
 pub struct Manifest {
-    /// The texts that were read, for messages.
+    /// Source texts, for messages.
     pub sources: Arc<Sources>,
-    /// The manifests, in the order in which they were read; the first is the main one.
+    /// Paths of the manifests, in the order in which they were read; the first is the main one.
     pub files: Vec<PathBuf>,
-    /// The folder of the first manifest.
+    /// Folder of the first manifest.
     pub directory: PathBuf,
-    /// Where variables come from.
+    /// Variables with their values and sources.
     pub environment: Environment,
-    /// The variables that are asked for.
+    /// Names of the variables that the manifest uses.
     pub variables: BTreeSet<String>,
-    /// The name given, or that of the folder made valid.
+    /// Name of the project: the name in the manifest, or the name of the folder made valid.
     pub project: ProjectName,
     /// Declared networks.
     pub networks: BTreeMap<NetworkName, Network>,
@@ -103,8 +103,8 @@ pub struct Manifest {
     pub certificates: BTreeMap<CertificateName, Certificate>,
     /// Services and jobs.
     pub services: BTreeMap<ServiceName, Service>,
-    /// How a deploy goes.
+    /// Deploy settings.
     pub deploy: Deploy,
-    /// What is checked when every gate has passed.
+    /// Checks that run when every gate has passed.
     pub verify: Vec<Spanned<Check>>,
 }

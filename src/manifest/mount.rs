@@ -1,4 +1,4 @@
-//! `volume`, `bind` and `tmpfs` in a service: what is mounted into its container.
+//! `volume`, `bind` and `tmpfs` in a service: mounts of its container.
 
 use std::path::PathBuf;
 
@@ -14,53 +14,54 @@ use crate::{
     unit::ByteSize,
 };
 
-/// Something mounted into a container.
+/// A mount of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// Where it is declared.
+    /// Span of the declaration.
     pub span: Span,
-    /// Absolute, inside the container.
+    /// Path inside the container, absolute.
     pub target: Spanned<String>,
-    /// It cannot be written.
+    /// Whether the mount is read-only.
     pub read_only: bool,
-    /// What it is.
+    /// Kind of the mount.
     pub kind: MountKind,
 }
 
-/// What is mounted.
+/// Kind of a mount, with its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MountKind {
     /// A declared volume.
     Volume {
-        /// Which.
+        /// Name of the volume.
         name: Spanned<VolumeName>,
-        /// The image's files at the target are not copied into an empty volume.
+        /// Whether an empty volume is left empty. By default, the image's files at the target are
+        /// copied into it.
         nocopy: bool,
-        /// A folder in the volume.
+        /// Folder in the volume.
         subpath: Option<String>,
     },
     /// A volume without a name.
     Anonymous,
     /// A file or folder of the host.
     Bind {
-        /// Absolute.
+        /// Path on the host, absolute.
         source: Spanned<PathBuf>,
-        /// A missing source is made as a folder, instead of being a mistake.
+        /// Whether a missing source is created as a folder; otherwise, it is an error.
         create: bool,
-        /// Of mounts below it: `rprivate`, `rshared`, …
+        /// Propagation of the mounts below the source: `rprivate`, `rshared`, …
         propagation: Option<String>,
     },
-    /// Memory.
+    /// A file system in memory.
     Tmpfs {
-        /// The most it holds.
+        /// Maximum size.
         size: Option<ByteSize>,
-        /// Its permissions.
+        /// Permission bits.
         mode: Option<u32>,
-        /// Programs in it can be run.
+        /// Whether programs in the mount can be executed.
         exec: bool,
-        /// Owner.
+        /// User ID of the owner.
         uid: Option<u32>,
-        /// Group.
+        /// Group ID of the owner.
         gid: Option<u32>,
     },
 }
@@ -128,7 +129,7 @@ fn is_absolute(path: &str) -> bool {
     path.starts_with('/')
 }
 
-/// What to write instead of a volume in Compose's short form, or of a path on the host.
+/// Returns the correct form for a volume in Compose's short form, or for a path on the host.
 fn misplaced(node: &Node) -> Option<String> {
     let first = node.first_text()?;
     let on_host = |path: &str| path.starts_with(['.', '/', '~']);

@@ -1,4 +1,4 @@
-//! `network`, `network-mode` and `link` in a service: how its container is attached.
+//! `network`, `network-mode` and `link` in a service: attachments of its container.
 
 use std::{
     collections::BTreeMap,
@@ -19,44 +19,44 @@ use crate::{
     span::{Span, Spanned},
 };
 
-/// How a container is attached to a network.
+/// Attachment of a container to a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
-    /// Where it is declared.
+    /// Span of the declaration.
     pub span: Span,
-    /// More names in this network.
+    /// Additional names of the container in this network.
     pub aliases: Vec<String>,
-    /// A fixed address.
+    /// Fixed IPv4 address.
     pub ipv4: Option<Ipv4Addr>,
-    /// A fixed address.
+    /// Fixed IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
-    /// A fixed hardware address.
+    /// Fixed MAC address.
     pub mac: Option<String>,
-    /// The network with the highest gives the default route.
+    /// Priority, -1000000 to 1000000; the network with the highest one provides the default route.
     pub priority: Option<i64>,
-    /// Options of the driver for this endpoint.
+    /// Driver options for this endpoint.
     pub options: BTreeMap<String, String>,
 }
 
-/// Which network stack a container has, when not its own.
+/// Network stack of a container, if it is not the container's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetworkMode {
-    /// The host's.
+    /// Network stack of the host.
     Host,
-    /// Only a loopback device.
+    /// Loopback device only.
     None,
-    /// That of another service's container.
+    /// Network stack of another service's container.
     Service(ServiceName),
-    /// That of a container that is not of the project.
+    /// Network stack of a container outside of the project.
     Container(String),
 }
 
-/// Another name for a service, as its network sees it (`link "db" "database"`).
+/// An additional name for a service in its networks (`link "db" "database"`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// The other service.
+    /// The service that gets the name.
     pub service: Spanned<ServiceName>,
-    /// The other name, if not its own.
+    /// Additional name, if it differs from the service's name.
     pub alias: Option<String>,
 }
 
@@ -93,7 +93,7 @@ pub(super) fn attachment(
     Some((name?, attachment))
 }
 
-/// A name that others look for.
+/// Checks a name by which other containers look up this one.
 fn alias(name: Option<Spanned<String>>, scope: &LowerContext<'_>) -> Option<String> {
     let name = name.filter(|name| is_host(name, name.span, scope))?;
     Some(name.value)
@@ -107,12 +107,12 @@ fn address<T: FromStr>(
     parsed(scalar?, scope, wanted, None)
 }
 
-/// Reads a hardware address.
+/// Reads a MAC address.
 pub(super) fn mac(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<String> {
     let text = String::read(scalar, scope)?;
     let pair = |part: &str| part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_hexdigit());
     if text.split(':').count() == 6 && text.split(':').all(pair) {
-        // The lowest bit of the first byte marks addresses of groups.
+        // The lowest bit of the first byte marks group addresses.
         let is_group = u8::from_str_radix(&text[..2], 16).is_ok_and(|first| first & 1 == 1);
         if !is_group && text != "00:00:00:00:00:00" {
             return Some(text);
@@ -168,7 +168,7 @@ pub(super) fn link(node: &Node, scope: &LowerContext<'_>) -> Option<Link> {
     })
 }
 
-/// The longest name that the kernel takes for a host.
+/// Maximum length of a host name in the kernel, in bytes.
 const HOST_NAME: usize = 64;
 
 /// Reads `hostname`.
@@ -185,14 +185,14 @@ pub(super) fn host_name(node: &Node, scope: &LowerContext<'_>) -> Option<Spanned
     is_host(&name, written.span, scope).then(|| Spanned::new(name, written.span))
 }
 
-/// Whether a line of `/etc/hosts` can have the text as a name; notes it, if not.
+/// Returns whether the text is valid as a name in `/etc/hosts`, and reports it if not.
 fn is_host(name: &str, at: Span, scope: &LowerContext<'_>) -> bool {
     let parts = |letter: char| letter.is_whitespace() || letter.is_control() || letter == ':';
     let known = !name.is_empty() && !name.contains(parts);
     if !known {
-        // `NAME:ADDRESS` and `NAME=ADDRESS` are other tools' ways to write an extra host.
+        // Other tools write an extra host as `NAME:ADDRESS` or `NAME=ADDRESS`.
         let help = name.split_once([':', '=']).map(|(host, address)| {
-            format!("name and address stand apart: `\"{host}\" \"{address}\"`")
+            format!("name and address are separate arguments: `\"{host}\" \"{address}\"`")
         });
         scope.mistake(ValueError::Invalid {
             wanted: "a host name".to_owned(),
@@ -204,7 +204,7 @@ fn is_host(name: &str, at: Span, scope: &LowerContext<'_>) -> bool {
     known
 }
 
-/// Reads `extra-host NAME ADDRESS…`; beside addresses the `words` are known.
+/// Reads `extra-host NAME ADDRESS…`; an address may also be one of `words`.
 pub(super) fn extra_hosts(
     node: &Node,
     words: &[&str],
@@ -238,7 +238,7 @@ pub(super) fn extra_hosts(
     }
 }
 
-/// The addresses that follow a name; there must be one.
+/// Reads the addresses that follow a name; at least one is required.
 fn given<'a>(
     reader: &mut Reader<'a>,
     name: &Spanned<String>,
@@ -274,7 +274,7 @@ pub(super) fn name_servers(node: &Node, scope: &LowerContext<'_>) -> Vec<String>
     let mut servers = Vec::new();
     let mut next = reader.needed("the address of a name server");
     while let Some(scalar) = next {
-        // An address of one link has that link behind it: `fe80::1%eth0`.
+        // A link-local address may have its interface as a suffix: `fe80::1%eth0`.
         let plain = |text: &str| text.split('%').next().unwrap_or_default().parse::<IpAddr>();
         if let Some(text) = String::read(scalar, scope) {
             if plain(&text).is_ok_and(|address| address.is_ipv6() || !text.contains('%')) {

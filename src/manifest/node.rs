@@ -1,7 +1,7 @@
-//! The tree that a manifest is read into: nodes with arguments, properties and children.
+//! The node tree of a manifest: nodes with arguments, properties and children.
 //!
-//! It is KDL's own shape without its spelling. The texts in it are `String` as they were written,
-//! and [`Text`] when variables have been filled in.
+//! The tree has the structure of KDL without its spelling. Its texts are `String` as written, and
+//! [`Text`] when their variables are filled in.
 
 use super::Template;
 use crate::span::{Span, Spanned};
@@ -13,14 +13,14 @@ pub(super) struct Node<T = Text> {
     pub name: Spanned<String>,
     pub arguments: Vec<Scalar<T>>,
     pub properties: Vec<(Spanned<String>, Scalar<T>)>,
-    /// `None`: no block at all.
+    /// Nodes of the block; `None` if there is no block.
     pub children: Option<Vec<Node<T>>>,
 }
 
-/// A value and where it was written.
+/// A value with its span.
 pub(super) type Scalar<T = Text> = Spanned<Value<T>>;
 
-/// One value.
+/// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value<T = Text> {
     Text(T),
@@ -28,8 +28,8 @@ pub(super) enum Value<T = Text> {
     Float(f64),
     Bool(bool),
     Null,
-    /// A text whose variables could not be filled in: a mistake has been noted, and nobody notes
-    /// a second one for the value.
+    /// A text whose variables could not be filled in. Its error is already reported, so the value
+    /// causes no second one.
     Broken,
 }
 
@@ -37,13 +37,13 @@ pub(super) enum Value<T = Text> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Text {
     pub template: Template,
-    /// A variable had a part in it: such a text may stand for a number or a truth value, which a
-    /// written one may not.
+    /// Whether the text contains the value of a variable. Only such a text may be read as a number
+    /// or a boolean; a literal text may not.
     pub computed: bool,
 }
 
 impl<T> Node<T> {
-    /// The same node without its block.
+    /// Returns the same node without its properties and block, and with only this argument.
     pub fn bare(&self, argument: Option<Scalar<T>>) -> Self {
         Self {
             annotation: self.annotation.clone(),
@@ -54,7 +54,7 @@ impl<T> Node<T> {
         }
     }
 
-    /// From its name to its last value, without the block.
+    /// Returns the span from the name to the last value, without the block.
     pub fn head(&self) -> Span {
         let values = self.arguments.iter().map(|argument| argument.span);
         let properties = self.properties.iter().map(|(_, value)| value.span);
@@ -63,24 +63,24 @@ impl<T> Node<T> {
 }
 
 impl Node {
-    /// Its first argument, if it is a text without secrets.
+    /// Returns the first argument, if it is a text without secrets.
     pub fn first_text(&self) -> Option<&str> {
         self.arguments.first().and_then(plain)
     }
 
-    /// A property's value, if the node has it.
+    /// Returns a property's value, if the node has the property.
     pub fn property(&self, name: &str) -> Option<&Scalar> {
         let found = self.properties.iter().find(|(key, _)| key.value == name);
         found.map(|(_, value)| value)
     }
 
-    /// Its children; none without a block.
+    /// Returns the nodes of the block; empty if there is no block.
     pub fn children(&self) -> &[Self] {
         self.children.as_deref().unwrap_or_default()
     }
 }
 
-/// A text without secrets.
+/// Returns the text, if it is one without secrets.
 pub(super) fn plain(scalar: &Scalar) -> Option<&str> {
     match &scalar.value {
         Value::Text(text) => text.template.as_plain(),

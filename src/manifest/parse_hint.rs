@@ -1,10 +1,11 @@
-//! Usual slips in writing KDL, each with its remedy.
+//! Common errors in writing KDL, each with a suggested fix.
 //!
-//! Knows what people write, not how the parser works, whose own words nobody is shown.
+//! This file is about what people write, not about how the parser works. The parser's own messages
+//! are never shown.
 
 use crate::{diagnostic::ParseError, span::Span};
 
-/// A usual slip in writing KDL.
+/// A common error in writing KDL.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ParseHint {
     Keyword(String),
@@ -16,15 +17,15 @@ pub(super) enum ParseHint {
     BraceOpen,
     BraceClose,
     Deep,
-    /// Something that another language has, and what to write instead.
+    /// Syntax of another language, with the line to write instead.
     Habit(Habit, Option<String>),
-    /// A whole text of another language.
+    /// A whole text in another language; has the name of the language.
     Language(&'static str),
-    /// Nobody knows what was meant.
+    /// An error of unknown cause.
     Unreadable,
 }
 
-/// Something that another language has, and KDL has not.
+/// Syntax that another language has and KDL does not have.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Habit {
     Adjacent,
@@ -55,13 +56,14 @@ pub(super) enum Habit {
 }
 
 impl ParseHint {
-    /// Whether text and code, or comments and code, have changed places behind it.
+    /// Returns whether text and code, or comments and code, can no longer be told apart after the
+    /// error.
     pub fn is_lost(&self) -> bool {
         let comment = Self::Habit(Habit::OpenComment, None);
         matches!(self, Self::Unclosed | Self::UnclosedLines) || *self == comment
     }
 
-    /// The mistake at a place.
+    /// Returns the error at a span.
     pub fn mistake(self, at: Span) -> ParseError {
         if let Self::Language(language) = self {
             return ParseError::OtherLanguage { language, at };
@@ -75,7 +77,7 @@ impl ParseHint {
         }
     }
 
-    /// Message, label and help.
+    /// Returns the message, the label and the help.
     fn parts(self) -> (String, String, Option<String>) {
         let texts = |message: &str, label: &str, help: Option<&str>| {
             let help = help.map(str::to_owned);
@@ -97,7 +99,7 @@ impl ParseHint {
             Self::Unclosed => texts(
                 "a text has no closing quote",
                 "begins here",
-                Some("close it on the same line; a text of several lines stands between `\"\"\"`"),
+                Some("close it on the same line; a multi-line string is enclosed by `\"\"\"`"),
             ),
             Self::UnclosedLines => texts(
                 "a multi-line text is not closed",
@@ -138,7 +140,7 @@ impl ParseHint {
     }
 }
 
-/// What to write instead of a word that begins like a number.
+/// Returns help for a word that begins like a number.
 fn number(word: &str) -> String {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(fraction) = word.strip_prefix('.').filter(|rest| digits(rest)) {
@@ -157,7 +159,7 @@ fn number(word: &str) -> String {
 }
 
 impl Habit {
-    /// Whether the way out is another way to write the whole line.
+    /// Returns whether the fix is a rewrite of the whole line.
     pub fn is_of_line(&self) -> bool {
         matches!(
             self,
@@ -187,7 +189,7 @@ impl Habit {
         (message, label.to_owned(), Some(help))
     }
 
-    /// Message and label.
+    /// Returns the message and the label.
     fn shown(&self) -> (String, &'static str) {
         let (message, label) = match self {
             Self::Bare(word) => return (format!("`{word}` must be quoted"), "without quotes"),
@@ -251,8 +253,8 @@ impl Habit {
         (message.to_owned(), label)
     }
 
-    /// What precedes the line to write, if more than `write`; and the help where there is no such
-    /// line.
+    /// Returns the words that precede the line to write, if more than `write`, and the help for the
+    /// case that there is no such line.
     fn remedy(&self) -> (&'static str, &'static str) {
         match self {
             Self::Adjacent => ("", "put a space between them"),

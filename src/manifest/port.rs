@@ -1,4 +1,4 @@
-//! `port` and `expose` in a service: what of it can be reached from outside.
+//! `port` and `expose` in a service: the ports that can be reached from outside.
 
 use std::{net::IpAddr, ops::RangeInclusive};
 
@@ -14,34 +14,34 @@ use crate::{
     unit::Protocol,
 };
 
-/// A published port; ranges have been spread into one for each port inside the container.
+/// A published port; a range is expanded into one for each port inside the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
-    /// Where it is declared.
+    /// Span of the declaration.
     pub span: Span,
-    /// Port inside the container.
+    /// Port inside the container, 1 to 65535.
     pub target: u16,
-    /// Its protocol.
+    /// Protocol of the port.
     pub protocol: Protocol,
-    /// Port of the host, that of the first replica; `None`: any free one.
+    /// Port on the host for the first replica; `None` for any free port.
     pub published: Option<u16>,
-    /// The last port of a range of the host with one port inside the container: replica number N
-    /// publishes the Nth. `None`: no range.
+    /// Last port of a host range that is published for one port inside the container: replica N
+    /// publishes the Nth port. `None` if there is no such range.
     pub last: Option<u16>,
-    /// The host's address; `None`: all.
+    /// Address on the host; `None` for all addresses.
     pub host_ip: Option<IpAddr>,
     /// `host` or `ingress`, for a distributed engine.
     pub mode: Option<String>,
 }
 
 impl Port {
-    /// The ports of the host that are written; `None`: any free one.
+    /// Returns the range of host ports as written; `None` for any free port.
     pub(super) fn range(&self) -> Option<RangeInclusive<u16>> {
         let first = self.published?;
         Some(first..=self.last.unwrap_or(first))
     }
 
-    /// Those of them that this many replicas publish.
+    /// Returns the part of the range that this many replicas publish.
     pub(super) fn taken(&self, replicas: u32) -> Option<RangeInclusive<u16>> {
         let (first, last) = self.range()?.into_inner();
         let further = u16::try_from(replicas.saturating_sub(1)).unwrap_or(u16::MAX);
@@ -49,9 +49,9 @@ impl Port {
     }
 }
 
-/// What a port's number can be.
+/// Range of valid port numbers.
 pub(super) const NUMBERS: RangeInclusive<i128> = 1..=65535;
-/// What a text of ports looks like, for messages.
+/// Examples of port texts, for messages.
 const EXAMPLE: &str = "ports look like `8080`, `\"8080:80\"`, `\"127.0.0.1:8080:80/tcp\"`, \
                        `\"3000-3005:3000-3005\"` or, for replicas, `\"8081-8083:80\"`";
 const PROTOCOLS: &[(&str, Protocol)] = &[
@@ -61,11 +61,11 @@ const PROTOCOLS: &[(&str, Protocol)] = &[
 ];
 const MODES: &[(&str, &str)] = &[("host", "host"), ("ingress", "ingress")];
 
-/// What one text of ports says: `[[address:]published:]target[/protocol]`.
+/// Parsed form of a port text: `[[address:]published:]target[/protocol]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Ports {
     host_ip: Option<IpAddr>,
-    /// `None`: as the target. Of a number 0: any free one.
+    /// Host range; `None` if it is the same as the target, 0 for any free port.
     published: Option<Range>,
     target: Range,
     protocol: Option<Protocol>,
@@ -89,7 +89,7 @@ pub(super) fn lower(node: &Node, scope: &LowerContext<'_>) -> Vec<Port> {
         return Vec::new();
     };
     if let Some(to) = to {
-        // `port 8080 to=80`: what stands first is the host's.
+        // In `port 8080 to=80`, the argument is the host port.
         ports.published = ports.published.or(Some(ports.target));
         match whole(to, scope, "a port", NUMBERS) {
             Some(target) => ports.target = (target, target),
@@ -146,9 +146,9 @@ fn spread(
         .collect()
 }
 
-/// What a merge knows a port by: the container's side of it.
+/// Returns the key by which a port is merged: the port inside the container.
 pub(super) fn key(node: &Node, scope: &LowerContext<'_>) -> Option<String> {
-    // Its mistakes are told when the port is lowered, not when it is compared.
+    // Errors of the port are reported when it is lowered, not when it is compared.
     let silent = scope.silent();
     let first = lower(node, &silent).into_iter().next()?;
     Some(format!("{}/{}", first.target, first.protocol))
@@ -182,7 +182,7 @@ pub(super) fn expose(node: &Node, scope: &LowerContext<'_>) -> Vec<Spanned<(u16,
 
 fn ports(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Ports> {
     if let Value::Integer(number) = scalar.value {
-        // 0 is judged later: before `to=` it stands for any free port of the host.
+        // 0 is checked later: before `to=` it means any free port of the host.
         let port: u16 = if number == 0 {
             0
         } else {
@@ -220,7 +220,7 @@ fn parse(text: &str) -> Option<Ports> {
             protocol,
         });
     };
-    // An IPv6 address has colons of its own and stands in brackets.
+    // An IPv6 address contains colons, so it is in brackets.
     let (address, published) = match rest.rsplit_once(':') {
         Some((address, published)) => (Some(address), published),
         None => (None, rest),
@@ -234,7 +234,7 @@ fn parse(text: &str) -> Option<Ports> {
         }
         None => None,
     };
-    // `127.0.0.1::80`: any free port of that address.
+    // `127.0.0.1::80` means any free port of that address.
     let published = if published.is_empty() {
         (0, 0)
     } else {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_a_port_is_read() {
+    fn port_parses_all_forms() {
         check("80", " None (80, 80) None");
         check("8080:80", " Some((8080, 8080)) (80, 80) None");
         check(
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn replicas_take_the_first_ports_of_a_range() {
+    fn replicas_take_first_ports_of_range() {
         let check = |published, last, replicas, expected: &[u16]| {
             let port = Port {
                 span: Span::default(),

@@ -1,4 +1,4 @@
-//! The probes of `ready`: what is asked of a container.
+//! The probes of `ready`: checks of a container.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -18,10 +18,10 @@ use crate::{
     span::Spanned,
 };
 
-/// Headers of a request, by name; values may be secret.
+/// HTTP headers, by name; values may contain secrets.
 pub type Headers = BTreeMap<String, Spanned<Template>>;
 
-/// One question to a container.
+/// A check of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
     /// A connection is accepted.
@@ -29,53 +29,53 @@ pub enum Probe {
         /// Port inside the container.
         port: u16,
     },
-    /// A request is answered as expected.
+    /// An HTTP request is answered as expected.
     Http {
         /// Port inside the container.
         port: u16,
-        /// With query, starting with `/`; `/` unless given.
+        /// Path with an optional query, starting with `/`; `/` if not given.
         path: Option<String>,
-        /// The request's method.
+        /// HTTP method; `GET` if not given.
         method: Option<Method>,
         /// Accepted status codes.
         status: Option<StatusSet>,
-        /// Sent with the request.
+        /// Headers that are sent with the request.
         headers: Headers,
-        /// A text that the body must hold.
+        /// Text that the body must contain.
         contains: Option<String>,
-        /// `None`: plain HTTP.
+        /// TLS settings; `None` for plain HTTP.
         tls: Option<Tls>,
     },
-    /// A PostgreSQL server takes a start-up message.
+    /// A PostgreSQL server accepts a startup message.
     Postgres {
         /// Port inside the container.
         port: u16,
-        /// The role named in the start-up message.
+        /// Role in the startup message.
         user: Option<String>,
-        /// The database named in the start-up message.
+        /// Database in the startup message.
         database: Option<String>,
-        /// `None`: plain text.
+        /// TLS settings; `None` for plain text.
         tls: Option<Tls>,
     },
     /// A Redis server answers `PING`.
     Redis {
         /// Port inside the container.
         port: u16,
-        /// The ACL user.
+        /// ACL user.
         user: Option<String>,
-        /// Its password, written out or composed (`password=`) or one of the project's secrets
-        /// (`secret=`, which gives a template of that one secret).
+        /// Password of the user, given as a template (`password=`) or as one of the project's
+        /// secrets (`secret=`, which is lowered to a template of that one secret).
         password: Option<Spanned<Template>>,
-        /// `None`: plain text.
+        /// TLS settings; `None` for plain text.
         tls: Option<Tls>,
     },
-    /// The gRPC health service says `SERVING`.
+    /// The gRPC health service reports `SERVING`.
     Grpc {
         /// Port inside the container.
         port: u16,
-        /// The service asked for.
+        /// Name of the service to check.
         service: Option<String>,
-        /// `None`: plain text.
+        /// TLS settings; `None` for plain text.
         tls: Option<Tls>,
     },
     /// A command inside the container exits with 0.
@@ -83,36 +83,37 @@ pub enum Probe {
         /// Program and arguments.
         command: Vec<String>,
     },
-    /// A regular expression matches the log of this start.
+    /// A regular expression matches log lines of the container since its last start.
     Log {
-        /// Checked to be valid.
+        /// Regular expression; it is valid.
         pattern: String,
-        /// How many lines must match; at least 1.
+        /// Number of lines that must match; at least 1.
         times: Option<u32>,
     },
     /// A path exists inside the container.
     File {
-        /// Absolute.
+        /// Path inside the container, absolute.
         path: String,
     },
-    /// The engine says `healthy`, or the same test run by `exec` passes.
+    /// The engine reports `healthy`, or the health check's own test passes when run by `exec`.
     Healthcheck,
-    /// It ended with 0.
+    /// The container exited with code 0.
     Exit,
-    /// It runs, and still runs after `settle`.
+    /// The container is running, and still runs after the stabilization window.
     Started,
 }
 
-/// How far a server's certificate is believed.
+/// Verification of a server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
-    /// Encrypted, whoever it is.
+    /// The connection is encrypted; the certificate is not verified.
     Require,
-    /// Signed by an authority, for a name.
+    /// The certificate is signed by an authority, for a name.
     Verify {
-        /// A PEM file, absolute (`authority=`); `None`: the project's own authority.
+        /// PEM file of the authority, absolute (`authority=`); `None` for the project's own
+        /// authority.
         authority: Option<Spanned<PathBuf>>,
-        /// The name the certificate must bear (`host=`); `None`: the service's own.
+        /// Name in the certificate (`host=`); `None` for the service's own name.
         host: Option<String>,
     },
 }
@@ -120,21 +121,21 @@ pub enum Tls {
 /// The method of an HTTP probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// The usual one.
+    /// `GET`.
     Get,
-    /// No body is sent back.
+    /// `HEAD`; the response has no body.
     Head,
-    /// With an empty body.
+    /// `POST` with an empty body.
     Post,
-    /// Asks what is allowed.
+    /// `OPTIONS`.
     Options,
 }
 
-/// HTTP status codes, as ranges with both ends in them; never empty.
+/// HTTP status codes, as inclusive ranges; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusSet(pub Vec<(u16, u16)>);
 
-/// Every probe.
+/// Names of all probes.
 const PROBES: &[&str] = &[
     "exec",
     "exit",
@@ -284,7 +285,7 @@ fn grpc(reader: &mut Reader<'_>) -> Option<Probe> {
     })
 }
 
-/// `tls="require|verify" authority= host=`; either of the last two asks for verification too.
+/// Reads `tls="require|verify" authority= host=`. Each of the last two also enables verification.
 fn encryption(reader: &mut Reader<'_>) -> Option<Tls> {
     let known = [("require", false), ("verify", true)];
     let verify = reader.word("tls", &known);
@@ -305,7 +306,7 @@ fn encryption(reader: &mut Reader<'_>) -> Option<Tls> {
     }
 }
 
-/// `authority= host=`: without both, the certificate is not looked at.
+/// Reads `authority= host=`. Without both, the certificate is not verified.
 fn verification(reader: &mut Reader<'_>) -> Tls {
     let authority = reader.placed("authority");
     let host = reader.property("host");
@@ -324,7 +325,7 @@ fn log(reader: &mut Reader<'_>) -> Option<Probe> {
     let times = reader.number("times", 1..=1_000_000);
     let pattern = reader.argument::<String>("a regular expression")?;
     if let Err(error) = regex::Regex::new(&pattern) {
-        // The library draws a picture of several lines; the last of them says what is wrong.
+        // The library's message is a multi-line picture; only its last line states the cause.
         let cause = error.to_string();
         let cause = cause
             .lines()

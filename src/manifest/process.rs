@@ -1,4 +1,4 @@
-//! What runs in a container: commands, environment, health checks, hooks, log.
+//! Processes of a container: commands, environment, health checks, hooks, logging.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -18,104 +18,104 @@ use crate::{
 /// A command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Program and arguments; empty (`command` without arguments) takes the image's away.
+    /// Program and arguments; empty (`command` without arguments) removes the image's command.
     Exec(Vec<String>),
-    /// A line for the container's shell (`shell=`).
+    /// A command line for the container's shell (`shell=`).
     Shell(String),
 }
 
 /// A variable of a container's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EnvValue {
-    /// Given here; may hold secrets.
+    /// A value in the manifest; may contain secrets.
     Value(Template),
-    /// Taken from the environment of the one who deploys, if it is there (`env "NAME"`).
+    /// The value in the environment of the user that deploys, if it is set there (`env "NAME"`).
     PassThrough,
 }
 
 /// A file of variables (`env-file`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvFile {
-    /// Absolute.
+    /// Path of the file, absolute.
     pub path: Spanned<PathBuf>,
-    /// It may be missing.
+    /// Whether the file may be missing.
     pub optional: bool,
-    /// Lines are taken as they stand: no quotes, no interpolation.
+    /// Whether lines are read verbatim, without quotes and interpolation.
     pub raw: bool,
 }
 
 /// The engine's own health check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Healthcheck {
-    /// Where it is declared.
+    /// Span of the declaration.
     pub span: Span,
-    /// What is run.
+    /// The test to run.
     pub test: HealthTest,
-    /// Between two checks.
+    /// Interval between two checks.
     pub interval: Option<Duration>,
-    /// Of one check.
+    /// Timeout of one check.
     pub timeout: Option<Duration>,
-    /// Failures in a row until `unhealthy`.
+    /// Number of consecutive failures until the container is `unhealthy`.
     pub retries: Option<u32>,
-    /// Failures in this time do not count.
+    /// Time after the start in which failures do not count.
     pub start_period: Option<Duration>,
-    /// Between two checks in the start period.
+    /// Interval between two checks in the start period.
     pub start_interval: Option<Duration>,
 }
 
-/// What a health check runs.
+/// The test of a health check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HealthTest {
-    /// The image's own check is switched off (`disable=#true`).
+    /// No test; the image's own check is switched off (`disable=#true`).
     Disabled,
     /// The image's own test, with other timings.
     Image,
-    /// What is given.
+    /// A command in the manifest.
     Command(Command),
 }
 
-/// A command at a turn of a container's life (`post-start`, `pre-stop`).
+/// A command that runs at a lifecycle event of a container (`post-start`, `pre-stop`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
-    /// Where it is declared.
+    /// Span of the declaration.
     pub span: Span,
-    /// What is run.
+    /// Command to run.
     pub command: Command,
-    /// Run as this user instead of the container's.
+    /// User, instead of the container's own.
     pub user: Option<String>,
-    /// Run in this folder instead of the container's.
+    /// Working folder, instead of the container's own.
     pub working_dir: Option<String>,
-    /// Run with all capabilities.
+    /// Whether the command has all capabilities.
     pub privileged: bool,
-    /// More environment.
+    /// Additional environment variables.
     pub env: BTreeMap<String, Spanned<EnvValue>>,
 }
 
-/// Where a log goes (`logging DRIVER option=…`).
+/// Log destination of a container (`logging DRIVER option=…`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logging {
-    /// Of the engine.
+    /// Log driver of the engine.
     pub driver: Spanned<String>,
-    /// Of the driver.
+    /// Options of the driver.
     pub options: BTreeMap<String, String>,
 }
 
-/// What a development session does when a file changes.
+/// Action of a development session when a file changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watch {
-    /// Absolute.
+    /// Path to watch, absolute.
     pub path: Spanned<PathBuf>,
     /// `sync`, `rebuild`, `restart` or `sync+restart`.
     pub action: String,
-    /// Inside the container.
+    /// Path inside the container.
     pub target: Option<String>,
-    /// Patterns that are passed over.
+    /// Patterns of ignored paths.
     pub ignore: Vec<String>,
 }
 
 const NAMES: &str = "names of variables have no `=`: `env NAME=\"value\"`";
 
-/// Reads `command` or `entrypoint`; without anything it is an empty command.
+/// Reads `command` or `entrypoint`; a node without arguments is an empty command.
 pub(super) fn command(node: &Node, scope: &LowerContext<'_>) -> Option<Spanned<Command>> {
     let mut reader = Reader::new(node, scope);
     let shell = reader.placed::<String>("shell");
@@ -271,7 +271,7 @@ pub(super) fn logging(node: &Node, scope: &LowerContext<'_>) -> Option<Logging> 
     })
 }
 
-/// The signals of Linux, without the `SIG` before them.
+/// Linux signals, without the prefix `SIG`.
 const SIGNALS: &[&str] = &[
     "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
     "PIPE", "POLL", "PROF", "PWR", "QUIT", "RTMAX", "RTMIN", "SEGV", "STKFLT", "STOP", "SYS",

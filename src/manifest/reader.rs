@@ -1,8 +1,8 @@
-//! Takes a node apart: each argument, property and child is handed out once, and what nobody
-//! asked for is a mistake.
+//! Reads the elements of a node: each argument, property and child is returned once, and elements
+//! that are not requested are errors.
 //!
-//! The properties that a node may have are those that its lowering asks for: there is no second
-//! list of them to forget.
+//! The properties that a node may have are those that its lowering requests, so there is no second
+//! list to maintain.
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
@@ -17,15 +17,15 @@ use crate::{
     span::{Span, Spanned},
 };
 
-/// A node that is being taken apart.
+/// A node that is being read.
 pub(super) struct Reader<'a> {
     pub scope: &'a LowerContext<'a>,
     node: &'a Node,
-    /// How many arguments have been handed out.
+    /// Number of arguments that were returned.
     taken: usize,
-    /// The properties that were asked for.
+    /// Properties that were requested.
     asked: Vec<&'static str>,
-    /// Somebody takes all other properties, or the block.
+    /// Whether all other properties were requested.
     open: bool,
     block: bool,
 }
@@ -47,19 +47,19 @@ impl<'a> Reader<'a> {
         &self.node.name.value
     }
 
-    /// Where the node's name stands.
+    /// Returns the span of the node's name.
     pub fn span(&self) -> Span {
         self.node.name.span
     }
 
-    /// The next argument as it stands; `None` when there is none.
+    /// Returns the next argument as written; `None` if there is none.
     pub fn next(&mut self) -> Option<&'a Scalar> {
         let scalar = self.node.arguments.get(self.taken)?;
         self.taken += 1;
         Some(scalar)
     }
 
-    /// The next argument, which must be there.
+    /// Returns the next argument; a missing argument is an error.
     pub fn needed(&mut self, wanted: &str) -> Option<&'a Scalar> {
         let next = self.next();
         if next.is_none() {
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
         next
     }
 
-    /// Notes that an argument is missing.
+    /// Reports a missing argument.
     pub fn missing(&self, wanted: &str, help: Option<&str>) {
         self.scope.mistake(SchemaError::MissingArgument {
             node: self.node.name.value.clone(),
@@ -78,17 +78,17 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// The next argument, which must be there, as a type.
+    /// Returns the next argument as a type; a missing argument is an error.
     pub fn argument<T: Read>(&mut self, wanted: &str) -> Option<Spanned<T>> {
         placed(self.needed(wanted)?, self.scope)
     }
 
-    /// The next argument, if there is one, as a type.
+    /// Returns the next argument as a type, if there is one.
     pub fn optional<T: Read>(&mut self) -> Option<Spanned<T>> {
         placed(self.next()?, self.scope)
     }
 
-    /// All arguments that are left; there must be one.
+    /// Returns all remaining arguments; at least one is required.
     pub fn all<T: Read>(&mut self, wanted: &str) -> Vec<Spanned<T>> {
         let mut all: Vec<_> = self.argument(wanted).into_iter().collect();
         while let Some(scalar) = self.next() {
@@ -97,28 +97,28 @@ impl<'a> Reader<'a> {
         all
     }
 
-    /// A property as it stands.
+    /// Returns a property as written.
     pub fn raw(&mut self, name: &'static str) -> Option<&'a Scalar> {
         self.asked.push(name);
         self.node.property(name)
     }
 
-    /// A property as a type, with its place.
+    /// Returns a property as a type, with its span.
     pub fn placed<T: Read>(&mut self, name: &'static str) -> Option<Spanned<T>> {
         placed(self.raw(name)?, self.scope)
     }
 
-    /// A property as a type.
+    /// Returns a property as a type.
     pub fn property<T: Read>(&mut self, name: &'static str) -> Option<T> {
         self.placed(name).map(|found| found.value)
     }
 
-    /// A property that is off unless said otherwise.
+    /// Returns a boolean property; `false` if it is not given.
     pub fn flag(&mut self, name: &'static str) -> bool {
         self.property(name).unwrap_or(false)
     }
 
-    /// A property that is a whole number in a range.
+    /// Returns a property that is an integer in a range.
     pub fn number<T: TryFrom<i128>>(
         &mut self,
         name: &'static str,
@@ -127,19 +127,19 @@ impl<'a> Reader<'a> {
         whole(self.raw(name)?, self.scope, &format!("`{name}`"), range)
     }
 
-    /// A property that is one of a few words.
+    /// Returns a property that is one of a few words.
     pub fn word<T: Clone>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
         one_of(self.raw(name)?, self.scope, &format!("`{name}`"), words)
     }
 
-    /// Owner, group and permissions of a file.
+    /// Returns the user ID, the group ID and the permission bits of a file.
     pub fn ownership(&mut self) -> (Option<u32>, Option<u32>, Option<u32>) {
         const IDS: RangeInclusive<i128> = 0..=u32::MAX as i128;
         let mode = self.property::<FileMode>("mode").map(|mode| mode.0);
         (self.number("uid", IDS), self.number("gid", IDS), mode)
     }
 
-    /// All properties that have not been asked for: their names are the writer's own.
+    /// Returns all properties that were not requested: their names are chosen by the user.
     pub fn others<T: Read>(&mut self) -> BTreeMap<String, Spanned<T>> {
         self.open = true;
         let own = self.node.properties.iter();
@@ -148,19 +148,19 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// All properties as they stand; their names are the writer's own.
+    /// Returns all properties as written: their names are chosen by the user.
     pub fn open(&mut self) -> &'a [(Spanned<String>, Scalar)] {
         self.open = true;
         &self.node.properties
     }
 
-    /// The nodes of the block; none without a block.
+    /// Returns the nodes of the block; empty if there is no block.
     pub fn children(&mut self) -> &'a [Node] {
         self.block = true;
         self.node.children()
     }
 
-    /// Notes what nobody has asked for.
+    /// Reports all elements that were not requested.
     pub fn end(self) {
         self.extra_argument();
         self.unknown_properties();
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// What to write where the next node has been taken for an argument.
+    /// Returns help for a node that was read as an argument of the one before it.
     fn next_node(&self, extra: &Scalar) -> Option<String> {
         let word = plain(extra)?;
         let is_node = self.scope.written(extra.span) == word && merge_rule::rule(word).is_some();
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Notes a node that cannot stand where it stands.
+/// Reports a node that is not allowed at its place.
 pub(super) fn unknown_node(node: &Node, place: &str, known: &[&str], scope: &LowerContext<'_>) {
     let help = did_you_mean(&node.name.value, known.iter().copied()).or_else(|| {
         let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
@@ -239,7 +239,7 @@ pub(super) fn unknown_node(node: &Node, place: &str, known: &[&str], scope: &Low
     });
 }
 
-/// Texts without their places.
+/// Returns the values without their spans.
 pub(super) fn texts<T>(spanned: Vec<Spanned<T>>) -> Vec<T> {
     spanned.into_iter().map(|found| found.value).collect()
 }

@@ -1,4 +1,4 @@
-//! What a project declares besides its services: networks, volumes, secrets and configs.
+//! Resources that a project declares besides its services: networks, volumes, secrets and configs.
 
 use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, path::PathBuf};
 
@@ -20,100 +20,101 @@ use crate::{
 /// A declared network.
 #[derive(Debug, Clone)]
 pub struct Network {
-    /// As the manifest calls it.
+    /// Name in the manifest.
     pub name: Spanned<NetworkName>,
-    /// As the engine calls it, if given (`name=`).
+    /// Name on the engine, if given (`name=`).
     pub engine_name: Option<Spanned<String>>,
-    /// It exists already and is never made or removed by us.
+    /// Whether the network already exists and is never created or removed by this tool.
     pub external: bool,
-    /// Of the engine.
+    /// Driver of the engine.
     pub driver: Option<Spanned<String>>,
-    /// No way out, nothing published.
+    /// Whether the network has no access to other networks and no published ports.
     pub internal: Option<bool>,
-    /// Containers outside of the project may be attached.
+    /// Whether containers outside of the project may be attached.
     pub attachable: Option<bool>,
-    /// IPv6 addresses are given too.
+    /// Whether IPv6 addresses are assigned, too.
     pub ipv6: Option<bool>,
-    /// Services are found by their names, besides their aliases (`service-names=`).
+    /// Whether services are found by their names, besides their aliases (`service-names=`).
     pub service_names: Option<bool>,
     /// Options of the driver.
     pub options: BTreeMap<String, String>,
-    /// Address pools.
+    /// Address pools of the network.
     pub subnets: Vec<Subnet>,
-    /// The user's own labels.
+    /// Labels set by the user.
     pub labels: BTreeMap<String, String>,
 }
 
-/// One address pool of a network; checked to be well-formed.
+/// An address pool of a network; its addresses are valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subnet {
-    /// Where it is declared.
+    /// Span of the declaration.
     pub span: Span,
-    /// In CIDR form.
+    /// Address range in CIDR notation.
     pub subnet: String,
-    /// The part of it that addresses are given from, in CIDR form.
+    /// Part of the range from which addresses are assigned, in CIDR notation.
     pub range: Option<String>,
-    /// The address of the gateway.
+    /// Address of the gateway.
     pub gateway: Option<String>,
 }
 
 /// A declared volume.
 #[derive(Debug, Clone)]
 pub struct Volume {
-    /// As the manifest calls it.
+    /// Name in the manifest.
     pub name: Spanned<VolumeName>,
-    /// As the engine calls it, if given (`name=`).
+    /// Name on the engine, if given (`name=`).
     pub engine_name: Option<Spanned<String>>,
-    /// It exists already and is never made or removed by us.
+    /// Whether the volume already exists and is never created or removed by this tool.
     pub external: bool,
-    /// Of the engine.
+    /// Driver of the engine.
     pub driver: Option<Spanned<String>>,
     /// Options of the driver.
     pub options: BTreeMap<String, String>,
-    /// The user's own labels.
+    /// Labels set by the user.
     pub labels: BTreeMap<String, String>,
-    /// Copied before a switch, put back by a rollback (`snapshot="before-switch"`).
+    /// Whether the volume is copied before an update and restored by a rollback
+    /// (`snapshot="before-update"`).
     pub snapshot: bool,
-    /// Several containers may write to it at a time (`shared=#true`).
+    /// Whether several containers may write to the volume at the same time (`shared=#true`).
     pub shared: bool,
 }
 
 /// A declared secret.
 #[derive(Debug, Clone)]
 pub struct Secret {
-    /// As the manifest calls it.
+    /// Name in the manifest.
     pub name: Spanned<SecretName>,
-    /// Where its value comes from.
+    /// Source of the value.
     pub source: Spanned<SecretSource>,
 }
 
-/// Where a secret's value comes from.
+/// Source of a secret's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
-    /// A file, absolute.
+    /// A file; the path is absolute.
     File(PathBuf),
     /// A variable of the environment.
     Env(String),
-    /// Made at the first deploy and kept.
+    /// A random value that is generated at the first deploy and kept.
     Generate(Generation),
 }
 
-/// How a secret's value is made.
+/// Format of a generated secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
-    /// So many random bytes, as hexadecimal digits.
+    /// Random bytes, as hexadecimal digits.
     Hex {
-        /// Random bytes; the text is twice as long.
+        /// Number of random bytes, 8 to 4096; the text has twice as many characters.
         bytes: Option<u32>,
     },
-    /// So many random characters of `A-Z`, `a-z`, `0-9`.
+    /// Random characters of `A-Z`, `a-z`, `0-9`.
     Alphanumeric {
-        /// Characters.
+        /// Number of characters, 8 to 4096.
         length: Option<u32>,
     },
-    /// So many random bytes, in URL-safe base64 without padding.
+    /// Random bytes, in URL-safe base64 without padding.
     Base64Url {
-        /// Random bytes.
+        /// Number of random bytes, 8 to 4096.
         bytes: Option<u32>,
     },
 }
@@ -121,20 +122,20 @@ pub enum Generation {
 /// A declared config.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// As the manifest calls it.
+    /// Name in the manifest.
     pub name: Spanned<ConfigName>,
-    /// Where its content comes from.
+    /// Source of the content.
     pub source: Spanned<ConfigSource>,
 }
 
-/// Where a config's content comes from.
+/// Source of a config's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigSource {
-    /// A file, absolute.
+    /// A file; the path is absolute.
     File(PathBuf),
     /// A variable of the environment.
     Env(String),
-    /// The manifest itself; may hold secrets.
+    /// Text in the manifest; may contain secrets.
     Content(Template),
 }
 
@@ -184,10 +185,10 @@ pub(super) fn network(node: &Node, scope: &LowerContext<'_>) -> Option<Network> 
     Some(network)
 }
 
-/// Networks that every engine has.
+/// Names of the networks that every engine has.
 const PREDEFINED: [&str; 4] = ["bridge", "default", "host", "none"];
 
-/// A name that the engine gives: anything that is there to be seen.
+/// Reads a name on the engine: any text that is not blank.
 fn engine_name(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Spanned<String>> {
     let name = placed::<String>(scalar, scope)?;
     if name.trim().is_empty() {
@@ -223,7 +224,7 @@ fn subnet(node: &Node, scope: &LowerContext<'_>) -> Option<Subnet> {
     })
 }
 
-/// The first address of a range, and the length of its prefix.
+/// Reads a range, given as its first address and its prefix length.
 fn range(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Range> {
     let text = String::read(scalar, scope)?;
     let Ok(range) = text.parse::<Range>() else {
@@ -244,7 +245,7 @@ pub(super) fn volume(node: &Node, scope: &LowerContext<'_>) -> Option<Volume> {
     let name = reader.argument("a name");
     let external = reader.flag("external");
     let driver: Option<Spanned<String>> = reader.placed("driver");
-    // What other drivers call their volumes is theirs to judge.
+    // Other drivers have their own rules for names, and check them.
     let usual = !external && driver.as_ref().is_none_or(|driver| driver.value == "local");
     let engine_name = reader.raw("name").and_then(|scalar| {
         if usual {
@@ -261,7 +262,7 @@ pub(super) fn volume(node: &Node, scope: &LowerContext<'_>) -> Option<Volume> {
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         snapshot: reader
-            .word("snapshot", &[("before-switch", true), ("never", false)])
+            .word("snapshot", &[("before-update", true), ("never", false)])
             .unwrap_or(false),
         shared: reader.flag("shared"),
     };
@@ -279,7 +280,8 @@ pub(super) fn volume(node: &Node, scope: &LowerContext<'_>) -> Option<Volume> {
     Some(volume)
 }
 
-/// A volume that is copied while nobody writes to it cannot be written by two generations at a time.
+/// Reports a volume that is both shared and copied by snapshots: it is copied while no container
+/// writes to it, so two generations cannot write to it at the same time.
 fn shared_snapshot(node: &Node, scope: &LowerContext<'_>) {
     let place = |wanted: &str| {
         let mut properties = node.properties.iter();
@@ -333,11 +335,11 @@ fn generation(reader: &mut Reader<'_>) -> Option<Spanned<Generation>> {
         ("alphanumeric", Alphabet::Alphanumeric),
         ("base64url", Alphabet::Base64Url),
     ];
-    // From 8 on a value is worth guessing at; 4096 is more than any program takes.
+    // Fewer than 8 are too easy to guess; 4096 are more than any program accepts.
     const SIZES: RangeInclusive<i128> = 8..=4096;
     let span = reader.raw("generate")?.span;
     let alphabet = reader.word("generate", ALPHABETS)?;
-    // Only one of the two is asked for, so that the other is told to be unknown here.
+    // Only one of the two is requested, so that the other is reported as unknown.
     let generation = match alphabet {
         Alphabet::Hex => Generation::Hex {
             bytes: reader.number("bytes", SIZES),
@@ -352,7 +354,7 @@ fn generation(reader: &mut Reader<'_>) -> Option<Spanned<Generation>> {
     Some(Spanned::new(generation, span))
 }
 
-/// The one source that must be given, of several that could be.
+/// Returns the one required source out of several possible ones.
 fn single<T>(
     node: &Node,
     names: &[&str],

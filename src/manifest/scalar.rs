@@ -1,6 +1,7 @@
-//! One value to one type: what a text, a number or a truth value may be read as.
+//! Reads one value as one type: the types that a text, a number or a boolean may be read as.
 //!
-//! Nothing is guessed from a look: a text is never a number, unless a variable had a part in it.
+//! Types are not guessed: a text is never read as a number, unless it contains the value of a
+//! variable.
 
 use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
@@ -19,9 +20,9 @@ use crate::{
     unit::{ByteSize, UnitError, parse_duration},
 };
 
-/// What can be read from one value.
+/// A type that can be read from one value.
 pub(super) trait Read: Sized {
-    /// Reads it, or notes the mistake.
+    /// Reads the value, or reports the error.
     fn read(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Self>;
 }
 
@@ -38,7 +39,7 @@ impl Value {
     }
 }
 
-/// Notes that another type was needed.
+/// Reports a value of the wrong type.
 pub(super) fn wrong_type<T>(
     scalar: &Scalar,
     scope: &LowerContext<'_>,
@@ -57,7 +58,7 @@ pub(super) fn wrong_type<T>(
     None
 }
 
-/// Notes that a text cannot be read as what it should be.
+/// Reports a text that does not have the expected format.
 pub(super) fn invalid<T>(
     scalar: &Scalar,
     scope: &LowerContext<'_>,
@@ -109,7 +110,7 @@ impl Read for String {
     }
 }
 
-/// What a text that a variable had a part in stands for.
+/// Parses a text that contains the value of a variable.
 fn computed<T: FromStr>(text: &Text) -> Option<T> {
     text.computed
         .then(|| text.template.as_plain())??
@@ -134,7 +135,7 @@ impl Read for bool {
     }
 }
 
-/// What other languages write for a truth value.
+/// Returns the boolean that was meant in the notation of another language.
 fn meant(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<bool> {
     let written = scope.written(scalar.span).trim_matches('"').to_lowercase();
     match written.as_str() {
@@ -144,7 +145,7 @@ fn meant(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<bool> {
     }
 }
 
-/// A whole number in a range; `what` says of what, for the message.
+/// Reads an integer in a range; `what` describes it in the message.
 pub(super) fn whole<T: TryFrom<i128>>(
     scalar: &Scalar,
     scope: &LowerContext<'_>,
@@ -193,10 +194,10 @@ fn unquoted(text: &Text) -> Option<String> {
         .then(|| format!("write it without quotes: `{plain}`"))
 }
 
-/// The most processors that are believed in.
+/// Maximum number of processors that is plausible.
 const PROCESSORS: f64 = 4096.0;
 
-/// A number of processors, perhaps broken.
+/// A number of processors, which may be fractional.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Processors(pub f64);
 
@@ -211,7 +212,7 @@ impl Read for Processors {
             },
             _ => return wrong_type(scalar, scope, "a number", None),
         };
-        // The engine counts in units of 0.01 processors.
+        // The engine uses units of 0.01 processors.
         let range = 0.01..=PROCESSORS;
         if range.contains(&number) {
             return Some(Self(number));
@@ -221,7 +222,7 @@ impl Read for Processors {
     }
 }
 
-/// Permissions, written in octal.
+/// Permission bits, written in octal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FileMode(pub u32);
 
@@ -289,7 +290,7 @@ impl Read for PathBuf {
     }
 }
 
-/// A path inside a container; without a slash at its end.
+/// A path inside a container, absolute and without a trailing slash.
 #[derive(Debug, Clone)]
 pub(super) struct ContainerPath(pub String);
 
@@ -314,7 +315,7 @@ impl Read for ContainerPath {
     }
 }
 
-/// Reads a text by [`FromStr`], with what it should be and an example for the message.
+/// Reads a text by [`FromStr`], with its expected format and an example for the message.
 pub(super) fn parsed<T: FromStr>(
     scalar: &Scalar,
     scope: &LowerContext<'_>,
@@ -402,7 +403,7 @@ pub(super) fn one_of<T: Clone>(
     None
 }
 
-/// A value with its place.
+/// Reads a value, with its span.
 pub(super) fn placed<T: Read>(scalar: &Scalar, scope: &LowerContext<'_>) -> Option<Spanned<T>> {
     T::read(scalar, scope).map(|value| Spanned::new(value, scalar.span))
 }

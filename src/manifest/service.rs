@@ -1,4 +1,4 @@
-//! `service` and `job`: everything that is said about one of them.
+//! `service` and `job`: all settings of a service or a job.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -15,94 +15,95 @@ use crate::{
 
 /// A service or a job, with defaults and templates already merged in.
 ///
-/// `None` and an empty list both mean that the manifest says nothing.
+/// `None` and an empty list both mean that the manifest does not set the field.
 #[derive(Debug, Clone)]
 pub struct Service {
-    /// Its name.
+    /// Name of the service or job.
     pub name: Spanned<ServiceName>,
-    /// Does it keep running, or end?
+    /// Whether it keeps running or ends.
     pub kind: Kind,
-    /// Where its image comes from.
+    /// Source of the image.
     pub image: ImageSource,
-    /// When the image is pulled.
+    /// Pull policy of the image.
     pub pull: Option<Spanned<Pull>>,
-    /// `os/arch[/variant]`.
+    /// Platform of the image, `os/arch[/variant]`.
     pub platform: Option<Spanned<String>>,
-    /// Profiles, one of which must be on; none: always on.
+    /// Profiles, one of which must be on; if empty, the service is always on.
     pub profiles: Vec<Spanned<String>>,
-    /// How many containers.
+    /// Number of containers, 0 to 10000.
     pub replicas: Option<Spanned<u32>>,
-    /// The container's name.
+    /// Name of the container.
     pub container_name: Option<Spanned<ContainerName>>,
-    /// What must be there before it starts.
+    /// Services that must meet a condition before this one starts.
     pub depends_on: BTreeMap<ServiceName, Dependency>,
-    /// When it counts as ready.
+    /// Gate that decides when the service is ready.
     pub ready: Option<Gate>,
-    /// How a running one is replaced.
+    /// How a running container is replaced.
     pub update: Update,
-    /// For a distributed engine.
+    /// Placement on a distributed engine.
     pub placement: Placement,
-    /// What the engine does when it ends.
+    /// Restart policy of the engine.
     pub restart: Option<Spanned<Restart>>,
-    /// Run inside the container after its gate has passed.
+    /// Commands that run inside the container after its gate has passed.
     pub post_start: Vec<Hook>,
-    /// Run inside the container before it is stopped.
+    /// Commands that run inside the container before it is stopped.
     pub pre_stop: Vec<Hook>,
-    /// What a development session does when a file changes.
+    /// Actions of a development session when files change.
     pub watch: Vec<Watch>,
-    /// Whether `--attach` follows its log.
+    /// Whether `--attach` follows the service's log.
     pub attach: Option<bool>,
 
-    /// Instead of the image's command.
+    /// Command that replaces the image's command.
     pub command: Option<Spanned<Command>>,
-    /// Instead of the image's entrypoint.
+    /// Entrypoint that replaces the image's entrypoint.
     pub entrypoint: Option<Spanned<Command>>,
-    /// Variables, by name.
+    /// Environment variables, by name.
     pub env: BTreeMap<String, Spanned<EnvValue>>,
-    /// Files of variables; later ones win, and `env` wins over all.
+    /// Files of environment variables; later files take precedence, and `env` takes precedence over
+    /// all.
     pub env_files: Vec<EnvFile>,
-    /// `user[:group]`.
+    /// User of the process, `user[:group]`.
     pub user: Option<Spanned<String>>,
-    /// Absolute, inside the container.
+    /// Working folder inside the container, absolute.
     pub working_dir: Option<Spanned<String>>,
-    /// The container's own host name.
+    /// Host name of the container.
     pub hostname: Option<Spanned<String>>,
-    /// The container's domain name.
+    /// Domain name of the container.
     pub domainname: Option<Spanned<String>>,
-    /// The user's own labels.
+    /// Labels set by the user.
     pub labels: BTreeMap<String, String>,
-    /// Files of labels; `labels` wins over them.
+    /// Files of labels; `labels` takes precedence.
     pub label_files: Vec<Spanned<PathBuf>>,
     /// Annotations of the runtime.
     pub annotations: BTreeMap<String, String>,
     /// The engine's own health check.
     pub healthcheck: Option<Healthcheck>,
-    /// Where its log goes.
+    /// Log destination.
     pub logging: Option<Logging>,
-    /// A small init is process 1.
+    /// Whether a small init process is process 1.
     pub init: Option<bool>,
-    /// With a terminal.
+    /// Whether the container has a terminal.
     pub tty: Option<bool>,
-    /// Standard input stays open.
+    /// Whether standard input stays open.
     pub stdin_open: Option<bool>,
-    /// The signal that asks it to end.
+    /// Signal that requests the container to stop.
     pub stop_signal: Option<Spanned<String>>,
-    /// How long it may take to end before it is killed.
+    /// How long the container may take to stop before it is killed.
     pub stop_grace_period: Option<Duration>,
 
     /// Published ports, in the order in which they are written.
     pub ports: Vec<Port>,
-    /// Ports that are only said to exist.
+    /// Ports that are documented but not published.
     pub expose: Vec<Spanned<(u16, Protocol)>>,
-    /// Networks that it is attached to, when it names some.
+    /// Networks to which the container is attached, if it names any.
     pub networks: BTreeMap<NetworkName, Attachment>,
-    /// Its network stack, when not its own; never together with `networks`.
+    /// Network stack, if not the container's own; never together with `networks`.
     pub network_mode: Option<Spanned<NetworkMode>>,
-    /// Other names for other services.
+    /// Additional names for other services.
     pub links: Vec<Link>,
     /// Containers outside of the project, `NAME[:ALIAS]`.
     pub external_links: Vec<Spanned<String>>,
-    /// More lines of `/etc/hosts`, host to addresses.
+    /// Additional lines of `/etc/hosts`, from host to addresses.
     pub extra_hosts: BTreeMap<String, Vec<String>>,
     /// Name servers.
     pub dns: Vec<String>,
@@ -110,12 +111,12 @@ pub struct Service {
     pub dns_search: Vec<String>,
     /// Options of the resolver.
     pub dns_opt: Vec<String>,
-    /// Hardware address in the first network.
+    /// MAC address in the first network.
     pub mac_address: Option<Spanned<String>>,
 
-    /// Volumes, binds and tmpfs; no two have one target.
+    /// Volumes, binds and tmpfs; each has a different target.
     pub mounts: Vec<Mount>,
-    /// Services whose mounts it gets too, and whether only for reading.
+    /// Services whose mounts the container also gets, and whether they are read-only.
     pub volumes_from: Vec<(Spanned<ServiceName>, bool)>,
     /// Secrets as files.
     pub secrets: Vec<FileUse<SecretName>>,
@@ -123,39 +124,39 @@ pub struct Service {
     pub configs: Vec<FileUse<ConfigName>>,
     /// Certificates with their keys.
     pub certificates: Vec<CertificateUse>,
-    /// The project's authority.
+    /// Certificates of the project's authority.
     pub authorities: Vec<AuthorityUse>,
 
-    /// Upper bounds.
+    /// Upper limits of resources.
     pub limit: Limits,
-    /// What is kept for it.
+    /// Reserved resources.
     pub reservation: Reservation,
     /// Devices of the host.
     pub devices: Vec<Device>,
-    /// Limits of processes, by name.
+    /// Resource limits of processes, by name.
     pub ulimits: BTreeMap<String, Ulimit>,
     /// Size of `/dev/shm`.
     pub shm_size: Option<ByteSize>,
-    /// How it is set apart from the rest of the host.
+    /// Isolation from the rest of the host.
     pub isolation: Isolation,
 }
 
-/// How a container is set apart from the rest of the host, and how the kernel treats it.
+/// Isolation of a container from the rest of the host, and its kernel settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Isolation {
-    /// The root file system cannot be written.
+    /// Whether the root file system is read-only.
     pub read_only: Option<bool>,
-    /// All capabilities and devices.
+    /// Whether the container has all capabilities and devices.
     pub privileged: Option<bool>,
-    /// Capabilities added.
+    /// Added capabilities.
     pub cap_add: Vec<String>,
-    /// Capabilities taken away.
+    /// Dropped capabilities.
     pub cap_drop: Vec<String>,
-    /// `no-new-privileges`, `seccomp=…`, …
+    /// Security options: `no-new-privileges`, `seccomp=…`, …
     pub security_opt: Vec<String>,
-    /// More groups.
+    /// Additional groups.
     pub group_add: Vec<String>,
-    /// Kernel parameters of its namespaces.
+    /// Kernel parameters of the container's namespaces.
     pub sysctls: BTreeMap<String, String>,
     /// Process namespace (`host`, `service:NAME`, `container:NAME`).
     pub pid: Option<Spanned<String>>,
@@ -169,141 +170,141 @@ pub struct Isolation {
     pub cgroup: Option<Spanned<String>>,
     /// Parent control group.
     pub cgroup_parent: Option<Spanned<String>>,
-    /// The runtime.
+    /// Container runtime.
     pub runtime: Option<Spanned<String>>,
     /// Options of the storage driver.
     pub storage_opt: BTreeMap<String, String>,
-    /// Inclination to swap, 0 to 100.
+    /// Swappiness, 0 to 100.
     pub mem_swappiness: Option<u8>,
-    /// Preference of the out-of-memory killer, -1000 to 1000.
+    /// Score adjustment of the out-of-memory killer, -1000 to 1000.
     pub oom_score_adj: Option<i16>,
-    /// The out-of-memory killer passes it over.
+    /// Whether the out-of-memory killer ignores the container.
     pub oom_kill_disable: Option<bool>,
     /// Weight of block I/O, 10 to 1000.
     pub blkio_weight: Option<u16>,
 }
 
-/// Does it keep running, or end?
+/// Whether a service keeps running or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Keeps running.
+    /// A service, which keeps running.
     Service,
-    /// Runs once per change and ends with 0.
+    /// A job, which runs once per change and ends with exit code 0.
     Job {
-        /// Its start is a point of no return.
+        /// Whether the job's applied changes cannot be rolled back once it has started.
         irreversible: bool,
     },
 }
 
-/// Where an image comes from.
+/// Source of an image.
 #[derive(Debug, Clone)]
 pub enum ImageSource {
-    /// By reference.
+    /// A reference to an image.
     Reference(Spanned<ImageRef>),
-    /// Built here.
+    /// An image that is built locally.
     Build {
-        /// How.
+        /// Build settings.
         build: Box<Build>,
-        /// What the result is called, if given.
+        /// Name of the built image, if given.
         name: Option<Spanned<ImageRef>>,
     },
     /// The image of another service.
     Of(Spanned<ServiceName>),
 }
 
-/// When an image is pulled.
+/// Pull policy of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pull {
     /// At each deploy.
     Always,
-    /// When it is not on the engine.
+    /// When the engine does not have the image.
     Missing,
-    /// It must be on the engine.
+    /// Never; the engine must have the image.
     Never,
 }
 
-/// What must be true of another service first.
+/// Condition on another service that must be met first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dependency {
-    /// Where it is declared.
+    /// Span of the declaration.
     pub span: Span,
-    /// The condition.
+    /// Condition; `None` if not set.
     pub until: Option<Until>,
-    /// Whether it is a failure when the other one is missing or fails; yes unless said otherwise.
+    /// Whether it is a failure if the other service is missing or fails; `true` by default.
     pub required: bool,
-    /// Whether this service is restarted when the other one was replaced.
+    /// Whether this service is restarted when the other one is replaced.
     pub restart: bool,
 }
 
-/// The condition of a dependency.
+/// Condition of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// Its container runs.
+    /// The other service's container is running.
     Started,
-    /// Its gate has passed.
+    /// The other service's gate has passed.
     Ready,
-    /// It ended with 0.
+    /// The other service, a job, exited with code 0.
     Completed,
 }
 
-/// How a running service is replaced.
+/// How a running container is replaced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Update {
-    /// Which of the two runs first.
+    /// Which of the two containers runs first.
     pub order: Option<UpdateOrder>,
-    /// How long an old container goes on after the new one took over.
+    /// How long the old container keeps running after the new one has taken over.
     pub drain: Option<Duration>,
-    /// The new container takes over the address of the old one (`address="keep"`).
+    /// Whether the new container takes over the address of the old one (`address="keep"`).
     pub keeps_address: Option<bool>,
-    /// How many replicas are replaced at a time; at least 1.
+    /// Number of replicas that are replaced at a time; at least 1.
     pub parallelism: Option<u32>,
 }
 
-/// Which of the two containers runs first in an update.
+/// Order of the two containers in an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpdateOrder {
-    /// Decided from what the two share.
+    /// The order is derived from the resources that the two containers share.
     Auto,
-    /// The new one starts while the old one still runs.
+    /// The new container starts while the old one is still running.
     StartFirst,
-    /// The old one stops first.
+    /// The old container stops first.
     StopFirst,
 }
 
-/// Where a distributed engine puts the containers.
+/// Placement of containers on a distributed engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// `node.role == manager`, …
+    /// Constraints on nodes: `node.role == manager`, …
     pub constraints: Vec<Spanned<String>>,
-    /// Labels of nodes that replicas are spread over.
+    /// Node labels over which replicas are spread.
     pub spread: Vec<Spanned<String>>,
-    /// How many: so many as said, or one on each node.
+    /// Number of containers: `replicas`, or one on each node.
     pub mode: Option<Spanned<Mode>>,
-    /// How the service's name is answered: `vip` or `dnsrr`.
+    /// Resolution of the service's name: `vip` or `dnsrr`.
     pub endpoint_mode: Option<Spanned<String>>,
 }
 
-/// How many containers a distributed engine runs.
+/// Number of containers that a distributed engine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// As many as `replicas` says.
+    /// As many as `replicas`.
     Replicated,
-    /// One on each node.
+    /// One container on each node.
     Global,
 }
 
-/// What the engine does when a container ends.
+/// Restart policy of the engine for a container that ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
-    /// Nothing.
+    /// The container is not restarted.
     No,
-    /// Starts it again.
+    /// The container is always restarted.
     Always,
-    /// Starts it again unless it was stopped by hand.
+    /// The container is restarted unless it was stopped manually.
     UnlessStopped,
-    /// Starts it again after a failure.
+    /// The container is restarted after a failure.
     OnFailure {
-        /// So many times at most; `None`: without end.
+        /// Maximum number of restarts; `None` for no maximum.
         max: Option<u32>,
     },
 }

@@ -1,5 +1,4 @@
-//! Services with everything that is laid under them: defaults, templates, and the same service in
-//! other files.
+//! Services with the layers below them: defaults, templates, and the same service in other files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +17,7 @@ use crate::{
     span::{Span, Spanned},
 };
 
-/// The bodies of services, templates and the defaults, from all files.
+/// Bodies of services, templates and the defaults, from all files.
 #[derive(Default)]
 pub(super) struct Services {
     defaults: Vec<Body>,
@@ -26,7 +25,7 @@ pub(super) struct Services {
     named: BTreeMap<String, Vec<Body>>,
 }
 
-/// What has become of them.
+/// Result of lowering all services.
 pub(super) struct Lowered {
     pub services: BTreeMap<ServiceName, Service>,
     pub declared: Declared,
@@ -40,7 +39,7 @@ struct Body {
 }
 
 impl Services {
-    /// Takes a `service`, `job`, `template` or `defaults` of a file.
+    /// Adds a `service`, `job`, `template` or `defaults` of a file.
     pub fn take(&mut self, node: &Node, file: usize, scope: &LowerContext<'_>) {
         let (action, node) = merge::annotated(node, scope);
         let name = node.first_text().unwrap_or_default().to_owned();
@@ -74,7 +73,7 @@ impl Services {
         }
     }
 
-    /// Lays everything together and reads it.
+    /// Merges all layers and lowers the services.
     pub fn lower(&self, scope: &LowerContext<'_>) -> Lowered {
         let templates = Templates::new(self, scope);
         self.check_templates(&templates, scope);
@@ -113,7 +112,7 @@ impl Services {
             layers.extend(templates.layers(&name.value));
         }
         if let Kind::Job { .. } = header.kind {
-            // What is meant for services that go on running does not reach a job.
+            // Nodes for services that keep running are not inherited by a job.
             for layer in &mut layers {
                 layer.retain(|item| !ONLY_SERVICES.contains(&item.node.name.value.as_str()));
             }
@@ -130,8 +129,8 @@ impl Services {
         ))
     }
 
-    /// Reads templates and defaults by themselves, so that a mistake in one that nobody uses is
-    /// told too. What is told twice is shown once.
+    /// Lowers templates and defaults by themselves, so that errors in unused ones are reported,
+    /// too. The report removes duplicates.
     fn check_templates(&self, templates: &Templates<'_>, scope: &LowerContext<'_>) {
         let defaults = ServiceName::new("defaults").ok();
         let unnamed = self.defaults.iter().filter_map(|body| {
@@ -154,14 +153,14 @@ impl Services {
             Some((read?, templates.layers(name)))
         });
         for (name, layers) in unnamed.chain(named) {
-            // A removal may be meant for what only a service has.
+            // A `(remove)` may refer to a node that only a service has.
             let nodes = merge(layers.into_iter().map(without_uses), &scope.silent());
             body::lower(name, Kind::Service, &nodes, BodyKind::Check, scope);
         }
     }
 }
 
-/// Nodes that a job does not have.
+/// Nodes that are not allowed in a job.
 const ONLY_SERVICES: [&str; 3] = ["replicas", "restart", "update"];
 
 fn not_for_jobs(bodies: &[Body], scope: &LowerContext<'_>) {
@@ -180,7 +179,7 @@ struct Header {
     kind: Kind,
 }
 
-/// Name and kind; those of the last file that says them.
+/// Returns the name and the kind, from the last file that sets them.
 fn header(bodies: &[Body], scope: &LowerContext<'_>) -> Option<Header> {
     let mut found = None;
     let mut irreversible = false;
@@ -210,7 +209,7 @@ fn without_uses(layer: Vec<Item>) -> Vec<Item> {
         .collect()
 }
 
-/// The templates that a stack of layers uses, in order.
+/// Returns the templates that the layers use, in order.
 fn uses(layers: impl Iterator<Item = Vec<Item>>, scope: &LowerContext<'_>) -> Vec<Spanned<String>> {
     let only = layers.map(|layer| {
         layer
@@ -227,7 +226,7 @@ fn uses(layers: impl Iterator<Item = Vec<Item>>, scope: &LowerContext<'_>) -> Ve
     merge(only, scope).iter().filter_map(read).collect()
 }
 
-/// Templates with those that they use themselves.
+/// Templates, and the templates that each of them uses.
 struct Templates<'a> {
     bodies: &'a BTreeMap<String, Vec<Body>>,
     uses: BTreeMap<&'a str, Vec<Spanned<String>>>,
@@ -268,7 +267,8 @@ impl<'a> Templates<'a> {
         }
     }
 
-    /// The layers of a template, those that it uses first; each template once.
+    /// Returns the layers of a template, after those of the templates that it uses; each template
+    /// is included once.
     fn layers(&self, name: &str) -> Vec<Vec<Item>> {
         let mut layers = Vec::new();
         self.collect(name, &mut BTreeSet::new(), &mut layers);

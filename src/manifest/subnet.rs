@@ -1,4 +1,4 @@
-//! Ranges of addresses: what lies in one, and which overlap.
+//! Address ranges: the addresses that they contain, and their overlaps.
 
 use std::{
     fmt,
@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-/// A range of addresses, by its first one and the length of the prefix that all of them share.
+/// An address range, as its first address and the length of its common prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Range {
     first: IpAddr,
@@ -14,7 +14,7 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// The range of this prefix, whichever of its addresses is given.
+    /// Returns the range with this prefix length that contains the address.
     fn around(address: IpAddr, length: u8) -> Option<Self> {
         let shift = width(address).checked_sub(length)?;
         let kept = shifted_down(bits(address), shift);
@@ -26,7 +26,7 @@ impl Range {
         self.first
     }
 
-    /// The one behind it.
+    /// Returns the second address.
     pub fn second(self) -> Option<IpAddr> {
         let next = bits(self.first).checked_add(1)?;
         Some(with_bits(self.first, next)).filter(|it| self.contains(*it))
@@ -37,24 +37,25 @@ impl Range {
             && Self::around(address, self.length) == Some(self)
     }
 
-    /// Whether an address is in both.
+    /// Returns whether the two ranges share an address.
     pub fn overlaps(self, other: Self) -> bool {
         self.contains(other.first) || other.contains(self.first)
     }
 
-    /// Whether the other lies in this one whole.
+    /// Returns whether the other range is completely inside this one.
     pub fn covers(self, other: Self) -> bool {
         self.length <= other.length && self.contains(other.first)
     }
 
-    /// Whether no host can have the address: the range's own, and the one for all of its hosts.
+    /// Returns whether no host can have the address: the network's own address, or the broadcast
+    /// address.
     pub fn is_reserved(self, address: IpAddr) -> bool {
         let last = self.after().map(|after| bits(after.first).wrapping_sub(1));
         let is_edge = address == self.first || Some(bits(address)) == last;
         address.is_ipv4() && self.length <= 30 && is_edge
     }
 
-    /// The range of the same size behind this one.
+    /// Returns the next range of the same size.
     pub fn after(self) -> Option<Self> {
         let shift = width(self.first) - self.length;
         let size = shifted_up(1, shift);
@@ -70,7 +71,7 @@ impl Range {
     }
 }
 
-/// Accepts any of its addresses before the slash.
+/// Accepts any address of the range before the slash.
 impl FromStr for Range {
     type Err = ();
 
@@ -106,7 +107,7 @@ fn with_bits(kind: IpAddr, bits: u128) -> IpAddr {
     }
 }
 
-/// 0 when everything is shifted out.
+/// Returns 0 if all bits are shifted out.
 fn shifted_up(bits: u128, by: u8) -> u128 {
     bits.checked_shl(by.into()).unwrap_or(0)
 }
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_knows_its_addresses() {
+    fn range_contains_only_its_addresses() {
         let lan = range("10.20.0.7/16");
         assert_eq!(lan.to_string(), "10.20.0.0/16");
         assert_eq!(range("fd12::5/64").to_string(), "fd12::/64");
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_share_an_address_overlap() {
+    fn ranges_sharing_an_address_overlap() {
         let overlap = |a: &str, b: &str| {
             assert_eq!(range(a).overlaps(range(b)), range(b).overlaps(range(a)));
             range(a).overlaps(range(b))
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_edges_of_a_range_belong_to_no_host() {
+    fn range_edges_are_reserved_in_ipv4() {
         let reserved =
             |text: &str, address: &str| range(text).is_reserved(address.parse().unwrap());
         assert!(reserved("10.20.0.0/24", "10.20.0.0"));
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_the_last_range_there_is_none() {
+    fn range_after_last_is_none() {
         let after = |text: &str| range(text).after().map(|range| range.to_string());
         assert_eq!(after("10.20.0.0/24").as_deref(), Some("10.20.1.0/24"));
         assert_eq!(after("fd12::/64").as_deref(), Some("fd12:0:0:1::/64"));

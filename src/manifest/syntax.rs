@@ -1,7 +1,7 @@
-//! KDL text to [`Node`]s: the only file that knows the KDL library.
+//! Parses KDL text to [`Node`]s: the only file that uses the KDL library.
 //!
-//! Of the library's own diagnostics only the place is used, and only where `habit` knows nothing of
-//! what was written. Nothing here knows which nodes exist.
+//! Of the library's own diagnostics only the span is used, and only if `habit` finds no known
+//! error. This file does not know which nodes exist.
 
 use std::thread;
 
@@ -18,20 +18,20 @@ use crate::{
     span::{Span, Spanned},
 };
 
-/// The stack for the parser, in bytes. It calls itself for each block and for each mistake that it
-/// recovers from: a file of another language, taken for a manifest, has thousands. Only what is
-/// used of it is ever given by the system.
+/// Stack size of the parser thread, in bytes. The parser recurses for each block and for each error
+/// that it recovers from: a file in another language, passed as a manifest, has thousands. The
+/// system allocates only the memory that is used.
 const STACK: usize = 256 << 20;
-/// The deepest nesting that is read; the language itself needs four levels.
+/// Maximum nesting that is read; the language itself needs four levels.
 const MAX_DEPTH: usize = 64;
-/// The most mistakes of syntax that are reported for one file; who writes in another language has
-/// seen enough by then.
+/// Maximum number of syntax errors that are reported for one file. For a file in another language,
+/// more would not help.
 const MOST: usize = 10;
 
-/// Reads a text whose first byte lies at `start`.
+/// Parses a text whose first byte has the offset `start`.
 ///
 /// # Errors
-/// What was written out of habit, and otherwise where the parser stopped.
+/// Known syntax of other languages; otherwise, the place where the parser stopped.
 pub(super) fn parse(text: &str, start: usize) -> Result<Vec<Node<String>>, Vec<ParseError>> {
     let place = SourceLocation { text, start };
     if let Some(at) = too_deep(text) {
@@ -59,25 +59,26 @@ pub(super) fn parse(text: &str, start: usize) -> Result<Vec<Node<String>>, Vec<P
         let spawned = thread::Builder::new()
             .stack_size(STACK)
             .spawn_scoped(scope, read);
-        // Without a thread of its own the parser has the stack that there is.
+        // If no thread can be spawned, the parser uses the stack of the current thread.
         let Ok(spawned) = spawned else {
             return read();
         };
         spawned.join().unwrap_or_else(|_| {
-            // The parser has given up.
+            // The parser panicked.
             Err(vec![ParseHint::Unreadable.mistake(Span::new(start, 0))])
         })
     })
 }
 
-/// Where blocks or comments are nested too deep for the parser, which calls itself for each.
+/// Returns the place where blocks or comments are nested too deep for the parser, which recurses
+/// for each of them.
 fn too_deep(text: &str) -> Option<usize> {
     let (mut depth, mut comments) = (0_usize, 0_usize);
     let mut bytes = text.bytes().enumerate().peekable();
     while let Some((at, byte)) = bytes.next() {
         let mut followed = |wanted| bytes.next_if(|(_, next)| *next == wanted).is_some();
         match byte {
-            // Braces in texts count too; no text of a manifest has so many of them open.
+            // Braces in texts count, too; no text in a manifest has that many open braces.
             b'{' => depth += 1,
             b'}' => depth = depth.saturating_sub(1),
             b'/' if followed(b'*') => comments += 1,
@@ -91,7 +92,7 @@ fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
-/// The key of the first line that says something, when it is one of YAML's.
+/// Returns the key on the first significant line, if that line is YAML.
 fn yaml_line(text: &str) -> Option<(usize, usize)> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -112,7 +113,8 @@ fn yaml_line(text: &str) -> Option<(usize, usize)> {
     None
 }
 
-/// Properties given twice: the library keeps both, and we accept neither.
+/// Reports properties that are given twice: the library keeps both, but a manifest may have
+/// neither.
 pub(super) fn repeated(node: &Node<String>, mistakes: &mut Vec<SchemaError>) {
     for (index, (name, _)) in node.properties.iter().enumerate() {
         let first = node.properties[..index]
@@ -164,7 +166,7 @@ fn identifier(found: &KdlIdentifier, place: SourceLocation<'_>) -> Spanned<Strin
 
 fn scalar(entry: &KdlEntry, place: SourceLocation<'_>) -> Scalar<String> {
     let whole = place.span(entry.span());
-    // The entry's span begins at its name or type; the value is what it ends with.
+    // The span of an entry begins at its name or type; the value is at its end.
     let length = entry
         .format()
         .map_or(whole.length(), |format| format.value_repr.len());
@@ -180,7 +182,7 @@ fn scalar(entry: &KdlEntry, place: SourceLocation<'_>) -> Scalar<String> {
     Spanned::new(value, span)
 }
 
-/// A text of the address space.
+/// A text, with its offset among all source texts.
 #[derive(Clone, Copy)]
 struct SourceLocation<'a> {
     text: &'a str,
@@ -196,13 +198,13 @@ impl SourceLocation<'_> {
         )
     }
 
-    /// What is wrong with a text that the parser could not read.
+    /// Returns the errors of a text that the parser could not read.
     fn retell(self, diagnostics: &[KdlDiagnostic]) -> Vec<ParseError> {
         let habits = self.mistakes(habit::find(self.text).into_iter());
         if !habits.is_empty() {
             return habits;
         }
-        // Nothing that is known: only the place is the parser's.
+        // No known syntax was found: only the span is the parser's.
         let first = diagnostics.first();
         let at = first.map_or(Span::new(self.start, 0), |first| self.span(first.span));
         vec![ParseHint::Unreadable.mistake(self.first_line(at))]
@@ -221,7 +223,7 @@ impl SourceLocation<'_> {
         mistakes
     }
 
-    /// A place without its lines behind the first.
+    /// Returns the first line of a span.
     fn first_line(self, at: Span) -> Span {
         let from = at.start() - self.start;
         let text = &self.text[from..from + at.length()];

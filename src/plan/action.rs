@@ -1,7 +1,7 @@
-//! The closed set of what `cimandat` does to an engine.
+//! The closed set of operations that `cimandat` performs on an engine.
 //!
-//! An action says all that is needed to perform it, addresses things by name, and performing it
-//! twice has the effect of performing it once.
+//! An action contains everything that is needed to perform it and refers to objects by name.
+//! Actions are idempotent: performing an action twice has the effect of performing it once.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,80 +13,80 @@ use crate::{
     state::{ContainerRecord, ResourceLimits},
 };
 
-/// One change of the world.
+/// One change to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Action {
     /// Builds an image.
     BuildImage(Box<BuildImage>),
-    /// Gets an image from a registry.
+    /// Pulls an image from a registry.
     PullImage(PullImage),
-    /// Makes a network.
+    /// Creates a network.
     CreateNetwork(Box<CreateNetwork>),
     /// Removes a network, by its name on the engine.
     RemoveNetwork(String),
-    /// Makes a volume.
+    /// Creates a volume.
     CreateVolume(Box<CreateVolume>),
-    /// Removes a volume and what it holds, by its name on the engine. Only `down --volumes` does.
+    /// Removes a volume with its data, by its name on the engine. Only `down --volumes` uses it.
     RemoveVolume(String),
-    /// Copies what a volume holds into a snapshot, while nobody writes to it. Begun anew when the
-    /// snapshot is there already.
+    /// Copies the contents of a volume into a snapshot while no container writes to the volume. An
+    /// existing snapshot of this name is written again from the beginning.
     SnapshotVolume(Box<VolumeSnapshot>),
-    /// Puts what a snapshot holds in place of all that its volume holds, and removes the snapshot.
-    /// One that is gone was put back already.
+    /// Replaces the contents of a volume with those of its snapshot and removes the snapshot. A
+    /// missing snapshot means that the volume is already restored.
     RestoreVolume(Box<VolumeSnapshot>),
-    /// Removes a snapshot, whole or not, by its name on the engine.
+    /// Removes a snapshot, complete or not, by its name on the engine.
     RemoveSnapshot(String),
-    /// Makes a container, with its files in place, and does not start it.
+    /// Creates a container with its files in place, without starting it.
     CreateContainer(Box<CreateContainer>),
-    /// Gives a container its names, addresses and published ports in its networks, and takes them
-    /// from the one that had them. Connections over networks that both stay in live on.
+    /// Moves names, addresses and published ports in the networks to a container from the container
+    /// that holds them. Connections over networks that both containers stay in remain open.
     Cutover(Box<Cutover>),
     /// Starts a container that is not running.
     StartContainer(ContainerName),
-    /// Stops a container: its stop signal, and after the grace period the end.
+    /// Stops a container: sends its stop signal and kills it after the grace period.
     StopContainer {
-        /// Which.
+        /// Name of the container.
         container: ContainerName,
-        /// `None`: the container's own.
+        /// Time until the container is killed; `None` means the container's own grace period.
         grace: Option<Duration>,
     },
-    /// Gives a container another name.
+    /// Renames a container.
     RenameContainer {
-        /// The name it has.
+        /// Current name.
         from: ContainerName,
-        /// The name it gets.
+        /// New name.
         to: ContainerName,
     },
-    /// Removes a container that does not run, with the anonymous volumes that nobody else uses.
+    /// Removes a stopped container, with the anonymous volumes that no other container uses.
     RemoveContainer(ContainerName),
-    /// Sets what the engine does when the container ends.
+    /// Sets the restart policy of a container.
     SetRestartPolicy {
-        /// Which.
+        /// Name of the container.
         container: ContainerName,
-        /// What then.
+        /// New restart policy.
         policy: RestartPolicy,
     },
-    /// Sets what a container may use, whether it runs or not.
+    /// Sets the resource limits of a container, whether it runs or not.
     SetAllowance {
-        /// Which.
+        /// Name of the container.
         container: ContainerName,
-        /// What is `None` stays as it is; no limit of processes is 0.
+        /// New limits. A limit that is `None` stays unchanged; a process limit of 0 means no limit.
         allowance: ResourceLimits,
     },
-    /// Freezes a container that runs, or lets it go on.
+    /// Pauses or unpauses a running container.
     SetPaused {
-        /// Which.
+        /// Name of the container.
         container: ContainerName,
-        /// Whether it is frozen then.
+        /// Whether the container is paused afterwards.
         paused: bool,
     },
-    /// Runs a command inside a running container; an exit code other than 0 is a failure.
+    /// Runs a command inside a running container. An exit code other than 0 is a failure.
     RunHook(Box<RunHook>),
-    /// Gives an image one more name, under which it is kept for its generation.
+    /// Adds a tag to an image, under which the image is kept for its generation.
     TagImage {
-        /// The image, by id or by another name.
+        /// The image, by id or by another tag.
         image: ImageRef,
-        /// The name that it gets.
+        /// New tag.
         tag: ImageRef,
     },
     /// Removes an image by reference.
@@ -96,148 +96,150 @@ pub enum Action {
 /// An image to build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BuildImage {
-    /// The project, for the image's label.
+    /// Project, for the image's label.
     pub project: ProjectName,
-    /// The service whose image it is.
+    /// Service that the image is built for.
     pub service: ServiceName,
-    /// How.
+    /// Build definition.
     pub build: Build,
-    /// `os/arch[/variant]`, if not the engine's own.
+    /// Target platform as `os/arch[/variant]`; `None` means the engine's own.
     pub platform: Option<String>,
-    /// The names that it gets; never empty. The first says what it was built from.
+    /// Tags of the image; never empty. The first tag identifies the build inputs.
     pub tags: Vec<ImageRef>,
 }
 
-/// An image to get.
+/// An image to pull.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullImage {
-    /// Which.
+    /// Reference of the image.
     pub image: ImageRef,
-    /// `os/arch[/variant]`, if not the engine's own.
+    /// Target platform as `os/arch[/variant]`; `None` means the engine's own.
     pub platform: Option<String>,
 }
 
-/// A network to make.
+/// A network to create.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateNetwork {
-    /// The project, for the label.
+    /// Project, for the label.
     pub project: ProjectName,
-    /// The manifest's name.
+    /// Name in the manifest.
     pub name: NetworkName,
-    /// What it is to be.
+    /// Desired definition.
     pub network: Network,
     /// Digest of the definition, for the label.
     pub definition: String,
 }
 
-/// A volume to make.
+/// A volume to create.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateVolume {
-    /// The project, for the label.
+    /// Project, for the label.
     pub project: ProjectName,
-    /// The manifest's name.
+    /// Name in the manifest.
     pub name: VolumeName,
-    /// What it is to be.
+    /// Desired definition.
     pub volume: Volume,
     /// Digest of the definition, for the label.
     pub definition: String,
-    /// The generation that it is made for, for the label; 0: a version that did not record it.
+    /// Generation that the volume is created for, for the label; 0 if the plan was written by a
+    /// version that did not record it.
     #[serde(default)]
     pub generation: u64,
 }
 
-/// A snapshot of a volume: what it held before a switch.
+/// A snapshot of a volume: its contents before an update.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeSnapshot {
-    /// The project, for the label.
+    /// Project, for the label.
     pub project: ProjectName,
-    /// The manifest's name of the volume.
+    /// Name of the volume in the manifest.
     pub volume: VolumeName,
-    /// The volume's name on the engine.
+    /// Name of the volume on the engine.
     pub source: String,
-    /// The snapshot's own name on the engine.
+    /// Name of the snapshot on the engine.
     pub name: String,
-    /// The generation that it was taken before.
+    /// Generation of the deploy; the snapshot holds the data from before it.
     pub generation: u64,
-    /// Id of any image that is on the engine: a copy needs containers, which are never started.
+    /// Id of any image on the engine. A copy needs containers, which are never started.
     pub image: String,
 }
 
-/// A container to make.
+/// A container to create.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CreateContainer {
-    /// The project.
+    /// Project of the container.
     pub project: ProjectName,
-    /// The name it is made under.
+    /// Name that the container is created under.
     pub name: ContainerName,
-    /// Its service.
+    /// Service or job of the container.
     pub service: ServiceName,
-    /// Counted from 1.
+    /// Replica number, counted from 1.
     pub replica: u32,
-    /// Counted from 1.
+    /// Generation number, counted from 1.
     pub generation: u64,
-    /// The image's id, or a reference where the id is not known.
+    /// Id of the image, or a reference if the id is not known.
     pub image: ImageRef,
-    /// `os/arch[/variant]`, if not the engine's own.
+    /// Platform as `os/arch[/variant]`; `None` means the engine's own.
     pub platform: Option<String>,
-    /// What is asked for. Its restart policy is not given yet: that is done when the deploy is
-    /// committed, so that a crash before is seen as one.
+    /// Desired specification. The restart policy is set only when the deploy is committed, so that
+    /// a crash before the commit is detected as one.
     pub spec: ContainerSpec,
-    /// The names of the spec's networks on the engine.
+    /// Names of the specification's networks on the engine.
     pub networks: BTreeMap<NetworkName, String>,
-    /// The endpoints that it is made with, by the network's name on the engine: those of all its
-    /// networks, or of some where a [`Cutover`] attaches it to the others.
+    /// Endpoints that the container is created with, by the network's name on the engine: those of
+    /// all its networks, or of some of them if a [`Cutover`] attaches it to the others.
     pub endpoints: BTreeMap<String, EndpointSpec>,
-    /// For `service:NAME` in namespaces and `volumes-from`: the container that is meant.
+    /// Containers that `service:NAME` in namespaces and `volumes-from` refers to, by service.
     pub peers: BTreeMap<ServiceName, ContainerName>,
-    /// Anonymous volumes carried over from the container that this one replaces, target to name.
+    /// Anonymous volumes carried over from the replaced container: mount target to volume name.
     pub carried_over: BTreeMap<String, String>,
-    /// What is recorded on it.
+    /// Container record to store on the container.
     pub record: ContainerRecord,
-    /// More labels (for other tools), beside those of [`crate::state::label`].
+    /// Additional labels for other tools, besides those of [`crate::state::label`].
     pub labels: BTreeMap<String, String>,
 }
 
-/// How traffic moves from one container to another.
+/// A move of traffic from one container to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cutover {
-    /// The container that is found afterwards.
+    /// Container that receives the traffic, with its endpoints afterwards.
     pub to: Attached,
-    /// The container that was found before; `None`: there is none to take anything from.
+    /// Container that gives up the traffic, with its endpoints afterwards; `None` if there is no
+    /// such container.
     pub from: Option<Attached>,
 }
 
-/// All networks that a container is attached to.
+/// A container with all networks that it is attached to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attached {
-    /// The container.
+    /// Name of the container.
     pub container: ContainerName,
-    /// Its endpoints, by the network's name on the engine; it is in no other network.
+    /// Endpoints, by the network's name on the engine. The container is in no other network.
     pub endpoints: BTreeMap<String, EndpointSpec>,
 }
 
-/// How a container is attached to a network.
+/// Settings of a container's endpoint in a network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EndpointSpec {
-    /// The names by which it is found in this network, sorted.
+    /// Names of the container in this network, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
-    /// Its IPv4 address; `None`: any.
+    /// IPv4 address; `None` means any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv4: Option<Address>,
-    /// Its IPv6 address; `None`: any.
+    /// IPv6 address; `None` means any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<String>,
-    /// Its hardware address; `None`: any.
+    /// MAC address; `None` means any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
-    /// The network with the highest gives the default route.
+    /// Priority of the network. The network with the highest priority provides the default route.
     pub priority: i64,
-    /// Names for other containers, for this container alone: `CONTAINER:NAME`.
+    /// Names for other containers that only this container resolves: `CONTAINER:NAME`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<String>,
-    /// Options of the driver.
+    /// Driver options.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
 }
@@ -246,23 +248,24 @@ pub struct EndpointSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Address {
-    /// This one.
+    /// A fixed address.
     Given(String),
-    /// The one with this number among those that the engine does not give by itself.
+    /// The address with this number among those that the engine does not assign by itself.
     Reserved(u32),
 }
 
 /// A command to run inside a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunHook {
-    /// Where.
+    /// Name of the container.
     pub container: ContainerName,
-    /// What.
+    /// Command to run.
     pub hook: Hook,
 }
 
 impl Action {
-    /// What a person calls it, in the present (`creating container`), without its object.
+    /// Returns the description of the action for users, in the present participle and without its
+    /// object: `creating container`.
     #[must_use]
     pub fn verb(&self) -> &'static str {
         match self {
@@ -292,7 +295,7 @@ impl Action {
         }
     }
 
-    /// The name of what it is done to, on the engine.
+    /// Returns the name on the engine of the object that the action changes.
     #[must_use]
     pub fn object(&self) -> &str {
         match self {

@@ -1,9 +1,11 @@
-//! Addresses of containers: which each service's container gets in each network, and where they lie.
+//! Addresses of containers: the address of each service's container in each network, and its place
+//! in the network's range.
 //!
-//! A network that we make hands out addresses by itself from one half of its range only. The other
-//! half is ours: an address of it is a container's own for as long as the container is there, also
-//! while it is stopped, so that nothing else takes it after a restart of the engine. Such addresses
-//! are numbered, as the range of a network is known only when the network was made.
+//! In a network that `cimandat` creates, the engine assigns addresses from one half of the range
+//! only. The other half is reserved for `cimandat`. A container keeps its reserved address for as
+//! long as it exists, even while it is stopped, so that nothing else takes the address after a
+//! restart of the engine. Reserved addresses are numbered, because the range of a network is known
+//! only after the network has been created.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,22 +26,22 @@ use crate::{
     state::{Container, State},
 };
 
-/// The numbers of a container's addresses, by the manifest's name of the network.
+/// Numbers of a container's reserved addresses, by the network's name in the manifest.
 pub(super) type Numbers = BTreeMap<NetworkName, u32>;
 
-/// The addresses of a container that is to be made.
+/// Addresses of a container to create.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Assigned {
-    /// Those that it has once it is committed.
+    /// Addresses that the container has once it is committed.
     pub last: Numbers,
-    /// Those that it has until it takes over from another container.
+    /// Addresses that the container has until it takes over from another container.
     pub interim: Numbers,
 }
 
-/// Numbers the addresses of all containers that are to be made.
+/// Assigns address numbers to all containers to create.
 ///
-/// One that takes the place of another gets its address where the two never run at the same time,
-/// where a published port moves from one to the other, and where the manifest says so.
+/// A new container inherits the address of the container that it replaces in three cases: the two
+/// never run at the same time, a published port moves between them, or the manifest requires it.
 pub(super) fn assign(
     project: &Project,
     state: &State,
@@ -53,7 +55,7 @@ pub(super) fn assign(
         }
     }
     let mut assigned = BTreeMap::new();
-    // A kept container that runs again has its addresses.
+    // A retained container that is restarted already has its addresses.
     let made = decisions
         .iter()
         .filter(|it| creates_container(it.change) && it.revived.is_none());
@@ -84,8 +86,8 @@ pub(super) fn assign(
     assigned
 }
 
-/// The numbers of addresses that the manifest, or that of an existing container, gives to a container,
-/// by the network's name on the engine.
+/// Returns the numbers of the addresses that the manifest or the settings of an existing container
+/// assign, by the network's name on the engine.
 fn given<'a>(
     project: &'a Project,
     state: &'a State,
@@ -116,14 +118,15 @@ fn given<'a>(
     given
 }
 
-/// The smallest number that is not taken.
+/// Returns the smallest number that is not taken.
 fn free(taken: &BTreeSet<u32>) -> u32 {
     (0..=u32::MAX)
         .find(|it| !taken.contains(it))
         .unwrap_or_default()
 }
 
-/// The numbers that a container has, by the network's name on the engine.
+/// Returns the address numbers that are recorded on a container, by the network's name on the
+/// engine.
 fn numbers_of(container: &Container) -> impl Iterator<Item = (&str, u32)> {
     let record = container.record.iter();
     record.flat_map(|record| {
@@ -134,8 +137,8 @@ fn numbers_of(container: &Container) -> impl Iterator<Item = (&str, u32)> {
     })
 }
 
-/// Whether containers of a service get a numbered address in a network: jobs end, and an address
-/// that the manifest gives is given.
+/// Returns whether containers of a service get a numbered address in a network. Jobs get none,
+/// because they end. An address in the manifest takes precedence.
 fn is_numbered(project: &Project, service: &Service, name: &NetworkName) -> bool {
     let NetworkMode::Networks(attached) = &service.container.network else {
         return false;
@@ -147,7 +150,7 @@ fn is_numbered(project: &Project, service: &Service, name: &NetworkName) -> bool
         && network.is_some_and(|it| !it.external && it.driver == "bridge" && has_names(it))
 }
 
-/// The number that the container which is replaced has, where the new one is to have it.
+/// Returns the address number of the replaced container, if the new container is to inherit it.
 fn inherited(
     state: &State,
     (service, decision): (&Service, &Decision),
@@ -165,17 +168,19 @@ fn inherited(
     its.next().map(|(_, number)| number).filter(|_| keeps)
 }
 
-/// The address with this number among those of a range that the engine does not give by itself:
-/// upward from the first one outside of the part that it gives from; downward from the last one where
-/// it gives from all of it.
+/// Returns the address with this number among those of a range that the engine does not assign by
+/// itself; `None` if there is no such address.
+///
+/// Numbers count upward from the first address outside the part that the engine assigns from. If
+/// the engine assigns from the whole range, they count downward from its last address.
 #[must_use]
 pub fn reserved(subnet: &Subnet, number: u32) -> Option<Ipv4Addr> {
     let number = usize::try_from(number).ok()?;
     all_reserved(subnet)?.nth(number).map(Ipv4Addr::from)
 }
 
-/// The number of an address; `None`: the engine may give it by itself, or no container gets so high
-/// a number.
+/// Returns the number of an address; `None` if the engine may assign the address by itself, or if
+/// its number is above 65535, which no container gets.
 fn number_of(subnet: &Subnet, address: &str) -> Option<u32> {
     let address: u32 = address.parse::<Ipv4Addr>().ok()?.into();
     let mut numbers = (0..=u32::from(u16::MAX)).zip(all_reserved(subnet)?);
@@ -183,7 +188,8 @@ fn number_of(subnet: &Subnet, address: &str) -> Option<u32> {
     Some(number)
 }
 
-/// The addresses of a range that the engine does not give by itself, in the order of their numbers.
+/// Returns the addresses of a range that the engine does not assign by itself, in the order of
+/// their numbers.
 fn all_reserved(subnet: &Subnet) -> Option<Box<dyn Iterator<Item = u32>>> {
     let (first, last) = bounds(&subnet.subnet)?;
     let gateway: Option<u32> = match &subnet.gateway {
@@ -191,7 +197,7 @@ fn all_reserved(subnet: &Subnet) -> Option<Box<dyn Iterator<Item = u32>>> {
         None => Some(first + 1),
     };
     let usable = move |address: &u32| Some(*address) != gateway;
-    // Neither the network's own address nor that of the broadcast.
+    // The network address and the broadcast address are not usable.
     let (low, high) = (first.checked_add(1)?, last.checked_sub(1)?);
     Some(match &subnet.range {
         None => Box::new((low..=high).rev().filter(usable)),
@@ -204,7 +210,7 @@ fn all_reserved(subnet: &Subnet) -> Option<Box<dyn Iterator<Item = u32>>> {
     })
 }
 
-/// The first and the last address of a range in CIDR form.
+/// Returns the first and the last address of a range in CIDR notation.
 fn bounds(cidr: &str) -> Option<(u32, u32)> {
     let (address, prefix) = cidr.split_once('/')?;
     let address: u32 = address.parse::<Ipv4Addr>().ok()?.into();
@@ -213,13 +219,15 @@ fn bounds(cidr: &str) -> Option<(u32, u32)> {
     Some((address & !hosts, address | hosts))
 }
 
-/// The half of a range from which the engine hands out addresses, and its gateway: the upper half,
-/// and the first address.
+/// Returns a subnet with this range, of which the engine assigns the upper half. The gateway is the
+/// first host address.
+///
+/// Returns `None` if the range is not an IPv4 range or has a prefix longer than 28.
 #[must_use]
 pub fn halved(cidr: &str) -> Option<Subnet> {
     let (first, last) = bounds(cidr)?;
     let prefix: u32 = cidr.split_once('/')?.1.parse().ok()?;
-    // The smallest range that has addresses for both.
+    // A prefix of 28 is the smallest range with addresses for both halves.
     (prefix <= 28).then(|| Subnet {
         subnet: cidr.to_owned(),
         range: Some(format!(
@@ -249,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_addresses_lie_outside_of_the_dynamic_range() {
+    fn reserved_addresses_are_outside_dynamic_range() {
         let halved = halved("172.18.0.0/16").unwrap();
         assert_eq!(halved.range.as_deref(), Some("172.18.128.0/17"));
         check_reserved(&halved, 0, Some("172.18.0.2"));
@@ -258,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dynamic_range_at_the_beginning_reserves_what_follows() {
+    fn low_dynamic_range_reserves_higher_addresses() {
         let low = subnet("10.1.0.0/24", Some("10.1.0.0/25"), Some("10.1.0.1"));
         check_reserved(&low, 0, Some("10.1.0.128"));
         check_reserved(&low, 126, Some("10.1.0.254"));
@@ -266,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_dynamic_range_the_last_addresses_are_reserved() {
+    fn missing_dynamic_range_reserves_last_addresses() {
         let whole = subnet("10.1.0.0/29", None, None);
         check_reserved(&whole, 0, Some("10.1.0.6"));
         check_reserved(&whole, 4, Some("10.1.0.2"));
@@ -276,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn number_of_an_address_is_found_among_the_reserved() {
+    fn address_number_exists_only_for_reserved() {
         let halved = halved("172.18.0.0/16").unwrap();
         assert_eq!(number_of(&halved, "172.18.0.2"), Some(0));
         assert_eq!(number_of(&halved, "172.18.128.1"), None);
@@ -286,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_ranges_reserve_nothing() {
+    fn invalid_ranges_reserve_nothing() {
         check_reserved(&subnet("fd00::/64", None, None), 0, None);
         check_reserved(&subnet("10.1.0.0/33", None, None), 0, None);
         assert_eq!(halved("10.1.0.0/29"), None);

@@ -1,4 +1,5 @@
-//! A plan in the making: steps under keys, so that they can be named before they are numbered.
+//! A plan under construction. Steps are added under keys, so that other steps can refer to them
+//! before they are numbered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use crate::{
     name::{ContainerName, ImageRef},
 };
 
-/// By what a step is known while a plan is made.
+/// Identifier of a step while the plan is built.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     Image(String),
@@ -21,11 +22,11 @@ pub(super) enum Key {
     PreStop(ContainerName, usize),
     Stop(ContainerName),
     Repair(ContainerName, usize),
-    /// A kept container gets its networks back.
+    /// A container is attached to its networks outside of a cutover.
     Attach(ContainerName),
     /// Traffic is switched to a new container.
     Cutover(ContainerName),
-    /// An old container goes on for a while.
+    /// An old container keeps running to finish its connections.
     Drain(String),
     Start(ContainerName),
     Gate(ContainerName),
@@ -51,7 +52,7 @@ pub(super) struct PlanBuilder {
 }
 
 impl PlanBuilder {
-    /// Adds a step, unless there is one under its key.
+    /// Adds a step, unless a step with its key exists.
     pub fn add(&mut self, key: Key, step: Step, needs: impl IntoIterator<Item = Key>) {
         if self.places.contains_key(&key) {
             return;
@@ -63,12 +64,12 @@ impl PlanBuilder {
         });
     }
 
-    /// Whether there is a step under this key.
+    /// Returns whether a step with this key exists.
     pub fn has(&self, key: &Key) -> bool {
         self.places.contains_key(key)
     }
 
-    /// Whether nothing is changed so far.
+    /// Returns whether the plan contains no actions so far.
     pub fn is_empty_of_actions(&self) -> bool {
         !self
             .entries
@@ -76,21 +77,21 @@ impl PlanBuilder {
             .any(|entry| matches!(entry.step.kind, StepKind::Action(_)))
     }
 
-    /// Lets a step wait for one more, where both exist.
+    /// Adds a dependency to a step, if both exist.
     pub fn needs(&mut self, key: &Key, need: Key) {
         if let Some(place) = self.places.get(key) {
             self.entries[*place].needs.insert(need);
         }
     }
 
-    /// Lets a step wait for one more, where both exist and the other does not wait for it.
+    /// Adds a dependency to a step, if both exist and the dependency does not wait for the step.
     pub fn after_if_acyclic(&mut self, key: &Key, need: Key) {
         if !self.waits_for(&need, key) {
             self.needs(key, need);
         }
     }
 
-    /// Whether a step waits for another one, directly or not.
+    /// Returns whether a step depends on another one, directly or transitively.
     fn waits_for(&self, key: &Key, other: &Key) -> bool {
         let mut seen = BTreeSet::new();
         let mut open = vec![key];
@@ -106,7 +107,7 @@ impl PlanBuilder {
         false
     }
 
-    /// Lets a step, and the hooks before it, wait for nothing but these.
+    /// Limits the dependencies of a stop, and of the hooks before it, to these keys.
     pub fn reprioritize(&mut self, stop: &Key, needs: &BTreeSet<Key>) {
         let Some(place) = self.places.get(stop).copied() else {
             return;
@@ -128,10 +129,11 @@ impl PlanBuilder {
         self.entries[place].needs = needs.iter().cloned().chain(hooks).collect();
     }
 
-    /// Numbers the steps so that each comes after what it needs; needs without a step fall away.
+    /// Numbers the steps so that each comes after its dependencies. Dependencies without a step are
+    /// dropped.
     ///
     /// # Errors
-    /// With the objects of steps that wait for each other in a circle.
+    /// Returns the subjects of steps that depend on each other in a cycle.
     pub fn finish(self) -> Result<Plan, Vec<Subject>> {
         let needs: Vec<BTreeSet<usize>> = self
             .entries

@@ -1,8 +1,9 @@
-//! What changed between two definitions, field by field.
+//! Differences between two definitions, field by field.
 //!
-//! Works on the serialised forms, so that every field of a definition is compared without a list
-//! of fields here. Values are compared, never their texts: two definitions that differ anywhere
-//! have at least one change. Secrets come in sealed and leave as their names.
+//! The serialized forms are compared, so that every field of a definition is covered without a list
+//! of fields here. Values are compared instead of their text forms: two definitions that differ
+//! anywhere have at least one change. Secrets are sealed in the input and shown by name in the
+//! output.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +15,8 @@ use serde_json::{Map, Value};
 use super::FieldChange;
 use crate::{project::Kind, state::ContainerRecord};
 
-/// The fields in which two definitions differ, sorted by path; empty only where they are equal.
+/// Returns the fields in which two definitions differ, sorted by path. The result is empty only if
+/// the definitions are equal.
 #[must_use]
 pub fn field_changes(from: &Value, to: &Value) -> Vec<FieldChange> {
     let mut found = Vec::new();
@@ -23,7 +25,7 @@ pub fn field_changes(from: &Value, to: &Value) -> Vec<FieldChange> {
     found
 }
 
-/// In what a container that was made from one record is not what another one asks for.
+/// Returns the fields in which a container created from `record` differs from the desired record.
 pub(super) fn definition_changes(
     record: &ContainerRecord,
     wanted: &ContainerRecord,
@@ -34,12 +36,12 @@ pub(super) fn definition_changes(
         platform,
         name,
         service_names,
-        // Compared by its id, as a name may come to mean another image.
+        // The image is compared by its id, because a reference can point to another image later.
         image: _,
-        // How it is deployed, and nothing of the container itself.
+        // These fields control the deploy and do not affect the container itself.
         depends_on: _,
         ready: _,
-        // Where the networks are is compared with where they are to be.
+        // The placement of the networks is compared with the desired placement elsewhere.
         networks: _,
         addresses: _,
     } = record;
@@ -51,7 +53,7 @@ pub(super) fn definition_changes(
     };
     let word = |kind: Kind| match kind {
         Kind::Service => Some("service".to_owned()),
-        // What its start means for a rollback is not the container's.
+        // Whether a start is irreversible affects the rollback, but not the container.
         Kind::Job { .. } => Some("job".to_owned()),
     };
     compare("kind".to_owned(), word(*kind), word(wanted.kind));
@@ -60,7 +62,7 @@ pub(super) fn definition_changes(
         platform.clone(),
         wanted.platform.clone(),
     );
-    // What an earlier version did not record is not compared.
+    // A field that an earlier version did not record is not compared.
     if let (Some(from), Some(to)) = (name, &wanted.name) {
         let names = (from.to_string(), to.to_string());
         compare("container-name".to_owned(), Some(names.0), Some(names.1));
@@ -74,7 +76,7 @@ pub(super) fn definition_changes(
     changes
 }
 
-/// The value of a field on both sides; `None`: it is not there.
+/// Values of a field on both sides; `None` if the field is absent.
 type Sides<'a> = (Option<&'a Value>, Option<&'a Value>);
 
 fn compare(path: &str, (from, to): Sides<'_>, found: &mut Vec<FieldChange>) {
@@ -96,7 +98,7 @@ fn compare(path: &str, (from, to): Sides<'_>, found: &mut Vec<FieldChange>) {
     } else if let (Some(old), Some(new)) = (from, to)
         && (has_parts(old) || has_parts(new))
     {
-        // One of them consists of parts and the other does not.
+        // Only one of the values consists of parts.
         compare(path, (from, None), found);
         compare(path, (None, to), found);
     } else {
@@ -108,8 +110,8 @@ fn compare(path: &str, (from, to): Sides<'_>, found: &mut Vec<FieldChange>) {
     }
 }
 
-/// Compares two lists. What stands in both is equal, wherever it stands; the rest is paired by
-/// what a person tells the items apart by.
+/// Compares two lists. Items that occur in both lists are equal, regardless of their position. The
+/// remaining items are paired by their identifying fields.
 fn compare_items(path: &str, from: &[Value], to: &[Value], found: &mut Vec<FieldChange>) {
     let mut new: Vec<(String, &Value)> = named(to);
     let mut old: Vec<(String, &Value)> = named(from);
@@ -122,7 +124,7 @@ fn compare_items(path: &str, from: &[Value], to: &[Value], found: &mut Vec<Field
         same.map(|index| new.remove(index)).is_none()
     });
     if old.is_empty() && new.is_empty() {
-        // Only their order differs.
+        // Only the order of the items differs.
         let names = |items| named(items).into_iter().map(|(name, _)| name).collect();
         let wholes = |items: &[Value]| items.iter().map(whole).collect();
         let names: (Vec<String>, Vec<String>) = (names(from), names(to));
@@ -147,8 +149,8 @@ fn compare_items(path: &str, from: &[Value], to: &[Value], found: &mut Vec<Field
     }
 }
 
-/// An item whose name it has alone is compared field by field. Of several with one name (bindings
-/// of one port) each is shown as a whole, as their fields would not say which of them is meant.
+/// Compares an item with a unique name field by field. Items that share a name (bindings of one
+/// port) are each shown as a whole, because their fields would not identify the item.
 fn compare_item(
     path: &str,
     (name, several): (&String, &BTreeSet<String>),
@@ -167,13 +169,13 @@ fn compare_item(
     }
 }
 
-/// The items of a list with their names.
+/// Returns the items of a list with their names. An item without a name is named by its position.
 fn named(items: &[Value]) -> Vec<(String, &Value)> {
     let name = |(index, item): (usize, _)| (key(item).unwrap_or((index + 1).to_string()), item);
     items.iter().enumerate().map(name).collect()
 }
 
-/// The names that more than one item has.
+/// Returns the names that several items share.
 fn repeated(items: &[(String, &Value)]) -> impl Iterator<Item = String> {
     let mut count: BTreeMap<&String, usize> = BTreeMap::new();
     for (name, _) in items {
@@ -194,7 +196,7 @@ fn join(path: &str, name: &str) -> String {
     }
 }
 
-/// The fields of a value that has fields; none of one that is not there.
+/// Returns the fields of a value with fields; an absent value has no fields.
 fn fields(value: Option<&Value>) -> Option<BTreeMap<&String, &Value>> {
     match value {
         None => Some(BTreeMap::new()),
@@ -203,7 +205,7 @@ fn fields(value: Option<&Value>) -> Option<BTreeMap<&String, &Value>> {
     }
 }
 
-/// The items of a list of things with fields; none of one that is empty or not there.
+/// Returns the items of a list of values with fields; an absent or empty list has no items.
 fn items(value: Option<&Value>) -> Option<&[Value]> {
     match value {
         None => Some(&[]),
@@ -225,8 +227,8 @@ fn holds_fields(items: &[Value]) -> bool {
     })
 }
 
-/// By what a person tells the items of a list apart: a port or mount by its target, a file set by
-/// its folder, a file by its name. Several may have the same.
+/// Returns the text that identifies an item of a list: the target of a port or mount, the folder of
+/// a file set, the name of a file. Several items may share it.
 fn key(item: &Value) -> Option<String> {
     let fields = item.as_object()?;
     let name = ["target", "folder", "name"]
@@ -238,7 +240,7 @@ fn key(item: &Value) -> Option<String> {
     })
 }
 
-/// An item as a whole, without what its name says.
+/// Formats an item as a whole, without the fields in its name.
 fn whole(item: &Value) -> String {
     let Some(fields) = item.as_object() else {
         return shown(item);
@@ -263,7 +265,7 @@ fn whole(item: &Value) -> String {
     rest.join(", ")
 }
 
-/// A value in one piece.
+/// Formats a value as one text.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -272,7 +274,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// What has fields and is one piece to a person: sealed texts and durations.
+/// Formats a value that has fields and is shown as one text: a sealed text or a duration.
 fn special(fields: &Map<String, Value>) -> Option<String> {
     if fields.len() != 2 {
         return None;
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_named_by_their_path_and_items_by_their_key() {
+    fn changes_name_fields_by_path_items_by_key() {
         check_changes(
             &json!({"env": {"PORT": "1", "OLD": "x"}, "ports": [{"target": 80, "protocol": "tcp", "published": 80}]}),
             &json!({"env": {"PORT": "2"}, "ports": [{"target": 80, "protocol": "tcp", "published": 81}]}),
@@ -337,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_shows_its_name_and_that_it_changed() {
+    fn changed_secret_shows_name_and_digest() {
         check_changes(
             &json!({"env": {"U": {"sealed": "p:${secret:db}", "digest": "aaaaaaaaaa"}}}),
             &json!({"env": {"U": {"sealed": "p:${secret:db}", "digest": "bbbbbbbbbb"}}}),
@@ -346,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_and_lists_are_one_piece() {
+    fn durations_and_scalar_lists_are_single_values() {
         check_changes(
             &json!({"stop": {"secs": 30, "nanos": 0}, "command": ["a"]}),
             &json!({"stop": {"secs": 1, "nanos": 500_000_000}, "command": ["a", "b"]}),
@@ -363,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn each_binding_of_one_port_is_compared() {
+    fn port_bindings_are_compared_individually() {
         let field = "ports[3000/tcp]";
         for (to, expected) in [
             (
@@ -393,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn file_sets_of_one_folder_are_compared_apart() {
+    fn file_sets_of_one_folder_are_compared_individually() {
         let set = |volume: bool, digest: &str| json!({"folder": "/etc", "volume": volume, "files": [{"name": "a", "digest": digest}]});
         check_changes(
             &json!({"files": [set(false, "1"), set(true, "2")]}),
@@ -405,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_an_empty_list_are_told_apart() {
+    fn absent_field_differs_from_empty_list() {
         check_changes(
             &json!({}),
             &json!({"entrypoint": []}),
@@ -421,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_pairs_is_one_piece() {
+    fn list_of_pairs_is_single_value() {
         check_changes(
             &json!({"expose": [[80, "tcp"]]}),
             &json!({"expose": [[79, "udp"], [80, "tcp"]]}),
@@ -430,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_compared_and_not_their_texts() {
+    fn values_with_equal_text_are_still_changes() {
         let sealed = |digest: &str| json!({"sealed": "${secret:a}", "digest": digest});
         check_changes(
             &json!({"a": sealed("aaaaaa1"), "b": "1"}),
@@ -476,7 +478,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
         #[test]
-        fn values_that_differ_have_a_change_and_equal_ones_none(
+        fn field_changes_are_empty_only_if_equal(
             from in any_value(),
             to in any_value(),
         ) {

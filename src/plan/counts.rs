@@ -1,10 +1,10 @@
-//! How many containers something happens to, in the words that plans and the ends of runs share.
+//! Number of containers per change, in the wording that plans and summaries of runs share.
 
 use std::collections::BTreeMap;
 
 use super::Change;
 
-/// Each change with what it is called before and after it, in the order in which people read them.
+/// Wording of each change before and after it is applied, in display order.
 const WORDS: [(Change, &str, &str); 7] = [
     (Change::Repair, "to repair", "repaired"),
     (Change::Create, "to create", "created"),
@@ -16,7 +16,7 @@ const WORDS: [(Change, &str, &str); 7] = [
 ];
 
 impl Change {
-    /// What it is called after it: `created`.
+    /// Returns the word for the applied change: `created`.
     #[must_use]
     pub fn done(self) -> &'static str {
         let words = WORDS.iter().find(|(change, ..)| *change == self);
@@ -24,30 +24,32 @@ impl Change {
     }
 }
 
-/// How many containers something happens to.
+/// Number of containers per change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts(BTreeMap<Change, usize>);
 
 impl Counts {
-    /// Of one change.
+    /// Returns the number of containers with this change.
     #[must_use]
     pub fn of(&self, change: Change) -> usize {
         self.0.get(&change).copied().unwrap_or(0)
     }
 
-    /// Of everything.
+    /// Returns the number of all containers.
     #[must_use]
     pub fn all(&self) -> usize {
         self.0.values().sum()
     }
 
-    /// `1 to create, 5 unchanged`; empty for no containers.
+    /// Formats the counts of a plan: `1 to create, 5 unchanged`. The text is empty if there are no
+    /// containers.
     #[must_use]
     pub fn to_do(&self) -> String {
         self.parts(|(_, to_do, _)| (*to_do).to_owned())
     }
 
-    /// `1 created, 5 unchanged`, with what `more` says behind the word of a change.
+    /// Formats the counts of a finished run: `1 created, 5 unchanged`. The text that `more` returns
+    /// is appended to each change.
     #[must_use]
     pub fn done(&self, more: impl Fn(Change) -> String) -> String {
         self.parts(|(change, _, done)| format!("{done}{}", more(*change)))
@@ -77,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_read_alike_before_and_after() {
+    fn counts_format_planned_and_applied_changes() {
         let changes = [Change::NoOp, Change::Remove, Change::Create, Change::Create];
         let counts: Counts = changes.into_iter().collect();
         assert_eq!(counts.to_do(), "2 to create, 1 to remove, 1 unchanged");

@@ -1,10 +1,11 @@
-//! Another major version of a database on the data that is there: refused unless it is asked for.
+//! Refusal to run another major version of a database on existing data, unless the user allows it.
 //!
-//! Only PostgreSQL: its data directory says which major version wrote it, and another one never
-//! reads it. Other databases convert their data at a start, or read that of the version before:
-//! there a refusal would be wrong as often as right. What is on the volume is looked at only where
-//! it can matter: first it is said whose data is in question, and with the answer the plan is made
-//! again.
+//! Only PostgreSQL is checked: its data directory contains the major version that wrote it, and no
+//! other major version reads it. Other databases convert their data at startup or read the data of
+//! the previous version. For them, a refusal would be wrong as often as right.
+//!
+//! Volumes are inspected only if the result matters. [`databases_in_question`] returns the
+//! containers to inspect, and the plan is then made again with the result.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +16,8 @@ use crate::{
     state::{Container, State},
 };
 
-/// The containers whose data directory has to be looked at before this deploy can be: those that
-/// are replaced by a PostgreSQL of another image. Empty, as a rule.
+/// Returns the containers that are replaced by PostgreSQL from another image. Their data
+/// directories must be inspected before the deploy can be planned. The result is usually empty.
 #[must_use]
 pub fn databases_in_question(
     project: &Project,
@@ -24,14 +25,14 @@ pub fn databases_in_question(
     options: &Options,
     deploy: &DeploymentPlan,
 ) -> BTreeSet<ContainerName> {
-    if options.allow_major {
+    if options.allow_major_upgrade {
         return BTreeSet::new();
     }
     let candidates = candidates(project, state, options, &deploy.decisions);
     candidates.map(|it| it.name.clone()).collect()
 }
 
-/// Databases that would not be able to read their data.
+/// Returns an error for each database that could not read its data.
 pub(super) fn refusals(
     project: &Project,
     state: &State,
@@ -52,12 +53,12 @@ pub(super) fn refusals(
         .collect()
 }
 
-/// A container that is replaced by a PostgreSQL of another image, over a volume.
+/// A container with a writable volume that is replaced by PostgreSQL from another image.
 struct Candidate<'a> {
     service: &'a ServiceName,
     name: &'a ContainerName,
     container: &'a Container,
-    /// Of the server that would come.
+    /// Major version of the new server.
     major: String,
 }
 
@@ -82,7 +83,8 @@ fn candidates<'a>(
     })
 }
 
-/// The major version in the image that a service would run, if it is another image than now.
+/// Returns the major version in the image that a service would run, if the image differs from the
+/// current one.
 fn major_of(
     project: &Project,
     state: &State,
@@ -98,7 +100,8 @@ fn major_of(
     facts.postgres_major.clone().or_else(|| tagged(&image))
 }
 
-/// `17` of `registry.example/mirror/postgres:17.2-alpine`; `9.6` of `postgres:9.6.24`.
+/// Returns the major version in an image tag: `17` for
+/// `registry.example/mirror/postgres:17.2-alpine`, `9.6` for `postgres:9.6.24`.
 fn tagged(image: &ImageRef) -> Option<String> {
     let (_, last) = image
         .as_str()
@@ -110,14 +113,14 @@ fn tagged(image: &ImageRef) -> Option<String> {
         .split('.')
         .map_while(|part| part.parse::<u32>().ok());
     let first = parts.next()?;
-    // Before 10 the second number too was one of a major version.
+    // Before version 10, a major version consists of two numbers.
     match parts.next().filter(|_| first < 10) {
         Some(second) => Some(format!("{first}.{second}")),
         None => (first >= 10).then(|| first.to_string()),
     }
 }
 
-/// The volume that a folder of a container is on.
+/// Returns the name of the volume that contains a folder of a container.
 fn volume_of(container: &Container, folder: &str) -> String {
     let holds = |target: &str| {
         let below = folder.strip_prefix(target.trim_end_matches('/'));
@@ -135,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_tells_the_major_version_of_the_official_image_only() {
+    fn major_version_is_read_from_official_tags_only() {
         let of = |image: &str| tagged(&ImageRef::new(image).unwrap());
         assert_eq!(of("postgres:17"), Some("17".to_owned()));
         assert_eq!(

@@ -1,7 +1,7 @@
-//! The way from what is there to what is wished for, as steps.
+//! The steps from the observed state to the desired state.
 //!
-//! All new containers are made before an old one is touched; each service is then switched at its
-//! own turn; what is old goes only after the commit.
+//! All new containers are created before an old one is touched. Each service is then updated in
+//! dependency order. Old objects are removed only after the commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,30 +19,31 @@ use crate::{
     state::State,
 };
 
-/// A deploy, ready to be shown or carried out.
+/// A deploy that is ready to be shown or executed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeploymentPlan {
-    /// The number that its containers get.
+    /// Generation of the new containers.
     pub generation: u64,
-    /// Nothing of the project was there before.
+    /// Whether the project has no containers yet.
     pub first: bool,
-    /// What happens to each container, in dependency order.
+    /// Change of each container, in dependency order.
     pub decisions: Vec<Decision>,
-    /// How.
+    /// Steps of the deploy.
     pub plan: Plan,
-    /// Containers that bear the project's label but were not made by us; they are left alone.
+    /// Containers that carry the project's label but were not created by `cimandat`; they are left
+    /// unchanged.
     pub unknown: Vec<ContainerName>,
-    /// Volumes of the project that are not declared any more, by name on the engine; they are kept.
+    /// Volumes of the project that are no longer declared, by name on the engine; they are kept.
     pub undeclared: Vec<String>,
-    /// What new services get from containers that go.
+    /// Resources that new services take over from removed containers.
     pub takeovers: Vec<Takeover>,
 }
 
-/// Plans a deploy. The images of all services are expected to be on the engine; where one is not,
-/// its service is taken for changed.
+/// Plans a deploy. The images of all services are expected to be on the engine. A service with a
+/// missing image counts as changed.
 ///
 /// # Errors
-/// With everything that is in the way, before anything is touched.
+/// Returns all conflicts, before anything is changed.
 pub fn deploy(
     project: &Project,
     state: &State,
@@ -65,13 +66,14 @@ pub fn deploy(
         addresses: addresses::assign(project, state, &networks, &decisions),
     };
     let mut refusals = preflight::refusals(project, state, &networks, &decisions);
-    // Of a deploy that somebody is at, or was cut off in, nobody can say what hands did.
-    if options.drift == DriftPolicy::Refuse && !state.locked {
+    // While another process deploys, or after an interrupted deploy, manual changes cannot be told
+    // apart from those of the deploy.
+    if options.drift == DriftPolicy::Error && !state.locked {
         refusals.extend(preflight::drifted(&decisions));
     }
     refusals.extend(jobs::refusals(project, &decisions));
     refusals.extend(snapshot::refusals(project, state, &decisions));
-    if !options.allow_major {
+    if !options.allow_major_upgrade {
         refusals.extend(database_version::refusals(
             project, state, options, &decisions,
         ));
@@ -117,7 +119,7 @@ fn undeclared(project: &Project, state: &State) -> Vec<String> {
         .collect()
 }
 
-/// The services that a deploy is about, in dependency order.
+/// Returns the services of the deploy, in dependency order.
 fn selected(
     project: &Project,
     graph: &Graph,
@@ -143,7 +145,7 @@ fn selected(
         .collect())
 }
 
-/// What was named and is not there: services, and jobs to run again.
+/// Returns an error for each named service, and each job to run again, that does not exist.
 fn unknown(project: &Project, options: &Options) -> Vec<PreflightError> {
     let known = |jobs: bool| {
         project
@@ -172,17 +174,17 @@ fn unknown(project: &Project, options: &Options) -> Vec<PreflightError> {
     services.chain(jobs).collect()
 }
 
-/// The name of a service's container when nothing stands in its place.
+/// Returns the name of a service's container after the commit.
 pub(super) fn final_name(project: &Project, service: &Service, replica: u32) -> ContainerName {
     let name = service
         .container_name
         .clone()
         .unwrap_or_else(|| format!("{}-{}-{replica}", project.name, service.name));
-    // Both parts have been checked where they entered, so that only the length can be too much.
+    // Both parts were checked on input, so that only the length can exceed the limit.
     ContainerName::new(name.clone()).unwrap_or_else(|_| shortened(&name))
 }
 
-/// The name of a new container while the one that it replaces has the final one.
+/// Returns the name of a new container while the replaced container has the final name.
 pub(super) fn interim_name(last: &ContainerName, generation: u64) -> ContainerName {
     let name = format!("{last}.g{generation}");
     ContainerName::new(name.clone()).unwrap_or_else(|_| shortened(&name))
@@ -194,7 +196,7 @@ fn shortened(name: &str) -> ContainerName {
     ContainerName::new(name).unwrap_or_else(|_| unreachable!("a prefix of a checked name is one"))
 }
 
-/// The name under which each container runs while the deploy lasts.
+/// Returns the name of each container during the deploy.
 fn names(
     project: &Project,
     state: &State,
@@ -215,7 +217,7 @@ fn names(
                 current.clone()
             }
             _ if decision.revived.is_some() => decision.revived.clone().unwrap_or(last),
-            // One that replaces another gets its final name only when it is committed.
+            // A replacement gets its final name only after the commit.
             (_, Change::Replace) => interim_name(&last, generation),
             _ if state.containers.contains_key(&last) => interim_name(&last, generation),
             _ => last,

@@ -1,4 +1,4 @@
-//! What happens to each container, and why: the wish against what is there.
+//! Comparison of the desired and the observed state: the change of each container, and its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,29 +17,30 @@ use crate::{
     state::{Container, State, Status},
 };
 
-/// What happens to one container of a service.
+/// Decision about one container of a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// The service or job.
     pub service: ServiceName,
-    /// Counted from 1.
+    /// Replica number, counted from 1.
     pub replica: u32,
-    /// What happens.
+    /// Change to apply.
     pub change: Change,
-    /// Why; `None` when nothing happens.
+    /// Reason for the change; `None` if nothing changes.
     pub reason: Option<Reason>,
-    /// The container that is there now.
+    /// Existing container.
     pub current: Option<ContainerName>,
-    /// What of that is not as recorded, whether something happens for that reason or not.
+    /// Fields of the existing container that differ from its record, whether they cause the change
+    /// or not.
     pub drift: Vec<FieldChange>,
-    /// The container of an earlier generation that takes its place.
+    /// Container of an earlier generation that is restarted in its place.
     pub revived: Option<ContainerName>,
-    /// How it is replaced; `None` where nothing that runs is.
+    /// Update strategy; `None` unless a running container is replaced.
     pub strategy: Option<UpdateStrategy>,
 }
 
-/// Decides for every container of the chosen services, in dependency order, and for those that
-/// are not part of the project any more.
+/// Decides the change of every container of the selected services, in dependency order, and of the
+/// containers that are no longer part of the project.
 pub(super) fn decide(
     project: &Project,
     state: &State,
@@ -91,8 +92,9 @@ pub(super) fn decide(
     decisions
 }
 
-/// Of several containers of one replica (an interrupted run leaves them) the one that was
-/// committed, which its name says; else the one that runs, else the newest.
+/// Returns the current container of a replica. An interrupted run may leave several containers. The
+/// committed one, which has the final name, is preferred to a running one, and a running one to the
+/// newest.
 pub(super) fn current<'a>(
     project: &Project,
     state: &'a State,
@@ -121,7 +123,8 @@ fn leftovers<'a>(
         .containers
         .iter()
         .filter(|(name, container)| {
-            // Naming services leaves all others alone, also those that are gone from the manifest.
+            // Naming services leaves all other services unchanged, including those that are no
+            // longer in the manifest.
             let in_scope = options.services.is_empty()
                 || (options.services.contains(&container.service)
                     && project.services.contains_key(&container.service));
@@ -142,7 +145,7 @@ fn leftovers<'a>(
         })
 }
 
-/// Why a container goes.
+/// Returns the reason for the removal of a container.
 fn unwanted(
     project: &Project,
     state: &State,
@@ -175,12 +178,12 @@ struct Facts<'a> {
     made: &'a BTreeSet<&'a ServiceName>,
 }
 
-/// What happens to the containers of a service, as far as it matters to those that depend on it.
+/// Effect of a change on the containers that depend on the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Renewal {
-    /// They are started again: their namespaces are new, their mounts are not.
+    /// The containers are started again: their namespaces are new, but their mounts are not.
     Started,
-    /// Others take their place.
+    /// The containers are replaced.
     Replaced,
 }
 
@@ -193,7 +196,7 @@ impl Renewal {
         }
     }
 
-    /// Why what depends on it changes, too.
+    /// Returns the reason for the change of a dependent.
     fn reason(self, dependency: ServiceName) -> Reason {
         match self {
             Self::Started => Reason::DependencyStarted { dependency },
@@ -215,7 +218,8 @@ impl<'a> Facts<'a> {
         if let Some(reason) = self.reason_to_replace(service, current) {
             return (Change::Replace, Some(reason));
         }
-        // One that was never started may lack its files; one that is on its way out cannot start.
+        // A container that was never started may lack its files. A container that is dead or being
+        // removed cannot start.
         if matches!(
             current.condition.status,
             Status::Created | Status::Dead | Status::Removing
@@ -223,7 +227,7 @@ impl<'a> Facts<'a> {
             return (Change::Replace, Some(Reason::Stopped));
         }
         match service.kind {
-            // A job that has done its work is not done again.
+            // A completed job does not run again without a reason.
             Kind::Job { .. } if is_done(service, current) => {
                 match self.question(service).with_container(current) {
                     Some(reason) => (Change::Replace, Some(reason)),
@@ -235,7 +239,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// What happens where there is no container.
+    /// Decides the change of a service without a container.
     fn missing(&self, service: &Service) -> (Change, Option<Reason>) {
         let again = self.options.force_recreate || self.reruns(service);
         if again || service.kind == Kind::Service {
@@ -257,7 +261,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// What happens to a service whose container is as the manifest says.
+    /// Decides the change of a service with a container that matches the manifest.
     fn stay(
         &self,
         service: &Service,
@@ -308,13 +312,13 @@ impl<'a> Facts<'a> {
         if let Some(reason) = self.image_reason(service, current) {
             return Some(reason);
         }
-        // A job that is done needs no network any more.
+        // A completed job no longer needs its networks.
         let moved = networks::moved(self.networks, service, current);
         if let Some(network) = moved.filter(|_| service.kind == Kind::Service) {
             return Some(Reason::NetworkReplaced { network });
         }
-        // Whoever shares a namespace or the mounts of a container cannot outlive it. A job that is done
-        // does not have to.
+        // A container that shares a namespace or the mounts of another container cannot outlive it.
+        // This does not apply to a completed job.
         if is_done(service, current) {
             return None;
         }
@@ -348,7 +352,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The retired container that is what is wished for, if there is one.
+    /// Returns the retained container that matches the desired state, if there is one.
     fn revived(
         &self,
         service: &Service,
@@ -367,7 +371,7 @@ impl<'a> Facts<'a> {
                 && container.replica == replica
                 && container.image == image.id
                 && record.is_some_and(|record| definition_changes(record, &wanted).is_empty())
-                // It can only start in the networks that it was made for.
+                // A retained container can start only in the networks that it was created for.
                 && drift::fits(self.state, self.networks, container)
                 && self.state.is_superseded(name)
                 && !self.state.is_recreated(container)
@@ -376,8 +380,9 @@ impl<'a> Facts<'a> {
         newest.map(|(name, _)| name)
     }
 
-    /// A dependency that takes it along, or whose namespaces it has: it joins the new ones only when
-    /// it is started again.
+    /// Returns the reason to restart a service with a dependency: one that is declared with
+    /// `restart`, or one that shares its namespaces with the service. A container joins new
+    /// namespaces only at its start.
     fn restarted_by(&self, service: &Service) -> Option<Reason> {
         let asked = service.depends_on.iter();
         let asked = asked.filter(|(_, it)| it.restart).map(|(name, _)| name);
@@ -389,14 +394,14 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Whether a container is that of a job that has done its work.
+/// Returns whether a container belongs to a completed job.
 fn is_done(service: &Service, container: &Container) -> bool {
     matches!(service.kind, Kind::Job { .. })
         && !container.condition.status.is_up()
         && container.condition.exit_code == Some(0)
 }
 
-/// The services whose namespaces or mounts a service shares.
+/// Returns the services that share their namespaces or mounts with a service.
 pub(super) fn shared(service: &Service) -> BTreeSet<ServiceName> {
     let mut peers = namespaces(service);
     let from = service.container.volumes_from.iter();
@@ -410,7 +415,7 @@ pub(super) fn shared(service: &Service) -> BTreeSet<ServiceName> {
     peers
 }
 
-/// The services whose namespaces a service shares.
+/// Returns the services that share their namespaces with a service.
 fn namespaces(service: &Service) -> BTreeSet<ServiceName> {
     let spec = &service.container;
     let mut peers = BTreeSet::new();

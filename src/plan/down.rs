@@ -1,6 +1,6 @@
-//! The way to nothing: what bears the project's label goes, dependents before dependencies.
+//! Teardown: removes everything that carries the project's label, dependents before dependencies.
 //!
-//! Needs no manifest: what is there says itself what it waited for.
+//! The teardown needs no manifest, because the container records contain the dependencies.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,42 +17,42 @@ use crate::{
     state::{Container, Snapshot, State},
 };
 
-/// What is to go.
+/// Scope of a teardown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DownOptions {
-    /// Only these services' containers; empty: everything.
+    /// Services to remove; empty means the whole project.
     pub services: BTreeSet<ServiceName>,
-    /// Named volumes, and what they hold, too. Of chosen services, those that no other service
-    /// uses.
+    /// Whether to remove named volumes with their data. If services are selected, only volumes that
+    /// no other service uses are removed.
     pub volumes: bool,
-    /// The images that were built for the project too.
+    /// Whether to remove the images that were built for the project.
     pub images: bool,
-    /// How long a container may take to end, instead of its own grace period.
+    /// Timeout of a stop; `None` means the container's own grace period.
     pub timeout: Option<Duration>,
-    /// Names under which images were kept for generations, as the history knows them.
+    /// Image tags that were kept for generations, according to the history.
     pub tags: BTreeSet<ImageRef>,
-    /// Services that the manifest declares: images may be kept for them of which neither a container
-    /// nor the history knows any more.
+    /// Services that the manifest declares. Images may be kept for them that neither a container
+    /// nor the history refers to.
     pub declared: BTreeSet<ServiceName>,
-    /// The named volumes of each service, by name on the engine, as the history knows them: a
-    /// service uses them also while it has no container.
+    /// Named volumes of each service, by name on the engine, according to the history. A service
+    /// uses its volumes even while it has no container.
     pub mounts: BTreeMap<ServiceName, BTreeSet<String>>,
 }
 
-/// A volume of chosen services that others use too.
+/// A volume that selected services share with other users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedVolume {
-    /// By name on the engine.
+    /// Name on the engine.
     pub name: String,
-    /// The other services; empty: somebody outside of the project.
+    /// The other services; empty if only containers outside of the project use the volume.
     pub users: BTreeSet<ServiceName>,
 }
 
-/// Plans the removal of what is there.
+/// Plans the removal of the observed objects of a project.
 #[must_use]
 pub fn down(project: &str, state: &State, removal: &DownOptions) -> Plan {
-    // What containers recorded may be of several manifests, and so may wait for each other in a
-    // circle. Then they go in no order, but they go.
+    // Container records may come from several manifests, so that their dependencies may form a
+    // cycle. The containers are then removed in no particular order.
     let ordered = remove(project, state, removal, true);
     ordered
         .or_else(|_| remove(project, state, removal, false))
@@ -122,7 +122,7 @@ fn remove(
     draft.finish()
 }
 
-/// The volumes of chosen services that stay, as others use them too.
+/// Returns the volumes of selected services that are kept because they have other users.
 #[must_use]
 pub fn shared_volumes(project: &str, state: &State, removal: &DownOptions) -> Vec<SharedVolume> {
     if !removal.volumes || removal.services.is_empty() {
@@ -149,7 +149,8 @@ pub fn shared_volumes(project: &str, state: &State, removal: &DownOptions) -> Ve
         .collect()
 }
 
-/// The project's volumes that go: all of them, or those that only chosen services use.
+/// Returns the volumes of the project to remove: all of them, or those that only selected services
+/// use.
 fn doomed_volumes<'a>(
     project: &str,
     state: &'a State,
@@ -159,7 +160,7 @@ fn doomed_volumes<'a>(
         .volumes
         .iter()
         .filter(|(_, it)| it.project.as_deref() == Some(project));
-    let goes = |name: &String, all_users: usize| {
+    let is_removed = |name: &String, all_users: usize| {
         let users = users(state, removal, name);
         let own = state
             .containers
@@ -168,15 +169,15 @@ fn doomed_volumes<'a>(
             .count();
         !users.is_empty()
             && users.iter().all(|it| removal.services.contains(*it))
-            // Somebody else's container may mount it as well.
+            // A container outside of the project may mount the volume as well.
             && all_users <= own
     };
-    ours.filter(|(name, it)| removal.services.is_empty() || goes(name, it.users))
+    ours.filter(|(name, it)| removal.services.is_empty() || is_removed(name, it.users))
         .map(|(name, _)| name)
         .collect()
 }
 
-/// The services that use a volume: by their containers, and by the history.
+/// Returns the services that use a volume, according to their containers and to the history.
 fn users<'a>(
     state: &'a State,
     removal: &'a DownOptions,
@@ -205,7 +206,7 @@ fn volumes(state: &State, doomed: &BTreeSet<&String>, gone: &[Key], draft: &mut 
     }
 }
 
-/// The snapshot of a volume, which goes before the volume itself.
+/// Removes the snapshot of a volume before the volume itself.
 fn copy(name: &str, snapshot: &Snapshot, draft: &mut PlanBuilder) {
     helpers(snapshot, draft);
     let needs = snapshot.helpers.iter().cloned().map(Key::Remove);
@@ -223,7 +224,8 @@ fn copy(name: &str, snapshot: &Snapshot, draft: &mut PlanBuilder) {
     );
 }
 
-/// Containers that a copy left behind which was cut off; they would hold the volume.
+/// Removes the containers that an interrupted copy left behind, because they would block the
+/// removal of the volume.
 fn helpers(snapshot: &Snapshot, draft: &mut PlanBuilder) {
     for helper in &snapshot.helpers {
         let action = Action::RemoveContainer(helper.clone());
@@ -232,7 +234,8 @@ fn helpers(snapshot: &Snapshot, draft: &mut PlanBuilder) {
     }
 }
 
-/// The names under which images were kept for generations; an image goes only with its last name.
+/// Removes the tags under which images were kept for generations. An image is removed only with its
+/// last tag.
 fn tags(
     project: &str,
     state: &State,
@@ -287,8 +290,8 @@ fn networks(project: &str, state: &State, gone: &[Key], draft: &mut PlanBuilder)
     }
 }
 
-/// The images that were built for the project, by all their names. The names that were kept for
-/// generations are among them, and are not removed a second time.
+/// Removes all tags of the images that were built for the project. They include the tags that were
+/// kept for generations, which are not removed a second time.
 fn built(state: &State, removal: &DownOptions, gone: &[Key], draft: &mut PlanBuilder) {
     for image in state.own_images.iter().filter(|_| removal.images) {
         let action = Action::RemoveImage(image.clone());

@@ -1,8 +1,8 @@
-//! What of a container is not as its record says: the traces of hands, and of the engine's own
-//! restarts.
+//! Drift: differences between a container and its record that are caused by manual changes or by
+//! the engine's own restarts.
 //!
-//! Pure, and from the state alone: needs no manifest. What a run sets for a time only is no drift:
-//! a container that is not committed yet is not looked at.
+//! Pure. Drift is computed from the state alone and needs no manifest. Settings that a run changes
+//! temporarily are not drift: a container that is not committed yet is skipped.
 
 mod identity;
 mod namespace;
@@ -22,27 +22,27 @@ use crate::{
     unit::ByteSize,
 };
 
-/// One thing that is not as recorded, and what puts it right.
+/// One difference from the record, with its repair.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Difference {
     pub change: FieldChange,
     pub remedy: RepairAction,
 }
 
-/// What puts a difference right, gentlest first.
+/// Repair of a difference, least disruptive first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RepairAction {
-    /// Something is set while the container runs.
+    /// A setting is changed while the container runs.
     UpdateInPlace,
-    /// It is started.
+    /// The container is started.
     Start,
-    /// It is stopped and started.
+    /// The container is stopped and started.
     Restart,
-    /// A new one takes its place.
+    /// The container is replaced.
     Replace,
 }
 
-/// What drift is found by: the parts of a recorded spec that a hand can change.
+/// The fields of a recorded specification that can be changed manually.
 #[derive(Debug, Deserialize)]
 struct Recorded {
     #[serde(default)]
@@ -61,16 +61,18 @@ struct Recorded {
     restart: RestartPolicy,
 }
 
-/// Each field of a container that is not as recorded: the recorded value, and the one found.
+/// Returns the fields of a container that differ from its record: the recorded and the observed
+/// value of each.
 ///
-/// Empty for a container without a record, and for one whose run has not committed it.
+/// The result is empty for a container without a record, for a job, and for a container that is not
+/// committed yet.
 #[must_use]
 pub fn drift(state: &State, name: &ContainerName) -> Vec<FieldChange> {
     let differences = differences(state, name).into_iter();
     differences.map(|it| it.change).collect()
 }
 
-/// As [`drift`], each with its remedy.
+/// Returns the differences of [`drift`], each with its repair.
 pub(super) fn differences(state: &State, name: &ContainerName) -> Vec<Difference> {
     let Some(container) = state.containers.get(name) else {
         return Vec::new();
@@ -95,7 +97,7 @@ pub(super) fn differences(state: &State, name: &ContainerName) -> Vec<Difference
     }
     found.extend(identity::difference(state, container));
     found.extend(status(container));
-    // While somebody deploys, a policy that is not given yet is no hand's work.
+    // While another process deploys, a restart policy that is not set yet is not a manual change.
     let pending = state.locked && container.restart == Some(RestartPolicy::No);
     if !pending {
         found.extend(restart(recorded.restart, container));
@@ -116,7 +118,7 @@ pub(super) fn differences(state: &State, name: &ContainerName) -> Vec<Difference
     found
 }
 
-/// Whether a container that was kept can be started where its networks are now.
+/// Returns whether a retained container can start in the current networks.
 pub(super) fn fits(state: &State, networks: &Networks, container: &Container) -> bool {
     let record = container.record.as_ref();
     let endpoints = container.setup.iter().flat_map(|setup| &setup.endpoints);
@@ -129,13 +131,13 @@ pub(super) fn fits(state: &State, networks: &Networks, container: &Container) ->
         .any(|(name, endpoint)| network::is_stale(state, name, endpoint))
 }
 
-/// Whether a container has the name that it has only until its run is committed.
+/// Returns whether a container has its interim name, which it has only until the commit.
 fn is_interim(name: &ContainerName, container: &Container) -> bool {
     let last = container.record.as_ref().and_then(|it| it.name.as_ref());
     last.is_some_and(|last| interim_name(last, container.generation) == *name)
 }
 
-/// Whether a container bears the labels of another one: somebody made it after its likeness.
+/// Returns whether a container is a manual copy that carries the labels of another container.
 pub(super) fn is_unmanaged_copy(state: &State, name: &ContainerName) -> bool {
     let Some(container) = state.containers.get(name) else {
         return false;
@@ -152,7 +154,8 @@ pub(super) fn is_unmanaged_copy(state: &State, name: &ContainerName) -> bool {
         })
 }
 
-/// What sets a container right without a new start; the rest is done after the commit.
+/// Returns the actions that repair a container without a restart. The remaining repairs are done
+/// after the commit.
 pub(super) fn amendments(state: &State, name: &ContainerName, service: &Service) -> Vec<Action> {
     let Some(container) = state.containers.get(name) else {
         return Vec::new();
@@ -171,7 +174,7 @@ pub(super) fn amendments(state: &State, name: &ContainerName, service: &Service)
         actions.push(Action::SetAllowance {
             container: name.clone(),
             allowance: ResourceLimits {
-                // No limit has to be said, or the one that was found stays.
+                // The absence of a limit must be explicit, or the observed limit remains.
                 pids: wanted.pids.or(found.pids.map(|_| 0)),
                 ..wanted
             },
@@ -180,7 +183,8 @@ pub(super) fn amendments(state: &State, name: &ContainerName, service: &Service)
     actions
 }
 
-/// Whether a container's endpoints are not as recorded, and can be put right without a new container.
+/// Returns whether a container's endpoints differ from its record and can be repaired without a new
+/// container.
 pub(super) fn is_attached_otherwise(state: &State, name: &ContainerName) -> bool {
     let differences = |container: &Container| {
         let record = container.record.as_ref()?;
@@ -198,7 +202,7 @@ pub(super) fn is_attached_otherwise(state: &State, name: &ContainerName) -> bool
     found.any(|it| it.remedy == RepairAction::UpdateInPlace)
 }
 
-/// All containers that bear the project's label but were not made by us.
+/// Returns all containers that carry the project's label but were not created by `cimandat`.
 pub(super) fn unknown(project: &Project, state: &State) -> Vec<ContainerName> {
     let likenesses = state.containers.keys();
     let labelled = state
@@ -284,7 +288,7 @@ fn volumes<'a>(
     })
 }
 
-/// The target of a mount as the engine shows it.
+/// Returns the target of a mount in the form that the engine reports.
 fn shown_target(mount: &Mount) -> &str {
     match mount.target.trim_end_matches('/') {
         "" => "/",
@@ -292,7 +296,8 @@ fn shown_target(mount: &Mount) -> &str {
     }
 }
 
-/// A container sees a new file at the source of a bind mount from its next start on.
+/// Returns the bind mounts with a replaced source. A container sees the new file only after its
+/// next start.
 fn binds<'a>(
     recorded: &'a [Mount],
     setup: &'a RuntimeConfig,
@@ -310,12 +315,13 @@ fn binds<'a>(
     })
 }
 
-/// A limit cannot be taken away from a running container, but for that of processes.
+/// Returns the limits that differ. A limit cannot be removed from a running container, except for
+/// the process limit.
 fn limits(recorded: ResourceLimits, found: ResourceLimits) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut compare = |field: &str, wanted: Option<String>, found: Option<String>| {
-        // What the engine does not apply, for want of the kernel's support, is no hand's work:
-        // a limit that is set cannot be taken away.
+        // A limit that the engine does not apply, because the kernel does not support it, is not a
+        // manual change: a limit that is set cannot be removed.
         if found.is_some() && wanted != found {
             let remedy = match wanted {
                 Some(_) => RepairAction::UpdateInPlace,
@@ -403,7 +409,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn limits_are_compared_one_by_one() {
+    fn limit_drift_is_reported_per_limit() {
         let recorded = ResourceLimits {
             nano_cpus: Some(500_000_000),
             memory: Some(ByteSize(64 * MIB)),
@@ -423,21 +429,25 @@ mod tests {
             recorded,
             found,
             &[
-                "limit.cpus: 0.5 → 1.25 (Amend)",
-                "limit.memory: 64MiB → 128MiB (Amend)",
+                "limit.cpus: 0.5 → 1.25 (UpdateInPlace)",
+                "limit.memory: 64MiB → 128MiB (UpdateInPlace)",
                 "reserve.memory: 32MiB (new) (Replace)",
-                "limit.pids: 50 (gone) (Amend)",
+                "limit.pids: 50 (gone) (UpdateInPlace)",
             ],
         );
         let swap = ResourceLimits {
             swap: Some(ByteSize(96 * MIB)),
             ..recorded
         };
-        check_limits(recorded, swap, &["limit.swap: 64MiB → 96MiB (Amend)"]);
+        check_limits(
+            recorded,
+            swap,
+            &["limit.swap: 64MiB → 96MiB (UpdateInPlace)"],
+        );
     }
 
     #[test]
-    fn what_the_engine_does_not_apply_is_no_drift() {
+    fn limits_not_applied_are_not_drift() {
         let recorded = ResourceLimits {
             nano_cpus: Some(1),
             memory: Some(ByteSize(MIB)),

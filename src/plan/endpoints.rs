@@ -1,4 +1,4 @@
-//! How containers are attached to their networks: under which names, with which addresses.
+//! Endpoints of containers in their networks: names and addresses.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use crate::{
     state::{Container, State},
 };
 
-/// The engine's own network knows no names.
+/// The engine's default network, which does not resolve names.
 const DEFAULT_BRIDGE: &str = "bridge";
 
-/// Whether containers can be found by name in a network.
+/// Returns whether containers are resolved by name in a network.
 pub(super) fn has_names(network: &Network) -> bool {
     network.engine_name != DEFAULT_BRIDGE
 }
 
-/// The names of a service in a network, sorted. In an external network, where other projects may
-/// have a service of the same name, only those that are written count.
+/// Returns the names of a service in a network, sorted. In an external network, only explicit names
+/// count, because other projects may have a service of the same name.
 pub(super) fn names(
     service: &ServiceName,
     attachment: &Attachment,
@@ -37,8 +37,8 @@ pub(super) fn names(
     names
 }
 
-/// The endpoints of a new container of a service, with its names, by the manifest's name of the
-/// network.
+/// Returns the endpoints of a new container of a service, with its names, by the network's name in
+/// the manifest.
 pub(super) fn wanted(
     project: &Project,
     networks: &Networks,
@@ -71,7 +71,7 @@ pub(super) fn wanted(
     attached.iter().filter_map(endpoint).collect()
 }
 
-/// The endpoints that a container was found with, by the network's name on the engine.
+/// Returns the observed endpoints of a container, by the network's name on the engine.
 pub(super) fn found(state: &State, container: &Container) -> BTreeMap<String, EndpointSpec> {
     let recorded = recorded(container);
     let endpoints = container.setup.iter().flat_map(|setup| &setup.endpoints);
@@ -99,7 +99,8 @@ pub(super) fn found(state: &State, container: &Container) -> BTreeMap<String, En
     endpoints.map(spec).collect()
 }
 
-/// What the manifest said of a container's attachments, by the network's name on the engine.
+/// Returns the attachments of a container as recorded from the manifest, by the network's name on
+/// the engine.
 fn recorded(container: &Container) -> BTreeMap<String, Attachment> {
     let Some(record) = &container.record else {
         return BTreeMap::new();
@@ -114,7 +115,7 @@ fn recorded(container: &Container) -> BTreeMap<String, Attachment> {
         .collect()
 }
 
-/// The same endpoint under no name.
+/// Returns the same endpoint without names.
 pub(super) fn nameless(endpoint: &EndpointSpec) -> EndpointSpec {
     EndpointSpec {
         aliases: Vec::new(),

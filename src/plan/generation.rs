@@ -1,4 +1,4 @@
-//! Generations: their numbers, what each consists of, and what is kept of earlier ones.
+//! Generations: their numbers, their members, and the retained objects of earlier ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,12 +17,12 @@ use crate::{
     state::{Container, State, Status},
 };
 
-/// The number of the next generation. Numbers of deploys that failed are not given again.
+/// Returns the number of the next generation. Numbers of failed deploys are not reused.
 pub(super) fn next(state: &State) -> u64 {
     let newest = state.containers.values().map(|it| it.generation).max();
-    // A snapshot is called after its generation, so that none may be taken for another.
+    // A snapshot is named after its generation, so that a number must not be used twice.
     let copied = state.snapshots.values().map(|it| it.generation).max();
-    // A volume outlives the history: what it was made for is not made again.
+    // A volume outlives the history, so that the generation in its label must not be reused.
     let kept = state.volume_generations.values().copied().max();
     newest
         .max(copied)
@@ -32,14 +32,14 @@ pub(super) fn next(state: &State) -> u64 {
         + 1
 }
 
-/// The name under which a service's image is kept for a generation.
+/// Returns the tag under which a service's image is kept for a generation.
 #[must_use]
 pub fn tag_of(project: &ProjectName, service: &ServiceName, generation: u64) -> Option<ImageRef> {
     let name = format!("{project}-{service}").to_lowercase();
     ImageRef::new(format!("{name}:g{generation}")).ok()
 }
 
-/// Whether an image's name is one that [`tag_of`] gives for some service of this project.
+/// Returns whether an image reference is one that [`tag_of`] returns for a service of this project.
 #[must_use]
 pub fn is_generation_tag(project: &ProjectName, name: &str) -> bool {
     let prefix = format!("{project}-").to_lowercase();
@@ -50,7 +50,7 @@ pub fn is_generation_tag(project: &ProjectName, name: &str) -> bool {
     })
 }
 
-/// The names under which a service's images are kept, by generation.
+/// Returns the tags under which a service's images are kept, with their generations.
 pub(super) fn kept_images<'a>(
     project: &'a ProjectName,
     service: &'a ServiceName,
@@ -68,20 +68,21 @@ pub(super) fn kept_images<'a>(
 /// A container of a generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GenerationMember {
-    /// Its service or job.
+    /// Service or job of the container.
     pub service: ServiceName,
-    /// Counted from 1.
+    /// Replica number, counted from 1.
     pub replica: u32,
-    /// The generation that made it: this one, or an earlier one whose container was kept.
+    /// Generation that created the container: this one, or an earlier one if the container was
+    /// kept.
     pub generation: u64,
-    /// Id of its image.
+    /// Id of the container's image.
     pub image: String,
-    /// Names by which a registry has that image (`repository@sha256:…`).
+    /// References of the image in registries (`repository@sha256:…`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<String>,
 }
 
-/// What a generation consists of once it is committed: each container by its final name.
+/// Returns the members of a generation after its commit, by their final names.
 #[must_use]
 pub fn made(
     project: &Project,
@@ -96,11 +97,11 @@ pub fn made(
             let service = project.services.get(&decision.service)?;
             let standing = decision.revived.as_ref().or(decision.current.as_ref());
             let standing = standing.and_then(|name| state.containers.get(name));
-            let anew = creates_container(decision.change) && decision.revived.is_none();
+            let created = creates_container(decision.change) && decision.revived.is_none();
             let image = image_of(project, tags, service);
             let image = image.and_then(|image| state.images.get(&image));
             let (generation, id) = match standing {
-                Some(container) if !anew => (container.generation, container.image.clone()),
+                Some(container) if !created => (container.generation, container.image.clone()),
                 _ => (deploy.generation, image.map(|it| it.id.clone())?),
             };
             let made = GenerationMember {
@@ -118,7 +119,7 @@ pub fn made(
         .collect()
 }
 
-/// Values that the containers to be made need and that are known by their digests only.
+/// Returns an error for each value that a new container needs and that is known only by its digest.
 pub(super) fn lost_values(plan: &Plan) -> Vec<PreflightError> {
     let creates = plan.steps.iter().filter_map(|step| match &step.kind {
         StepKind::Action(Action::CreateContainer(create)) => Some(create),
@@ -148,14 +149,14 @@ pub(super) fn lost_values(plan: &Plan) -> Vec<PreflightError> {
     lost
 }
 
-/// The name that a container was made for; `last` where that is not recorded.
+/// Returns the name that a container was created for; `last` if it is not recorded.
 fn its_name(container: &Container, last: &ContainerName) -> ContainerName {
     let recorded = container.record.as_ref().and_then(|it| it.name.as_ref());
     recorded.unwrap_or(last).clone()
 }
 
 impl RolloutBuilder<'_> {
-    /// Keeps the image of a container that is made, under the generation's name.
+    /// Tags the image of a new container for its generation, so that the image is kept.
     pub fn keep_image(&self, draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>) {
         if !creates_container(turn.decision.change) || turn.decision.revived.is_some() {
             return;
@@ -170,7 +171,8 @@ impl RolloutBuilder<'_> {
         }
     }
 
-    /// Whether a job of an earlier generation has done its work and is not started again.
+    /// Returns whether the update restores a completed job of an earlier generation, which is not
+    /// started again.
     pub fn is_done(&self, turn: &ContainerUpdate<'_>) -> bool {
         let revived = turn.decision.revived.as_ref();
         revived
@@ -181,8 +183,8 @@ impl RolloutBuilder<'_> {
             })
     }
 
-    /// After the commit: the container that was replaced is kept, stopped, under the name of its
-    /// generation; what is older than the generations to be kept goes.
+    /// After the commit, keeps the replaced container, stopped, under the name of its generation.
+    /// Removes containers that are older than the generations to keep.
     pub fn retire(
         &self,
         draft: &mut PlanBuilder,
@@ -235,7 +237,7 @@ impl RolloutBuilder<'_> {
             self.forget_image(draft, turn, (old, container));
         }
         kept.sort_by_key(|(_, it)| std::cmp::Reverse(it.generation));
-        // The current generation is one of those that are kept.
+        // The current generation is one of those to keep.
         let room = (self.project.deploy.history.max(1) - 1) as usize;
         for (name, container) in kept.into_iter().skip(room) {
             let renamed = Key::Rename(name.clone());
@@ -250,8 +252,9 @@ impl RolloutBuilder<'_> {
         }
     }
 
-    /// A container that never ran, that is of a later generation than the one that takes its
-    /// place, or that another program made, is of no use.
+    /// Returns whether a replaced container is kept for a rollback. It is not kept if it never ran,
+    /// if it is a failed job, if its generation is later than that of its replacement, or if
+    /// another program created it.
     fn may_come_back(&self, turn: &ContainerUpdate<'_>, old: &Container) -> bool {
         let revived = turn.decision.revived.as_ref();
         let its = revived.and_then(|name| self.state.containers.get(name));
@@ -265,8 +268,8 @@ impl RolloutBuilder<'_> {
         ran && !failed_job && newer > old.generation && !self.state.is_recreated(old)
     }
 
-    /// After the commit: names of images of generations that are not kept any more, where no container
-    /// is left with which they would go.
+    /// After the commit, removes image tags of generations that are no longer kept, unless a
+    /// container is left that the tag is removed with.
     pub fn forget_images(&self, draft: &mut PlanBuilder) {
         if !self.options.services.is_empty() || draft.is_empty_of_actions() {
             return;
@@ -304,7 +307,7 @@ impl RolloutBuilder<'_> {
         }
     }
 
-    /// The name of an image goes with the last container of its generation.
+    /// Removes an image tag with the last container of its generation.
     fn forget_image(
         &self,
         draft: &mut PlanBuilder,
@@ -316,7 +319,8 @@ impl RolloutBuilder<'_> {
         self.forget_orphan(draft, name, step);
     }
 
-    /// The same for a container that nobody wants any more; `step` makes the step.
+    /// Removes an image tag with a container that is no longer needed, if it is the last of its
+    /// generation. `step` creates the step.
     pub fn forget_orphan(
         &self,
         draft: &mut PlanBuilder,

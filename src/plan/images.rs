@@ -1,7 +1,7 @@
-//! Where the images come from: what is built and pulled before anything else is decided.
+//! Images that are built and pulled before anything else is decided.
 //!
-//! Images are a stage of their own: only when they are there is it known whether a name means
-//! another image now, and until then nothing of the project has been touched.
+//! Images are a separate stage. Whether a reference points to another image is known only once the
+//! images are available. Until then, nothing of the project is touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,8 @@ use crate::{
     state::State,
 };
 
-/// The image that a service runs; `None` when the service that it borrows from is not enabled.
+/// Returns the image that a service runs; `None` if the service that provides the image is not
+/// enabled.
 #[must_use]
 pub fn image_of(
     project: &Project,
@@ -30,10 +31,10 @@ pub fn image_of(
     }
 }
 
-/// The images that must be built or pulled for these services.
+/// Plans the builds and pulls that these services need.
 ///
 /// # Errors
-/// With every image that is missing and must not be fetched.
+/// Returns every image that is missing and must not be built or pulled.
 pub fn images(
     project: &Project,
     state: &State,
@@ -71,7 +72,7 @@ pub fn images(
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    // Images do not wait for each other, so that there is no circle to be told of.
+    // Images do not depend on each other, so that there is no cycle to report.
     draft.finish().map_err(|_| Vec::new())
 }
 
@@ -127,7 +128,7 @@ fn pull_action(service: &Service, image: ImageRef) -> Action {
     })
 }
 
-/// The service whose own image a service runs.
+/// Returns the service that provides the image of a service.
 fn source<'a>(project: &'a Project, service: &'a Service) -> Option<&'a Service> {
     match &service.image {
         ImageSource::Of(other) => source(project, project.services.get(other)?),

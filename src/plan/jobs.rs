@@ -1,9 +1,9 @@
-//! Jobs that have done their work: when they run again.
+//! Completed jobs: when they run again.
 //!
-//! Pure. A job runs once per change, and once more when the data that it worked on is gone: when it,
-//! or a service that it depends on, gets a volume that is new and empty. A volume counts as new for a
-//! job until a deploy that the job is part of has been committed with it, so that a deploy that fails
-//! leaves the question open.
+//! Pure. A job runs once per change. It runs once more if the data that it worked on is lost, that
+//! is, if the job or a service that it depends on gets a new and empty volume. A volume counts as
+//! new for a job until a deploy that includes the job is committed with the volume, so that a
+//! failed deploy does not count.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ use crate::{
     state::{Container, State},
 };
 
-/// Jobs about which only the history can say whether they run: those without a container, and those
-/// beside a volume that was made after they had run.
+/// Returns the jobs for which only the history determines whether they run: jobs without a
+/// container, and jobs with a volume that was created after they had run.
 #[must_use]
 pub fn jobs_in_question(project: &Project, state: &State) -> BTreeSet<ServiceName> {
     let jobs = project.services.values().filter(|it| is_job(it));
@@ -38,19 +38,19 @@ pub fn jobs_in_question(project: &Project, state: &State) -> BTreeSet<ServiceNam
     .collect()
 }
 
-/// What is asked about a job.
+/// Inputs for the decision whether a job runs.
 #[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     pub project: &'a Project,
     pub state: &'a State,
     pub options: &'a Options,
-    /// Services of which new containers are made.
+    /// Services that get new containers.
     pub made: &'a BTreeSet<&'a ServiceName>,
     pub job: &'a Service,
 }
 
 impl Question<'_> {
-    /// Why a job without a container runs; `None`: it has done its work.
+    /// Returns the reason to run a job without a container; `None` if the job is completed.
     pub fn without_container(self) -> Option<Reason> {
         let name = &self.job.name;
         match self.state.job_records.get(name) {
@@ -62,17 +62,17 @@ impl Question<'_> {
         }
     }
 
-    /// Why a job runs again whose container has done its work.
+    /// Returns the reason to run a job with a completed container again.
     pub fn with_container(self, container: &Container) -> Option<Reason> {
         let record = self.state.job_records.get(&self.job.name);
         let recorded = record.map_or(0, |it| it.generation);
         self.new_volume(recorded.max(container.generation))
     }
 
-    /// A volume that a job has never worked with: it is not there yet, or is younger than the last
-    /// committed generation that the job was part of.
+    /// Returns a reason if the job has never worked with a volume: the volume does not exist yet,
+    /// or it is newer than the last committed generation that included the job.
     fn new_volume(self, since: u64) -> Option<Reason> {
-        // An earlier generation comes back without its jobs.
+        // A rollback to an earlier generation does not run its jobs.
         if self.options.restart_kept || self.options.rerun == RerunJobs::Never {
             return None;
         }
@@ -93,12 +93,12 @@ impl Question<'_> {
         })
     }
 
-    /// The target of a volume without a name that a new container gets and the one before did not
-    /// have.
+    /// Returns the target of an anonymous volume that a new container gets and the previous one did
+    /// not have.
     fn new_nameless_volume(self, service: &Service) -> Option<String> {
         let spec = &service.container;
-        // What comes from another container cannot be told from here. A job's own are as new as its
-        // container each time.
+        // Volumes of another container cannot be determined here. A job's own volumes are always as
+        // new as its container.
         if is_job(service) || !self.made.contains(&service.name) || !spec.volumes_from.is_empty() {
             return None;
         }
@@ -107,7 +107,7 @@ impl Question<'_> {
         let declared = spec.mounts.iter();
         let declared = declared.filter(|it| it.kind == MountKind::Anonymous);
         let of_image = image.into_iter().flat_map(|it| &it.volumes);
-        // Where something else is mounted there, or below, that has the data.
+        // A mount at this target, or below it, contains the data instead.
         let of_image = of_image.filter(|target| {
             let below = format!("{}/", target.trim_end_matches('/'));
             let mounts = spec.mounts.iter().map(|it| &it.target);
@@ -124,7 +124,7 @@ impl Question<'_> {
     }
 }
 
-/// A job and everything that it depends on: whose data it may have worked on.
+/// Returns a job and all its dependencies. The job may have worked on the data of each.
 fn data_of<'a>(project: &'a Project, job: &'a Service) -> Vec<&'a Service> {
     let mut found = vec![job];
     let mut seen = BTreeSet::from([job.name.clone()]);
@@ -143,7 +143,7 @@ fn is_job(service: &Service) -> bool {
     matches!(service.kind, Kind::Job { .. })
 }
 
-/// Jobs that would run again and whose work no rollback undoes: somebody has to say so.
+/// Returns an error for each irreversible job that would run again. A user has to confirm it.
 pub(super) fn refusals(project: &Project, decisions: &[Decision]) -> Vec<PreflightError> {
     let asked = decisions.iter().filter_map(|decision| {
         let service = project.services.get(&decision.service)?;

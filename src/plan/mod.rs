@@ -1,6 +1,7 @@
-//! What has to be done, and why: Project × State → Plan.
+//! Planning: computes the steps, with their reasons, from a project and its state.
 //!
-//! Pure. A [`Plan`] is data: steps with their order, each with the reason for it and the way back.
+//! Pure. A [`Plan`] is data: ordered steps, each with its reason. The rollback is computed from the
+//! same data by [`rollback_plan`].
 
 mod action;
 mod addresses;
@@ -73,45 +74,46 @@ use crate::{
     project::{Check, Gate, PullPolicy},
 };
 
-/// What the one who deploys may choose.
+/// Options of a deploy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Only these services and what they depend on; empty: all.
+    /// Services to deploy, together with their dependencies; empty means all services.
     pub services: BTreeSet<ServiceName>,
-    /// Replace what would be kept.
+    /// Whether to replace containers that would be kept.
     pub force_recreate: bool,
-    /// Jobs that run again, though they have done their work.
+    /// Jobs to run again although they are completed.
     pub rerun: RerunJobs,
-    /// Run another major version of a database on the data that is there.
-    pub allow_major: bool,
-    /// When images are built.
+    /// Whether to run another major version of a database on existing data.
+    pub allow_major_upgrade: bool,
+    /// When to build images.
     pub build: BuildPolicy,
-    /// When images are pulled, instead of what the manifest says.
+    /// When to pull images; `None` means as the manifest says.
     pub pull: Option<PullPolicy>,
-    /// How long a container may take to end, in seconds, instead of its own grace period.
+    /// Timeout of a stop, in seconds; `None` means the container's own grace period.
     pub stop_timeout: Option<u64>,
-    /// The images that are built here, by the digest of what they are built from.
+    /// Images that are built for the project, by service. The tags contain the digest of the build
+    /// inputs.
     pub tags: BTreeMap<ServiceName, ImageRef>,
-    /// What is done about what is not as it was made.
+    /// Handling of drift.
     pub drift: DriftPolicy,
-    /// Start containers of earlier generations again, where they are what is wished for, instead
-    /// of making new ones (`rollback`).
+    /// Whether to restart containers of earlier generations that match the desired state, instead
+    /// of creating new ones (`rollback`).
     pub restart_kept: bool,
 }
 
-/// What is done about drift.
+/// Handling of drift, which is found before a deploy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DriftPolicy {
-    /// It is put right.
+    /// Drift is repaired.
     #[default]
     Repair,
-    /// The deploy is refused.
-    Refuse,
+    /// The deploy fails before it changes anything.
+    Error,
 }
 
 impl Options {
-    /// The services that were named, with the jobs that were named to run again. Only where
-    /// [`Options::services`] is not empty does it bound a deploy.
+    /// Returns the named services and the jobs that are named to run again. They limit a deploy
+    /// only if [`Options::services`] is not empty.
     #[must_use]
     pub fn named(&self) -> BTreeSet<ServiceName> {
         let again = self.rerun.named().cloned();
@@ -119,22 +121,22 @@ impl Options {
     }
 }
 
-/// Which jobs run again, though they have done their work.
+/// Completed jobs that run again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum RerunJobs {
-    /// None.
+    /// No job, except those with lost data or a removed record.
     #[default]
     None,
-    /// None, not even those whose data is gone.
+    /// No job, not even those with lost data or a removed record.
     Never,
-    /// All that the deploy is about.
+    /// All jobs of the deploy.
     All,
-    /// These, and they are part of the deploy, also when it is about others.
+    /// These jobs. They are part of the deploy even if the deploy is limited to other services.
     Jobs(BTreeSet<ServiceName>),
 }
 
 impl RerunJobs {
-    /// The jobs that were named.
+    /// Returns the named jobs.
     fn named(&self) -> impl Iterator<Item = &ServiceName> {
         let named = match self {
             Self::Jobs(jobs) => Some(jobs),
@@ -147,53 +149,55 @@ impl RerunJobs {
 /// When images are built.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BuildPolicy {
-    /// When what they are built from changed.
+    /// If the image is missing or the build inputs changed.
     #[default]
     Missing,
-    /// Each time.
+    /// On every deploy.
     Always,
-    /// Not at all.
+    /// Never. A missing image is an error.
     Never,
 }
 
-/// A step of a plan, by its place in [`Plan::steps`].
+/// Index of a step in [`Plan::steps`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StepId(pub usize);
 
-/// What has to be done.
+/// Steps to perform.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// In an order in which they could be done one by one: a step needs only earlier ones.
+    /// The steps, in an order that allows sequential execution: a step depends only on earlier
+    /// ones.
     pub steps: Vec<Step>,
 }
 
-/// One step.
+/// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// What is done.
+    /// Operation of the step.
     pub kind: StepKind,
-    /// Whom it is done for.
+    /// Object that the step is performed for.
     pub subject: Subject,
-    /// Why.
+    /// Reason for the step.
     pub reason: Reason,
     /// Steps that must have succeeded first.
     pub requires: BTreeSet<StepId>,
-    /// Its failure is reported, but does not fail the run (a hook before a stop).
+    /// Whether a failure of the step is reported without failing the run (a hook before a stop).
     pub non_fatal: bool,
-    /// It waits for the commit: when every other step is done and the whole has settled. From
-    /// there nothing goes back, and a failure of such a step is only warned of.
+    /// Whether the step waits for the commit. The commit happens when all other steps are done and
+    /// the deploy has stabilized. There is no rollback after the commit, and a failure of such a
+    /// step is only a warning.
     pub after_commit: bool,
 }
 
 impl Step {
-    /// An action, without needs.
+    /// Returns a step for an action, without dependencies.
     #[must_use]
     pub fn act(action: Action, subject: Subject, reason: Reason) -> Self {
         Self::new(StepKind::Action(action), subject, reason)
     }
 
-    /// A step without needs.
+    /// Returns a step without dependencies.
     #[must_use]
     pub fn new(work: StepKind, subject: Subject, reason: Reason) -> Self {
         let needs = BTreeSet::new();
@@ -207,7 +211,7 @@ impl Step {
         }
     }
 
-    /// The same step, whose failure does not fail the run.
+    /// Returns the same step, marked as non-fatal.
     #[must_use]
     pub fn non_fatal(self) -> Self {
         Self {
@@ -216,7 +220,7 @@ impl Step {
         }
     }
 
-    /// The same step, after the commit.
+    /// Returns the same step, scheduled after the commit.
     #[must_use]
     pub fn after_commit(self) -> Self {
         Self {
@@ -226,183 +230,185 @@ impl Step {
     }
 }
 
-/// What a step does.
+/// Operation of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum StepKind {
-    /// Changes the world.
+    /// Changes the engine.
     Action(Action),
-    /// Waits until a container's gate has passed.
+    /// Waits until a container has passed its gate.
     AwaitReady {
-        /// The container that is asked.
+        /// Container to probe.
         container: ContainerName,
-        /// What it must pass.
+        /// Gate that the container must pass.
         gate: Gate,
     },
-    /// Waits until so long after the last of its needs was met, so that what is under way ends by
-    /// itself.
+    /// Waits for a time after the last dependency has finished, so that requests in progress
+    /// complete.
     Drain {
-        /// The container or network that is left.
+        /// Container or network that is drained.
         object: String,
-        /// How long that may take.
+        /// Maximum duration.
         duration: Duration,
     },
-    /// Checks the whole.
+    /// Checks the project as a whole.
     Verify(Check),
 }
 
-/// Whom a step is for.
+/// Object that a step is performed for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Subject {
     /// A container of a service or a job.
     Service {
-        /// The service.
+        /// Service or job.
         name: ServiceName,
-        /// Counted from 1.
+        /// Replica number, counted from 1.
         replica: u32,
     },
-    /// An image, by the service that asks for it.
+    /// An image, identified by the service that needs it.
     Image {
-        /// The service.
+        /// Service that needs the image.
         name: ServiceName,
     },
-    /// A network, by the manifest's name.
+    /// A network, by its name in the manifest.
     Network {
-        /// The network.
+        /// Name of the network.
         name: String,
     },
-    /// A volume, by the manifest's name.
+    /// A volume, by its name in the manifest.
     Volume {
-        /// The volume.
+        /// Name of the volume.
         name: String,
     },
     /// The project as a whole.
     Project,
 }
 
-/// What happens to a service, in a word.
+/// Change to a container of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
-    /// Nothing.
+    /// The container stays as it is.
+    #[serde(rename = "no-op")]
     NoOp,
-    /// Its container is put right while it runs.
+    /// The container is repaired while it runs.
     Repair,
-    /// It is new.
+    /// The container is new.
     Create,
-    /// Its container is replaced.
+    /// The container is replaced.
     Replace,
-    /// Its container is started.
+    /// The container is started.
     Start,
-    /// Its container is restarted.
+    /// The container is restarted.
     Restart,
-    /// It goes.
+    /// The container is removed.
     Remove,
 }
 
-/// Why a step is taken.
+/// Reason for a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "why", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Reason {
-    /// It is not there.
+    /// The object does not exist.
     NotFound,
-    /// It is a job, and a volume that it or a service that it depends on uses is new and empty.
+    /// The job, or a service that it depends on, uses a volume that is new and empty.
     NewVolume {
-        /// Who uses it.
+        /// Service that uses the volume.
         service: ServiceName,
-        /// The manifest's name, or the target of one without a name.
+        /// Name of the volume in the manifest, or mount target of an anonymous volume.
         volume: String,
     },
-    /// It is a job, and the record that says whether it has run was removed.
+    /// The record of whether the job has run was removed.
     Unrecorded,
-    /// It is there, but does not run.
+    /// The container exists but does not run.
     Stopped,
-    /// Its definition changed.
+    /// The definition changed.
     Changed {
-        /// Field by field.
+        /// Changed fields.
         changes: Vec<FieldChange>,
     },
-    /// Its container is not as it was made: somebody changed it by hand.
+    /// The container differs from its record, because it was changed manually.
     Drifted {
-        /// Field by field: the recorded value, and the one found.
+        /// Differing fields: the recorded and the observed value of each.
         changes: Vec<FieldChange>,
     },
-    /// What its image is built from changed, or the image was never built.
+    /// The build inputs changed, or the image was never built.
     BuildInputsChanged,
-    /// The image's name means another image now.
+    /// The image reference points to another image now.
     ImageUpdated {
-        /// The id of the image that it runs.
+        /// Id of the image that the container runs.
         from: String,
-        /// The id of the image that it should run.
+        /// Id of the image that the container should run.
         to: String,
     },
-    /// Something that it depends on is replaced.
+    /// A dependency is replaced.
     DependencyReplaced {
-        /// That one.
+        /// Dependency that is replaced.
         dependency: ServiceName,
     },
-    /// Something that it depends on is started again.
+    /// A dependency is started again.
     DependencyStarted {
-        /// That one.
+        /// Dependency that is started again.
         dependency: ServiceName,
     },
-    /// The definition of one of its networks changed, and it moves to the new one.
+    /// The definition of a network changed, and the container moves to the new network.
     NetworkReplaced {
-        /// That one.
+        /// Network that changed.
         network: NetworkName,
     },
-    /// It is not part of the project any more.
+    /// The service is no longer part of the project.
     Orphan,
-    /// It is kept of an earlier generation, and its service left the manifest.
+    /// The container was kept from an earlier generation, and its service is no longer in the
+    /// manifest.
     KeptOrphan {
-        /// That generation.
+        /// Generation of the container.
         generation: u64,
     },
-    /// Its service has fewer replicas.
+    /// The service has fewer replicas than before.
     Surplus {
-        /// How many it has.
+        /// Desired number of replicas.
         replicas: u32,
     },
-    /// It failed its deploy and was kept for somebody to look at.
+    /// The container failed its deploy and was kept for inspection.
     KeptFailed {
-        /// That deploy.
+        /// Generation of the failed deploy.
         generation: u64,
     },
-    /// A deploy that did not come to its end left it behind.
+    /// A deploy that did not finish left the container behind.
     LeftBehind {
-        /// That deploy.
+        /// Generation of that deploy.
         generation: u64,
     },
-    /// Somebody asked for it.
+    /// A user requested the step.
     Requested,
-    /// The manifest declares it as a check of the whole.
+    /// The manifest declares a check of the whole project.
     Verify,
-    /// Another step replaced it.
+    /// A new object replaced this one.
     Superseded,
-    /// This service is about to be replaced, and what it writes to can then be put back.
+    /// A service is about to be replaced, and the volume that it writes to can then be restored.
     BeforeUpdate {
-        /// That one.
+        /// Service that is about to be replaced.
         service: ServiceName,
     },
-    /// The deploy failed, and this is the way back.
+    /// The deploy failed and is rolled back.
     Rollback,
-    /// The project is taken down.
+    /// The project is torn down.
     Teardown,
 }
 
-/// One field of a definition that changed. Secrets show by name only.
+/// One changed field of a definition. Secrets are shown by name only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
     /// Dotted path of the field (`env.PORT`).
     pub field: String,
-    /// The old value; `None`: it was not there.
+    /// Old value; `None` if the field did not exist.
     pub from: Option<String>,
-    /// The new value; `None`: it is gone.
+    /// New value; `None` if the field was removed.
     pub to: Option<String>,
 }
 
 impl Plan {
-    /// Whether nothing is changed: there may be gates to ask, but no actions.
+    /// Returns whether the plan contains no actions. It may still contain gates to probe.
     #[must_use]
     pub fn changes_nothing(&self) -> bool {
         !self
@@ -413,7 +419,7 @@ impl Plan {
 }
 
 impl fmt::Display for Subject {
-    /// As a person calls it: `backend`, `backend-2`, `network edge`.
+    /// Formats the subject for users: `backend`, `backend-2`, `network edge`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service { name, replica: 1 } => write!(f, "{name}"),
@@ -427,10 +433,11 @@ impl fmt::Display for Subject {
 }
 
 impl fmt::Display for Reason {
-    /// A fragment; the single fields of a change are shown apart.
+    /// Formats the reason as a sentence fragment. The individual fields of a change are shown
+    /// separately.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound => f.write_str("not there yet"),
+            Self::NotFound => f.write_str("does not exist yet"),
             Self::NewVolume { service, volume } => {
                 write!(f, "volume `{volume}` of `{service}` is new and empty")
             }
@@ -453,11 +460,11 @@ impl fmt::Display for Reason {
             }
             Self::DependencyReplaced { dependency } => write!(f, "`{dependency}` is replaced"),
             Self::DependencyStarted { dependency } => write!(f, "`{dependency}` is started again"),
-            Self::NetworkReplaced { network } => write!(f, "network `{network}` is made anew"),
-            Self::Orphan => f.write_str("not part of the project any more"),
+            Self::NetworkReplaced { network } => write!(f, "network `{network}` is recreated"),
+            Self::Orphan => f.write_str("no longer part of the project"),
             Self::KeptOrphan { generation } => write!(
                 f,
-                "kept of generation {generation}, and its service is not in the manifest"
+                "kept from generation {generation}, and its service is not in the manifest"
             ),
             Self::Surplus { replicas: 1 } => f.write_str("its service has 1 replica"),
             Self::Surplus { replicas } => write!(f, "its service has {replicas} replicas"),
@@ -467,7 +474,7 @@ impl fmt::Display for Reason {
             Self::LeftBehind { generation } => {
                 write!(f, "left behind by deploy {generation}")
             }
-            Self::Requested => f.write_str("asked for"),
+            Self::Requested => f.write_str("requested"),
             Self::Verify => f.write_str("declared by `verify`"),
             Self::Superseded => f.write_str("replaced by a new one"),
             Self::BeforeUpdate { service } => write!(f, "`{service}` is replaced"),
@@ -477,7 +484,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The first 12 digits of an image's id, as other tools show it.
+/// Returns the first 12 digits of an image id, as other tools show it.
 fn short(id: &str) -> &str {
     let digits = id.strip_prefix("sha256:").unwrap_or(id);
     digits.get(..12).unwrap_or(digits)

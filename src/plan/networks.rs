@@ -1,8 +1,9 @@
-//! Where each network of the project is, or is to be made.
+//! Placement of the project's networks: where each network exists or is to be created.
 //!
-//! A network cannot be changed, and what is attached to it cannot stay while it is removed. So one
-//! whose definition changed gets a successor under another name: the old containers, and the way
-//! back, keep the old one until the commit. Which of them is meant is said by the labels.
+//! A network cannot be changed, and containers cannot stay attached to it while it is removed. A
+//! network with a changed definition therefore gets a successor under another name. The old
+//! containers keep the old network until the commit, so that a rollback is possible. The labels
+//! identify the current network.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,35 +23,37 @@ use crate::{
     state::{Container, Resource, State},
 };
 
-/// The option by which a bridge gets its name on the host, which only one can have.
+/// The option that names the bridge device on the host. Only one network can have a given device
+/// name.
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 
-/// The networks of a project, by the manifest's names.
+/// Networks of a project, by name in the manifest.
 pub(super) type Networks = BTreeMap<NetworkName, Placed>;
 
-/// Where a network is, or is to be made.
+/// Placement of a network that exists or is to be created.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Placed {
-    /// Its name on the engine.
+    /// Name on the engine.
     pub engine_name: String,
-    /// Digest of its definition, for the label.
+    /// Digest of the definition, for the label.
     pub definition: String,
-    /// The one that it follows, because its definition changed.
+    /// Network that this one replaces, because its definition changed.
     pub predecessor: Option<Predecessor>,
 }
 
-/// A network whose definition is not the manifest's any more.
+/// A network with a definition that no longer matches the manifest.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Predecessor {
-    /// Its name on the engine.
+    /// Name on the engine.
     pub engine_name: String,
-    /// What changed; empty where it is not recorded what it was made from.
+    /// Changed fields; empty if the old definition is not recorded.
     pub changes: Vec<FieldChange>,
-    /// Both cannot be there at a time: they want the same addresses, or the same device.
+    /// Whether the two networks cannot exist at the same time, because they need the same addresses
+    /// or the same device.
     pub contends: bool,
 }
 
-/// Finds the place of each network.
+/// Returns the placement of each network.
 pub(super) fn place(project: &Project, state: &State) -> Networks {
     let networks = project.networks.iter();
     networks
@@ -98,7 +101,7 @@ fn predecessor(engine_name: &str, old: &Resource, network: &Network) -> Predeces
     let mut changes = Vec::new();
     let mut contends = false;
     if let Some(record) = &old.record {
-        // Only the manifest's own name counts: the old one may be a successor itself.
+        // Only the name in the manifest counts, because the old network may be a successor itself.
         if let (Some(fields), Some(name)) = (wanted.as_object_mut(), record.get("engine_name")) {
             fields.insert("engine_name".to_owned(), name.clone());
         }
@@ -112,7 +115,7 @@ fn predecessor(engine_name: &str, old: &Resource, network: &Network) -> Predeces
     }
 }
 
-/// Whether two networks cannot be there at a time.
+/// Returns whether two networks cannot exist at the same time.
 fn contend(old: &Network, new: &Network) -> bool {
     let device = |network: &Network| network.options.get(BRIDGE_NAME).cloned();
     let addresses = old.subnets.iter().any(|old| {
@@ -122,7 +125,7 @@ fn contend(old: &Network, new: &Network) -> bool {
     addresses || device(old).is_some() && device(old) == device(new)
 }
 
-/// Whether two ranges of addresses have one in common; `None`: one of them cannot be read.
+/// Returns whether two address ranges overlap; `None` if one of them is invalid.
 fn overlap(one: &str, other: &str) -> Option<bool> {
     let ((one, its), (other, others)) = (range(one)?, range(other)?);
     let bits = |address: IpAddr| match address {
@@ -133,7 +136,7 @@ fn overlap(one: &str, other: &str) -> Option<bool> {
     if four != also {
         return Some(false);
     }
-    // The shorter prefix decides.
+    // The shorter prefix is decisive.
     let free = 128 - its.min(others);
     Some(free == 128 || one >> free == other >> free)
 }
@@ -145,7 +148,8 @@ fn range(text: &str) -> Option<(IpAddr, u32)> {
     (prefix <= most).then_some((address, prefix))
 }
 
-/// A network of a service that its container is not to stay on: another one is meant now.
+/// Returns a network of a service that its container has to leave, because the name refers to
+/// another network now.
 pub(super) fn moved(
     networks: &Networks,
     service: &Service,
@@ -155,7 +159,7 @@ pub(super) fn moved(
     its.find(|name| is_away(networks, name, container)).cloned()
 }
 
-/// Whether a container is attached to another network than the one that is meant by a name.
+/// Returns whether a container is attached to another network than the one that a name refers to.
 fn is_away(networks: &Networks, name: &NetworkName, container: &Container) -> bool {
     let Some(placed) = networks.get(name) else {
         return false;
@@ -167,7 +171,7 @@ fn is_away(networks: &Networks, name: &NetworkName, container: &Container) -> bo
     }
 }
 
-/// Networks that cannot be left for others now.
+/// Returns an error for each network that cannot be created or replaced now.
 pub(super) fn refusals(
     project: &Project,
     state: &State,
@@ -209,7 +213,7 @@ pub(super) fn refusals(
     refusals
 }
 
-/// A range of a network that is to be made which another project's network has.
+/// Returns an error if a network of another project uses an address range of a network to create.
 fn range_held(
     project: &Project,
     state: &State,
@@ -230,7 +234,7 @@ fn range_held(
     })
 }
 
-/// The networks of the project that nobody is to use any more, by name on the engine.
+/// Returns the networks of the project that are no longer needed, by name on the engine.
 pub(super) fn left_over<'a>(
     project: &'a Project,
     state: &'a State,
@@ -253,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_overlap_where_one_holds_the_other() {
+    fn ranges_overlap_if_one_contains_the_other() {
         check_overlap("10.1.0.0/16", "10.1.2.0/24", Some(true));
         check_overlap("10.1.0.0/24", "10.1.1.0/24", Some(false));
         check_overlap("0.0.0.0/0", "10.1.1.0/24", Some(true));

@@ -1,5 +1,5 @@
-//! Why the old and the new container of a service do not run at the same time, and what would have to
-//! change for that.
+//! Reasons why the old and the new container of a service do not run at the same time, and changes
+//! to the manifest that resolve them.
 
 use std::fmt;
 
@@ -7,70 +7,71 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{NetworkName, ServiceName};
 
-/// Why two containers of a service do not run at the same time.
+/// Reason why two containers of a service do not run at the same time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "obstacle", rename_all = "kebab-case")]
 pub enum OverlapConflict {
-    /// The manifest says so.
+    /// The manifest requests it.
     Asked,
-    /// Both publish the same port of the host, and the new one cannot be proven without it.
+    /// Both publish the same host port, and the new container cannot be proven without it.
     Port {
-        /// Which.
+        /// Host port.
         port: u16,
-        /// What it depends on and cannot reach over an internal network; empty: it has no
-        /// internal network at all.
+        /// Dependencies that the container cannot reach over an internal network; empty if it has
+        /// no internal network at all.
         unreached: Vec<ServiceName>,
     },
     /// Both have the same address in a network.
     Address {
-        /// Which; a hardware address too.
+        /// IP or MAC address.
         address: String,
     },
-    /// A container cannot be given its address again in a network in which it is found by name.
+    /// The engine cannot assign a container its address again in a network that resolves the
+    /// container by name.
     Network {
-        /// By the manifest's name.
+        /// Name in the manifest.
         network: NetworkName,
-        /// It is not made by us.
+        /// Whether the network is external, that is, not created by `cimandat`.
         external: bool,
     },
     /// Both can write to the same files.
     Mount {
-        /// The volume, the folder of the host, or the place of a nameless volume.
+        /// The volume, the folder on the host, or the mount target of an anonymous volume.
         name: String,
-        /// The manifest's name of the volume, where it is a declared one.
+        /// Name in the manifest, if the volume is declared.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         volume: Option<String>,
     },
-    /// It is in the network of the host.
+    /// The container uses the host's network.
     HostNetwork,
-    /// It shares namespaces or mounts with another container.
+    /// The container shares namespaces or mounts with another container.
     Shares {
-        /// That one's service, or a container that is not of the project.
+        /// Service of the other container, or a container outside of the project.
         with: String,
     },
-    /// Its container's name is fixed.
+    /// The name of the container is fixed.
     Name {
-        /// As the manifest says.
+        /// Name in the manifest.
         name: String,
     },
-    /// Its host name is one of the names by which it is found: the engine resolves it from the start
-    /// on, and not only when the new container is ready.
+    /// The host name is one of the names that the container is reached by. The engine resolves it
+    /// from the start of the new container on, and not only once the container is ready.
     HostName {
-        /// As the manifest says.
+        /// Host name in the manifest.
         name: String,
     },
-    /// Another service, or another replica, takes over what the old one holds.
+    /// Another service, or another replica, takes over resources of the old container.
     HandsOver {
-        /// Who takes it.
+        /// Service that takes over.
         to: ServiceName,
-        /// Which replica of the same service; `None`: another service.
+        /// Replica of the same service; `None` for another service.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         replica: Option<u32>,
     },
 }
 
 impl OverlapConflict {
-    /// What has to change in the manifest so that the new container can start first.
+    /// Returns the change to the manifest that lets the new container start first, if there is one.
     #[must_use]
     pub fn improvement(&self) -> Option<String> {
         match self {
@@ -110,7 +111,7 @@ impl OverlapConflict {
 }
 
 impl fmt::Display for OverlapConflict {
-    /// A fragment that follows on `as`.
+    /// Formats the conflict as a sentence fragment that follows `as`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asked => f.write_str("the manifest asks for it"),
@@ -125,7 +126,7 @@ impl fmt::Display for OverlapConflict {
             Self::Mount { name, .. } => write!(f, "both can write to `{name}`"),
             Self::HostNetwork => f.write_str("it is in the host's network"),
             Self::Shares { with } => write!(f, "it shares a namespace or mounts with `{with}`"),
-            Self::Name { name } => write!(f, "its container is always called `{name}`"),
+            Self::Name { name } => write!(f, "its container is always named `{name}`"),
             Self::HostName { name } => {
                 write!(f, "its host name `{name}` resolves before it is ready")
             }

@@ -1,4 +1,4 @@
-//! What is in the way of a deploy, found before anything is touched.
+//! Preflight checks: find conflicts of a deploy before anything is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::{
     state::{Container, PublishedPort, Resource, State},
 };
 
-/// All that is in the way, by service and then by resource.
+/// Returns all conflicts, by service and then by resource.
 pub(super) fn refusals(
     project: &Project,
     state: &State,
@@ -52,7 +52,7 @@ pub(super) fn refusals(
     refusals
 }
 
-/// Two containers that would have one name.
+/// Returns an error for each pair of containers that would have the same name.
 fn same_names(project: &Project, decisions: &[Decision]) -> Vec<PreflightError> {
     let mut known = BTreeMap::new();
     let wanted = decisions.iter().filter(|it| it.change != Change::Remove);
@@ -71,7 +71,7 @@ fn same_names(project: &Project, decisions: &[Decision]) -> Vec<PreflightError> 
         .collect()
 }
 
-/// The containers that are not as recorded, where that is not to be.
+/// Returns an error for each container with drift, for deploys that refuse drift.
 pub(super) fn drifted(decisions: &[Decision]) -> impl Iterator<Item = PreflightError> {
     decisions.iter().filter_map(|decision| {
         let name = decision.current.as_ref()?.to_string();
@@ -82,7 +82,7 @@ pub(super) fn drifted(decisions: &[Decision]) -> impl Iterator<Item = PreflightE
 
 fn owner(project: Option<&String>) -> String {
     project.map_or_else(
-        || "somebody else".to_owned(),
+        || "an unknown owner".to_owned(),
         |name| format!("project `{name}`"),
     )
 }
@@ -126,7 +126,7 @@ fn ports_held(state: &State, service: &Service, replica: u32, refusals: &mut Vec
     }
 }
 
-/// Whether a wished-for port of the host cannot be had while another is held.
+/// Returns whether a desired host port is unavailable while another port is held.
 pub(super) fn ports_conflict(wished: &PortBinding, held: &PublishedPort) -> bool {
     let all = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
     wished.published == Some(held.published)
@@ -134,8 +134,8 @@ pub(super) fn ports_conflict(wished: &PortBinding, held: &PublishedPort) -> bool
         && (all(&wished.host_ip) || all(&held.host_ip) || wished.host_ip == held.host_ip)
 }
 
-/// Whether a container that is to start and one that runs cannot run at the same time: they want
-/// the same port or fixed address, or write to the same volume.
+/// Returns whether a container to start and a running container cannot run at the same time: they
+/// need the same port or fixed address, or write to the same volume.
 pub(super) fn conflicts_with_spec(spec: &ContainerSpec, old: &Container) -> bool {
     let port = spec
         .ports
@@ -144,7 +144,8 @@ pub(super) fn conflicts_with_spec(spec: &ContainerSpec, old: &Container) -> bool
     port || same_address(spec, old).is_some() || same_volume(spec, old, &BTreeSet::new()).is_some()
 }
 
-/// Whether a replica of a service cannot start while this container of another place runs.
+/// Returns whether a replica of a service cannot start while a container of another replica or
+/// service runs.
 pub(super) fn blocks(
     project: &Project,
     (service, replica): (&Service, u32),
@@ -153,7 +154,7 @@ pub(super) fn blocks(
 ) -> bool {
     let up = held.condition.status.is_up();
     if decision.change == Change::Remove && decision.service == service.name {
-        // Left by an interrupted run: it would answer in this one's place.
+        // A container that an interrupted run left behind would answer in place of the new one.
         return up;
     }
     let shared = decision.change != Change::Remove
@@ -168,7 +169,7 @@ pub(super) fn blocks(
     up && conflicts_with_spec(&spec, held)
 }
 
-/// A fixed address that a running container has.
+/// Returns a fixed address that a running container has.
 pub(super) fn same_address(spec: &ContainerSpec, old: &Container) -> Option<String> {
     let NetworkMode::Networks(networks) = &spec.network else {
         return None;
@@ -179,8 +180,8 @@ pub(super) fn same_address(spec: &ContainerSpec, old: &Container) -> Option<Stri
         .cloned()
 }
 
-/// A named volume that both have mounted and at least one can write to, but for those that are
-/// `shared`.
+/// Returns a named volume that both containers mount and at least one can write to, except for
+/// volumes that are `shared`.
 pub(super) fn same_volume<'a>(
     spec: &'a ContainerSpec,
     old: &Container,
@@ -197,13 +198,13 @@ pub(super) fn same_volume<'a>(
     })
 }
 
-/// Whether a service's new definition mounts a volume that another's does too: then the two share
-/// it on purpose.
+/// Returns whether the new definitions of two services mount the same volume. The two services then
+/// share it on purpose.
 pub(super) fn share_a_volume(one: &Service, other: &Service) -> bool {
     volumes_of(one).any(|volume| volumes_of(other).any(|shared| shared == volume))
 }
 
-/// How a resource that is there relates to the one that is wished for.
+/// Returns how an existing resource relates to the desired one.
 fn standing(project: &Project, found: &Resource, definition: &str) -> Occupant {
     match &found.project {
         Some(owner) if owner == project.name.as_str() => {
@@ -281,7 +282,7 @@ fn volumes(
                         into.push(PreflightError::VolumeChanged { name, changes });
                     }
                     Occupant::Foreign(owner) => {
-                        into.push(PreflightError::ForeignVolume { name, owner })
+                        into.push(PreflightError::ForeignVolume { name, owner });
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! Why a plan is refused before anything is touched.
+//! Errors for plans that are refused before anything is changed.
 
 use thiserror::Error;
 
@@ -8,74 +8,74 @@ use crate::{
     name::{ImageRef, ServiceName},
 };
 
-/// One reason; all that are found are told at once.
+/// One preflight error. All errors are reported at once.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PreflightError {
-    /// A container of this name is not ours.
+    /// A container of this name belongs to another owner.
     #[error("container `{name}`, which `{service}` needs, belongs to {owner}")]
     ForeignContainer {
-        /// Whose container it would be.
+        /// Service that needs the name.
         service: ServiceName,
-        /// The name.
+        /// Name of the container.
         name: String,
-        /// A project, or somebody unknown.
+        /// Another project, or an unknown owner.
         owner: String,
     },
-    /// A container of this name bears the project's label, but is not one that was made here.
+    /// A container of this name carries the project's label, but was not created by `cimandat`.
     #[error(
-        "container `{name}`, which `{service}` needs, bears the label of this project, but \
-         `cimandat` did not make it"
+        "container `{name}`, which `{service}` needs, carries the label of this project, but \
+         was not created by `cimandat`"
     )]
     UnknownContainer {
-        /// Whose container it would be.
+        /// Service that needs the name.
         service: ServiceName,
-        /// The name.
+        /// Name of the container.
         name: String,
     },
-    /// A container is not as it was made, and is to be left as it is.
-    #[error("container `{name}` is not as it was made: {}", listed(changes))]
+    /// A container differs from its record, and drift is refused.
+    #[error("container `{name}` has drifted: {}", listed(changes))]
     Drifted {
-        /// The name that it has now.
+        /// Current name of the container.
         name: String,
-        /// Field by field: the recorded value, and the one found.
+        /// Differing fields: the recorded and the observed value of each.
         changes: Vec<FieldChange>,
     },
-    /// Two services' containers would have one name.
-    #[error("the containers of `{other}` and `{service}` would both be called `{name}`")]
+    /// The containers of two services would have the same name.
+    #[error("the containers of `{other}` and `{service}` would both be named `{name}`")]
     SameName {
-        /// One of them.
+        /// One of the services.
         service: ServiceName,
-        /// The other.
+        /// The other service.
         other: ServiceName,
-        /// The name.
+        /// Name of both containers.
         name: String,
     },
-    /// A network of this name is not ours.
+    /// A network of this name belongs to another owner.
     #[error("network `{name}` exists already and belongs to {owner}")]
     ForeignNetwork {
-        /// The name on the engine.
+        /// Name on the engine.
         name: String,
-        /// A project, or somebody unknown.
+        /// Another project, or an unknown owner.
         owner: String,
     },
-    /// A volume of this name is not ours.
+    /// A volume of this name belongs to another owner.
     #[error("volume `{name}` exists already and belongs to {owner}")]
     ForeignVolume {
-        /// The name on the engine.
+        /// Name on the engine.
         name: String,
-        /// A project, or somebody unknown.
+        /// Another project, or an unknown owner.
         owner: String,
     },
-    /// An external network is not there.
+    /// An external network does not exist.
     #[error("external network `{name}` does not exist")]
     NoNetwork {
-        /// The name on the engine.
+        /// Name on the engine.
         name: String,
     },
-    /// An external volume is not there.
+    /// An external volume does not exist.
     #[error("external volume `{name}` does not exist")]
     NoVolume {
-        /// The name on the engine.
+        /// Name on the engine.
         name: String,
     },
     /// The address range of a network is in use.
@@ -84,33 +84,34 @@ pub enum PreflightError {
          is not of this project"
     )]
     RangeHeld {
-        /// The name on the engine.
+        /// Name on the engine.
         name: String,
-        /// As the manifest says.
+        /// Range in the manifest.
         subnet: String,
-        /// The range that is in use.
+        /// Range that is in use.
         held: String,
-        /// The network that has it.
+        /// Network that uses the range.
         holder: String,
     },
-    /// A network's definition changed, but not what only one network can have.
+    /// A network's definition changed, but not its subnet or bridge name, which only one network
+    /// can have.
     #[error(
         "the definition of network `{name}` changed, and the new one needs the same subnet or bridge \
          name, which the old network uses until the deploy is committed"
     )]
     NetworkContends {
-        /// The name on the engine.
+        /// Name on the engine.
         name: String,
     },
-    /// A network's definition changed, and somebody would stay behind on the old one.
+    /// A network's definition changed, and a service would stay behind on the old network.
     #[error(
         "the definition of network `{name}` changed, and service `{service}`, not part of this \
          deploy, would stay on the old network"
     )]
     NetworkLeft {
-        /// The name on the engine.
+        /// Name on the engine.
         name: String,
-        /// Who uses it, and is not part of this deploy.
+        /// Service that uses the network and is not part of this deploy.
         service: ServiceName,
     },
     /// A volume's definition changed.
@@ -119,126 +120,126 @@ pub enum PreflightError {
         in_brackets(changes)
     )]
     VolumeChanged {
-        /// The name on the engine.
+        /// Name on the engine.
         name: String,
-        /// Field by field; empty where it is not recorded what it was made from.
+        /// Changed fields; empty if the old definition is not recorded.
         changes: Vec<FieldChange>,
     },
-    /// A database of another major version would run on the data that is there.
+    /// A database of another major version would run on existing data.
     #[error(
         "`{service}` would run PostgreSQL {to} on data of PostgreSQL {from} (volume `{volume}`, \
          `{folder}`)"
     )]
     MajorVersion {
-        /// Whose data it is.
+        /// Service that uses the data.
         service: ServiceName,
-        /// The volume's name on the engine.
+        /// Name of the volume on the engine.
         volume: String,
-        /// The data directory inside of the container.
+        /// Data directory inside the container.
         folder: String,
-        /// The version that wrote it.
+        /// Major version that wrote the data.
         from: String,
-        /// The version that would read it.
+        /// Major version that would read the data.
         to: String,
     },
-    /// A volume is to be copied, and somebody who goes on running writes to it.
+    /// A volume is to be copied, and a container that keeps running writes to it.
     #[error(
         "volume `{name}` is to be copied before `{service}` is replaced, and `{writer}`, which \
          is not, writes to it"
     )]
     SnapshotWriter {
-        /// The volume's name on the engine.
+        /// Name of the volume on the engine.
         name: String,
-        /// Who is replaced.
+        /// Service that is replaced.
         service: ServiceName,
-        /// The container that writes.
+        /// Container that writes to the volume.
         writer: String,
     },
-    /// A port of the host is held by a container that is not the project's.
+    /// A host port is held by a container outside of the project.
     #[error(
         "port {port} of this host, which `{service}` publishes, is held by container `{holder}`"
     )]
     PortHeld {
-        /// Who wants it.
+        /// Service that publishes the port.
         service: ServiceName,
-        /// Which.
+        /// Host port.
         port: u16,
-        /// Who has it.
+        /// Container that holds the port.
         holder: String,
     },
-    /// An image that must not be pulled is not there.
+    /// An image is missing and must not be pulled.
     #[error(
         "image `{image}` of `{service}` is not on the engine, and {} forbids pulling it",
         if *.by_option { "`--pull never`" } else { "`pull \"never\"`" }
     )]
     NoImage {
-        /// Who wants it.
+        /// Service that needs the image.
         service: ServiceName,
-        /// Which.
+        /// Image that is missing.
         image: ImageRef,
-        /// The command's option says so, and not the manifest.
+        /// Whether the command-line option forbids the pull, and not the manifest.
         by_option: bool,
     },
-    /// The image of an earlier generation is gone.
-    #[error("the image of `{service}` in generation {generation} is not on the engine any more")]
+    /// The image of an earlier generation no longer exists.
+    #[error("the image of `{service}` in generation {generation} is no longer on the engine")]
     ImageLost {
-        /// Whose.
+        /// Service that needs the image.
         service: ServiceName,
-        /// Which.
+        /// Generation of the image.
         generation: u64,
     },
-    /// A secret value of an earlier generation is gone.
+    /// A secret value of an earlier generation is no longer stored.
     #[error("{what} of `{service}` is no longer stored; only its digest is known")]
     ValueLost {
-        /// Whose.
+        /// Service that needs the value.
         service: ServiceName,
-        /// In a fragment.
+        /// Description of the value, as a sentence fragment.
         what: String,
     },
-    /// An image that must not be built is not there.
+    /// An image is missing or out of date and must not be built.
     #[error(
         "the image of `{service}` is out of date or missing, and `--no-build` forbids building it"
     )]
     NotBuilt {
-        /// Who wants it.
+        /// Service that needs the image.
         service: ServiceName,
     },
-    /// A service that was named is not in the project.
+    /// A named service does not exist in the project.
     #[error("there is no service or job `{service}` in this project")]
     NoService {
-        /// As it was named.
+        /// Name that was given.
         service: String,
-        /// Those that are.
+        /// Services and jobs that exist.
         known: Vec<String>,
     },
-    /// A job that was to run again is not in the project.
+    /// A job that is to run again does not exist in the project.
     #[error("there is no job `{job}` in this project")]
     NoJob {
-        /// As it was named.
+        /// Name that was given.
         job: String,
-        /// Those that are.
+        /// Jobs that exist.
         known: Vec<String>,
     },
-    /// A job whose work cannot be undone would run again.
+    /// An irreversible job would run again.
     #[error("`{job}` is irreversible and would run again, as {reason}")]
     JobAgain {
-        /// Which.
+        /// Job that would run again.
         job: ServiceName,
-        /// Why.
+        /// Reason for the run.
         reason: Reason,
     },
-    /// A service is to start its new container while the old one runs, and cannot.
+    /// A service must start its new container while the old one runs, and cannot.
     #[error("`{service}` cannot start its new container before the old one stops, as {because}")]
     CannotStartFirst {
-        /// Who.
+        /// Service that must start first.
         service: ServiceName,
-        /// Why not.
+        /// Conflict that prevents it.
         because: OverlapConflict,
     },
-    /// Steps wait for each other.
-    #[error("these steps depend on each other in a circle: {among}")]
+    /// Steps depend on each other in a cycle.
+    #[error("these steps depend on each other in a cycle: {among}")]
     Circle {
-        /// Services and resources.
+        /// Services and resources in the cycle.
         among: String,
     },
 }
@@ -256,7 +257,7 @@ fn in_brackets(changes: &[FieldChange]) -> String {
     }
 }
 
-/// What a name may have been meant for, and all that it can be.
+/// Returns the most similar name and the list of all valid names.
 fn among(name: &str, known: &[String], kind: &str) -> String {
     if known.is_empty() {
         return format!("it has no {kind}");
@@ -269,17 +270,17 @@ fn among(name: &str, known: &[String], kind: &str) -> String {
 fn convert(from: &str, to: &str) -> String {
     format!(
         "dump the data with {from} (`pg_dumpall`) and load it into a new volume with {to}, \
-         or convert it with `pg_upgrade`; where the image does that itself, `--allow-major` \
-         lets it, best with the volume `snapshot=\"before-switch\"`"
+         or convert it with `pg_upgrade`; where the image does that itself, `--allow-major-upgrade` \
+         lets it, best with the volume `snapshot=\"before-update\"`"
     )
 }
 
 fn run_or_not(job: &ServiceName) -> String {
-    format!("`--rerun {job}` runs it again; `--no-rerun` takes it for done")
+    format!("`--rerun {job}` runs it again; `--no-rerun` assumes that it is done")
 }
 
 impl PreflightError {
-    /// What to do about it.
+    /// Returns advice on how to resolve the error.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
@@ -288,15 +289,15 @@ impl PreflightError {
                     .to_owned()
             }
             Self::UnknownContainer { .. } => {
-                "it was made by hand with this project's label; remove or rename it".to_owned()
+                "it was created manually with this project's label; remove or rename it".to_owned()
             }
-            Self::Drifted { .. } => "`cimandat up` without `--drift refuse` puts it right; \
-                                     what is to stay belongs into the manifest"
+            Self::Drifted { .. } => "`cimandat up` without `--drift error` repairs it; \
+                                     add changes to keep to the manifest"
                 .to_owned(),
-            Self::ImageLost { .. } => "`cimandat history` shows which generations there is a way \
-                                       back to"
+            Self::ImageLost { .. } => "`cimandat history` shows which generations can be \
+                                       rolled back to"
                 .to_owned(),
-            Self::ValueLost { .. } => "put the value back where it came from, or deploy the \
+            Self::ValueLost { .. } => "restore the value at its source, or deploy the \
                                        manifest of that time with `cimandat up`"
                 .to_owned(),
             Self::SameName { .. } => "give one of them another `container-name`".to_owned(),
@@ -322,7 +323,7 @@ impl PreflightError {
             Self::MajorVersion { from, to, .. } => convert(from, to),
             Self::SnapshotWriter { .. } => {
                 "mount the volume `read-only=#true` there, replace both (`--force-recreate`), or \
-                 give up `snapshot=\"before-switch\"`"
+                 give up `snapshot=\"before-update\"`"
                     .to_owned()
             }
             Self::PortHeld { holder, .. } => {
@@ -357,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_image_is_blamed_on_who_forbids_to_pull_it() {
+    fn missing_image_error_names_source_of_prohibition() {
         let told = |by_option| {
             let refusal = PreflightError::NoImage {
                 service: ServiceName::new("web").unwrap(),

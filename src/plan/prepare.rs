@@ -1,4 +1,5 @@
-//! What a deploy makes before it touches anything that runs: networks, volumes, containers.
+//! Objects that a deploy creates before it touches anything that runs: networks, volumes,
+//! containers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use crate::{
 };
 
 impl RolloutBuilder<'_> {
-    /// Networks and volumes that the containers to be made need and that are not there.
+    /// Creates the missing networks and volumes that the new containers need.
     pub fn resources(&self, draft: &mut PlanBuilder) {
         let made = self
             .decisions
@@ -82,7 +83,7 @@ impl RolloutBuilder<'_> {
                 changes: old.changes.clone(),
             });
         let step = Step::act(Action::CreateNetwork(Box::new(create)), subject, reason);
-        // A given range is taken first, or the engine might choose it for another network.
+        // A given range is claimed first, or the engine might choose it for another network.
         let given = self.project.networks.iter();
         let given = given.filter(|(_, it)| !it.external && !it.subnets.is_empty());
         let given = given.filter_map(|(name, _)| self.networks.get(name));
@@ -93,8 +94,8 @@ impl RolloutBuilder<'_> {
         draft.add(Key::Network(placed.engine_name.clone()), step, needs);
     }
 
-    /// After the commit, networks go that nobody uses any more: those whose definition changed, and
-    /// those that left the manifest.
+    /// After the commit, removes the networks that are no longer used: those with a changed
+    /// definition, and those that are no longer in the manifest.
     pub fn remove_networks(&self, draft: &mut PlanBuilder) {
         if !self.options.services.is_empty() {
             return;
@@ -109,7 +110,8 @@ impl RolloutBuilder<'_> {
             let mut users = attached
                 .iter()
                 .filter(|(name, it)| !is_done(it) && !self.state.is_superseded(name));
-            // One that stays may have to start again; somebody else's is none of ours.
+            // A container that stays may have to start again in this network. Containers outside of
+            // the project are not managed here.
             if attached.len() < resource.users || !users.clone().all(|(user, _)| self.leaves(user))
             {
                 continue;
@@ -136,7 +138,7 @@ impl RolloutBuilder<'_> {
         }
     }
 
-    /// Whether a container does not run any more after this deploy.
+    /// Returns whether a container no longer runs after this deploy.
     fn leaves(&self, container: &ContainerName) -> bool {
         let mut decisions = self.decisions.iter();
         decisions.any(|decision| {
@@ -193,7 +195,7 @@ impl RolloutBuilder<'_> {
         draft.add(key, turn.act(action), needs);
     }
 
-    /// The anonymous volumes of the container that is replaced, by target.
+    /// Returns the anonymous volumes of the replaced container, by mount target.
     fn carried(&self, turn: &ContainerUpdate<'_>) -> BTreeMap<String, String> {
         let folders: BTreeSet<&str> = turn
             .service
@@ -211,7 +213,7 @@ impl RolloutBuilder<'_> {
     }
 }
 
-/// A job that has ended is not started again as it is.
+/// Returns whether a container belongs to a job that has ended. It is not started again as it is.
 fn is_done(container: &Container) -> bool {
     let record = container.record.as_ref();
     let job = record.is_some_and(|record| matches!(record.kind, Kind::Job { .. }));
@@ -238,17 +240,17 @@ pub(super) fn volumes_of(service: &Service) -> impl Iterator<Item = &VolumeName>
         })
 }
 
-/// Digest of a definition, for the label by which a change is seen.
+/// Returns the digest of a definition, for the label that reveals changes.
 pub(super) fn definition(thing: &impl serde::Serialize) -> String {
     digest(serde_json::to_string(thing).unwrap_or_default().as_bytes())
 }
 
-/// As [`definition`].
+/// Returns the digest of a volume's definition.
 pub(super) fn volume_definition(volume: &Volume) -> String {
     definition(&volume.definition())
 }
 
-/// What a container of a service is made from, without where its networks are.
+/// Returns the record of a container of a service, without the placement of its networks.
 pub(super) fn record(
     project: &Project,
     service: &Service,

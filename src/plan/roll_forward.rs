@@ -1,7 +1,7 @@
-//! The way on: what is left to do of a deploy that was committed and then cut off.
+//! Roll forward: the remaining steps of a deploy that was committed and then interrupted.
 //!
-//! Pure. Only what the world still lacks is done, and containers are told apart by more than their
-//! names, as names have begun to change hands.
+//! Pure. Only actions that are not done yet are performed. Containers are identified by more than
+//! their names, because the renames may have started.
 
 use super::{Action, Plan, Step, StepKind};
 use crate::{
@@ -9,8 +9,8 @@ use crate::{
     state::{Container, State},
 };
 
-/// The steps after the commit of `plan`, as far as they are not done in `now`; the plan was made
-/// from `origin`.
+/// Returns the steps after the commit of `plan` that are not done in `now`. `origin` is the state
+/// that the plan was made from.
 #[must_use]
 pub fn roll_forward_plan(plan: &Plan, origin: &State, now: &State) -> Plan {
     let world = World { plan, origin, now };
@@ -20,7 +20,8 @@ pub fn roll_forward_plan(plan: &Plan, origin: &State, now: &State) -> Plan {
             return None;
         };
         let action = world.still(action)?;
-        // One after the other, in their order: each needs the one before it to have ended only.
+        // The steps run one after the other, in their order. Each needs the previous one only to
+        // have ended.
         Some(Step {
             kind: StepKind::Action(action),
             requires: std::collections::BTreeSet::new(),
@@ -42,7 +43,7 @@ struct World<'a> {
 }
 
 impl World<'_> {
-    /// What is left of an action.
+    /// Returns the remaining part of an action.
     fn still(&self, action: &Action) -> Option<Action> {
         match action {
             Action::SetRestartPolicy { container, policy } => Some(Action::SetRestartPolicy {
@@ -67,7 +68,7 @@ impl World<'_> {
         }
     }
 
-    /// The name that a container of the plan has by now; `None`: it is gone.
+    /// Returns the current name of a container of the plan; `None` if the container does not exist.
     fn name_now(&self, name: &ContainerName) -> Option<ContainerName> {
         if self.now.containers.contains_key(name) && self.is_meant(name) {
             return Some(name.clone());
@@ -80,14 +81,15 @@ impl World<'_> {
         self.same(name, there).then(|| renamed.clone())
     }
 
-    /// Whether the container of this name is the one that the plan means by it.
+    /// Returns whether the container of this name is the one that the plan refers to.
     fn is_meant(&self, name: &ContainerName) -> bool {
         let there = self.now.containers.get(name);
         there.is_some_and(|there| self.same(name, there))
     }
 
-    /// Whether this container is the one that the plan calls `name`: by its id, where it was there
-    /// before the plan; else by the generation that the plan makes.
+    /// Returns whether this container is the one that the plan names `name`. A container that
+    /// existed before the plan is identified by its id, a new one by the generation that the plan
+    /// creates.
     fn same(&self, name: &ContainerName, there: &Container) -> bool {
         match self.origin.containers.get(name) {
             Some(before) => before.id == there.id,
@@ -102,7 +104,7 @@ impl World<'_> {
         }
     }
 
-    /// Whether `name` is what the plan renames this container to.
+    /// Returns whether the plan renames this container to `name`.
     fn is_renamed_to(&self, name: &ContainerName, there: &Container) -> bool {
         self.plan.steps.iter().any(|step| {
             matches!(&step.kind, StepKind::Action(Action::RenameContainer { from, to })

@@ -1,4 +1,4 @@
-//! The steps of a deploy: each service's turn, and how the turns wait for each other.
+//! Steps of a deploy: the update of each container, and the dependencies between the updates.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,10 +22,10 @@ use crate::{
     state::{Container, State},
 };
 
-/// A container's place in a project: its service, and which of its containers.
+/// A container's place in a project: its service and its replica number.
 pub(super) type ReplicaKey = (ServiceName, u32);
 
-/// Everything that the steps are made from.
+/// Inputs for the steps of a deploy.
 pub(super) struct RolloutBuilder<'a> {
     pub project: &'a Project,
     pub state: &'a State,
@@ -37,7 +37,7 @@ pub(super) struct RolloutBuilder<'a> {
     pub addresses: BTreeMap<ReplicaKey, Assigned>,
 }
 
-/// One container of a service, with all that the steps for it need.
+/// Update of one container of a service, with the inputs for its steps.
 pub(super) struct ContainerUpdate<'a> {
     pub service: &'a Service,
     pub decision: &'a Decision,
@@ -47,18 +47,18 @@ pub(super) struct ContainerUpdate<'a> {
 }
 
 impl ContainerUpdate<'_> {
-    /// Whether the new container starts while the old one runs.
+    /// Returns whether the new container starts while the old one runs.
     pub fn is_start_first(&self) -> bool {
         let strategy = self.decision.strategy.as_ref();
         strategy.is_some_and(UpdateStrategy::is_start_first)
     }
 
-    /// Its service, and which of its containers it is.
+    /// Returns the service and the replica number.
     fn place(&self) -> (&Service, u32) {
         (self.service, self.decision.replica)
     }
 
-    /// The last step until the new container has proven itself.
+    /// Returns the last step before the new container has proven itself.
     pub fn ready_key(&self) -> Key {
         match self.service.post_start.len().checked_sub(1) {
             Some(last) => Key::PostStart(self.name.clone(), last),
@@ -66,7 +66,7 @@ impl ContainerUpdate<'_> {
         }
     }
 
-    /// An action for this container, for the reason that it has its turn.
+    /// Returns a step for an action on this container, with the reason for its update.
     pub fn act(&self, action: Action) -> Step {
         Step::act(action, self.subject.clone(), self.reason.clone())
     }
@@ -125,11 +125,12 @@ impl RolloutBuilder<'_> {
         self.state.containers.get(turn.decision.current.as_ref()?)
     }
 
-    /// Stops the old container, starts the new one and asks it, as far as each is to be done.
+    /// Stops the old container, starts the new one and probes it, as far as the change requires
+    /// each.
     fn switch(&self, draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>) {
         let mut ready = self.dependencies(turn.service);
         if matches!(turn.decision.change, Change::Replace | Change::Restart) {
-            // Nothing old is touched before everything new has been made.
+            // No old container is touched before all new containers are created.
             let mut needs: Vec<Key> = self.created().collect();
             needs.extend(ready.iter().cloned());
             self.stop(draft, turn, needs);
@@ -155,7 +156,7 @@ impl RolloutBuilder<'_> {
         gate(draft, turn);
     }
 
-    /// Sets what a hand has changed and what can be set without a new start.
+    /// Repairs manual changes that do not require a restart.
     fn repair(
         &self,
         draft: &mut PlanBuilder,
@@ -187,7 +188,7 @@ impl RolloutBuilder<'_> {
         keys
     }
 
-    /// Stops the old container, with all that belongs to it.
+    /// Stops the old container, after its hooks have run.
     pub fn stop(&self, draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>, mut needs: Vec<Key>) {
         let running = self
             .current(turn)
@@ -218,8 +219,9 @@ impl RolloutBuilder<'_> {
         draft.add(Key::Stop(current.clone()), step, needs);
     }
 
-    /// A stopped container that always restarts would be there again after the engine's next
-    /// start: it is told not to before it is stopped.
+    /// Returns a step that disables the restart policy of a container before it is stopped. A
+    /// stopped container with the policy `always` would run again after the next start of the
+    /// engine.
     fn disable_autostart(&self, turn: &ContainerUpdate<'_>, old: &ContainerName) -> Option<Step> {
         let policy = self.state.containers.get(old)?.restart?;
         let kept = creates_container(turn.decision.change) && policy == RestartPolicy::Always;
@@ -231,7 +233,7 @@ impl RolloutBuilder<'_> {
         })
     }
 
-    /// What must be done before a service may start: its dependencies' own steps.
+    /// Returns the steps that must be done before a service may start: those of its dependencies.
     pub fn dependencies(&self, service: &Service) -> BTreeSet<Key> {
         let mut needs = BTreeSet::new();
         for (name, dependency) in &service.depends_on {
@@ -252,7 +254,7 @@ impl RolloutBuilder<'_> {
                         needs.extend(hooks.map(|index| Key::PostStart(container.clone(), index)));
                     }
                 }
-                // A new container must not find the old one.
+                // A new container must not reach the old dependency.
                 needs.insert(Key::Cutover(container.clone()));
                 needs.insert(Key::Attach(container.clone()));
             }
@@ -266,8 +268,8 @@ impl RolloutBuilder<'_> {
             .map(|t| Key::Create(t.name.clone()))
     }
 
-    /// What cannot be had by two is given up before somebody else takes it: ports and fixed
-    /// addresses of the host, and volumes that only one may write to.
+    /// Releases resources that two containers cannot hold at the same time before another container
+    /// takes them: host ports, fixed addresses, and volumes that only one container may write to.
     fn release_shared_resources(&self, draft: &mut PlanBuilder, turns: &[ContainerUpdate<'_>]) {
         for turn in turns.iter().filter(|it| !is_in_place(it.decision.change)) {
             for decision in self.decisions.iter().filter(|it| !is_in_place(it.change)) {
@@ -283,7 +285,7 @@ impl RolloutBuilder<'_> {
                     continue;
                 }
                 let key = Key::Stop(holder.clone());
-                // It must not wait for the one that waits for it.
+                // The stop must not wait for the container that waits for it.
                 let early: BTreeSet<Key> = self.created().collect();
                 if draft.has(&key) {
                     draft.reprioritize(&key, &early);
@@ -300,15 +302,15 @@ impl RolloutBuilder<'_> {
         }
     }
 
-    /// Where something changes, what is kept is asked only when all that it depends on has proven
-    /// itself: an answer of before would say nothing.
+    /// If anything changes, probes unchanged containers only after all their dependencies have
+    /// proven themselves. An earlier result would prove nothing.
     fn gate_unchanged_after_changes(&self, draft: &mut PlanBuilder, turns: &[ContainerUpdate<'_>]) {
         for turn in turns.iter().filter(|it| is_in_place(it.decision.change)) {
             let gate = Key::Gate(turn.name.clone());
             for need in self.dependencies(turn.service) {
                 draft.needs(&gate, need);
             }
-            // An answer that the old container of a dependency helped to give says nothing, either.
+            // A result that the old container of a dependency contributed to proves nothing either.
             let replaced = turns.iter().filter(|it| {
                 let depends = turn.service.depends_on.contains_key(&it.service.name);
                 depends && creates_container(it.decision.change)
@@ -319,8 +321,9 @@ impl RolloutBuilder<'_> {
         }
     }
 
-    /// Checks the whole when everything new has taken over and everything that it replaces has
-    /// stopped: what passes with the help of an old container says nothing.
+    /// Checks the whole project after all new containers have taken over and all replaced
+    /// containers have stopped. A check that passes with the help of an old container proves
+    /// nothing.
     fn verify(&self, draft: &mut PlanBuilder, turns: &[ContainerUpdate<'_>]) {
         let names = self.names.values();
         let mut gates: Vec<Key> = names.clone().cloned().map(Key::Gate).collect();
@@ -336,14 +339,16 @@ impl RolloutBuilder<'_> {
         }
     }
 
-    /// After the commit: the old container goes, the new one gets its name and its restart policy.
+    /// After the commit, retires the old container and gives the new one its name and its restart
+    /// policy.
     fn finalize(&self, draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>) {
         let made = creates_container(turn.decision.change) || turn.decision.revived.is_some();
         let last = final_name(self.project, turn.service, turn.decision.replica);
         let policy = turn.service.container.restart;
         let policy_key = Key::Policy(turn.name.clone());
         let held = self.current(turn).and_then(|current| current.restart);
-        // A run that was cut off before its commit leaves containers without their policy.
+        // A run that was interrupted before its commit leaves containers without their restart
+        // policy.
         if made && policy != RestartPolicy::No || !made && held.is_some_and(|held| held != policy) {
             let action = Action::SetRestartPolicy {
                 container: turn.name.clone(),
@@ -355,7 +360,7 @@ impl RolloutBuilder<'_> {
             self.retire(draft, turn, old, &last);
         }
         if last != *turn.name {
-            // The restart policy is set under the name that the container has until then.
+            // The restart policy is set under the name that the container has before the rename.
             let needs = [
                 policy_key,
                 Key::Remove(last.clone()),
@@ -370,7 +375,7 @@ impl RolloutBuilder<'_> {
         }
     }
 
-    /// After the commit: containers that nobody wants any more go.
+    /// After the commit, removes containers that are no longer needed.
     fn gc(&self, draft: &mut PlanBuilder) {
         for decision in self
             .decisions
@@ -390,7 +395,7 @@ impl RolloutBuilder<'_> {
             let orphan =
                 |action| Step::act(action, subject(decision), reason.clone()).after_commit();
             if up {
-                // Unless it has to give something up earlier: then that step stands already.
+                // A container that has to release resources earlier already has a stop.
                 draft.add(stop_key.clone(), orphan(stop(name, self.options)), []);
             }
             let action = Action::RemoveContainer(name.clone());
@@ -400,7 +405,7 @@ impl RolloutBuilder<'_> {
     }
 }
 
-/// Asks a container, and runs what is to be run in it then.
+/// Probes a container, and then runs its hooks.
 pub(super) fn gate(draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>) {
     let kept = is_in_place(turn.decision.change);
     if kept && matches!(turn.service.kind, Kind::Job { .. }) {
@@ -408,7 +413,7 @@ pub(super) fn gate(draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>) {
     }
     let mut gate = turn.service.ready.clone();
     if kept {
-        // It has proven itself already: one passed question is enough.
+        // A kept container has already proven itself: one successful probe is enough.
         gate.stabilize = Duration::ZERO;
     }
     let work = StepKind::AwaitReady {
@@ -442,12 +447,12 @@ pub(super) fn gate(draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>) {
     }
 }
 
-/// Whether a container is made.
+/// Returns whether the change creates a container.
 pub(super) fn creates_container(change: Change) -> bool {
     matches!(change, Change::Create | Change::Replace)
 }
 
-/// Whether a container goes on running as it is.
+/// Returns whether the change keeps the container running.
 pub(super) fn is_in_place(change: Change) -> bool {
     matches!(change, Change::NoOp | Change::Repair)
 }

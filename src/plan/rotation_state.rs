@@ -1,12 +1,13 @@
-//! Whether new secrets are at work: seen by what the containers that count were made from.
+//! Detection of new secrets in use, based on the records of the current containers.
 
 use super::{change::field_changes, diff};
 use crate::{project::Project, state::State};
 
-/// Whether some container that counts was made with the values that `new` has and `old` has not.
+/// Returns whether a current container was created with the values that `new` has and `old` does
+/// not have.
 ///
-/// The two are one manifest, resolved with the secrets in force and with those of a rotation whose
-/// maker did not live to see its end.
+/// Both are the same manifest: `old` is resolved with the active secrets, `new` with those of an
+/// interrupted rotation.
 #[must_use]
 pub fn rotated(state: &State, old: &Project, new: &Project) -> bool {
     new.services.values().any(|service| {
@@ -20,7 +21,7 @@ pub fn rotated(state: &State, old: &Project, new: &Project) -> bool {
             let current = diff::current(new, state, service, replica);
             let record = current.and_then(|(_, container)| container.record.as_ref());
             record.is_some_and(|record| {
-                // Other fields may differ: the manifest may have been changed since.
+                // Other fields may differ, because the manifest may have changed since.
                 let differing = field_changes(&record.spec, &wished);
                 turned
                     .iter()

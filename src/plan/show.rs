@@ -1,6 +1,7 @@
-//! A plan as a person or a program reads it: what would happen, to whom, and why.
+//! Presentation of a plan for users and programs: the changes, their objects and their reasons.
 //!
-//! Makes text only. What is printed comes from [`Shown`], so that text and JSON say the same.
+//! This module only produces text. All output is based on [`PlanView`], so that text and JSON
+//! contain the same information.
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -15,104 +16,105 @@ use crate::{
     project::{Kind, Project},
 };
 
-/// A plan for people and programs.
+/// View of a plan for users and programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlanView {
-    /// Version of this form; raised when a field changes its meaning or goes away.
+    /// Version of the format; increased when a field changes its meaning or is removed.
     pub version: u32,
-    /// The project.
+    /// Name of the project.
     pub project: ProjectName,
-    /// The number of the generation that would come to be.
+    /// Generation that the deploy would create.
     pub generation: u64,
-    /// Whether anything would change.
+    /// Whether the deploy would change anything.
     pub changes: bool,
     /// Images that would be built or pulled first.
     pub images: Vec<ImageView>,
-    /// Networks, volumes and snapshots of volumes that would be made.
+    /// Networks, volumes and snapshots of volumes that would be created.
     pub resources: Vec<String>,
-    /// Networks that get a successor, as their definition changed.
+    /// Networks that get a successor because their definition changed.
     pub moved_networks: Vec<NetworkView>,
     /// Networks that would be removed, by name on the engine.
     pub removed_networks: Vec<String>,
-    /// Every container, in dependency order.
+    /// All containers, in dependency order.
     pub containers: Vec<ContainerView>,
-    /// Containers that bear the project's label but were not made by `cimandat`.
+    /// Containers that carry the project's label but were not created by `cimandat`.
     pub unknown: Vec<ContainerName>,
-    /// Volumes that are not declared any more, by name on the engine.
+    /// Volumes that are no longer declared, by name on the engine.
     pub undeclared_volumes: Vec<String>,
-    /// What new services would get from containers that go.
+    /// Resources that new services would take over from removed containers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub takeovers: Vec<Takeover>,
     /// Services that would not answer for a while, in the order in which they stop.
     pub interrupted: Vec<ServiceName>,
-    /// Jobs that would be started and whose deeds no rollback undoes.
+    /// Jobs that would be started and that a rollback does not undo.
     pub irreversible: Vec<ServiceName>,
-    /// All actions in an order in which they could be done one by one.
+    /// All steps, in an order that allows sequential execution.
     pub steps: Vec<StepView>,
 }
 
 /// An image that would be built or pulled.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ImageView {
-    /// `building image`, `pulling image`.
+    /// Operation: `building image` or `pulling image`.
     pub verb: String,
-    /// Its name.
+    /// Reference of the image.
     pub image: String,
-    /// Why.
+    /// Reason for the operation.
     pub reason: Reason,
 }
 
 /// A network that gets a successor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NetworkView {
-    /// The manifest's name.
+    /// Name in the manifest.
     pub network: NetworkName,
-    /// The successor's name on the engine.
+    /// Name of the successor on the engine.
     pub engine_name: String,
-    /// What changed in its definition; empty where that is not recorded.
+    /// Changed fields; empty if the old definition is not recorded.
     pub changes: Vec<FieldChange>,
 }
 
-/// What would happen to a container.
+/// Planned change of a container.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ContainerView {
-    /// Its service.
+    /// Service of the container.
     pub service: ServiceName,
-    /// Counted from 1.
+    /// Replica number, counted from 1.
     pub replica: u32,
-    /// What.
+    /// Planned change.
     pub change: Change,
-    /// Why; absent when nothing happens.
+    /// Reason for the change; absent if nothing changes.
     pub reason: Option<Reason>,
-    /// What of the container that is there now is not as recorded: the recorded value, and the
-    /// one found.
+    /// Fields of the existing container that differ from its record: the recorded and the observed
+    /// value of each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<FieldChange>,
-    /// Which of the two runs first; absent unless a running one is replaced.
+    /// Whether the old or the new container runs first; absent unless a running container is
+    /// replaced.
     pub strategy: Option<UpdateStrategy>,
-    /// What clients notice of that, in a sentence.
+    /// Effect of the replacement on clients, as a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<String>,
-    /// What has to change in the manifest for a shorter interruption.
+    /// Change to the manifest that would shorten the interruption.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub improvement: Option<String>,
 }
 
-/// One action.
+/// One step of the plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepView {
-    /// `creating container`.
+    /// Operation: `creating container`.
     pub verb: String,
-    /// On the engine.
+    /// Name of the object on the engine.
     pub object: String,
-    /// Places in this list of what must be done first.
+    /// Indexes in this list of the steps that must be done first.
     pub needs: Vec<usize>,
-    /// It waits until everything new is proven.
+    /// Whether the step waits until all new containers have proven themselves.
     pub after_commit: bool,
 }
 
 impl PlanView {
-    /// Puts a deploy and the images before it into a form to show.
+    /// Creates the view of a deploy and of the image plan before it.
     #[must_use]
     pub fn new(project: &Project, images: &Plan, deploy: &DeploymentPlan) -> Self {
         let act = |plan: &'_ Plan| -> Vec<(Action, Reason)> {
@@ -120,9 +122,7 @@ impl PlanView {
                 .iter()
                 .filter_map(|step| match &step.kind {
                     StepKind::Action(action) => Some((action.clone(), step.reason.clone())),
-                    StepKind::AwaitReady { .. } | StepKind::Drain { .. } | StepKind::Verify(_) => {
-                        None
-                    }
+                    _ => None,
                 })
                 .collect()
         };
@@ -155,10 +155,7 @@ impl PlanView {
                 reason: decision.reason.clone(),
                 drift: decision.drift.clone(),
                 effect: decision.strategy.as_ref().map(UpdateStrategy::effect),
-                improvement: decision
-                    .strategy
-                    .as_ref()
-                    .and_then(UpdateStrategy::improvement),
+                improvement: (decision.strategy.as_ref()).and_then(UpdateStrategy::improvement),
                 strategy: decision.strategy.clone(),
             })
             .collect();
@@ -181,12 +178,12 @@ impl PlanView {
         }
     }
 
-    /// For a person.
+    /// Formats the plan for users.
     #[must_use]
     pub fn text(&self) -> String {
         if !self.changes {
             return format!(
-                "{}: nothing to do, all is as the manifest says\n{}",
+                "{}: no changes: the project is up to date\n{}",
                 self.project,
                 self.remarks()
             );
@@ -233,7 +230,7 @@ impl PlanView {
         text + &self.consequences() + &self.remarks()
     }
 
-    /// What the whole brings about, besides what stands with each container.
+    /// Formats the effects of the deploy as a whole, in addition to those of each container.
     fn consequences(&self) -> String {
         let mut text = String::new();
         let restarted = self.restarted();
@@ -255,7 +252,7 @@ impl PlanView {
         text
     }
 
-    /// The services that stop for a while without being replaced.
+    /// Returns the services that stop for a while without being replaced.
     fn restarted(&self) -> Vec<&str> {
         let replaced = |name: &ServiceName| {
             let mut its = self.containers.iter().filter(|it| it.service == *name);
@@ -288,18 +285,18 @@ impl PlanView {
         }
     }
 
-    /// What a person should know, though nothing is done about it.
+    /// Formats remarks for users about objects that the deploy does not change.
     fn remarks(&self) -> String {
         let mut text = String::new();
         for name in &self.unknown {
             let _ = writeln!(
                 text,
-                "not made by cimandat, though it bears this project's label, and left alone: \
+                "not created by cimandat, although it carries this project's label, and left alone: \
                  container {name}"
             );
         }
         for name in &self.undeclared_volumes {
-            let _ = writeln!(text, "not declared any more, and kept: volume {name}");
+            let _ = writeln!(text, "no longer declared, and kept: volume {name}");
         }
         text
     }
@@ -310,7 +307,8 @@ impl PlanView {
         counts.to_do()
     }
 
-    /// What a container is called: its service, with its number where that has several.
+    /// Returns the display name of a container: its service, with the replica number if there are
+    /// several.
     fn label(&self, container: &ContainerView) -> String {
         let mut its = self.containers.iter();
         let several = its.any(|it| it.service == container.service && it.replica > 1);

@@ -1,7 +1,7 @@
-//! Snapshots of volumes: copied between the end of who wrote to them and the start of who will.
+//! Snapshots of volumes, taken after the old writers have stopped and before the new writers start.
 //!
-//! That is the one moment in which a copy of files is consistent. A snapshot is kept after the
-//! commit, until a newer one of its volume is committed.
+//! A copy of files is consistent only in this interval. A snapshot is kept after the commit, until
+//! a newer snapshot of its volume is committed.
 
 use super::{
     Action, Change, Decision, PreflightError, Reason, Step, Subject, VolumeSnapshot,
@@ -15,7 +15,8 @@ use crate::{
 };
 
 impl RolloutBuilder<'_> {
-    /// Copies each volume that is declared so, when who writes to it is replaced.
+    /// Copies each volume that is declared with a snapshot, if a container that writes to it is
+    /// replaced.
     pub fn snapshots(&self, draft: &mut PlanBuilder, turns: &[ContainerUpdate<'_>]) {
         for due in due(self.project, self.state, self.decisions) {
             let source = &due.volume.engine_name;
@@ -58,7 +59,7 @@ impl RolloutBuilder<'_> {
         }
     }
 
-    /// The stops after which nobody writes to a volume any more.
+    /// Returns the stops after which no container writes to a volume.
     fn silence(
         &self,
         draft: &mut PlanBuilder,
@@ -70,8 +71,9 @@ impl RolloutBuilder<'_> {
             .iter()
             .filter(|turn| starts_writing(turn, source))
             .collect();
-        // Where only one service is about, its own turn is in order already. Of several none may
-        // wait for another one's start, which waits for all of their ends.
+        // If only one service is involved, its own update is already in order. With several
+        // services, none may wait for the start of another one, because that start waits for the
+        // stops of all.
         let alone = starters.len() <= 1
             && writers.iter().all(|it| {
                 starters
@@ -99,16 +101,16 @@ impl RolloutBuilder<'_> {
     }
 }
 
-/// A volume that is to be copied.
+/// A volume to copy.
 struct Due<'a> {
     name: &'a VolumeName,
     volume: &'a Volume,
-    /// The first of those because of whom.
+    /// The first decision that requires the copy.
     decision: &'a Decision,
     current: &'a Container,
 }
 
-/// The volumes that are to be copied, as they are there and who writes to them is replaced.
+/// Returns the volumes to copy: those that exist and have a writer that is replaced.
 fn due<'a>(
     project: &'a Project,
     state: &'a State,
@@ -135,7 +137,8 @@ fn due<'a>(
     })
 }
 
-/// Copies that cannot be made, as somebody goes on writing meanwhile.
+/// Returns an error for each copy that is not possible, because a container keeps writing to the
+/// volume.
 pub(super) fn refusals(
     project: &Project,
     state: &State,
@@ -164,7 +167,7 @@ pub(super) fn refusals(
         .collect()
 }
 
-/// The containers that run and can write to a volume.
+/// Returns the running containers that can write to a volume.
 fn writers<'a>(state: &'a State, volume: &'a str) -> impl Iterator<Item = &'a ContainerName> {
     let up = state
         .containers
@@ -178,7 +181,7 @@ fn writers<'a>(state: &'a State, volume: &'a str) -> impl Iterator<Item = &'a Co
     .map(|(name, _)| name)
 }
 
-/// Whether a container that a turn starts can write to a volume.
+/// Returns whether the container that an update starts can write to a volume.
 fn starts_writing(turn: &ContainerUpdate<'_>, volume: &str) -> bool {
     !is_in_place(turn.decision.change) && writes(&turn.service.container, volume)
 }

@@ -1,10 +1,11 @@
-//! The turn of a service whose new container starts while the old one runs: how traffic moves from
-//! the one to the other, and how many of a service's containers are switched at a time.
+//! Update of a service that starts its new container while the old one runs: how traffic moves
+//! between the two, and how many containers of a service are updated at the same time.
 //!
-//! The new container starts on the service's networks without its names, and without the networks on
-//! which ports of the host are published. When it has passed its gate, one step gives it names and
-//! ports and takes them from the old one, which keeps its addresses: open connections live on. Then
-//! the old one drains and stops, so that everything after it is proven without it.
+//! The new container starts on the service's networks without its names, and without the networks
+//! on which host ports are published. After the container has passed its gate, one step moves names
+//! and ports to it from the old container. The old container keeps its addresses, so that open
+//! connections stay open. The old container then drains and stops, so that everything afterwards is
+//! proven without it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +34,7 @@ impl RolloutBuilder<'_> {
         let start = Action::StartContainer(turn.name.clone());
         draft.add(Key::Start(turn.name.clone()), turn.act(start), ready);
         gate(draft, turn);
-        // Nothing old is touched before everything new has been made.
+        // No old container is touched before all new containers are created.
         let mut needs: Vec<Key> = self.created().chain([turn.ready_key()]).collect();
         if let Some(cutover) = self.cutover(turn) {
             let action = Action::Cutover(Box::new(cutover));
@@ -52,7 +53,7 @@ impl RolloutBuilder<'_> {
         }
     }
 
-    /// The old container goes on for a while after nobody finds it by name any longer.
+    /// Lets the old container run for a while after it can no longer be resolved by name.
     fn drain(draft: &mut PlanBuilder, turn: &ContainerUpdate<'_>) -> Option<Key> {
         let old = turn.decision.current.as_ref()?;
         let duration = turn.service.update.drain.unwrap_or(Update::DRAIN);
@@ -69,13 +70,14 @@ impl RolloutBuilder<'_> {
         Some(key)
     }
 
-    /// How traffic moves to the new container; `None`: nothing finds either of the two.
+    /// Returns how traffic moves to the new container; `None` if no traffic reaches either
+    /// container.
     fn cutover(&self, turn: &ContainerUpdate<'_>) -> Option<Cutover> {
         let old = self.current(turn)?;
         let mut wanted = self.wanted(turn, &self.numbers(turn));
         let withheld = withheld(turn);
         if turn.finishes() {
-            // Names move now, ports when the old container has ended.
+            // Names move now. Ports move after the old container has ended.
             wanted.retain(|name, _| !withheld.contains(name));
         }
         let inner: BTreeSet<&String> = wanted
@@ -85,9 +87,10 @@ impl RolloutBuilder<'_> {
             .collect();
         let to: BTreeMap<String, EndpointSpec> = wanted.values().cloned().collect();
         let mut from = found(self.state, old);
-        // Where its definition has changed, the old network goes on with all its names: those that
-        // are still on it find nobody else. But the engine publishes ports on any network with a way
-        // out that the old container has left.
+        // If the definition of a network changed, the old container keeps its names on the
+        // old network, because clients that are still there can find no other container. However,
+        // the engine publishes ports on any network with external access that the old container
+        // still has, so that the old container leaves those networks.
         if !withheld.is_empty() && !turn.finishes() {
             from.retain(|name, _| inner.contains(name) || self.is_internal(name));
         }
@@ -116,7 +119,7 @@ impl RolloutBuilder<'_> {
         })
     }
 
-    /// The endpoints that a container is made, or started again, with.
+    /// Returns the endpoints that a container is created or restarted with.
     pub fn endpoints_at_creation(
         &self,
         turn: &ContainerUpdate<'_>,
@@ -138,7 +141,7 @@ impl RolloutBuilder<'_> {
             .collect()
     }
 
-    /// A kept container that is to run again gets its names and networks back first.
+    /// Restores the names and networks of a retained container before it runs again.
     pub fn attach_revived(
         &self,
         draft: &mut PlanBuilder,
@@ -160,7 +163,7 @@ impl RolloutBuilder<'_> {
         Some(key)
     }
 
-    /// Attaches a container that goes on running as the manifest says.
+    /// Attaches a container that keeps running to its networks, as the manifest says.
     pub fn attach_as_wanted(
         &self,
         turn: &ContainerUpdate<'_>,
@@ -182,7 +185,7 @@ impl RolloutBuilder<'_> {
         wanted(self.project, self.networks, turn.service, numbers)
     }
 
-    /// The numbers of the addresses that a container has once it is committed.
+    /// Returns the numbers of the addresses that a container has once it is committed.
     pub fn numbers(&self, turn: &ContainerUpdate<'_>) -> Numbers {
         let revived = turn.decision.revived.as_ref();
         if let Some(revived) = revived.and_then(|name| self.state.containers.get(name)) {
@@ -195,7 +198,7 @@ impl RolloutBuilder<'_> {
         self.current(turn).map(recorded).unwrap_or_default()
     }
 
-    /// Those that it has until it takes over.
+    /// Returns the numbers of the addresses that a container has until it takes over.
     fn interim(&self, turn: &ContainerUpdate<'_>) -> Numbers {
         let place = (turn.decision.service.clone(), turn.decision.replica);
         let assigned = self.addresses.get(&place);
@@ -203,23 +206,23 @@ impl RolloutBuilder<'_> {
         interim.unwrap_or_else(|| self.numbers(turn))
     }
 
-    /// The number that the old container gets in exchange for its own; `None`: it keeps its own.
+    /// Returns the number that the old container gets in exchange for its own; `None` if it keeps
+    /// its own.
     fn swapped(&self, turn: &ContainerUpdate<'_>, network: &NetworkName) -> Option<u32> {
         let interim = *self.interim(turn).get(network)?;
         let last = *self.numbers(turn).get(network)?;
         (interim != last).then_some(interim)
     }
 
-    /// Whether a network of the engine has no way out.
+    /// Returns whether a network of the engine has no external access.
     fn is_internal(&self, engine_name: &str) -> bool {
         let network = self.state.networks.get(engine_name);
         let record = network.and_then(|it| it.record.as_ref());
         record.and_then(|it| it.get("internal")?.as_bool()) == Some(true)
     }
 
-    /// Where a network gets a successor, an old container stops only after those that depend on it:
-    /// until then they find it on the old network. Dependents that themselves wait for its end are
-    /// left out.
+    /// If a network gets a successor, stops an old container only after its dependents, which reach
+    /// it on the old network until then. Dependents that wait for its stop themselves are left out.
     pub fn stop_dependents_first(&self, draft: &mut PlanBuilder, turns: &[ContainerUpdate<'_>]) {
         let moves = |turn: &&ContainerUpdate<'_>| {
             let mut networks = super::prepare::networks_of(turn.service);
@@ -249,7 +252,8 @@ fn recorded(container: &Container) -> Numbers {
 }
 
 impl ContainerUpdate<'_> {
-    /// Whether the old container stops before its ports move, so that it finishes what is in progress.
+    /// Returns whether the old container stops before its ports move, so that it finishes requests
+    /// in progress.
     fn finishes(&self) -> bool {
         let strategy = self.decision.strategy.as_ref();
         matches!(
@@ -258,7 +262,8 @@ impl ContainerUpdate<'_> {
         )
     }
 
-    /// The grace period that the old container has to finish what is in progress; `None`: its own.
+    /// Returns the grace period for the old container to finish requests in progress; `None` means
+    /// the container's own.
     pub fn finish_within(&self) -> Option<Duration> {
         let drain = self.service.update.drain.filter(|_| self.finishes())?;
         let grace = self.service.container.stop_grace_period;
@@ -266,7 +271,7 @@ impl ContainerUpdate<'_> {
     }
 }
 
-/// The networks that a new container joins only when it takes over.
+/// Returns the networks that a new container joins only when it takes over.
 fn withheld(turn: &ContainerUpdate<'_>) -> BTreeSet<NetworkName> {
     match &turn.decision.strategy {
         Some(UpdateStrategy::StartFirst { withheld, .. }) => withheld.clone(),
@@ -274,7 +279,7 @@ fn withheld(turn: &ContainerUpdate<'_>) -> BTreeSet<NetworkName> {
     }
 }
 
-/// No more containers of a service are switched at a time than it allows.
+/// Limits how many containers of a service are updated at the same time.
 pub(super) fn limit_parallelism(draft: &mut PlanBuilder, turns: &[ContainerUpdate<'_>]) {
     let switched = |turn: &&ContainerUpdate<'_>| turn.decision.strategy.is_some();
     let mut before: BTreeMap<&ServiceName, Vec<&ContainerUpdate<'_>>> = BTreeMap::new();

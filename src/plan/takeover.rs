@@ -1,7 +1,7 @@
-//! What services that are new take over from containers that go: ports of the host and volumes.
+//! Resources that new services take over from removed containers: host ports and volumes.
 //!
-//! A service that was renamed is one that is new and one that goes; this says that the first gets
-//! what the second had.
+//! A renamed service consists of a new service and a removed one. A takeover shows that the new
+//! service gets the resources of the removed one.
 
 use std::fmt;
 
@@ -18,22 +18,22 @@ use crate::{
     state::{Container, State},
 };
 
-/// What one service takes over from another.
+/// Resources that one service takes over from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Takeover {
-    /// The service that is new.
+    /// The new service.
     pub service: ServiceName,
-    /// The service whose container goes.
+    /// Service of the removed container.
     pub from: ServiceName,
-    /// Ports of the host.
+    /// Host ports.
     pub ports: Vec<u16>,
     /// Volumes, by name on the engine.
     pub volumes: Vec<String>,
-    /// The old container stops before the new one starts.
+    /// Whether the old container stops before the new one starts.
     pub stops_first: bool,
 }
 
-/// All that is taken over, by the services that are new.
+/// Returns all takeovers by services with new containers.
 pub(super) fn takeovers(project: &Project, state: &State, decisions: &[Decision]) -> Vec<Takeover> {
     let mut found: Vec<Takeover> = Vec::new();
     for new in decisions.iter().filter(|it| creates_container(it.change)) {
@@ -91,7 +91,7 @@ fn volumes(service: &Service, held: &Container) -> Vec<String> {
 }
 
 impl Takeover {
-    /// Of several replicas each takes over some; all together it is one sentence.
+    /// Adds the takeover of another replica, so that all replicas are described by one sentence.
     fn extend(&mut self, other: Self) {
         self.ports.extend(other.ports);
         self.ports.sort_unstable();
@@ -105,7 +105,7 @@ impl Takeover {
     }
 }
 
-/// Sorted ports in words: `port 80`, `ports 8081-8083`.
+/// Formats sorted ports: `port 80`, `ports 8081-8083`.
 fn words(ports: &[u16]) -> Vec<String> {
     let follows = |one: &u16, next: &u16| one.checked_add(1) == Some(*next);
     let ranges = ports.chunk_by(follows).filter_map(|range| {
@@ -120,7 +120,7 @@ fn words(ports: &[u16]) -> Vec<String> {
 }
 
 impl fmt::Display for Takeover {
-    /// A sentence.
+    /// Formats the takeover as a sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let volumes = self.volumes.iter().map(|name| format!("volume {name}"));
         let ports = words(&self.ports).into_iter();

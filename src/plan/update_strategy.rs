@@ -1,6 +1,7 @@
-//! How a running container is replaced: which of the two runs first, and what decides that.
+//! Replacement of running containers: whether the old or the new container runs first.
 //!
-//! Pure. Decided from what the old container is observed to have, and not from the manifest alone.
+//! Pure. The decision is based on the observed state of the old container, and not only on the
+//! manifest.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,34 +31,35 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "kebab-case")]
 pub enum UpdateStrategy {
-    /// The new one starts, proves itself and takes over while the old one still runs.
+    /// The new container starts, proves itself and takes over while the old one still runs.
     StartFirst {
-        /// Networks with a way out, which the new container joins only when it takes over: the ports
-        /// of the host are published there.
+        /// Networks with external access, which the new container joins only when it takes over.
+        /// Host ports are published there.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         withheld: BTreeSet<NetworkName>,
-        /// Ports of the host that move from the old to the new container.
+        /// Host ports that move from the old to the new container.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         ports: Vec<u16>,
-        /// The old container stops before the ports move, so that requests in progress are finished.
+        /// Whether the old container stops before the ports move, so that requests in progress are
+        /// finished.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         finishes: bool,
     },
-    /// The old one stops before the new one starts.
+    /// The old container stops before the new one starts.
     StopFirst {
-        /// Why.
+        /// Conflict that prevents an overlap.
         because: OverlapConflict,
     },
 }
 
 impl UpdateStrategy {
-    /// Whether the new container starts while the old one runs.
+    /// Returns whether the new container starts while the old one runs.
     #[must_use]
     pub fn is_start_first(&self) -> bool {
         matches!(self, Self::StartFirst { .. })
     }
 
-    /// What a client notices, in a sentence.
+    /// Returns the effect on clients, as a sentence.
     #[must_use]
     pub fn effect(&self) -> String {
         match self {
@@ -88,7 +90,7 @@ impl UpdateStrategy {
         }
     }
 
-    /// What has to change in the manifest for a shorter interruption, where something can.
+    /// Returns the change to the manifest that shortens the interruption, if there is one.
     #[must_use]
     pub fn improvement(&self) -> Option<String> {
         match self {
@@ -105,7 +107,7 @@ fn listed(ports: &[u16]) -> String {
 }
 
 impl fmt::Display for UpdateStrategy {
-    /// A fragment: `stop first, as both publish port 80`.
+    /// Formats the strategy as a sentence fragment: `stop first, as both publish port 80`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StartFirst { .. } => f.write_str("start first"),
@@ -114,10 +116,10 @@ impl fmt::Display for UpdateStrategy {
     }
 }
 
-/// Settles for every container that runs and is replaced how that is done.
+/// Decides how each running container that is replaced is updated.
 ///
 /// # Errors
-/// With the services that are to start first and cannot.
+/// Returns the services that must start first and cannot.
 pub(super) fn settle(
     project: &Project,
     state: &State,
@@ -171,7 +173,7 @@ pub(super) fn settle(
     }
 }
 
-/// A service that keeps running, with its container that runs and is replaced.
+/// Returns a service that keeps running, with its running container that is replaced.
 fn replaced<'a>(
     project: &'a Project,
     state: &'a State,
@@ -179,14 +181,14 @@ fn replaced<'a>(
 ) -> Option<(&'a Service, &'a Container)> {
     let service = project.services.get(&decision.service)?;
     let old = state.containers.get(decision.current.as_ref()?)?;
-    // One that is frozen, or between two starts, serves nobody.
+    // A paused or restarting container serves no clients.
     let both = decision.change == Change::Replace
         && service.kind == Kind::Service
         && old.condition.status == Status::Running;
     both.then_some((service, old))
 }
 
-/// A container that runs, and the service whose new one takes its place.
+/// A running container, and the service of its replacement.
 struct Replacement<'a> {
     project: &'a Project,
     state: &'a State,
@@ -194,12 +196,13 @@ struct Replacement<'a> {
     service: &'a Service,
     replica: u32,
     old: &'a Container,
-    /// The kept container that takes its place, where no new one is made.
+    /// Retained container that takes its place instead of a new one.
     revived: Option<&'a Container>,
 }
 
 impl Replacement<'_> {
-    /// How the new container starts first; else the first thing that both cannot have.
+    /// Returns how the new container starts first, or the first conflict between the two
+    /// containers.
     fn start_first(&self) -> Result<UpdateStrategy, OverlapConflict> {
         let spec = &self.service.container;
         let obstacle = shared_stack(self.project, self.service)
@@ -230,7 +233,7 @@ impl Replacement<'_> {
         })
     }
 
-    /// The ports of the host that both publish.
+    /// Returns the host ports that both containers publish.
     fn ports(&self) -> Vec<u16> {
         let wanted: Vec<PortBinding> = self.service.ports_of(self.replica).collect();
         let both = |held: &&PublishedPort| wanted.iter().any(|port| ports_conflict(port, held));
@@ -239,8 +242,8 @@ impl Replacement<'_> {
         ports.into_iter().collect()
     }
 
-    /// The networks that the new container must not be in before it takes over its ports: all that
-    /// have a way out. It has to reach what it depends on without them.
+    /// Returns the networks that the new container must not join before it takes over its ports:
+    /// all networks with external access. The container has to reach its dependencies without them.
     fn withheld(&self, port: u16) -> Result<BTreeSet<NetworkName>, OverlapConflict> {
         let (inner, outer): (BTreeSet<&NetworkName>, BTreeSet<&NetworkName>) =
             networks_of(self.service).partition(|name| self.is_internal(name));
@@ -251,8 +254,8 @@ impl Replacement<'_> {
             .filter(|other| !networks_of(other).any(|name| inner.contains(name)))
             .map(|other| other.name.clone())
             .collect();
-        // A kept container starts with the networks that it has; and what is only in internal networks
-        // publishes nothing.
+        // A retained container starts with its existing networks. A container that is only in
+        // internal networks publishes no ports.
         let bound = inner.is_empty() || outer.is_empty() || self.revived.is_some();
         if bound || !unreached.is_empty() {
             return Err(OverlapConflict::Port { port, unreached });
@@ -265,7 +268,8 @@ impl Replacement<'_> {
         network.is_some_and(|it| !it.external && it.internal)
     }
 
-    /// A network in which the old container gives up names and would lose its address.
+    /// Returns the conflict if the old container gives up names in a network and would lose its
+    /// address there.
     fn unkept(&self, withheld: &BTreeSet<NetworkName>) -> Option<OverlapConflict> {
         let mut names = networks_of(self.service).filter(|name| !withheld.contains(*name));
         let name = names.find(|name| {
@@ -274,8 +278,8 @@ impl Replacement<'_> {
             let Some((network, placed)) = network.zip(placed) else {
                 return false;
             };
-            // Nobody finds it there by a name that it would have to give up; in an external network
-            // the new one may take one that the old one does not have.
+            // There is no conflict if the old container has no names to give up. In an external
+            // network, the new container may take a name that the old one does not have.
             let setup = self.old.setup.as_ref();
             let endpoint = setup.and_then(|it| it.endpoints.get(&placed.engine_name));
             let found = endpoint.is_some_and(|it| !it.aliases.is_empty())
@@ -291,7 +295,7 @@ impl Replacement<'_> {
         })
     }
 
-    /// The names by which the new container is to be found in a network.
+    /// Returns the names of the new container in a network.
     fn names_in(&self, name: &NetworkName) -> Vec<String> {
         let NetworkMode::Networks(attached) = &self.service.container.network else {
             return Vec::new();
@@ -304,7 +308,7 @@ impl Replacement<'_> {
         })
     }
 
-    /// The host name of the new container, where clients look for the service by it.
+    /// Returns the conflict if clients resolve the service by the host name of the new container.
     fn host_name(&self) -> Option<OverlapConflict> {
         let name = self.service.container.hostname.clone()?;
         let mut networks = networks_of(self.service);
@@ -312,7 +316,8 @@ impl Replacement<'_> {
         resolves.then_some(OverlapConflict::HostName { name })
     }
 
-    /// An address that a kept container which is to run again has in common with the one that runs.
+    /// Returns the conflict if a retained container that is restarted has the same address as the
+    /// running one.
     fn same_number(&self) -> Option<OverlapConflict> {
         let numbers = |container: &Container| -> BTreeMap<NetworkName, u32> {
             let record = container.record.as_ref();
@@ -328,7 +333,8 @@ impl Replacement<'_> {
     }
 }
 
-/// Namespaces or mounts that are shared with others, in either direction.
+/// Returns the conflict if the service shares namespaces or mounts with others, in either
+/// direction.
 fn shared_stack(project: &Project, service: &Service) -> Option<OverlapConflict> {
     match &service.container.network {
         NetworkMode::Host => return Some(OverlapConflict::HostNetwork),
@@ -352,7 +358,7 @@ fn fixed_address(spec: &ContainerSpec, old: &Container) -> Option<OverlapConflic
     let NetworkMode::Networks(networks) = &spec.network else {
         return None;
     };
-    // An address is only seen of a container that runs, and a hardware address not at all.
+    // An IP address is observed only while a container runs, and a MAC address never.
     let mut fixed = networks
         .values()
         .flat_map(|it| [&it.ipv4, &it.ipv6, &it.mac])
@@ -362,8 +368,8 @@ fn fixed_address(spec: &ContainerSpec, old: &Container) -> Option<OverlapConflic
     Some(OverlapConflict::Address { address })
 }
 
-/// What both containers have mounted and at least one can write to, unless it is declared to be
-/// shared.
+/// Returns the conflict if both containers mount the same object and at least one can write to it,
+/// unless it is declared as shared.
 fn written_by_both(
     project: &Project,
     spec: &ContainerSpec,
@@ -395,7 +401,8 @@ fn written_by_both(
     Some(OverlapConflict::Mount { name, volume: None })
 }
 
-/// A folder of the host that both have. A socket is no file that two could spoil.
+/// Returns a host folder that both containers mount and at least one can write to. Sockets are
+/// excluded, because two containers cannot corrupt them.
 fn same_folder<'a>(spec: &'a ContainerSpec, old: &Container) -> Option<&'a str> {
     let recorded: Option<Vec<Mount>> = old.record.as_ref().map(|record| {
         let mounts = record.spec.get("mounts").cloned();
@@ -422,7 +429,8 @@ fn same_folder<'a>(spec: &'a ContainerSpec, old: &Container) -> Option<&'a str> 
     found.map(|(source, _)| source)
 }
 
-/// Another service, or another replica, that cannot start before this one's old container has stopped.
+/// Returns the conflict if another service or replica cannot start before this replica's old
+/// container has stopped.
 fn taken_over(
     project: &Project,
     decisions: &[Decision],

@@ -1,8 +1,8 @@
-//! Which steps have to be written down one by one before they begin.
+//! Steps that must be recorded one by one before they start.
 //!
-//! The plan itself, written down first, is the intent of everything that it makes and starts anew:
-//! the way back from that is to remove what is there of it. What touches something that was there
-//! before, or cannot be taken back, is told apart, so that nobody has to guess afterwards.
+//! The plan is recorded first. It is the intent of everything that it creates and starts: the
+//! rollback removes whatever exists of it. Steps that touch existing objects or that cannot be
+//! undone are recorded individually, so that a recovery does not have to guess.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Plan {
-    /// The steps before the commit that must be written down before they begin.
+    /// Returns the steps before the commit that must be recorded before they start.
     #[must_use]
     pub fn intents(&self) -> BTreeSet<StepId> {
         let made = self.made();
@@ -28,9 +28,9 @@ impl Plan {
             .collect()
     }
 
-    /// The containers that the plan makes, and whether it matters that one was started: what it
-    /// does cannot be taken back, or is taken back by a snapshot, which must not be done for
-    /// nothing.
+    /// Returns the containers that the plan creates, and whether the start of each has to be
+    /// recorded. It has to be if the effect of the container cannot be undone, or is undone by a
+    /// snapshot, which must not be restored without need.
     fn made(&self) -> BTreeMap<&ContainerName, bool> {
         let copied: BTreeSet<&str> = self.copied().collect();
         let actions = self.steps.iter().filter_map(|step| match &step.kind {
@@ -52,7 +52,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// The volumes that the plan copies before something new writes to them.
+    /// Returns the volumes that the plan copies before a new container writes to them.
     fn copied(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().filter_map(|step| match &step.kind {
             StepKind::Action(Action::SnapshotVolume(snapshot)) => Some(snapshot.source.as_str()),

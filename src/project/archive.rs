@@ -1,41 +1,41 @@
-//! Values by their digest: what a secret or certificate was, and what it is to be next.
+//! Earlier and pending values of secrets and certificates, stored by digest.
 //!
-//! Kept in `.cimandat/PROJECT/earlier/`, so that a generation that is gone back to finds the values that it
-//! ran with. A value is never overwritten: another value has another digest.
+//! The files are in `.cimandat/PROJECT/earlier/`, so that a rollback finds the values of the older
+//! generation. A value is never overwritten: another value has another digest.
 
 use std::path::PathBuf;
 
 use super::store::{Store, StoreError, StoreRoot};
 use crate::secret::{Secret, digest};
 
-/// The values of one kind of thing, each file called `DIGEST.NAME`.
+/// The stored values of secrets or of certificates, each in a file named `DIGEST.NAME`.
 #[derive(Debug, Clone)]
 pub(super) struct SecretHistory {
     store: Store,
 }
 
 impl SecretHistory {
-    /// Of a project's secrets. Nothing is made yet.
+    /// Opens the history of the project's secrets. No file is created yet.
     pub(super) fn secrets(root: &StoreRoot) -> Self {
         let store = Store::new(root, "earlier/secrets");
         Self { store }
     }
 
-    /// Of its certificates, each with its key.
+    /// Opens the history of the project's certificates, each with its key.
     pub(super) fn certificates(root: &StoreRoot) -> Self {
         let store = Store::new(root, "earlier/certificates");
         Self { store }
     }
 
-    /// Where a value is, or would be.
+    /// The path of a value, whether or not it exists.
     pub(super) fn path(&self, name: &str, digest: &str) -> PathBuf {
         self.store.path(&file(name, digest))
     }
 
-    /// Keeps a value, unless it is kept already; gives its digest.
+    /// Stores a value, unless it is stored already. Returns its digest.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If the file cannot be written.
     pub(super) fn keep(&self, name: &str, value: &Secret<Vec<u8>>) -> Result<String, StoreError> {
         let digest = digest(value.expose());
         if !self.path(name, &digest).exists() {
@@ -44,10 +44,10 @@ impl SecretHistory {
         Ok(digest)
     }
 
-    /// A value, if it is at hand.
+    /// Returns a value, if it is available.
     ///
     /// # Errors
-    /// When it cannot be read, or others could.
+    /// If the file cannot be read, or other users could read it.
     pub(super) fn get(
         &self,
         name: &str,
@@ -56,10 +56,10 @@ impl SecretHistory {
         self.store.read(&file(name, digest))
     }
 
-    /// All values, as name and digest, the youngest first.
+    /// Returns all values as name and digest, the newest first.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// If the folder cannot be read.
     pub(super) fn all(&self) -> Result<Vec<(String, String)>, StoreError> {
         let split = |file: String| {
             let (digest, name) = file.split_once('.')?;
@@ -68,10 +68,10 @@ impl SecretHistory {
         Ok(self.store.list()?.into_iter().filter_map(split).collect())
     }
 
-    /// The digests of one name's values, the youngest first.
+    /// Returns the digests of the values of one name, the newest first.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// If the folder cannot be read.
     pub(super) fn of(&self, name: &str) -> Result<Vec<String>, StoreError> {
         let all = self.all()?.into_iter();
         Ok(all
@@ -80,11 +80,11 @@ impl SecretHistory {
             .collect())
     }
 
-    /// Forgets all but the youngest values of a name; the one in force is never forgotten, and
+    /// Removes all but the newest `keep` values of a name. The active value is never removed and
     /// does not count.
     ///
     /// # Errors
-    /// When a file cannot be removed.
+    /// If a file cannot be removed.
     pub(super) fn prune(&self, name: &str, in_force: &str, keep: usize) -> Result<(), StoreError> {
         let digests = self.of(name)?.into_iter();
         for old in digests.filter(|it| it != in_force).skip(keep) {
@@ -94,7 +94,7 @@ impl SecretHistory {
     }
 }
 
-/// A digest has no dot, and a name may have some.
+/// The digest comes first, because a digest contains no dot and a name may contain some.
 fn file(name: &str, digest: &str) -> String {
     format!("{digest}.{name}")
 }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_found_by_its_digest_until_it_is_pruned() {
+    fn value_is_found_by_digest_until_pruned() {
         let folder = tempfile::tempdir().unwrap();
         let project = ProjectName::new("shop").unwrap();
         let archive = SecretHistory::secrets(&StoreRoot::new(folder.path(), &project));
@@ -130,7 +130,7 @@ mod tests {
         archive.prune("db.main", &digests[0], 5).unwrap();
         let left = archive.of("db.main").unwrap();
         assert_eq!(left.len(), 6);
-        assert!(left.contains(&digests[0]), "the one in force stays");
+        assert!(left.contains(&digests[0]), "the active one stays");
         assert_eq!(archive.of("db").unwrap().len(), 1);
     }
 }

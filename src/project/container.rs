@@ -1,7 +1,7 @@
-//! What the engine is asked for when a container is created.
+//! The settings with which a container is created on the engine.
 //!
-//! Serialises without any secret value: the serialised form is what is recorded on the container
-//! and compared with the next deploy's, field by field. A field that says nothing is left out.
+//! The serialized form contains no secret value. It is recorded on the container and compared with
+//! that of the next deploy, field by field. Fields with default values are omitted.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,7 +18,7 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// The wished-for container, without image and name.
+/// The desired container, without image and name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[expect(
@@ -26,48 +26,48 @@ fn is_false(value: &bool) -> bool {
     reason = "the engine's own independent switches"
 )]
 pub struct ContainerSpec {
-    /// Instead of the image's command.
+    /// Replaces the image's command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
-    /// Instead of the image's entrypoint; an empty list takes it away.
+    /// Replaces the image's entrypoint; an empty list removes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Vec<String>>,
-    /// The environment, by name.
+    /// Environment variables, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, Text>,
-    /// `user[:group]`.
+    /// User, as `user[:group]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Absolute, inside the container.
+    /// Working directory; an absolute path in the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
-    /// The container's own host name.
+    /// Host name of the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
-    /// The container's domain name.
+    /// Domain name of the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domainname: Option<String>,
-    /// The user's own labels.
+    /// Labels from the manifest.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Annotations of the runtime.
+    /// Annotations for the runtime.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Published ports, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortBinding>,
-    /// Ports that are only said to exist.
+    /// Ports that are documented but not published.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expose: Vec<(u16, Protocol)>,
     /// Volumes, binds and tmpfs, by target.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
-    /// Secrets, configs and certificates, by folder.
+    /// Injected secrets, configs and certificates, by folder.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileSet>,
-    /// Which network stack it has.
+    /// The network stack.
     pub network: NetworkMode,
-    /// More lines of `/etc/hosts`, host to address.
+    /// Additional lines of `/etc/hosts`, host to address.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub extra_hosts: Hosts,
     /// Name servers.
@@ -79,52 +79,52 @@ pub struct ContainerSpec {
     /// Options of the resolver.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns_opt: Vec<String>,
-    /// The engine's own health check; `None`: the image's.
+    /// The engine's own health check; `None` for that of the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
-    /// A small init is process 1.
+    /// Whether a small init is process 1.
     #[serde(skip_serializing_if = "is_false")]
     pub init: bool,
-    /// The root file system cannot be written.
+    /// Whether the root file system is read-only.
     #[serde(skip_serializing_if = "is_false")]
     pub read_only: bool,
-    /// All capabilities and devices.
+    /// Whether the container has all capabilities and devices.
     #[serde(skip_serializing_if = "is_false")]
     pub privileged: bool,
-    /// With a terminal.
+    /// Whether a terminal is allocated.
     #[serde(skip_serializing_if = "is_false")]
     pub tty: bool,
-    /// Standard input stays open.
+    /// Whether standard input is kept open.
     #[serde(skip_serializing_if = "is_false")]
     pub stdin_open: bool,
-    /// Capabilities added.
+    /// Added capabilities.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cap_add: Vec<String>,
-    /// Capabilities taken away.
+    /// Dropped capabilities.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cap_drop: Vec<String>,
-    /// `no-new-privileges`, `seccomp=…`, …
+    /// Security options, such as `no-new-privileges` or `seccomp=…`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub security_opt: Vec<String>,
-    /// More groups.
+    /// Additional groups of the user.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub group_add: Vec<String>,
-    /// Limits of processes, by name.
+    /// Resource limits of processes, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ulimits: BTreeMap<String, Ulimit>,
-    /// Kernel parameters of its namespaces.
+    /// Kernel parameters in the container's namespaces.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
     /// Size of `/dev/shm`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shm_size: Option<ByteSize>,
-    /// The signal that asks it to end, if not the image's.
+    /// The signal that stops the container; `None` for that of the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
-    /// How long it may take to end before it is killed; `None`: the engine's 10 s.
+    /// Time to stop before the container is killed; `None` for the engine's 10 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_grace_period: Option<Duration>,
-    /// Where its log goes; `None`: as the engine is set up.
+    /// The logging driver; `None` for the engine's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logging: Option<Logging>,
     /// Devices of the host.
@@ -157,42 +157,42 @@ pub struct ContainerSpec {
     /// Options of the storage driver.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub storage_opt: BTreeMap<String, String>,
-    /// Services whose mounts it gets too (`NAME[:ro]`).
+    /// Services to take the mounts from (`NAME[:ro]`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes_from: Vec<String>,
-    /// Inclination to swap, 0 to 100.
+    /// Swappiness, 0 to 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mem_swappiness: Option<u8>,
-    /// Preference of the out-of-memory killer, -1000 to 1000.
+    /// Score adjustment for the out-of-memory killer, -1000 to 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i16>,
-    /// The out-of-memory killer passes it over.
+    /// Whether the out-of-memory killer is disabled for the container.
     #[serde(skip_serializing_if = "is_false")]
     pub oom_kill_disable: bool,
-    /// Weight of block I/O, 10 to 1000.
+    /// Weight for block I/O, 10 to 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blkio_weight: Option<u16>,
-    /// Upper bounds.
+    /// Resource limits.
     pub limit: Limits,
-    /// What is kept for it.
+    /// Reserved resources.
     pub reserve: Reservation,
-    /// What the engine does when it ends; set when the deploy is committed.
+    /// Restart policy; it is set when the deploy is committed.
     pub restart: RestartPolicy,
 }
 
-/// Which network stack a container has.
+/// The network stack of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NetworkMode {
-    /// Its own, attached to these networks of the project. Empty: none at all.
+    /// A network stack of its own, attached to these networks of the project; none if empty.
     Networks(BTreeMap<NetworkName, Attachment>),
-    /// The host's.
+    /// The network stack of the host.
     Host,
     /// Only a loopback device.
     None,
-    /// That of another service's container.
+    /// The network stack of another service's container.
     Service(ServiceName),
-    /// That of a container that is not of the project.
+    /// The network stack of a container that is not of the project.
     Container(String),
 }
 
@@ -202,29 +202,30 @@ impl Default for NetworkMode {
     }
 }
 
-/// How a container is attached to a network. Its service's name is always an alias.
+/// The attachment of a container to a network. The name of the service is always an alias.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attachment {
-    /// More names in this network.
+    /// Additional names in this network.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
-    /// A fixed address.
+    /// A fixed IPv4 address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv4: Option<String>,
-    /// A fixed address.
+    /// A fixed IPv6 address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<String>,
-    /// A fixed hardware address.
+    /// A fixed MAC address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
-    /// The network with the highest gives the default route; 0 unless said otherwise.
+    /// Priority for the default route, which is through the network with the highest priority. The
+    /// default is 0.
     pub priority: i64,
-    /// Other names for containers that are not of the project, for this container alone, as the
-    /// engine takes them: `CONTAINER:NAME`.
+    /// Links to containers that are not of the project, for this container alone, in the engine's
+    /// form `CONTAINER:NAME`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<String>,
-    /// Options of the driver for this endpoint.
+    /// Driver options for this endpoint.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
 }
@@ -232,19 +233,19 @@ pub struct Attachment {
 /// A published port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PortBinding {
-    /// Port inside the container.
+    /// Port in the container.
     pub target: u16,
-    /// Its protocol.
+    /// Protocol of the port.
     pub protocol: Protocol,
-    /// Port of the host; `None`: any free one. In a service it is that of the first replica, and
-    /// each further replica publishes the next one.
+    /// Port of the host; `None` for any free port. For a service it is the port of the first
+    /// replica, and each further replica publishes the next port.
     pub published: Option<u16>,
-    /// The host's address; empty: all.
+    /// Address on the host; empty for all addresses.
     pub host_ip: String,
 }
 
 impl PortBinding {
-    /// What a replica publishes, counted from 1. The manifest has a port for each.
+    /// Returns the binding of one replica, counted from 1. The manifest reserves a port for each.
     #[must_use]
     pub fn of_replica(&self, replica: u32) -> Self {
         let further = u16::try_from(replica.saturating_sub(1)).unwrap_or(u16::MAX);
@@ -256,109 +257,110 @@ impl PortBinding {
 }
 
 impl ContainerSpec {
-    /// The engine's own grace period.
+    /// Default grace period of the engine.
     pub const STOP_GRACE: Duration = Duration::from_secs(10);
 }
 
-/// Something mounted into a container.
+/// A mount in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
-    /// Absolute, inside the container.
+    /// Absolute path in the container.
     pub target: String,
-    /// It cannot be written.
+    /// Whether the mount is read-only.
     #[serde(default, skip_serializing_if = "is_false")]
     pub read_only: bool,
-    /// What it is.
+    /// The kind of the mount.
     #[serde(flatten)]
     pub kind: MountKind,
 }
 
-/// What is mounted.
+/// The source of a mount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "mount", rename_all = "lowercase")]
 pub enum MountKind {
     /// A declared volume.
     Volume {
-        /// As the manifest calls it.
+        /// The name of the volume in the manifest.
         volume: VolumeName,
-        /// Its name on the engine.
+        /// The name of the volume on the engine.
         engine_name: String,
-        /// The image's files at the target are not copied into an empty volume.
+        /// Whether the image's files at the target are not copied into an empty volume.
         #[serde(default, skip_serializing_if = "is_false")]
         nocopy: bool,
         /// A folder in the volume.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subpath: Option<String>,
     },
-    /// A volume without a name; an update carries it over.
+    /// A volume without a name; an update reuses it.
     Anonymous,
     /// A file or folder of the engine's host.
     Bind {
-        /// Absolute.
+        /// Absolute path on the host.
         source: String,
-        /// What happens when the source is not there.
+        /// What to do if the source does not exist.
         create: BindCreation,
-        /// `rprivate` unless said otherwise.
+        /// Propagation of mounts; `None` for `rprivate`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         propagation: Option<String>,
     },
-    /// Memory.
+    /// A file system in memory.
     Tmpfs {
-        /// The most it holds.
+        /// Maximum size.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         size: Option<ByteSize>,
-        /// Its permissions.
+        /// Permissions of the root folder.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mode: Option<u32>,
-        /// Programs in it can be run.
+        /// Whether programs in it can be executed.
         #[serde(default, skip_serializing_if = "is_false")]
         exec: bool,
-        /// Owner.
+        /// User id of the owner.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         uid: Option<u32>,
-        /// Group.
+        /// Group id of the owner.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gid: Option<u32>,
     },
 }
 
-/// What happens when the source of a bind is not there.
+/// What to do if the source of a bind mount does not exist.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BindCreation {
-    /// The deploy is refused.
+    /// Reject the deploy.
     #[default]
     Refuse,
-    /// A folder is made.
+    /// Create a folder.
     Folder,
 }
 
-/// Files that are put into one folder of a container before it starts.
+/// Files that are injected into one folder of a container before it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSet {
-    /// Absolute, inside the container.
+    /// Absolute path in the container.
     pub folder: String,
-    /// In a volume of the container's own on that folder (secrets, certificates; also with a
-    /// root that cannot be written), or else in the container's writable layer (configs).
+    /// Whether the files are in a volume of the container's own on that folder (secrets,
+    /// certificates; also works with a read-only root), instead of in the container's writable
+    /// layer (configs).
     pub volume: bool,
-    /// By name.
+    /// The files, sorted by name.
     pub files: Vec<InjectedFile>,
 }
 
-/// One such file.
+/// A file in a [`FileSet`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InjectedFile {
     /// Name in the folder.
     pub name: String,
-    /// Owner.
+    /// User id of the owner.
     pub uid: u32,
-    /// Group.
+    /// Group id of the owner.
     pub gid: u32,
     /// Permissions.
     pub mode: u32,
     /// [`crate::secret::digest`] of the content.
     pub digest: String,
-    /// The content; `None` when this was read back from a record.
+    /// The content; `None` if the file was read from a container record.
     #[serde(skip)]
     pub content: Option<Secret<Vec<u8>>>,
 }
@@ -366,45 +368,45 @@ pub struct InjectedFile {
 /// The engine's own health check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthcheck {
-    /// What is run.
+    /// The command of the check.
     pub test: HealthTest,
-    /// Between two checks.
+    /// Interval between two checks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Duration>,
-    /// Of one check.
+    /// Timeout of one check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// Failures in a row until `unhealthy`.
+    /// Number of consecutive failures until the container is `unhealthy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
-    /// Failures in this time do not count.
+    /// Time after the start in which failures do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_period: Option<Duration>,
-    /// Between two checks in the start period (API 1.44 and later).
+    /// Interval between two checks in the start period (API 1.44 and later).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_interval: Option<Duration>,
 }
 
-/// What a health check runs.
+/// The command of a health check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthTest {
-    /// The image's own check is switched off.
+    /// No check; that of the image is disabled.
     Disabled,
-    /// The image's own test, with other timings.
+    /// The test of the image, with other timings.
     Image,
-    /// Program and arguments.
+    /// A program and its arguments.
     Command(Vec<String>),
-    /// A line for the container's shell.
+    /// A command line for the container's shell.
     Shell(String),
 }
 
-/// Where a log goes.
+/// The logging driver of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logging {
-    /// Of the engine: `json-file`, `local`, …
+    /// Name of the driver, such as `json-file` or `local`.
     pub driver: String,
-    /// Of the driver.
+    /// Options of the driver.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
 }
@@ -412,81 +414,81 @@ pub struct Logging {
 /// A device of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
-    /// On the host.
+    /// Path on the host.
     pub source: String,
-    /// In the container.
+    /// Path in the container.
     pub target: String,
-    /// Any of `r`, `w`, `m`.
+    /// Permissions: any of `r`, `w`, `m`.
     pub permissions: String,
 }
 
-/// Devices asked for by what they can do.
+/// A request for devices by their capabilities.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRequest {
-    /// `nvidia`, …; empty: any.
+    /// Name of the driver, such as `nvidia`; empty for any.
     pub driver: String,
-    /// How many; -1: all. 0 when `ids` names them.
+    /// Number of devices; -1 for all, 0 if `ids` is set.
     pub count: i64,
-    /// Which.
+    /// Ids of the devices.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<String>,
-    /// All of these (`gpu`, …).
+    /// Required capabilities (such as `gpu`); a device must have all of them.
     pub capabilities: Vec<String>,
-    /// Of the driver.
+    /// Options of the driver.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
 }
 
-/// A limit of a process.
+/// A resource limit of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
-    /// What holds.
+    /// The enforced limit.
     pub soft: i64,
-    /// What it may be raised to.
+    /// The value to which a process may raise the limit.
     pub hard: i64,
 }
 
-/// Upper bounds.
+/// Resource limits of a container.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// Processors.
+    /// Number of processors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpus: Option<f64>,
-    /// Memory; swap is not given on top.
+    /// Maximum memory; no swap is added to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
-    /// Processes.
+    /// Maximum number of processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids: Option<i64>,
 }
 
-/// What is kept for a container.
+/// Reserved resources of a container.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Reservation {
-    /// Processors (only a distributed engine honours it).
+    /// Number of processors (only a distributed engine honors it).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpus: Option<f64>,
-    /// Memory.
+    /// Reserved memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
 }
 
-/// What the engine does when a container ends.
+/// What the engine does when a container exits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
-    /// Nothing.
+    /// Never restarts the container.
     #[default]
     No,
-    /// Starts it again.
+    /// Always restarts the container.
     Always,
-    /// Starts it again unless it was stopped by hand.
+    /// Restarts the container unless it was stopped manually.
     UnlessStopped,
-    /// Starts it again after a failure, so many times at most (0: without end).
+    /// Restarts the container after a failure.
     OnFailure {
-        /// The most times.
+        /// Maximum number of restarts; 0 for no maximum.
         max: u32,
     },
 }
@@ -496,7 +498,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replica_publishes_the_port_of_its_number() {
+    fn replica_publishes_port_by_number() {
         let check = |published, replica, expected| {
             let port = PortBinding {
                 target: 80,

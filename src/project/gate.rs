@@ -1,4 +1,4 @@
-//! When is a service ready? What is asked, not how: `engine` asks, `run` decides.
+//! Readiness gates: what is probed. `engine` runs the probes, and `run` decides on the results.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -6,110 +6,110 @@ use serde::{Deserialize, Serialize};
 
 use crate::{name::ServiceName, secret::Text};
 
-/// What a service must pass before its dependents go on.
+/// The condition that a service must meet before its dependents start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gate {
-    /// All must pass; never empty.
+    /// The probes; all must pass. Never empty.
     pub probes: Vec<Probe>,
-    /// The deadline, from the start of the container.
+    /// Timeout, from the start of the container.
     pub timeout: Duration,
-    /// How long the container must keep running after its probes passed.
+    /// Time that the container must keep running after its probes passed.
     pub stabilize: Duration,
 }
 
-/// One question to a container.
+/// One readiness test of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "probe", rename_all = "lowercase")]
 pub enum Probe {
-    /// A connection is accepted on the container's own address.
+    /// Passes if a connection to the container's own address is accepted.
     Tcp {
-        /// Port inside the container.
+        /// Port in the container.
         port: u16,
     },
-    /// A request is answered as expected, over plain HTTP or TLS.
+    /// Passes if the response to a request is as expected, over plain HTTP or TLS.
     Http {
-        /// Port inside the container.
+        /// Port in the container.
         port: u16,
-        /// With query, starting with `/`.
+        /// Path and query, starting with `/`.
         path: String,
-        /// The request's method.
+        /// The method of the request.
         method: Method,
         /// Accepted status codes.
         status: StatusSet,
-        /// Sent with the request; values may be secret.
+        /// Headers of the request; the values may be secret.
         headers: BTreeMap<String, Text>,
-        /// A text that the body must hold.
+        /// Text that the body must contain.
         contains: Option<String>,
-        /// `None`: plain HTTP.
+        /// TLS settings; `None` for plain HTTP.
         tls: Option<Tls>,
     },
-    /// A PostgreSQL server takes a start-up message.
+    /// Passes if a PostgreSQL server accepts a start-up message.
     Postgres {
-        /// Port inside the container.
+        /// Port in the container.
         port: u16,
-        /// The role named in the start-up message.
+        /// The role in the start-up message.
         user: String,
-        /// The database named in the start-up message.
+        /// The database in the start-up message.
         database: String,
-        /// `None`: plain text.
+        /// TLS settings; `None` for plain text.
         tls: Option<Tls>,
     },
-    /// A Redis server answers `PING`.
+    /// Passes if a Redis server answers `PING`.
     Redis {
-        /// Port inside the container.
+        /// Port in the container.
         port: u16,
-        /// The ACL user, if not the default one.
+        /// The ACL user; `None` for the default user.
         user: Option<String>,
-        /// Without one, a server that asks for a password counts as ready.
+        /// The password. Without one, a server that asks for a password counts as ready.
         password: Option<Text>,
-        /// `None`: plain text.
+        /// TLS settings; `None` for plain text.
         tls: Option<Tls>,
     },
-    /// The gRPC health service says `SERVING`.
+    /// Passes if the gRPC health service reports `SERVING`.
     Grpc {
-        /// Port inside the container.
+        /// Port in the container.
         port: u16,
-        /// The service asked for; empty for the whole server.
+        /// The service to check; empty for the whole server.
         service: String,
-        /// `None`: plain text.
+        /// TLS settings; `None` for plain text.
         tls: Option<Tls>,
     },
-    /// A command inside the container exits with 0.
+    /// Passes if a command in the container exits with code 0.
     Exec {
         /// Program and arguments.
         command: Vec<String>,
     },
-    /// A regular expression matches the log of this start.
+    /// Passes if a regular expression matches the log since the last start.
     Log {
-        /// In the syntax of the `regex` crate; checked when the manifest is read.
+        /// Pattern in the syntax of the `regex` crate; validated when the manifest is read.
         pattern: String,
-        /// How many lines must match; at least 1.
+        /// Required number of matching lines; at least 1.
         times: u32,
     },
-    /// A path exists inside the container.
+    /// Passes if a path exists in the container.
     File {
-        /// Absolute.
+        /// Absolute path in the container.
         path: String,
     },
-    /// The engine says `healthy`, or the same test run by `exec` passes.
+    /// Passes if the engine reports `healthy`, or if the same test passes when run by `exec`.
     Healthcheck,
-    /// It ended with 0.
+    /// Passes if the container exited with code 0.
     Exit,
-    /// It runs, and still runs after `settle`.
+    /// Passes if the container runs, and still runs after `stabilize`.
     Started,
 }
 
-/// How far a server's certificate is believed.
+/// The verification of a server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verify", rename_all = "lowercase")]
 pub enum Tls {
-    /// Encrypted, whoever it is.
+    /// Requires encryption and accepts every certificate.
     Require,
-    /// Signed by this authority, for this name.
+    /// Requires a certificate that this authority signed for this name.
     Verify {
-        /// PEM.
+        /// The authority, as PEM.
         authority: String,
-        /// The name the certificate must bear; the service's own unless said otherwise.
+        /// The name that the certificate must contain; the name of the service by default.
         host: String,
     },
 }
@@ -118,24 +118,24 @@ pub enum Tls {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
-    /// The default.
+    /// `GET`, the default.
     #[default]
     Get,
-    /// No body is sent back.
+    /// `HEAD`: the response has no body.
     Head,
-    /// With an empty body.
+    /// `POST`, with an empty body.
     Post,
-    /// Asks what is allowed.
+    /// `OPTIONS`.
     Options,
 }
 
-/// A set of HTTP status codes, as ranges with both ends in it.
+/// A set of HTTP status codes, as inclusive ranges.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StatusSet(pub Vec<(u16, u16)>);
 
 impl StatusSet {
-    /// Whether the set has this code.
+    /// Returns whether the set contains this code.
     #[must_use]
     pub fn contains(&self, code: u16) -> bool {
         self.0
@@ -165,7 +165,7 @@ impl fmt::Display for StatusSet {
 }
 
 impl fmt::Display for Probe {
-    /// As a person calls it: `http 3001 /api/v1/health`, `postgres 5432`.
+    /// Formats the probe for messages: `http 3001 /api/v1/health`, `postgres 5432`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { port } => write!(f, "tcp {port}"),
@@ -191,33 +191,33 @@ impl fmt::Display for Probe {
     }
 }
 
-/// One check of the whole, made when every gate has passed.
+/// One check of the whole deployment, made after every gate passed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "check", rename_all = "lowercase")]
 pub enum Check {
-    /// A request from where `cimandat` runs is answered as expected.
+    /// Passes if the response to a request from the host of `cimandat` is as expected.
     Http {
-        /// The whole address, `http://` or `https://`.
+        /// The complete URL, `http://` or `https://`.
         url: String,
         /// Accepted status codes.
         status: StatusSet,
-        /// A text that the body must hold.
+        /// Text that the body must contain.
         contains: Option<String>,
     },
-    /// A service's port is not published on this host.
+    /// Passes if a port of a service is not published on this host.
     Unreachable {
         /// The service.
         service: ServiceName,
-        /// Its port.
+        /// The port in the container.
         port: u16,
     },
-    /// A command in a service's container exits with 0.
+    /// Passes if a command in a service's container exits with code 0.
     Exec {
         /// The service.
         service: ServiceName,
         /// Program and arguments.
         command: Vec<String>,
-        /// A text that its output must hold.
+        /// Text that the output must contain.
         contains: Option<String>,
     },
 }

@@ -1,4 +1,4 @@
-//! Addresses of hosts by name: more lines of `/etc/hosts`.
+//! Addresses of hosts by name, for additional lines of `/etc/hosts`.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The addresses of hosts, by name.
 pub type Hosts = BTreeMap<String, Addresses>;
 
-/// The addresses of one host, in the order in which they are looked up.
+/// The addresses of one host, in lookup order.
 ///
-/// One alone is recorded as a text: so it was before there could be several.
+/// A single address is recorded as a string, as before several were supported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Recorded", into = "Recorded")]
 pub struct Addresses(pub Vec<String>);
@@ -39,7 +39,7 @@ impl From<Addresses> for Recorded {
     }
 }
 
-/// Each address with its host's name.
+/// Returns each address with the name of its host.
 pub fn lines(hosts: &Hosts) -> impl Iterator<Item = (&str, &str)> {
     hosts.iter().flat_map(|(host, addresses)| {
         let addresses = addresses.0.iter();
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_address_is_recorded_as_a_text() {
+    fn single_host_address_is_recorded_as_string() {
         let recorded = r#"{"a":"10.0.0.1","b":["10.0.0.2","10.0.0.3"]}"#;
         let hosts: Hosts = serde_json::from_str(recorded).unwrap();
         assert_eq!(serde_json::to_string(&hosts).unwrap(), recorded);

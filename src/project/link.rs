@@ -1,34 +1,35 @@
-//! Links that lead nowhere: why a path is not there although it can be seen.
+//! Dangling links: explains why a path does not exist although it is listed.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// More links than the kernel follows for one path.
+/// Maximum number of links to follow; more than the kernel follows for one path.
 const MOST: usize = 40;
 
-/// The link that keeps a path from being there: in the path, or what it leads to. `is_whole` when it
-/// is the path itself.
+/// The link because of which a path does not exist: a part of the path, or of its target.
+/// `is_whole` if the link is the path itself.
 struct Broken {
     link: PathBuf,
     target: PathBuf,
     is_whole: bool,
 }
 
-/// Why a path does not exist, if that is because of a link; `None` where there is no such link.
+/// Explains why a path does not exist because of a link; `None` if no link is the reason.
 ///
-/// It follows the path's name: `is a link to …`, or `is not there: … is a link to …`.
+/// The text continues a sentence after the path: `is a link to …`, or `is not there: … is a link to
+/// …`.
 #[must_use]
 pub fn dangling(path: &Path) -> Option<String> {
     let found = broken(path)?;
     let (link, target) = (found.link.display(), found.target.display());
     Some(if found.target == found.link {
-        format!("is not there: `{link}` is a link to itself")
+        format!("does not exist: `{link}` is a link to itself")
     } else if found.is_whole {
         format!("is a link to `{target}`, which does not exist")
     } else {
-        format!("is not there: `{link}` is a link to `{target}`, which does not exist")
+        format!("does not exist: `{link}` is a link to `{target}`, which does not exist")
     })
 }
 
@@ -39,7 +40,7 @@ fn broken(path: &Path) -> Option<Broken> {
         let (link, target) = dangling_link(&path)?;
         let is_whole = link == path;
         first.get_or_insert((link.clone(), is_whole));
-        // A link to a link: the last one says what is missing.
+        // In a chain of links, the target of the last one is what is missing.
         if fs::symlink_metadata(&target).is_err() && dangling_link(&target).is_none() {
             let (link, is_whole) = first?;
             return Some(Broken {
@@ -58,7 +59,7 @@ fn broken(path: &Path) -> Option<Broken> {
     })
 }
 
-/// The first part of a path that is a link to nothing, and where it leads.
+/// The first part of a path that is a dangling link, and its target.
 fn dangling_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
     let mut parts: Vec<&Path> = path.ancestors().collect();
     parts.reverse();
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_to_nothing_is_told_with_its_target() {
+    fn dangling_link_is_reported_with_target() {
         let folder = TempDir::new().unwrap();
         let at = |name: &str| folder.path().join(name);
         let check = |name: &str, expected: Option<&str>| {
@@ -98,11 +99,11 @@ mod tests {
         check("second", cause);
         check(
             "relative/below",
-            Some("is not there: `./relative` is a link to `./gone`, which does not exist"),
+            Some("does not exist: `./relative` is a link to `./gone`, which does not exist"),
         );
         check(
             "circle",
-            Some("is not there: `./circle` is a link to itself"),
+            Some("does not exist: `./circle` is a link to itself"),
         );
         check("gone", None);
         check("good", None);

@@ -1,7 +1,7 @@
-//! What is to run: a manifest with everything filled in.
+//! The desired state: a manifest with everything resolved.
 //!
-//! A [`Project`] has nothing symbolic left: no variable, no template, no profile, no relative
-//! path, and no `Option` that means "the default". It knows nothing of what runs now.
+//! A [`Project`] contains nothing symbolic: no variable, no template, no profile, no relative path,
+//! and no `Option` that means "the default". It does not know the observed state.
 
 mod archive;
 pub mod authority;
@@ -37,63 +37,64 @@ pub use self::{
 };
 use crate::name::{NetworkName, ProjectName, ServiceName, VolumeName};
 
-/// A whole project, resolved.
+/// A complete, resolved project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Project {
     /// The project's name.
     pub name: ProjectName,
     /// The folder of the first manifest, absolute.
     pub directory: PathBuf,
-    /// The manifests that it was read from, absolute, in the order in which they were read.
+    /// The manifests of the project, absolute, in the order in which they were read.
     pub files: Vec<PathBuf>,
-    /// Networks that some enabled service uses or that are declared.
+    /// Networks that are declared or used by an enabled service.
     pub networks: BTreeMap<NetworkName, Network>,
     /// Declared volumes.
     pub volumes: BTreeMap<VolumeName, Volume>,
-    /// Services and jobs whose profiles are enabled.
+    /// Enabled services and jobs.
     pub services: BTreeMap<ServiceName, Service>,
-    /// How a deploy goes.
+    /// Settings of the deploy.
     pub deploy: DeployPolicy,
-    /// What is checked when every gate has passed.
+    /// Checks to make after every gate passed.
     pub verify: Vec<Check>,
 }
 
 /// A network of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
-    /// Its name on the engine: `<project>_<name>` unless the manifest says otherwise.
+    /// Name on the engine: `<project>_<name>` by default.
     pub engine_name: String,
-    /// It exists already and is never made or removed by us.
+    /// Whether the network is managed outside the project and never created or removed.
     pub external: bool,
-    /// `bridge` unless said otherwise.
+    /// The driver; `bridge` by default.
     pub driver: String,
-    /// No way out, nothing published.
+    /// Whether the network has no external access; no ports are published in it.
     pub internal: bool,
-    /// Containers outside of the project may be attached by hand (swarm).
+    /// Whether containers outside the project may be attached manually (swarm).
     pub attachable: bool,
-    /// IPv6 addresses are given too.
+    /// Whether IPv6 addresses are assigned too.
     pub ipv6: bool,
     /// Options of the driver.
     pub options: BTreeMap<String, String>,
     /// Address pools.
     pub subnets: Vec<Subnet>,
-    /// The user's own labels.
+    /// Labels from the manifest.
     pub labels: BTreeMap<String, String>,
-    /// Whether services are found by their names in it; `None`: only where it is not external.
+    /// Whether services are resolvable by their names in the network; `None` for only if it is not
+    /// external.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_names: Option<bool>,
 }
 
 impl Network {
-    /// Whether services are found by their names in it, besides their aliases. In an external
-    /// network another project may have a service of the same name.
+    /// Returns whether services are resolvable by their names in the network, in addition to their
+    /// aliases. In an external network, another project may have a service with the same name.
     #[must_use]
     pub fn has_service_names(&self) -> bool {
         self.service_names.unwrap_or(!self.external)
     }
 
-    /// The definition that it is known by: how services are called in it does not make it another
-    /// one.
+    /// Returns the definition that identifies the network. It excludes the name resolution of
+    /// services, because a change of that does not require another network.
     #[must_use]
     pub fn definition(&self) -> Self {
         Self {
@@ -106,37 +107,37 @@ impl Network {
 /// One address pool of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {
-    /// In CIDR form.
+    /// The subnet, in CIDR notation.
     pub subnet: String,
-    /// The part of it that addresses are given from, in CIDR form.
+    /// The part of the subnet from which addresses are assigned, in CIDR notation.
     pub range: Option<String>,
-    /// The address of the gateway.
+    /// Address of the gateway.
     pub gateway: Option<String>,
 }
 
 /// A named volume of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
-    /// Its name on the engine: `<project>_<name>` unless the manifest says otherwise.
+    /// Name on the engine: `<project>_<name>` by default.
     pub engine_name: String,
-    /// It exists already and is never made or removed by us.
+    /// Whether the volume is managed outside the project and never created or removed.
     pub external: bool,
-    /// `local` unless said otherwise.
+    /// The driver; `local` by default.
     pub driver: String,
     /// Options of the driver.
     pub options: BTreeMap<String, String>,
-    /// The user's own labels.
+    /// Labels from the manifest.
     pub labels: BTreeMap<String, String>,
-    /// Copied before a switch, put back by a rollback.
+    /// Whether the volume is copied before an update and restored by a rollback.
     pub snapshot: bool,
-    /// Several containers may write to it at a time.
+    /// Whether several containers may write to the volume at the same time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
 }
 
 impl Volume {
-    /// The definition that it is known by: when it is copied, and who may write to it, does not make
-    /// it another one.
+    /// Returns the definition that identifies the volume. It excludes the snapshot and sharing
+    /// settings, because a change of these does not require another volume.
     #[must_use]
     pub fn definition(&self) -> Self {
         Self {
@@ -147,29 +148,29 @@ impl Volume {
     }
 }
 
-/// How a deploy goes.
+/// Settings of a deploy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployPolicy {
-    /// What is put back when something fails.
+    /// The scope of a rollback after a failure.
     pub rollback: RollbackScope,
-    /// How long every gate has to stay green after the last has passed; `None`: as the kind of
-    /// the deploy demands (see `plan`).
+    /// Time that every gate must stay green after the last one passed; `None` for the default of
+    /// the kind of deploy (see `plan`).
     pub stabilize: Option<Duration>,
-    /// The longest that the whole deploy may take.
+    /// Maximum duration of the whole deploy.
     pub deadline: Option<Duration>,
-    /// How many generations are remembered.
+    /// Number of generations to keep.
     pub history: u32,
 }
 
-/// What is put back when something fails.
+/// The scope of a rollback after a failure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RollbackScope {
-    /// Everything that the deploy changed.
+    /// Rolls back everything that the deploy changed.
     #[default]
     All,
-    /// The failed service and what depends on it.
+    /// Rolls back the failed service and its dependents.
     Subtree,
-    /// Nothing.
+    /// Rolls back nothing.
     None,
 }

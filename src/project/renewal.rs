@@ -1,8 +1,8 @@
-//! New values of secrets in a project that was read back from records.
+//! New values of secrets in a project that was read from records.
 //!
-//! A record has secrets by name and digest only. Which places have an old value of a rotated secret
-//! is seen by these digests: first beside the manifest, which is resolved with the values in force
-//! and with the new ones, then by all values that the stores know.
+//! A record contains secrets only by name and digest. The digests show which places have an old
+//! value of a rotated secret. They are compared first with the manifest, which is resolved both
+//! with the active and with the new values, and then with all values in the stores.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::{
     secret::{Secret, Text, digest},
 };
 
-/// Why a project cannot be given new values.
+/// The reason why a project cannot be updated with new values.
 #[derive(Debug, thiserror::Error)]
 pub enum RenewalError {
     /// The secrets cannot be read.
@@ -27,38 +27,39 @@ pub enum RenewalError {
     /// The certificates cannot be read.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// A place has a value that is not known.
+    /// A place has an unknown value.
     #[error(
         "{place} of `{service}` cannot be rotated: its current value is not stored, only its digest"
     )]
     Unknown {
-        /// Whose.
+        /// The service of the place.
         service: ServiceName,
-        /// In a fragment.
+        /// The place, as a sentence fragment.
         place: String,
     },
 }
 
-/// What takes the place of old values. Vault and authority give out those of the rotation.
+/// The replacement of old values. The secret store and the authority return the values of the
+/// rotation.
 pub struct Renewal<'a> {
-    /// What is rotated.
+    /// The rotated secrets and certificates.
     pub rotation: &'a Rotation,
     /// The project's secrets.
     pub vault: &'a SecretStore,
     /// The project's certificates.
     pub authority: &'a Authority,
-    /// The manifest with the values in force.
+    /// The manifest, resolved with the active values.
     pub old: &'a Project,
-    /// The manifest with the new values.
+    /// The manifest, resolved with the new values.
     pub new: &'a Project,
 }
 
 impl Renewal<'_> {
-    /// Puts the new values in the places of old ones, and fills in all others that are known.
+    /// Replaces old values with new ones, and fills in all other known values.
     ///
     /// # Errors
-    /// When the stores cannot be used, and when a place that has a rotated secret has a value of it
-    /// that nobody knows any more.
+    /// If a store is unusable, or if a place with a rotated secret has a value of it that is no
+    /// longer known.
     pub fn apply(&self, project: &mut Project) -> Result<(), RenewalError> {
         let (texts, files) = (self.texts(), self.files()?);
         for service in project.services.values_mut() {
@@ -125,7 +126,7 @@ impl Renewal<'_> {
         texts
     }
 
-    /// The contents of files, by the digest of those that they take the place of.
+    /// The new contents of files, by the digests of the old contents.
     fn files(&self) -> Result<Files, RenewalError> {
         let mut files = Files::new();
         for (mut old, mut new) in self.services() {
@@ -146,8 +147,8 @@ impl Renewal<'_> {
         Ok(files)
     }
 
-    /// The manifest's files that have a rotated secret in them among other text, by the digests that
-    /// they had with earlier values of it.
+    /// The files of the manifest that contain a rotated secret within other text, by the digests
+    /// that they had with earlier values of the secret.
     fn with_earlier_values(&self, name: &SecretName) -> Result<Files, RenewalError> {
         let texts = self.vault.texts(name)?;
         let Some(in_force) = texts.in_force else {
@@ -171,7 +172,8 @@ impl Renewal<'_> {
         Ok(files)
     }
 
-    /// Folder and name of a service's files that the rotation changes, by the manifest.
+    /// Folder and name of the files of a service that the rotation changes, according to the
+    /// manifest.
     fn rotated_files(&self, service: &ServiceName) -> BTreeSet<(String, String)> {
         let places = |project: &Project| -> BTreeMap<(String, String), String> {
             let service = project.services.get(service).into_iter();
@@ -191,7 +193,7 @@ impl Renewal<'_> {
             .collect()
     }
 
-    /// The services of the manifest with the values in force and with the new ones.
+    /// The services of the manifest, resolved with the active values and with the new ones.
     fn services(&self) -> impl Iterator<Item = (Service, Service)> {
         let old = self.old.services.values();
         old.filter_map(|old| {
@@ -203,5 +205,5 @@ impl Renewal<'_> {
 
 /// Sealed strings, by their form and the digest of their value.
 type Texts = BTreeMap<(String, String), Text>;
-/// New contents of files, by the digest of the old one.
+/// New contents of files, by the digest of the old content.
 type Files = BTreeMap<String, Secret<Vec<u8>>>;

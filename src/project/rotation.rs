@@ -1,9 +1,9 @@
-//! New values that wait for their deploy.
+//! Pending rotations: new values that wait for their deploy.
 //!
-//! A rotation is begun by writing down which values are to be in force next; they are in the
-//! archive then, and nothing else has changed. When their deploy is committed they are put in force;
-//! when it has gone back, the rotation is given up. Whoever finds a rotation that was neither (its
-//! maker was killed) sees by what runs which of the two has to be made up for.
+//! A rotation begins when the digests of the new values are recorded. The values are in the archive
+//! then, and nothing else has changed. The commit of their deploy makes them active, and a rollback
+//! abandons the rotation. A process that finds a pending rotation (its creator was killed) decides
+//! by the running containers which of the two must be completed.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -20,20 +20,20 @@ use crate::{
 
 const PENDING: &str = "pending";
 
-/// Which secrets and certificates are to have which values, by digest.
+/// The new values of secrets and certificates, by digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {
-    /// Secrets, each with the digest of its value.
+    /// Secrets, each with the digest of its new value.
     pub secrets: BTreeMap<SecretName, String>,
-    /// Certificates, each with the digest of the file that holds it and its key.
+    /// Certificates, each with the digest of the file with certificate and key.
     pub certificates: BTreeMap<CertificateName, String>,
 }
 
 impl Rotation {
-    /// The one that was begun and did not end, of the project with this store.
+    /// Reads the pending rotation of the project with this store; `None` if there is none.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If the file cannot be read.
     pub fn pending(root: &StoreRoot) -> Result<Option<Self>, StoreError> {
         let store = Store::new(root, "rotation");
         let Some(text) = store.read(PENDING)? else {
@@ -47,27 +47,27 @@ impl Rotation {
         })
     }
 
-    /// Where it is written down.
+    /// Returns the path of the file that records the rotation.
     #[must_use]
     pub fn place(root: &StoreRoot) -> PathBuf {
         Store::new(root, "rotation").path(PENDING)
     }
 
-    /// Writes it down, before anything is deployed with its values.
+    /// Records the rotation, before anything is deployed with its values.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If the file cannot be written.
     pub fn begin(&self, root: &StoreRoot) -> Result<(), StoreError> {
-        // Two maps of names and digests can always be said in JSON.
+        // Two maps of names and digests can always be serialized.
         let text = serde_json::to_vec(self).unwrap_or_default();
         Store::new(root, "rotation").replace(PENDING, &Secret::new(text))
     }
 
-    /// Puts its values in force, and forgets earlier ones beyond `keep` of each. Doing it again
-    /// has the effect of doing it once.
+    /// Makes the new values active, and removes all but `keep` earlier ones of each. The method is
+    /// idempotent.
     ///
     /// # Errors
-    /// When a value is not in the archive any more, or the stores cannot be written.
+    /// If a value is no longer in the archive, or a store cannot be written.
     pub fn put_in_force(&self, root: &StoreRoot, keep: usize) -> Result<(), StoreError> {
         let secrets = self.secrets.iter();
         for (name, digest) in secrets.map(|(name, digest)| (name.as_str(), digest)) {
@@ -87,15 +87,15 @@ impl Rotation {
         Self::give_up(root)
     }
 
-    /// Forgets that there was one: what was in force stays so.
+    /// Abandons the pending rotation. The active values do not change.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// If the file cannot be removed.
     pub fn give_up(root: &StoreRoot) -> Result<(), StoreError> {
         Store::new(root, "rotation").remove(PENDING)
     }
 
-    /// The names of what is rotated, for people.
+    /// Returns the names of the rotated secrets and certificates, for messages.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let secrets = self.secrets.keys().map(ToString::to_string);
@@ -104,7 +104,7 @@ impl Rotation {
     }
 }
 
-/// Puts an archived value in the place of the one in force, which the archive keeps.
+/// Replaces the active value by an archived one, and archives the active one.
 fn exchange(
     store: &Store,
     file: &str,
@@ -121,7 +121,7 @@ fn exchange(
     let new = archive.get(name, wanted)?.ok_or_else(|| StoreError::Io {
         verb: "find",
         path: archive.path(name, wanted),
-        cause: "it is not there any more".to_owned(),
+        cause: "it no longer exists".to_owned(),
     })?;
     if let Some(old) = old {
         archive.keep(name, &old)?;

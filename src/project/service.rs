@@ -1,4 +1,4 @@
-//! A service or a job: where its image comes from, what it waits for, how it is replaced.
+//! Services and jobs: their image, their dependencies, and how they are updated.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -13,45 +13,45 @@ use crate::{
 /// A service or a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Service {
-    /// Its name.
+    /// The name of the service.
     pub name: ServiceName,
-    /// Does it keep running, or end?
+    /// Whether the container keeps running or completes.
     pub kind: Kind,
-    /// Where its image comes from.
+    /// The source of the image.
     pub image: ImageSource,
     /// When the image is pulled.
     pub pull: PullPolicy,
-    /// `os/arch[/variant]`, if not the engine's own.
+    /// Platform as `os/arch[/variant]`; `None` for that of the engine.
     pub platform: Option<String>,
-    /// How many containers; 1 for a job.
+    /// Number of containers; 1 for a job.
     pub replicas: u32,
-    /// The container's name, if the manifest fixes it.
+    /// Fixed name of the container, if the manifest sets one.
     pub container_name: Option<String>,
-    /// What the engine is asked for.
+    /// Settings with which the container is created.
     pub container: ContainerSpec,
-    /// What must be there before it starts.
+    /// Conditions on other services that must hold before this one starts.
     pub depends_on: BTreeMap<ServiceName, Dependency>,
-    /// When it counts as ready.
+    /// The readiness gate.
     pub ready: Gate,
-    /// How a running one is replaced.
+    /// How a running container is replaced.
     pub update: Update,
-    /// Run inside the container after its gate has passed.
+    /// Commands to run in the container after its gate passed.
     pub post_start: Vec<Hook>,
-    /// Run inside the container before it is stopped.
+    /// Commands to run in the container before it is stopped.
     pub pre_stop: Vec<Hook>,
-    /// What a development session does when a file changes.
+    /// Actions of a development session when a file changes.
     pub watch: Vec<Watch>,
 }
 
 impl Service {
-    /// The ports that a replica publishes, counted from 1.
+    /// Returns the ports that a replica publishes. Replicas are counted from 1.
     pub fn ports_of(&self, replica: u32) -> impl Iterator<Item = PortBinding> {
         let ports = self.container.ports.iter();
         ports.map(move |port| port.of_replica(replica))
     }
 
-    /// What the engine is asked for when a replica is created, counted from 1. That is also what
-    /// its container's record says.
+    /// Returns the settings with which a replica is created. Replicas are counted from 1. The
+    /// container record contains the same settings.
     #[must_use]
     pub fn spec_of(&self, replica: u32) -> ContainerSpec {
         ContainerSpec {
@@ -61,86 +61,86 @@ impl Service {
     }
 }
 
-/// Does it keep running, or end?
+/// Whether a container keeps running or completes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Kind {
-    /// Keeps running.
+    /// A container that keeps running.
     Service,
-    /// Runs once per change and ends with 0.
+    /// A container that runs once per change and must exit with code 0.
     Job {
-        /// Its start is a point of no return.
+        /// Whether a rollback is impossible after the start of the job.
         irreversible: bool,
     },
 }
 
-/// Where an image comes from.
+/// The source of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageSource {
-    /// By reference: present on the engine, or pulled.
+    /// An image reference, present on the engine or pulled.
     Reference(ImageRef),
-    /// Built here.
+    /// An image that is built from a context.
     Build(Box<Build>),
     /// The image of another service.
     Of(ServiceName),
 }
 
-/// How an image is built.
+/// Settings for the build of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
-    /// The context's folder, absolute; or a remote address that the builder fetches itself.
+    /// Folder of the context, absolute; or a remote address that the builder fetches itself.
     pub context: PathBuf,
-    /// The Dockerfile, absolute; relative to a remote context when it is part of that.
+    /// Path of the Dockerfile, absolute; relative if it is part of a remote context.
     pub dockerfile: PathBuf,
-    /// The Dockerfile's text, when it stands in the manifest.
+    /// Text of the Dockerfile, if it is in the manifest.
     pub inline: Option<String>,
-    /// The stage that is built, if not the last.
+    /// The stage to build; `None` for the last.
     pub target: Option<String>,
     /// Build arguments.
     pub args: BTreeMap<String, Text>,
     /// Secrets of `RUN --mount=type=secret`, by id.
     pub secrets: BTreeMap<String, BuildSecret>,
-    /// `RUN --mount=type=ssh` gets the agent of the one who runs `cimandat`.
+    /// Whether `RUN --mount=type=ssh` has access to the SSH agent of the user.
     pub ssh: bool,
     /// Named contexts, by name: a folder (absolute) or an image (`docker-image://…`).
     pub contexts: BTreeMap<String, String>,
-    /// Network of the `RUN` steps (`none`, `host`), if not the default.
+    /// Network of the `RUN` steps (`none`, `host`); `None` for the default.
     pub network: Option<String>,
-    /// Always ask the registry for the base images.
+    /// Whether to always check the registry for newer base images.
     pub pull: bool,
-    /// Use no cached layer.
+    /// Whether to ignore all cached layers.
     pub no_cache: bool,
-    /// Platforms, if not the service's own.
+    /// Platforms of the image; empty for that of the service.
     pub platforms: Vec<String>,
     /// Labels of the image.
     pub labels: BTreeMap<String, String>,
-    /// More names for the image.
+    /// Additional names of the image.
     pub tags: Vec<ImageRef>,
     /// Sources of cached layers.
     pub cache_from: Vec<String>,
-    /// Where cached layers go.
+    /// Destinations of cached layers.
     pub cache_to: Vec<String>,
-    /// More lines of `/etc/hosts` in `RUN` steps, host to address.
+    /// Additional lines of `/etc/hosts` in `RUN` steps, host to address.
     pub extra_hosts: Hosts,
     /// Size of `/dev/shm` in `RUN` steps, in bytes.
     pub shm_size: Option<u64>,
 }
 
-/// A secret of a build; never part of the image or of the digest of its inputs.
+/// A secret of a build. It is never part of the image or of the digest of its inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildSecret {
-    /// Where the value is.
+    /// The source of the value.
     pub source: BuildSecretSource,
-    /// Whether it is a mistake when it is not there.
+    /// Whether a missing value is an error.
     pub required: bool,
 }
 
-/// Where a build secret's value is.
+/// The source of the value of a build secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BuildSecretSource {
-    /// A file, absolute.
+    /// A file, as an absolute path.
     File(PathBuf),
-    /// A value already at hand (from the environment or from one of the project's secrets).
+    /// An available value (from the environment or from one of the project's secrets).
     Value(Text),
 }
 
@@ -150,21 +150,21 @@ pub enum BuildSecretSource {
 pub enum PullPolicy {
     /// At each `up`.
     Always,
-    /// When it is not on the engine.
+    /// If the image is not on the engine.
     #[default]
     Missing,
-    /// It must be on the engine.
+    /// Never; the image must be on the engine.
     Never,
 }
 
-/// What must be true of another service first.
+/// A condition on another service that must hold first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dependency {
     /// The condition.
     pub until: Until,
-    /// Whether it is a failure when the other one is missing or fails.
+    /// Whether it is an error if the other service is missing or fails.
     pub required: bool,
-    /// Whether this service is restarted when the other one was replaced.
+    /// Whether this service is restarted after the other one was replaced.
     pub restart: bool,
 }
 
@@ -172,33 +172,34 @@ pub struct Dependency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Until {
-    /// Its container runs.
+    /// The container runs.
     Started,
-    /// Its gate has passed.
+    /// The gate passed.
     Ready,
-    /// It ended with 0.
+    /// The container exited with code 0.
     Completed,
 }
 
 /// How a running service is replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Update {
-    /// Which of the two runs first.
+    /// Which of the two containers runs first.
     pub order: UpdateOrder,
-    /// How long an old container that is not found by name any longer goes on, so that requests in
-    /// progress end by themselves; only where the new one starts first. `None`: [`Update::DRAIN`].
+    /// Time that an old container keeps running after its name no longer resolves to it, so that
+    /// requests in progress can complete. Applies only if the new container starts first. `None`
+    /// for [`Update::DRAIN`].
     pub drain: Option<Duration>,
-    /// The new container takes over the address of the old one.
+    /// Whether the new container takes over the IP address of the old one.
     #[serde(default)]
     pub keeps_address: bool,
-    /// How many replicas are replaced at a time; at least 1.
+    /// Number of replicas that are replaced at the same time; at least 1.
     pub parallelism: u32,
 }
 
 impl Update {
-    /// How long an old container goes on after the switch, unless the manifest says otherwise. Its
-    /// clients have resolved the name again by then, or have a connection that stays open until it
-    /// stops: 1 s is two round trips of a slow resolver.
+    /// Default time that an old container keeps running after the cutover. By then its clients have
+    /// resolved the name again, or have a connection that stays open until the container stops: 1 s
+    /// is two round trips of a slow resolver.
     pub const DRAIN: Duration = Duration::from_secs(1);
 }
 
@@ -206,39 +207,39 @@ impl Update {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UpdateOrder {
-    /// Decided from what the two share.
+    /// Chosen by the resources that the two share.
     #[default]
     Auto,
-    /// The new one starts while the old one still runs.
+    /// The new container starts while the old one still runs.
     StartFirst,
-    /// The old one stops first.
+    /// The old container stops first.
     StopFirst,
 }
 
-/// A command at a turn of a container's life.
+/// A command at a point in a container's lifecycle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
-    /// Program and arguments.
+    /// A program and its arguments.
     pub command: Vec<String>,
-    /// Run as this user instead of the container's.
+    /// User of the command; `None` for that of the container.
     pub user: Option<String>,
-    /// Run in this folder instead of the container's.
+    /// Working directory of the command; `None` for that of the container.
     pub working_dir: Option<String>,
-    /// Run with all capabilities.
+    /// Whether the command has all capabilities.
     pub privileged: bool,
-    /// More environment.
+    /// Additional environment variables.
     pub env: BTreeMap<String, Text>,
 }
 
-/// What a development session does when a file changes.
+/// An action of a development session when a file changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
-    /// Absolute.
+    /// The watched file or folder, as an absolute path.
     pub path: PathBuf,
-    /// `sync`, `rebuild`, `restart`, `sync+restart`.
+    /// The action: `sync`, `rebuild`, `restart` or `sync+restart`.
     pub action: String,
-    /// Inside the container.
+    /// Target path in the container.
     pub target: Option<String>,
-    /// Patterns that are passed over.
+    /// Patterns of ignored paths.
     pub ignore: Vec<String>,
 }

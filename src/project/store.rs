@@ -1,8 +1,8 @@
-//! A folder beside the manifest for what only its owner may read: `.cimandat/PROJECT/NAME/`.
+//! A folder next to the manifest for files that only the owner may read: `.cimandat/PROJECT/NAME/`.
 //!
-//! Files appear whole or not at all, and nothing is read that others could have read. What the
-//! files mean is for the owner of the folder. Several projects may have one manifest, or one folder,
-//! so each has a store of its own.
+//! Files are written atomically, and a file that other users could read is rejected. The owner of
+//! the folder defines the content of the files. Several projects may share a manifest or a folder,
+//! so each project has a store of its own.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -17,48 +17,49 @@ use thiserror::Error;
 use super::Project;
 use crate::{name::ProjectName, secret::Secret};
 
-/// Its name, beside the first manifest. What has this name is never part of a build context, or
-/// the secrets of a project that is built where its manifest is would be in its images.
+/// The name of the store, next to the first manifest. A folder with this name is never part of a
+/// build context. Otherwise a project that is built in the folder of its manifest would have its
+/// secrets in its images.
 pub(super) const ROOT: &str = ".cimandat";
 
-/// Folders that all projects of a folder shared before each had a store of its own.
+/// Folders that all projects of a folder shared, before each project had a store of its own.
 const SHARED: [&str; 4] = ["secrets", "certificates", "earlier", "rotation"];
-/// A file of that time, which is still there: the digests of build inputs.
+/// A file that is still shared: the digests of build inputs.
 const SHARED_FILE: &str = "inputs";
 
-/// Why the store cannot be used.
+/// The reason why the store is unusable.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StoreError {
-    /// The file system refuses.
+    /// An operation of the file system failed.
     #[error("cannot {verb} `{}`: {cause}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         verb: &'static str,
-        /// With what.
+        /// The file or folder.
         path: PathBuf,
-        /// What the file system says.
+        /// The message of the file system.
         cause: String,
     },
     /// Users other than the owner may read a file or folder.
     #[error("`{}` can be read by other users (mode {mode:03o})", path.display())]
     Exposed {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Its permissions now.
+        /// The current permissions.
         mode: u32,
-        /// The permissions that it should have.
+        /// The required permissions.
         wanted: u32,
     },
 }
 
 impl StoreError {
-    /// What to do about it.
+    /// Returns what the user can do about the error, if it is known.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Io { .. } => None,
             Self::Exposed { path, wanted, .. } => Some(format!(
-                "take the permissions back: `chmod {wanted:03o} {}`; if others use this machine, \
+                "restrict the permissions: `chmod {wanted:03o} {}`; if others use this machine, \
                  delete the file, so that the next `up` makes a new one",
                 path.display()
             )),
@@ -66,22 +67,24 @@ impl StoreError {
     }
 }
 
-/// Where the store of one project is.
+/// The location of a project's store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreRoot {
-    /// What all projects of the folder have in common.
+    /// The folder that all projects of the directory share.
     root: PathBuf,
-    /// What belongs to this project.
+    /// The folder of this project.
     own: PathBuf,
 }
 
 impl StoreRoot {
-    /// The store of this project, whose first manifest is in `directory`. Nothing is made yet.
+    /// Returns the store of a project with its first manifest in `directory`. Nothing is created
+    /// yet.
     #[must_use]
     pub fn new(directory: &Path, project: &ProjectName) -> Self {
         let root = directory.join(ROOT);
         let name = project.as_str();
-        // The name of a project has no dot, so that this cannot be another one's folder.
+        // The name of a project contains no dot, so that this cannot be the folder of another
+        // project.
         let own = if SHARED.contains(&name) || name == SHARED_FILE {
             root.join(format!("{name}.project"))
         } else {
@@ -90,13 +93,13 @@ impl StoreRoot {
         Self { root, own }
     }
 
-    /// The store of a resolved project.
+    /// Returns the store of a resolved project.
     #[must_use]
     pub fn of(project: &Project) -> Self {
         Self::new(&project.directory, &project.name)
     }
 
-    /// Where the project's files are now: in a store of its own, or still in the shared one.
+    /// The current folder of the project's files: its own store, or still the shared one.
     fn current(&self) -> &Path {
         let shared = || SHARED.iter().any(|name| self.root.join(name).is_dir());
         if self.own.is_dir() || !shared() {
@@ -106,9 +109,9 @@ impl StoreRoot {
         }
     }
 
-    /// Makes the project's own store, if there is none, and has git ignore it before there is
-    /// anything in it. What a shared store holds is copied into it, once: other projects of the
-    /// folder may still use that one.
+    /// Creates the project's own store if there is none, and makes git ignore it before it contains
+    /// anything. The content of a shared store is copied once, because other projects of the folder
+    /// may still use it.
     fn prepare(&self) -> Result<(), StoreError> {
         make_folder(&self.root)?;
         let ignore = self.root.join(".gitignore");
@@ -119,7 +122,7 @@ impl StoreRoot {
             return Ok(());
         }
         let explain = |error: io::Error| failed("make", &self.own, &error);
-        // It gets its name when everything is in it.
+        // The folder is renamed when it is complete.
         let mut draft = tempfile::Builder::new();
         draft.prefix(".draft-");
         #[cfg(unix)]
@@ -130,7 +133,7 @@ impl StoreRoot {
         }
         match fs::rename(draft.path(), &self.own) {
             Ok(()) => {
-                // There is nothing to remove any more under the name of the draft.
+                // The draft was renamed, so that there is nothing to remove.
                 let _ = draft.keep();
                 sync(&self.root)
             }
@@ -149,7 +152,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// The folder of this name in a project's store. Nothing is made yet.
+    /// Opens the folder with this name in a project's store. Nothing is created yet.
     pub(super) fn new(root: &StoreRoot, name: &'static str) -> Self {
         let root = root.clone();
         Self { root, name }
@@ -159,15 +162,15 @@ impl Store {
         self.root.current().join(self.name)
     }
 
-    /// Where a file is, or would be.
+    /// The path of a file, whether or not it exists.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder().join(name)
     }
 
-    /// A file's content; `None` when there is none.
+    /// Returns the content of a file; `None` if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be read, or others could.
+    /// If the file cannot be read, or other users could read it.
     pub(super) fn read(&self, name: &str) -> Result<Option<Secret<Vec<u8>>>, StoreError> {
         let path = self.path(name);
         let content = match fs::read(&path) {
@@ -180,10 +183,10 @@ impl Store {
         Ok(Some(content))
     }
 
-    /// Puts a file there that is not there yet; when somebody else was faster, theirs stays.
+    /// Writes a new file. If another process wrote it first, that file is kept.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If the file cannot be written.
     pub(super) fn put(&self, name: &str, content: &Secret<Vec<u8>>) -> Result<(), StoreError> {
         let draft = self.draft(content)?;
         let path = self.path(name);
@@ -194,10 +197,10 @@ impl Store {
         }
     }
 
-    /// Puts a file there in place of the one that is there.
+    /// Writes a file and replaces an existing one.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If the file cannot be written.
     pub(super) fn replace(&self, name: &str, content: &Secret<Vec<u8>>) -> Result<(), StoreError> {
         let draft = self.draft(content)?;
         let path = self.path(name);
@@ -207,10 +210,10 @@ impl Store {
         self.settle()
     }
 
-    /// The names of the files, the youngest first; none where there is no folder.
+    /// Returns the names of the files, the newest first; empty if the folder does not exist.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// If the folder cannot be read.
     pub(super) fn list(&self) -> Result<Vec<String>, StoreError> {
         let folder = self.folder();
         let explain = |error: io::Error| failed("read", &folder, &error);
@@ -231,15 +234,15 @@ impl Store {
         Ok(files.into_iter().map(|(_, name)| name).collect())
     }
 
-    /// When a file was put there; `None` when there is none.
+    /// Returns the time at which a file was written; `None` if it does not exist.
     pub(super) fn made(&self, name: &str) -> Option<SystemTime> {
         fs::metadata(self.path(name)).ok()?.modified().ok()
     }
 
-    /// Removes a file, if there is one.
+    /// Removes a file, if it exists.
     ///
     /// # Errors
-    /// When it is there and cannot be removed.
+    /// If an existing file cannot be removed.
     pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
         let path = self.path(name);
         match fs::remove_file(&path) {
@@ -249,7 +252,7 @@ impl Store {
         }
     }
 
-    /// The content on the disk under a name of no meaning. The temporary file's mode is 0600.
+    /// Writes the content to a temporary file and syncs it. The mode of the file is 0600.
     fn draft(&self, content: &Secret<Vec<u8>>) -> Result<NamedTempFile, StoreError> {
         self.prepare()?;
         let folder = self.folder();
@@ -260,7 +263,7 @@ impl Store {
         Ok(draft)
     }
 
-    /// Makes the folders.
+    /// Creates the folders.
     pub(super) fn prepare(&self) -> Result<(), StoreError> {
         self.root.prepare()?;
         let folder = self.folder();
@@ -268,14 +271,14 @@ impl Store {
         refuse_exposed(&folder, 0o700)
     }
 
-    /// Makes the new name itself survive a power cut.
+    /// Makes the new directory entry survive a power loss.
     fn settle(&self) -> Result<(), StoreError> {
         sync(&self.folder())
     }
 }
 
-/// Copies a folder with all that it holds, if there is one. The times stay: by them it is known
-/// which of several values is older.
+/// Copies a folder with all its content, if it exists. Modification times are kept: they show which
+/// of several values is older.
 fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let explain = |error: io::Error| failed("read", from, &error);
     let entries = match fs::read_dir(from) {
@@ -368,7 +371,8 @@ mod tests {
         Secret::new(text.as_bytes().to_vec())
     }
 
-    /// A store as all projects of a folder shared it, with a secret of this name.
+    /// Creates a store as it was when all projects of a folder shared it, with a secret of this
+    /// name.
     fn shared(name: &str) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join(ROOT);
@@ -392,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn projects_of_one_folder_have_stores_of_their_own() {
+    fn projects_in_one_folder_have_separate_stores() {
         let directory = tempfile::tempdir().unwrap();
         let (one, other) = (
             store(directory.path(), "shop"),
@@ -408,14 +412,14 @@ mod tests {
     }
 
     #[test]
-    fn shared_store_is_copied_into_each_project_when_it_is_first_written() {
+    fn shared_store_is_copied_on_first_write() {
         let directory = shared("token");
         let root = directory.path().join(ROOT);
         let (one, other) = (
             store(directory.path(), "shop"),
             store(directory.path(), "other"),
         );
-        // Reading changes nothing.
+        // A read changes nothing.
         assert_eq!(one.read("token").unwrap(), Some(secret("value")));
         assert!(!root.join("shop").exists());
 
@@ -438,7 +442,7 @@ mod tests {
         assert_eq!(mode("shop/secrets"), 0o700);
         assert_eq!(mode("shop/secrets/token"), 0o600);
 
-        // What is in the shared store from now on is nothing to a project with its own.
+        // A project with its own store ignores later changes of the shared store.
         let late = root.join("secrets/late");
         fs::write(&late, "late").unwrap();
         fs::set_permissions(&late, fs::Permissions::from_mode(0o600)).unwrap();
@@ -457,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn project_named_like_a_shared_folder_has_a_store_of_its_own() {
+    fn project_named_like_shared_folder_has_own_store() {
         for project in ["secrets", "earlier", "inputs"] {
             let directory = shared(project);
             let own = store(directory.path(), project);
@@ -478,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_store_that_others_can_read_is_not_taken_over() {
+    fn exposed_shared_store_is_not_copied() {
         let directory = shared("token");
         let path = directory.path().join(ROOT).join("secrets/token");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();

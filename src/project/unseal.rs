@@ -1,12 +1,12 @@
-//! Gives a project that was read back from a record its secret values again, as far as they are
-//! at hand: a record has them by name and digest only.
+//! Restores the secret values of a project that was read from a record, as far as they are
+//! available: a record contains secrets only by name and digest.
 //!
-//! What is not found stays as it is; whoever needs it says so.
+//! A value that is not found stays sealed. The code that needs the value reports the error.
 
 use super::{InjectedFile, Probe, Project, Service, authority::Authority, vault::SecretStore};
 use crate::secret::{Secret, Text};
 
-/// Fills in what the stores still know.
+/// Fills in the values that are still in the stores.
 pub fn unseal(project: &mut Project, vault: &SecretStore, authority: &Authority) {
     let values = Values { vault, authority };
     for service in project.services.values_mut() {
@@ -38,7 +38,7 @@ impl Values<'_> {
             value: value @ None,
         } = text
         {
-            // A store that cannot be read has nothing at hand.
+            // A store that cannot be read has no values available.
             *value = self.vault.unsealed(shown, digest).ok().flatten();
         }
     }
@@ -49,7 +49,7 @@ impl Values<'_> {
     }
 }
 
-/// The strings of a service that may hold secrets.
+/// The strings of a service that may contain secrets.
 pub(super) fn texts_of(service: &mut Service) -> impl Iterator<Item = &mut Text> {
     let variables = service.container.env.values_mut();
     let before = service.pre_stop.iter_mut();
@@ -59,7 +59,7 @@ pub(super) fn texts_of(service: &mut Service) -> impl Iterator<Item = &mut Text>
     variables.chain(hooks).chain(probes)
 }
 
-/// The files that a service is given.
+/// The files that are injected into the containers of a service.
 pub(super) fn files_of(service: &mut Service) -> impl Iterator<Item = &mut InjectedFile> {
     let sets = service.container.files.iter_mut();
     sets.flat_map(|set| &mut set.files)

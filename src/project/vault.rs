@@ -1,8 +1,8 @@
-//! The project's secrets: made once, kept beside the manifest, given out sealed.
+//! The project's secrets: generated once, stored next to the manifest, returned as sealed values.
 //!
-//! Generated values live in `.cimandat/PROJECT/secrets/`, and what they were before in
-//! `.cimandat/PROJECT/earlier/`; values from files and variables stay where they are. No value is ever
-//! printed: the only way out is [`Secret::expose`].
+//! Generated values are in `.cimandat/PROJECT/secrets/`, and earlier values in
+//! `.cimandat/PROJECT/earlier/`. Values from files and variables are not copied. No value is ever
+//! printed: [`Secret::expose`] is the only access to it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,51 +21,51 @@ use crate::{
     secret::{Secret, Text, digest},
 };
 
-/// Whether the store may be written.
+/// Access to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreMode {
-    /// What is missing is made and kept (`up`).
+    /// Missing values are generated and stored (`up`).
     Create,
-    /// Nothing is written; what is missing is stood in for by a placeholder (`plan`, `config`).
+    /// Nothing is written. A placeholder replaces a missing value (`plan`, `config`).
     ReadOnly,
-    /// Nothing is read either: a placeholder stands for every value, as who checks a manifest need
-    /// not be allowed to know its secrets (`check`).
+    /// Nothing is read either. A placeholder replaces every value, because a user who checks a
+    /// manifest may have no access to its secrets (`check`).
     Check,
 }
 
-/// Where a secret's value is.
+/// The source of a secret's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
-    /// In this file, absolute.
+    /// A file, as an absolute path.
     File(PathBuf),
-    /// Already at hand, from a variable.
+    /// An available value, from a variable.
     Value(Secret<String>),
-    /// In the store; made when it is not there.
+    /// The store; the value is generated if it does not exist.
     Generated(SecretGenerator),
 }
 
-/// How a secret is made. None of the characters needs escaping in a shell, in an env-file or in
+/// The format of a generated secret. No character needs escaping in a shell, in an env-file or in
 /// the password of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretGenerator {
     /// Random bytes, as lower-case hexadecimal digits.
     Hex {
-        /// How many bytes; the text is twice as long.
+        /// Number of bytes; the text is twice as long.
         bytes: usize,
     },
     /// Random characters of `0`–`9`, `A`–`Z`, `a`–`z`.
     Alphanumeric {
-        /// How many characters.
+        /// Number of characters.
         length: usize,
     },
     /// Random bytes, in URL-safe base64 without padding.
     Base64url {
-        /// How many bytes; the text is a third longer.
+        /// Number of bytes; the text is a third longer.
         bytes: usize,
     },
 }
 
-/// The most texts that are tried to find the one that was sealed.
+/// Maximum number of texts that are tried to find the one that was sealed.
 const MOST_CANDIDATES: usize = 10_000;
 const HEX: &[u8] = b"0123456789abcdef";
 const ALPHANUMERIC: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -82,7 +82,7 @@ impl fmt::Display for SecretGenerator {
 }
 
 impl SecretGenerator {
-    /// Of the text, in characters.
+    /// Returns the length of the text, in characters.
     #[must_use]
     pub fn length(self) -> usize {
         match self {
@@ -92,7 +92,7 @@ impl SecretGenerator {
         }
     }
 
-    /// A new value, each of the possible ones as likely as any other.
+    /// Generates a value, uniformly distributed over all possible ones.
     fn make(self) -> Result<Secret<Vec<u8>>, VaultError> {
         Ok(Secret::new(match self {
             Self::Hex { .. } => pick(HEX, self.length())?,
@@ -105,7 +105,7 @@ impl SecretGenerator {
         }))
     }
 
-    /// Whether a value could have been made by this recipe.
+    /// Whether a value has the format of this generator.
     fn fits(self, value: &[u8]) -> bool {
         let alphabet = match self {
             Self::Hex { .. } => HEX,
@@ -120,12 +120,12 @@ impl SecretGenerator {
     }
 }
 
-/// So many characters of an alphabet of at most 256.
+/// Picks random characters of an alphabet with at most 256 characters.
 fn pick(alphabet: &[u8], length: usize) -> Result<Vec<u8>, VaultError> {
     let mut value = Vec::with_capacity(length);
     let mut random = [0; 64];
-    // The lower bits of a random byte pick a character; numbers beyond the alphabet are thrown
-    // away, as taking them modulo its length would prefer its first characters.
+    // The lower bits of a random byte pick a character. Numbers beyond the alphabet are discarded,
+    // because a modulo would prefer the first characters.
     let mask = alphabet.len().next_power_of_two() - 1;
     while value.len() < length {
         fill(&mut random)?;
@@ -144,7 +144,7 @@ fn fill(random: &mut [u8]) -> Result<(), VaultError> {
     })
 }
 
-/// Why there is no value for a secret.
+/// The reason why a secret has no value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum VaultError {
     /// The store cannot be used.
@@ -153,39 +153,39 @@ pub enum VaultError {
     /// The secret's file cannot be read.
     #[error("cannot read `{}`: {cause}", path.display())]
     Unreadable {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What the file system says.
+        /// The message of the file system.
         cause: String,
     },
-    /// The stored value is not what the manifest asks for.
+    /// The stored value does not match the manifest.
     #[error("the value in `{}` is not {recipe}", path.display())]
     Shape {
-        /// Where it is stored.
+        /// The file of the value.
         path: PathBuf,
-        /// What the manifest asks for.
+        /// The format that the manifest requires.
         recipe: SecretGenerator,
     },
-    /// A value that was made for a rotation is gone.
+    /// A value that was generated for a rotation no longer exists.
     #[error("the new value of `{name}` is not in `{}`", path.display())]
     Lost {
-        /// Whose.
+        /// The name of the secret.
         name: SecretName,
-        /// Where it was kept.
+        /// The file that contained the value.
         path: PathBuf,
-        /// Where the rotation is written down.
+        /// The file that records the rotation.
         pending: PathBuf,
     },
-    /// The system gives no random numbers.
+    /// The system provides no random numbers.
     #[error("the system gives no random numbers: {cause}")]
     NoRandomness {
-        /// What it says.
+        /// The message of the system.
         cause: String,
     },
 }
 
 impl VaultError {
-    /// What to do about it.
+    /// Returns what the user can do about the error, if it is known.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
@@ -199,7 +199,7 @@ impl VaultError {
                 path.display()
             )),
             Self::Lost { pending, .. } => Some(format!(
-                "delete `{}`: then the old value is in force",
+                "delete `{}`: then the old value stays active",
                 pending.display()
             )),
             Self::NoRandomness { .. } => None,
@@ -210,36 +210,36 @@ impl VaultError {
 /// A secret's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretHandle {
-    /// As it goes into a file.
+    /// The value as the content of a file.
     pub content: Secret<Vec<u8>>,
-    /// It only stands in for a value that `up` will make.
+    /// Whether this is a placeholder for a value that `up` will generate.
     pub placeholder: bool,
 }
 
 impl SecretHandle {
-    /// As it goes into a string: without the line end that editors leave behind.
+    /// Returns the value as part of a string: without the line end that editors add.
     ///
-    /// `None` when it is not text.
+    /// `None` if the value is not text.
     #[must_use]
     pub fn text(&self) -> Option<Secret<String>> {
         text_of(self.content.expose()).map(Secret::new)
     }
 
-    /// [`digest`] of the content.
+    /// Returns the [`digest`] of the content.
     #[must_use]
     pub fn digest(&self) -> String {
         digest(self.content.expose())
     }
 }
 
-/// A placeholder for the value of a secret whose source is there, as far as that can be seen
-/// without reading it.
+/// Returns a placeholder for the value of a secret, after a check that its source exists, as far as
+/// that is possible without reading it.
 fn unread(name: &SecretName, source: &SecretSource) -> Result<SecretHandle, VaultError> {
     if let SecretSource::File(path) = source {
         let cause = match fs::metadata(path) {
             Ok(facts) if facts.is_dir() => Some("it is a folder".to_owned()),
             Ok(_) => None,
-            // Who may not look knows nothing about it.
+            // A user without permission cannot tell whether the file exists.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
             Err(error) => Some(error.to_string()),
         };
@@ -254,15 +254,15 @@ fn unread(name: &SecretName, source: &SecretSource) -> Result<SecretHandle, Vaul
     })
 }
 
-/// A value for each of some secrets.
+/// Values of secrets, by name.
 type Values = BTreeMap<SecretName, String>;
 
-/// The values of a generated secret as they go into a string.
+/// The values of a generated secret as parts of strings.
 #[derive(Debug)]
 pub struct Texts {
-    /// The one in force.
+    /// The active value.
     pub in_force: Option<Secret<String>>,
-    /// The others that are known.
+    /// The other known values.
     pub others: Vec<Secret<String>>,
 }
 
@@ -283,7 +283,7 @@ pub struct SecretStore {
 }
 
 impl SecretStore {
-    /// Of the project with this store. Nothing is read or made yet.
+    /// Opens the secrets of the project with this store. Nothing is read or created yet.
     #[must_use]
     pub fn new(root: &StoreRoot, mode: StoreMode) -> Self {
         Self {
@@ -295,16 +295,16 @@ impl SecretStore {
         }
     }
 
-    /// The same, giving out the values of a rotation instead of those in force.
+    /// Returns a copy that uses the values of a pending rotation instead of the active ones.
     #[must_use]
     pub fn with(self, rotation: Rotation) -> Self {
         Self { rotation, ..self }
     }
 
-    /// The value of a secret; made, if it has to be and the mode allows.
+    /// Returns the value of a secret. A missing value is generated if the mode allows it.
     ///
     /// # Errors
-    /// When there is none, or it is not as it has to be.
+    /// If there is no value, or it does not have the required format.
     pub fn value(
         &self,
         name: &SecretName,
@@ -353,13 +353,14 @@ impl SecretStore {
             });
         }
         if self.mode == StoreMode::Create {
-            // Before anything is read: what projects shared becomes their own.
+            // Before the first read, because this moves files that projects shared before to each
+            // project.
             self.store.prepare()?;
         }
         let mut stored = self.store.read(file)?;
         if stored.is_none() && self.mode == StoreMode::Create {
             self.store.put(file, &recipe.make()?)?;
-            // Read again: another process may have been faster.
+            // Read again, because another process may have written first.
             stored = self.store.read(file)?;
         }
         match stored {
@@ -369,7 +370,7 @@ impl SecretStore {
             }),
             Some(content) if recipe.fits(content.expose()) => {
                 if self.mode == StoreMode::Create {
-                    // Whoever changes it by hand takes nothing from earlier generations.
+                    // A manual change of the file must not lose the value for earlier generations.
                     self.archive.keep(file, &content)?;
                 }
                 Ok(SecretHandle {
@@ -384,11 +385,11 @@ impl SecretStore {
         }
     }
 
-    /// Makes a new value for a generated secret and keeps it for a rotation; the one in force stays
-    /// so. Gives its digest.
+    /// Generates a value for a generated secret and stores it for a rotation. The active value does
+    /// not change. Returns the digest of the new value.
     ///
     /// # Errors
-    /// When no value can be made or kept.
+    /// If no value can be generated or stored.
     pub fn renew(&self, name: &SecretName, recipe: SecretGenerator) -> Result<String, VaultError> {
         if let Some(old) = self.store.read(name.as_str())? {
             self.archive.keep(name.as_str(), &old)?;
@@ -396,11 +397,11 @@ impl SecretStore {
         Ok(self.archive.keep(name.as_str(), &recipe.make()?)?)
     }
 
-    /// The value of a generated secret that has this digest, if it is at hand: the one in force or
-    /// an earlier one.
+    /// Returns the value of a generated secret with this digest, if it is available among the
+    /// active and the earlier values.
     ///
     /// # Errors
-    /// When the store cannot be used.
+    /// If the store is unusable.
     pub fn with_digest(
         &self,
         name: &SecretName,
@@ -414,11 +415,11 @@ impl SecretStore {
         }
     }
 
-    /// The content that has this digest, whichever generated secret's it is: an injected file says
-    /// its digest, but not whose it is.
+    /// Returns the content with this digest, of any generated secret: an injected file has a
+    /// digest, but no name of a secret.
     ///
     /// # Errors
-    /// When the store cannot be used.
+    /// If the store is unusable.
     pub fn content(&self, digest: &str) -> Result<Option<Secret<Vec<u8>>>, VaultError> {
         let stored = self.store.list()?.into_iter();
         let earlier = self.archive.all()?.into_iter();
@@ -435,11 +436,12 @@ impl SecretStore {
         Ok(None)
     }
 
-    /// The value of a sealed text, from its form with the secrets' names and its digest: those of
-    /// the values in force and the earlier ones that give this digest. `None`: they are not at hand.
+    /// Returns the value of a sealed text. It is found by the form with the names of the secrets
+    /// and by its digest, among the active and the earlier values. `None` if the values are
+    /// unavailable.
     ///
     /// # Errors
-    /// When the store cannot be used.
+    /// If the store is unusable.
     pub fn unsealed(
         &self,
         shown: &str,
@@ -449,11 +451,11 @@ impl SecretStore {
         Ok(found.map(|(text, _)| Secret::new(text)))
     }
 
-    /// A sealed text with the values of the rotation in place of those that it has. `None`: these
-    /// are not known.
+    /// Returns a sealed text with the values of the rotation instead of its current ones. `None` if
+    /// the current values are unknown.
     ///
     /// # Errors
-    /// When the store cannot be used.
+    /// If the store is unusable.
     pub fn renewed(&self, shown: &str, digest: &str) -> Result<Option<Text>, VaultError> {
         let Some((_, values)) = self.opened(shown, digest)? else {
             return Ok(None);
@@ -474,7 +476,7 @@ impl SecretStore {
         Ok(Some(Text::sealed(shown.to_owned(), text)))
     }
 
-    /// The value of a sealed text, and those of the secrets in it.
+    /// The value of a sealed text, and the values of the secrets in it.
     fn opened(&self, shown: &str, digest: &str) -> Result<Option<(String, Values)>, VaultError> {
         let mut pieces = shown.split("${secret:");
         let mut candidates = vec![pieces.next().unwrap_or_default().to_owned()];
@@ -508,10 +510,10 @@ impl SecretStore {
         Ok(candidates.find(|(text, _)| self::digest(text.as_bytes()) == digest))
     }
 
-    /// The digests of all values of a generated secret that are known.
+    /// Returns the digests of all known values of a generated secret.
     ///
     /// # Errors
-    /// When the store cannot be used.
+    /// If the store is unusable.
     pub fn digests(&self, name: &SecretName) -> Result<BTreeSet<String>, VaultError> {
         let file = name.as_str();
         let in_force = self.store.read(file)?;
@@ -520,10 +522,10 @@ impl SecretStore {
         Ok(earlier.into_iter().chain(in_force).collect())
     }
 
-    /// The values of a generated secret as they go into a string.
+    /// Returns the values of a generated secret as parts of strings.
     ///
     /// # Errors
-    /// When the store cannot be used.
+    /// If the store is unusable.
     pub fn texts(&self, name: &SecretName) -> Result<Texts, VaultError> {
         let file = name.as_str();
         let text = |value: Secret<Vec<u8>>| text_of(value.expose()).map(Secret::new);
@@ -541,7 +543,8 @@ impl SecretStore {
         Ok(all.map(|text| text.expose().clone()).collect())
     }
 
-    /// When the value in force of a generated secret was put there; `None`: there is none.
+    /// Returns the time at which the active value of a generated secret was stored; `None` if there
+    /// is none.
     #[must_use]
     pub fn made(&self, name: &SecretName) -> Option<SystemTime> {
         self.store.made(name.as_str())
@@ -589,7 +592,7 @@ mod tests {
     }
 
     #[test]
-    fn check_takes_placeholders_for_values() {
+    fn check_mode_returns_placeholders() {
         let folder = tempfile::tempdir().unwrap();
         let vault = vault_of(folder.path(), StoreMode::Check);
         let file = folder.path().join("password");
@@ -608,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_made_once() {
+    fn secret_is_generated_once() {
         let folder = folder();
         let vault = vault_of(folder.path(), StoreMode::Create);
         let first = vault.value(&name(), &PASSWORD).unwrap();
@@ -619,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_makers_at_once_the_first_wins() {
+    fn concurrent_generation_keeps_first_value() {
         let folder = folder();
         let make = || vault_of(folder.path(), StoreMode::Create).value(&name(), &PASSWORD);
         let values = std::thread::scope(|scope| {
@@ -632,7 +635,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn only_the_owner_can_read_the_store() {
+    fn secret_store_is_readable_by_owner_only() {
         let folder = folder();
         let vault = vault_of(folder.path(), StoreMode::Create);
         vault.value(&name(), &PASSWORD).unwrap();
@@ -648,7 +651,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn an_exposed_store_is_refused() {
+    fn exposed_secret_store_is_rejected() {
         for (exposed, as_mode, wanted) in [
             ("shop/secrets", 0o750, "700"),
             ("shop/secrets/db_password", 0o604, "600"),
@@ -669,7 +672,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_writes_nothing() {
+    fn read_only_mode_writes_nothing() {
         let folder = folder();
         let vault = vault_of(folder.path(), StoreMode::ReadOnly);
         let held = vault.value(&name(), &PASSWORD).unwrap();
@@ -682,7 +685,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_value_of_another_shape_is_refused() {
+    fn stored_value_of_wrong_format_is_rejected() {
         let folder = folder();
         let vault = vault_of(folder.path(), StoreMode::Create);
         vault.value(&name(), &PASSWORD).unwrap();
@@ -698,7 +701,7 @@ mod tests {
         );
     }
 
-    /// Rotates it, and gives the digests of the old and the new value.
+    /// Begins a rotation and returns the digests of the old and the new value.
     fn rotate(folder: &Path) -> (String, String, Rotation) {
         let vault = vault_of(folder, StoreMode::Create);
         let old = vault.value(&name(), &PASSWORD).unwrap().digest();
@@ -715,7 +718,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_value_is_in_force_when_that_is_said_and_not_before() {
+    fn rotated_value_becomes_active_after_put_in_force() {
         let folder = folder();
         let (old, new, rotation) = rotate(folder.path());
         let vault = || vault_of(folder.path(), StoreMode::Create);
@@ -741,7 +744,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_that_is_given_up_leaves_the_old_value_in_force() {
+    fn abandoned_rotation_keeps_old_value_active() {
         let folder = folder();
         let (old, new, _) = rotate(folder.path());
         Rotation::give_up(&root(folder.path())).unwrap();
@@ -749,12 +752,12 @@ mod tests {
         assert_eq!(Rotation::pending(&root(folder.path())).unwrap(), None);
         let vault = vault_of(folder.path(), StoreMode::ReadOnly);
         assert_eq!(vault.value(&name(), &PASSWORD).unwrap().digest(), old);
-        // A database may have learned it before the deploy failed.
+        // A database may have been set to the new value before the deploy failed.
         assert!(vault.with_digest(&name(), &new).unwrap().is_some());
     }
 
     #[test]
-    fn no_more_earlier_values_are_kept_than_asked_for() {
+    fn rotation_prunes_earlier_values() {
         let folder = folder();
         let (first, ..) = rotate(folder.path());
         for _ in 0..4 {
@@ -767,7 +770,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_text_is_found_again_by_its_digest() {
+    fn sealed_text_is_found_by_digest() {
         let folder = folder();
         let sealed = || {
             let vault = vault_of(folder.path(), StoreMode::ReadOnly);
@@ -791,7 +794,7 @@ mod tests {
     }
 
     #[test]
-    fn sealed_text_is_renewed_with_the_values_of_a_rotation() {
+    fn sealed_text_is_renewed_by_rotation() {
         let folder = folder();
         let (old, new, rotation) = rotate(folder.path());
         let look = vault_of(folder.path(), StoreMode::ReadOnly);
@@ -813,7 +816,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_never_printed() {
+    fn secret_value_is_never_printed() {
         let folder = folder();
         let vault = vault_of(folder.path(), StoreMode::Create);
         let held = vault.value(&name(), &PASSWORD).unwrap();
@@ -824,7 +827,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_taken_as_it_is_and_a_string_without_its_line_end() {
+    fn secret_text_drops_line_end_of_file() {
         let folder = folder();
         let path = folder.path().join("token");
         fs::write(&path, "hunter2\r\n").unwrap();
@@ -840,7 +843,7 @@ mod tests {
     }
 
     #[test]
-    fn no_character_is_preferred() {
+    fn generated_characters_are_uniform() {
         for alphabet in [HEX, ALPHANUMERIC] {
             let each = 2_000;
             let mut counts = BTreeMap::new();
@@ -858,7 +861,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_made_fits(
+        fn generated_value_matches_format(
             recipe in prop_oneof![
                 (1_usize..200).prop_map(|bytes| SecretGenerator::Hex { bytes }),
                 (1_usize..200).prop_map(|length| SecretGenerator::Alphanumeric { length }),
@@ -872,7 +875,7 @@ mod tests {
     }
 
     #[test]
-    fn two_values_differ() {
+    fn generated_values_differ() {
         let make = |_| {
             SecretGenerator::Hex { bytes: 16 }
                 .make()

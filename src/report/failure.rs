@@ -1,7 +1,7 @@
-//! What a person reads when something failed: all that is known, in one block of lines.
+//! Failure messages: everything that is known, in one block of lines.
 //!
-//! The first line says what failed and why; the others are indented below it. Shared by all forms
-//! for people.
+//! The first line says what failed and why. The other lines are indented below it. All text modes
+//! use this module.
 
 use super::{
     phrases,
@@ -10,12 +10,12 @@ use super::{
 };
 use crate::event::{Event, Failure, GateReport, LastAnswer, excerpt};
 
-/// Indentation of what stands below a first line.
+/// Indentation of the lines below the first one.
 const INDENT: &str = "    ";
-/// In front of lines that somebody else wrote.
+/// Prefix of quoted foreign output.
 const QUOTE: &str = "      │ ";
 
-/// The block for an event that tells of a failure; nothing for any other.
+/// Returns the block for a failure event; empty for any other event.
 #[must_use]
 pub fn of(event: &Event, board: &RunView, paint: Paint) -> Vec<String> {
     match event {
@@ -62,7 +62,7 @@ pub fn of(event: &Event, board: &RunView, paint: Paint) -> Vec<String> {
 
 fn headline(optional: bool, who: &str) -> String {
     if optional {
-        format!("failed, and passed over: {who}")
+        format!("failed (ignored): {who}")
     } else {
         format!("failed: {who}")
     }
@@ -72,7 +72,7 @@ fn tone(optional: bool) -> Color {
     if optional { Color::Odd } else { Color::Bad }
 }
 
-/// The block for a step that failed; its verb and object are not said again.
+/// Formats a failed step. The message does not repeat the verb and object of the first line.
 fn step(
     head: &str,
     failure: &Failure,
@@ -94,13 +94,13 @@ fn step(
     lines
 }
 
-/// The block for a gate that failed, or for a container that failed after its gate had passed.
+/// Formats a failed gate, or a container that became unhealthy after it was ready.
 fn gate(head: &str, report: &GateReport, tone: Color, paint: Paint) -> Vec<String> {
     let mut lines = vec![paint.tone(tone, head)];
     let container = format!("{INDENT}container `{}`", report.container);
     lines.push(match &report.condition {
         Some(condition) => format!("{container}: {}", phrases::condition(condition)),
-        None => format!("{container}: the engine could not tell how it does"),
+        None => format!("{container}: the engine did not report a status"),
     });
     lines.extend(report.answers.iter().map(answer));
     match (report.log.len(), &report.condition) {
@@ -131,9 +131,9 @@ fn gate(head: &str, report: &GateReport, tone: Color, paint: Paint) -> Vec<Strin
 fn answer(last: &LastAnswer) -> String {
     let passed = if last.passed { "passed: " } else { "" };
     let times = match last.attempts {
-        // The question is still open: it can be waited for.
+        // The probe has not been answered yet. It is still waiting.
         0 => String::new(),
-        times => format!(" (asked {})", text::count(times as usize, "time")),
+        times => format!(" ({})", text::count(times as usize, "attempt")),
     };
     format!(
         "{INDENT}probe `{}`: {passed}{}{times}",
@@ -142,7 +142,7 @@ fn answer(last: &LastAnswer) -> String {
     )
 }
 
-/// A line that somebody else wrote, as a report repeats it.
+/// Cleans and shortens a line of foreign output.
 fn foreign(line: &str) -> String {
     excerpt(&text::clean(line))
 }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn log_that_cannot_be_read_is_not_called_empty() {
+    fn unreadable_log_is_not_reported_as_empty() {
         let mut report = report();
         assert!(drawn(&report).ends_with("its log is empty"));
         report.unread = Some("its logging driver `none` keeps no log".to_owned());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_of_others_are_cut() {
+    fn long_foreign_lines_are_truncated() {
         let mut report = report();
         report.log = vec![format!("\u{1b}[31m{}", "x".repeat(313_000))];
         report.answers[0].answer = "y".repeat(2000);

@@ -1,6 +1,7 @@
-//! What a terminal shows of a run at one moment: a heading, and a line for each service.
+//! The frame that a terminal shows of a run: a heading, and a line for each service.
 //!
-//! Pure: board and time in, lines out, none wider than the terminal and together no higher.
+//! Pure function from view and time to lines. No line is wider than the terminal, and the frame is
+//! not higher than the terminal.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,24 +14,24 @@ use super::{
 };
 use crate::event::Change;
 
-/// The column of names is at most so wide, and at most half of the terminal.
+/// Maximum width of the name column, which is also limited to half of the terminal.
 const MAX_WIDTH: usize = 24;
-/// Blanks between columns.
+/// Number of blanks between columns.
 const GAP: usize = 2;
 
-/// What there is to draw on.
+/// Size and colours of the drawing area.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Viewport {
-    /// Columns.
+    /// Width in columns.
     pub width: usize,
-    /// Lines.
+    /// Height in lines.
     pub height: usize,
-    /// Whether with colours.
+    /// Whether to print colours.
     pub paint: Paint,
 }
 
 impl Viewport {
-    /// The terminal and the colours of a style.
+    /// Takes the terminal size and the colours from a style.
     #[must_use]
     pub fn of(style: Style) -> Self {
         Self {
@@ -43,14 +44,14 @@ impl Viewport {
     }
 }
 
-/// The lines to show now.
+/// Returns the lines to show at `now`.
 #[must_use]
 pub fn frame(board: &RunView, now: Duration, view: Viewport) -> Vec<String> {
     if board.project.is_empty() {
         return Vec::new();
     }
     let mut rows = row::rows(board, now);
-    // The cursor stands below the last line.
+    // The cursor is below the last line.
     let room = view.height.saturating_sub(2).max(1);
     let column = column(&rows, view);
     let rest = fit(&mut rows, room);
@@ -60,7 +61,7 @@ pub fn frame(board: &RunView, now: Duration, view: Viewport) -> Vec<String> {
     lines
 }
 
-/// The lines that stay behind when a run has ended.
+/// Returns the lines that remain on the screen after the run.
 #[must_use]
 pub fn last_frame(board: &RunView, view: Viewport) -> Vec<String> {
     let rows = row::services(board, board.at);
@@ -75,11 +76,11 @@ fn heading(board: &RunView, now: Duration, view: Viewport) -> String {
         |service: &&ServiceStatus| service.state.is_settled() && service.state != State::Failed;
     let done = board.services.iter().filter(at_goal).count();
     let all = board.services.len();
-    let goes = board
+    let removes = board
         .services
         .iter()
         .all(|service| service.change == Change::Remove);
-    let count = format!("{done} of {all} {}", if goes { "gone" } else { "ready" });
+    let count = format!("{done} of {all} {}", if removes { "gone" } else { "ready" });
     let RunView { verb, project, .. } = board;
     let (tone, text) = match &board.phase {
         Phase::Forward => (Color::Plain, format!("{verb} {project}: {count}")),
@@ -102,7 +103,7 @@ fn heading(board: &RunView, now: Duration, view: Viewport) -> String {
             ),
         ),
     };
-    let of = if board.rehearsal { "rehearsal: " } else { "" };
+    let of = if board.simulated { "simulation: " } else { "" };
     timed(
         &format!("{of}{text}"),
         tone,
@@ -112,7 +113,7 @@ fn heading(board: &RunView, now: Duration, view: Viewport) -> String {
     )
 }
 
-/// A text, cut where needed, with a time behind it that is always seen.
+/// Formats a text followed by a time. The text is cut if needed, the time is always visible.
 fn timed(text: &str, tone: Color, time: Option<Duration>, width: usize, paint: Paint) -> String {
     let Some(time) = time else {
         return paint.tone(tone, &text::cut(text, width));
@@ -150,7 +151,8 @@ fn print(row: &Row, column: usize, view: Viewport) -> Vec<String> {
     lines
 }
 
-/// Takes away what matters least until the rest fits into `room` lines, and says what is gone.
+/// Removes the least important rows until the rest fits into `room` lines. Returns a summary of the
+/// removed rows.
 fn fit(rows: &mut Vec<Row>, room: usize) -> Option<String> {
     let height = |rows: &[Row]| rows.iter().map(|row| 1 + row.details.len()).sum::<usize>();
     while height(rows) > room && rows.iter().any(|row| !row.details.is_empty()) {
@@ -197,7 +199,8 @@ mod tests {
         plan::{Reason, StepId, Subject},
     };
 
-    /// `many` services; the last one is being started since 500 ms, every third is unchanged.
+    /// A view with `many` services. The last one has been starting since 500 ms; every third is
+    /// unchanged.
     fn board(many: usize) -> RunView {
         let name = |index: usize| ServiceName::new(format!("s{index}")).unwrap();
         let services = (0..many).map(|index| ServiceSummary {
@@ -235,9 +238,9 @@ mod tests {
         let mut board = RunView::default();
         for (at, event) in [(0, started), (500, step)] {
             board.apply(&EventEnvelope {
-                v: 1,
+                v: crate::event::VERSION,
                 at: Duration::from_millis(at),
-                rehearsal: false,
+                simulated: false,
                 event,
             });
         }
@@ -253,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_on_between_events() {
+    fn elapsed_time_advances_between_events() {
         let board = board(2);
         let shown = frame(&board, Duration::from_millis(1700), view(60, 10)).join("\n");
         insta::assert_snapshot!(shown, @"
@@ -264,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_work_is_seen_first() {
+    fn working_services_keep_their_rows() {
         let shown = frame(&board(30), Duration::from_secs(1), view(60, 7));
         insta::assert_snapshot!(shown.join("\n"), @"
         up shop: 10 of 30 ready  1.0 s
@@ -277,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_fits_any_terminal() {
+    fn frame_fits_any_terminal() {
         for many in [1, 2, 5, 40] {
             for (width, height) in [(10, 3), (20, 4), (33, 5), (200, 50)] {
                 let lines = frame(&board(many), Duration::from_secs(1), view(width, height));

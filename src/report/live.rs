@@ -1,7 +1,7 @@
-//! The live form: lines that change in place, for a person at a terminal.
+//! The live mode: lines that change in place, for a terminal.
 //!
-//! Binds [`super::frame`] to a terminal and to time as it goes by; decides nothing of what is
-//! shown. All of it is drawn on one spot, so that nothing is left behind when it ends.
+//! Connects [`super::frame`] to a terminal and to real time, and makes no decision about the
+//! content. The frame is drawn in one place, so that nothing is left behind at the end.
 
 use std::{
     fmt,
@@ -22,39 +22,39 @@ use super::{
 };
 use crate::event::{Event, EventEnvelope, Outcome};
 
-/// How often elapsed times are drawn anew; they show tenths of a second.
+/// Interval for redrawing elapsed times, which show tenths of a second.
 const TICK: Duration = Duration::from_millis(100);
-/// The most often that changes are drawn, per second.
+/// Maximum number of redraws per second.
 const DRAWS: u8 = 20;
 
-/// Draws a run.
+/// Draws a run on a terminal.
 #[derive(Debug)]
 pub struct Live<'w> {
     bar: ProgressBar,
     board: Arc<Mutex<RunView>>,
     view: Viewport,
-    /// Lines that stay: failures, warnings, the end.
+    /// Permanent lines: failures, warnings, the end.
     sink: Sink<'w>,
 }
 
-/// Where elapsed times come from between two events.
+/// How elapsed times advance between two events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// They go on as time goes by.
+    /// Elapsed times advance in real time.
     Running,
-    /// They stand still at the last event's time.
+    /// Elapsed times stay at the time of the last event.
     Still,
 }
 
 impl<'w> Live<'w> {
-    /// Draws on stderr, of which `err` is the writer.
+    /// Draws on stderr. `err` has to write to stderr as well.
     #[must_use]
     pub fn on_stderr(view: Viewport, err: impl Write + Send + 'w) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWS);
         Self::new(target, view, Clock::Running, err)
     }
 
-    /// Draws on `target`; lines that stay are written to `err`, which is the same terminal.
+    /// Draws on `target`. Permanent lines are written to `err`, which has to be the same terminal.
     #[must_use]
     pub fn new(
         target: ProgressDrawTarget,
@@ -64,7 +64,7 @@ impl<'w> Live<'w> {
     ) -> Self {
         let board = Arc::new(Mutex::new(RunView::default()));
         let bar = ProgressBar::with_draw_target(None, target);
-        // The template is constant and good; were it not, nothing but the drawing would be lost.
+        // The template is constant and valid. An invalid one would only disable the drawing.
         if let Ok(style) = ProgressStyle::with_template("{frame}") {
             let shown = Arc::clone(&board);
             let draw = move |state: &ProgressState, out: &mut dyn fmt::Write| {
@@ -73,7 +73,7 @@ impl<'w> Live<'w> {
                     Clock::Running => board.at + state.elapsed(),
                     Clock::Still => board.at,
                 };
-                // Nobody hears of a failure: the buffer is memory.
+                // The buffer is in memory, so writing does not fail.
                 let _ = out.write_str(&frame::frame(&board, now, view).join("\n"));
             };
             bar.set_style(style.with_key("frame", draw));
@@ -89,7 +89,7 @@ impl<'w> Live<'w> {
         }
     }
 
-    /// Takes an event in and shows what changed.
+    /// Applies an event and draws the change.
     pub fn event(&mut self, stamped: &EventEnvelope) {
         let (lines, ended) = {
             let mut board = lock(&self.board);
@@ -104,10 +104,10 @@ impl<'w> Live<'w> {
             self.sink.lines(&lines);
             return;
         }
-        // Time is counted from the last event on.
+        // Elapsed time counts from the last event.
         self.bar.reset_elapsed();
         if lines.is_empty() {
-            // Draws at once, which `tick` does not do beside a steady tick.
+            // Draws immediately. `tick` does not draw while a steady tick is enabled.
             self.bar.set_message("");
         } else {
             let sink = &mut self.sink;
@@ -115,7 +115,7 @@ impl<'w> Live<'w> {
         }
     }
 
-    /// Takes away what moves; what stays remains.
+    /// Removes the changing lines. Permanent lines remain.
     pub fn finish(&mut self) {
         self.bar.disable_steady_tick();
         if !self.bar.is_finished() {
@@ -124,13 +124,13 @@ impl<'w> Live<'w> {
     }
 }
 
-/// The lines of an event that stay on the screen.
+/// Returns the permanent lines of an event.
 fn staying(event: &Event, board: &RunView, view: Viewport) -> Vec<String> {
     let odd = |text: &str| vec![view.paint.tone(Color::Odd, text)];
     match (event, &board.ending) {
         (Event::Warning { text }, _) => odd(&format!("warning: {}", text::clean(text))),
         (Event::Interrupted { response }, _) => odd(phrases::interrupted(*response)),
-        // That has been told with what the run does about it.
+        // The interrupt message already says that the run rolls back.
         (Event::RollbackStarted { .. }, _) if board.interrupted => Vec::new(),
         (Event::RollbackStarted { cause }, _) => {
             odd(&format!("rolling back: {}", text::clean(cause)))
@@ -154,7 +154,7 @@ fn staying(event: &Event, board: &RunView, view: Viewport) -> Vec<String> {
     }
 }
 
-/// The board is whole after each event, also if somebody panicked while holding it.
+/// The view is consistent after each event, even if a thread panicked while holding the lock.
 fn lock(board: &Mutex<RunView>) -> MutexGuard<'_, RunView> {
     board.lock().unwrap_or_else(PoisonError::into_inner)
 }

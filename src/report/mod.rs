@@ -1,9 +1,9 @@
-//! Runs, told to people and machines: folds of one stream of events.
+//! Reports of runs for people and machines. Each report is a fold over one stream of events.
 //!
-//! [`Reporter`] is given each event in order. [`fold`] keeps what a run stands at; the forms
-//! print it: `live` for a terminal, `plain` for pipes and CI, JSON for machines, `quiet`
-//! for scripts. A reporter that cannot write never fails a run. Terminal and colours are not
-//! looked up here, they come in as a [`Style`].
+//! [`Reporter`] receives each event in order. [`run_view`] keeps the current state of the run. The
+//! output modes print it: `live` for a terminal, `plain` for pipes and CI, JSON for machines,
+//! `quiet` for scripts. A write error of the reporter never fails a run. Terminal size and colours
+//! are not detected here but passed as a [`Style`].
 
 mod failure;
 pub mod frame;
@@ -23,33 +23,33 @@ use std::{fmt, io::Write};
 use self::{frame::Viewport, live::Live, plain::Plain, quiet::Quiet, text::Paint};
 use crate::event::EventEnvelope;
 
-/// How a run is told.
+/// How a run is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
-    /// In which form.
+    /// Output mode.
     pub form: OutputMode,
-    /// With colours.
+    /// Print colours.
     pub colour: bool,
-    /// Columns of the terminal.
+    /// Width of the terminal in columns.
     pub width: u16,
-    /// Lines of the terminal.
+    /// Height of the terminal in lines.
     pub height: u16,
 }
 
-/// A form of a report.
+/// Output mode of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputMode {
-    /// Lines that change in place, for a person at a terminal; on stderr.
+    /// Lines that change in place, for a terminal; on stderr.
     Live,
-    /// A line for each event, for pipes and CI; on stderr.
+    /// One line for each event, for pipes and CI; on stderr.
     Plain,
-    /// A JSON object for each event, one a line; on stdout, which gets nothing else.
+    /// One JSON object per line for each event; on stdout, which gets nothing else.
     Json,
-    /// Failures and the verdict; on stderr.
+    /// Failures and the outcome; on stderr.
     Quiet,
 }
 
-/// Tells a run in the form that was asked for.
+/// Reports a run in the requested output mode.
 #[derive(Debug)]
 pub struct Reporter<'w> {
     inner: Inner<'w>,
@@ -64,10 +64,10 @@ enum Inner<'w> {
 }
 
 impl<'w> Reporter<'w> {
-    /// A reporter that writes data to `out` and everything else to `err`.
+    /// Creates a reporter that writes data to `out` and everything else to `err`.
     ///
-    /// The live form draws on the process's stderr, which `err` has to be. Where that turns out
-    /// to be no terminal, only the lines that stay are written: failures, warnings, the end.
+    /// The live mode draws on the process's stderr, and `err` has to write there as well. If stderr
+    /// is not a terminal, only permanent lines are written: failures, warnings, the end.
     #[must_use]
     pub fn new(style: Style, out: impl Write + Send + 'w, err: impl Write + Send + 'w) -> Self {
         let paint = Paint {
@@ -82,15 +82,16 @@ impl<'w> Reporter<'w> {
         Self { inner }
     }
 
-    /// Tells of an event.
+    /// Reports an event.
     pub fn event(&mut self, stamped: &EventEnvelope) {
         match &mut self.inner {
             Inner::Live(live) => live.event(stamped),
             Inner::Plain(plain, sink) => sink.lines(&plain.lines(stamped)),
             Inner::Quiet(quiet, sink) => sink.lines(&quiet.lines(stamped)),
             Inner::Json(sink) => {
-                // Events hold nothing that JSON cannot say; a number that is not finite becomes
-                // `null`. Should one fail all the same, the run matters more than its report.
+                // JSON can represent everything in an event; a number that is not finite becomes
+                // `null`. If serialization failed all the same, the run would matter more than its
+                // report.
                 if let Ok(line) = serde_json::to_string(stamped) {
                     sink.lines(&[line]);
                 }
@@ -98,7 +99,7 @@ impl<'w> Reporter<'w> {
         }
     }
 
-    /// Leaves a clean end behind, also when the last event never came.
+    /// Leaves the terminal in order, even if the last event never arrived.
     pub fn finish(&mut self) {
         match &mut self.inner {
             Inner::Live(live) => live.finish(),
@@ -107,7 +108,7 @@ impl<'w> Reporter<'w> {
     }
 }
 
-/// Where lines go. After the first that could not be written (a closed pipe) it keeps silent.
+/// Output for lines. After the first write error (a closed pipe), it drops all further lines.
 struct Sink<'w> {
     to: Option<Box<dyn Write + Send + 'w>>,
 }

@@ -1,6 +1,6 @@
-//! The words of reports: what an action, a reason, a subject and a condition are called.
+//! Wording of reports: names of actions, reasons, subjects and conditions.
 //!
-//! Pure text; decides nothing.
+//! Pure text functions.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::{
     state::{ContainerStatus, Health, Status},
 };
 
-/// First words of actions in the present, past and plain form. What is not in here keeps its
-/// present form, so that a new action is still understood.
+/// First words of actions in the present, past and base form. An action that is not listed keeps
+/// its present form, so that a new action is still understandable.
 const VERBS: [(&str, &str, &str); 23] = [
     ("attaching", "attached", "attach"),
     ("building", "built", "build"),
@@ -29,7 +29,7 @@ const VERBS: [(&str, &str, &str); 23] = [
     ("restoring", "restored", "restore"),
     ("running", "ran", "run"),
     ("setting", "set", "set"),
-    ("settling", "settled", "settle"),
+    ("stabilizing", "stabilized", "stabilize"),
     ("starting", "started", "start"),
     ("stopping", "stopped", "stop"),
     ("switching", "switched", "switch"),
@@ -39,7 +39,7 @@ const VERBS: [(&str, &str, &str); 23] = [
     ("waiting", "waited", "wait"),
 ];
 
-/// `creating container` → `created container`.
+/// Returns the past tense of an action: `creating container` → `created container`.
 #[must_use]
 pub fn past_tense(verb: &str) -> String {
     let (first, rest) = verb.split_once(' ').unwrap_or((verb, ""));
@@ -49,7 +49,8 @@ pub fn past_tense(verb: &str) -> String {
     }
 }
 
-/// The action in one word: `creating container` → `create`, `waiting until ready` → `ready`.
+/// Shortens an action to one word: `creating container` → `create`, `waiting until ready` →
+/// `ready`.
 #[must_use]
 pub fn short(verb: &str) -> &str {
     let first = verb.split(' ').next().unwrap_or(verb);
@@ -62,7 +63,8 @@ pub fn short(verb: &str) -> &str {
         .map_or(first, |(_, _, short)| short)
 }
 
-/// Whom a step is for, in a word or two; replicas are told apart where there are several.
+/// Returns the label of a step's subject. If a service has several replicas, the label has a
+/// number.
 #[must_use]
 pub fn subject(subject: &Subject, project: &str, replicas: u32) -> String {
     match subject {
@@ -73,11 +75,11 @@ pub fn subject(subject: &Subject, project: &str, replicas: u32) -> String {
     }
 }
 
-/// What a run does when it is asked to stop.
+/// Describes the response of a run to an interrupt.
 #[must_use]
 pub fn interrupted(response: Response) -> &'static str {
     match response {
-        Response::Stop => "interrupted: ending as soon as what is under way is done",
+        Response::Stop => "interrupted: stopping after the running steps",
         Response::RollBack => {
             "interrupted: rolling back; press Ctrl-C again to leave it to `cimandat recover`"
         }
@@ -89,7 +91,7 @@ pub fn interrupted(response: Response) -> &'static str {
     }
 }
 
-/// Why a step is taken, in a fragment.
+/// Describes the reason of a step as a sentence fragment.
 #[must_use]
 pub fn reason(reason: &Reason) -> String {
     match reason {
@@ -99,16 +101,16 @@ pub fn reason(reason: &Reason) -> String {
         Reason::Changed { changes } => fields("changed", changes),
         Reason::Drifted { changes } => fields("drifted", changes),
         Reason::BuildInputsChanged => "no image of these inputs yet".to_owned(),
-        Reason::ImageUpdated { .. } => "its image's name means another image now".to_owned(),
+        Reason::ImageUpdated { .. } => "its image tag now points to a different image".to_owned(),
         Reason::DependencyReplaced { dependency } => format!("`{dependency}` is replaced"),
         reason @ (Reason::DependencyStarted { .. }
         | Reason::KeptOrphan { .. }
         | Reason::Surplus { .. }
         | Reason::KeptFailed { .. }
         | Reason::LeftBehind { .. }) => reason.to_string(),
-        Reason::NetworkReplaced { network } => format!("network `{network}` is made anew"),
-        Reason::Orphan => "not part of the project any more".to_owned(),
-        Reason::Requested => "asked for".to_owned(),
+        Reason::NetworkReplaced { network } => format!("network `{network}` is recreated"),
+        Reason::Orphan => "no longer part of the project".to_owned(),
+        Reason::Requested => "requested".to_owned(),
         Reason::Verify => "declared by `verify`".to_owned(),
         Reason::Superseded => "replaced".to_owned(),
         Reason::BeforeUpdate { service } => format!("`{service}` is replaced"),
@@ -117,7 +119,7 @@ pub fn reason(reason: &Reason) -> String {
     }
 }
 
-/// The first fields of a change, after a word.
+/// Lists the first changed fields after `word`.
 fn fields(word: &str, changes: &[FieldChange]) -> String {
     const SHOWN: usize = 4;
     let mut fields: Vec<&str> = changes.iter().map(|change| change.field.as_str()).collect();
@@ -132,7 +134,7 @@ fn fields(word: &str, changes: &[FieldChange]) -> String {
     format!("{word}: {}{rest}", fields.join(", "))
 }
 
-/// Where a pull stands: `3 of 7 layers, 12.3 MB of 45.6 MB`.
+/// Formats the progress of a pull: `3 of 7 layers, 12.3 MB of 45.6 MB`.
 #[must_use]
 pub fn pull(bytes: (u64, u64), layers: (u32, u32)) -> String {
     let total = match bytes.1 {
@@ -147,13 +149,13 @@ pub fn pull(bytes: (u64, u64), layers: (u32, u32)) -> String {
     )
 }
 
-/// How a container does, in a fragment: `exited with code 137 (SIGKILL), killed for want of
-/// memory, restarted 2 times`.
+/// Describes the condition of a container as a sentence fragment: `exited with code 137 (SIGKILL),
+/// OOM-killed, restarted 2 times`.
 #[must_use]
 pub fn condition(condition: &ContainerStatus) -> String {
     let mut parts = vec![status(condition)];
     if condition.oom_killed {
-        parts.push("killed for want of memory".to_owned());
+        parts.push("OOM-killed".to_owned());
     }
     match condition.health {
         Some(Health::Unhealthy) => parts.push("unhealthy by its own health check".to_owned()),
@@ -188,7 +190,8 @@ fn status(condition: &ContainerStatus) -> String {
     }
 }
 
-/// `code 3`, `code 137 (SIGKILL)`: a shell and the engine add 128 to the signal's number.
+/// Formats an exit code: `code 3`, `code 137 (SIGKILL)`. A shell and the engine add 128 to the
+/// signal's number.
 fn exit_code(code: i64) -> String {
     let signal = match code {
         129 => "SIGHUP",
@@ -212,7 +215,7 @@ mod tests {
     use crate::plan::FieldChange;
 
     #[test]
-    fn verbs_have_their_forms() {
+    fn verbs_have_past_and_short_forms() {
         assert_eq!(past_tense("creating container"), "created container");
         assert_eq!(
             past_tense("setting the restart policy of container"),
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_container_tells_all() {
+    fn condition_lists_all_facts_of_exited_container() {
         let told = condition(&ContainerStatus {
             status: Status::Exited,
             exit_code: Some(137),
@@ -234,12 +237,12 @@ mod tests {
         });
         assert_eq!(
             told,
-            "exited with code 137 (SIGKILL), killed for want of memory, restarted 2 times"
+            "exited with code 137 (SIGKILL), OOM-killed, restarted 2 times"
         );
     }
 
     #[test]
-    fn many_changes_are_counted() {
+    fn long_change_list_is_truncated_and_counted() {
         let changes = ["a", "b", "c", "d", "e", "f"].map(|field| FieldChange {
             field: field.to_owned(),
             from: None,

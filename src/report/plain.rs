@@ -1,6 +1,6 @@
-//! The plain form: one line for each event, in aligned columns, for pipes and CI.
+//! The plain mode: one line for each event, in aligned columns, for pipes and CI.
 //!
-//! Never moves the cursor, and prints no answer of a probe twice in a row.
+//! Never moves the cursor. Prints the same answer of a probe only once in a row.
 
 use std::collections::BTreeMap;
 
@@ -16,26 +16,26 @@ use crate::{
     plan::{Reason, StepId, Subject},
 };
 
-/// The column of names is at most so wide.
+/// Maximum width of the name column.
 const MAX_WIDTH: usize = 24;
-/// Width of the column of times: `+1234.567s`.
+/// Width of the time column: `+1234.567s`.
 const CLOCK: usize = 10;
 
-/// Prints events as lines.
+/// Formats events as lines.
 #[derive(Debug)]
 pub struct Plain {
     board: RunView,
     paint: Paint,
-    /// Width of the column of names.
+    /// Current width of the name column.
     column: usize,
-    /// What each probe answered last.
+    /// Last answer of each probe.
     answers: BTreeMap<(StepId, String), String>,
-    /// Layers that were complete when a pull was last told of.
+    /// Number of complete layers when a pull was last reported.
     layers: BTreeMap<StepId, u32>,
 }
 
 impl Plain {
-    /// The form, with colours or without.
+    /// Creates the formatter, with or without colours.
     #[must_use]
     pub fn new(paint: Paint) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Plain {
         }
     }
 
-    /// The lines for an event.
+    /// Returns the lines for an event.
     #[must_use]
     pub fn lines(&mut self, stamped: &EventEnvelope) -> Vec<String> {
         let object = self.object_of(&stamped.event);
@@ -58,8 +58,8 @@ impl Plain {
         }
         let (who, told) = match &stamped.event {
             Event::RunStarted { .. } => {
-                let of = if stamped.rehearsal { "rehearsal: " } else { "" };
-                (project, vec![format!("{of}{}", self.change_counts())])
+                let prefix = ["", "simulation: "][usize::from(stamped.simulated)];
+                (project, vec![format!("{prefix}{}", self.change_counts())])
             }
             Event::Replanned { .. } => {
                 let counts = self.board.counts().to_do();
@@ -93,7 +93,7 @@ impl Plain {
                 project,
                 vec![self.highlight(phrases::interrupted(*response))],
             ),
-            // That has been told with what the run does about it.
+            // The interrupt message already says that the run rolls back.
             Event::RollbackStarted { .. } if self.board.interrupted => (project, Vec::new()),
             Event::RollbackStarted { cause } => (
                 project,
@@ -115,7 +115,7 @@ impl Plain {
         self.paint.tone(Color::Odd, &text::clean(text))
     }
 
-    /// The object of a step that ends now; its last event does not name it.
+    /// Returns the object of a step that ends now, because its last event does not name it.
     fn object_of(&self, event: &Event) -> String {
         match event {
             Event::StepFinished { step, subject, .. } => self
@@ -126,7 +126,7 @@ impl Plain {
         }
     }
 
-    /// How wide the names are that are known from the beginning.
+    /// Returns the width of the names that are known at the start of the run.
     fn column(&self) -> usize {
         let services = self.board.services.iter();
         let names = services.map(|service| {
@@ -140,7 +140,7 @@ impl Plain {
         names.chain([project]).max().unwrap_or(0).min(MAX_WIDTH)
     }
 
-    /// What a run is about to do.
+    /// Describes what a run is about to do.
     fn change_counts(&self) -> String {
         let RunView { verb, services, .. } = &self.board;
         let all = text::count(services.len(), "service");
@@ -157,7 +157,7 @@ impl Plain {
         }
     }
 
-    /// What a service is when its gate has passed.
+    /// Returns the state of a service after its gate has passed.
     fn goal(&self, subject: &Subject) -> &'static str {
         match subject {
             Subject::Service { name, .. }
@@ -169,20 +169,20 @@ impl Plain {
         }
     }
 
-    /// Time and name in front of the first line; the others stand below its text.
+    /// Puts time and name in front of the first line. The other lines are indented below its text.
     fn columns(&mut self, stamped: &EventEnvelope, who: &str, told: &[String]) -> Vec<String> {
         if told.is_empty() {
             return Vec::new();
         }
-        // A time that nobody measured is marked.
-        let sign = if stamped.rehearsal { '~' } else { '+' };
+        // The sign marks a time that was simulated and not measured.
+        let sign = if stamped.simulated { '~' } else { '+' };
         let clock = format!(
             "{sign}{}.{:03}s",
             stamped.at.as_secs(),
             stamped.at.subsec_millis()
         );
         let clock = self.paint.tone(Color::Dim, &format!("{clock:>CLOCK$}"));
-        // Of networks and volumes the names are not known before; wider ones widen it.
+        // Names of networks and volumes are not known in advance. A wider name widens the column.
         self.column = self.column.max(text::width(who)).min(MAX_WIDTH);
         let who = text::pad(who, self.column);
         let blank = " ".repeat(CLOCK + 2 + self.column);
@@ -287,7 +287,7 @@ impl Plain {
     }
 }
 
-/// A step that begins, with its reason where that says more than the step itself.
+/// Formats the start of a step, with the reason if it adds information.
 fn begun(subject: &Subject, verb: &str, object: &str, reason: &Reason) -> String {
     match (subject, reason) {
         (_, Reason::Verify) => format!("verify: {object}"),

@@ -1,11 +1,11 @@
-//! The quiet form: failures and the verdict, nothing else.
+//! The quiet mode: failures and the outcome, nothing else.
 //!
-//! For cron and for scripts that only look at the exit code.
+//! For cron and for scripts that only check the exit code.
 
 use super::{failure, run_view::RunView, summary, text::Paint};
 use crate::event::{Event, EventEnvelope};
 
-/// Prints failures and the verdict.
+/// Formats failures and the outcome.
 #[derive(Debug)]
 pub struct Quiet {
     board: RunView,
@@ -13,7 +13,7 @@ pub struct Quiet {
 }
 
 impl Quiet {
-    /// The form, with colours or without.
+    /// Creates the formatter, with or without colours.
     #[must_use]
     pub fn new(paint: Paint) -> Self {
         Self {
@@ -22,7 +22,7 @@ impl Quiet {
         }
     }
 
-    /// The lines for an event; mostly none.
+    /// Returns the lines for an event; empty for most events.
     #[must_use]
     pub fn lines(&mut self, stamped: &EventEnvelope) -> Vec<String> {
         self.board.apply(stamped);

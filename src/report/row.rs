@@ -1,6 +1,6 @@
-//! What a line of the live form says of one service: its state in words, and since when.
+//! A line of the live mode for one service: its state as text, and the time in that state.
 //!
-//! Pure; knows nothing of widths and room.
+//! Pure; independent of the terminal's size.
 
 use std::time::Duration;
 
@@ -15,28 +15,28 @@ use crate::{
     name::ServiceName,
 };
 
-/// Steps of one build that are shown at a time.
+/// Maximum number of steps shown for one build.
 const BUILD_STEPS: usize = 3;
 
-/// One service, or one thing that is no service.
+/// A line for one service, or for another object.
 pub struct Row {
-    /// What it is called.
+    /// Name in the first column.
     pub name: String,
-    /// What it is at, in a word or two.
+    /// Current activity, in a few words.
     pub text: String,
     /// Colour of the text.
     pub tone: Color,
-    /// Behind the text; `None`: time says nothing here.
+    /// Time after the text; `None`: a time is meaningless here.
     pub time: Option<Duration>,
-    /// What it is counted as when there is no room for it.
+    /// Category in the summary of rows that do not fit.
     pub word: &'static str,
-    /// How much it matters; 0 most.
+    /// Importance; 0 is the highest.
     pub rank: u8,
-    /// What stands below, with the time of each.
+    /// Lines below the row, each with its elapsed time.
     pub details: Vec<(String, Duration)>,
 }
 
-/// The services, and behind them what is done for none of them just now.
+/// Returns the rows of all services, followed by running steps that belong to no service.
 pub fn rows(board: &RunView, now: Duration) -> Vec<Row> {
     let mut rows = services(board, now);
     rows.extend(board.others.values().map(|(label, running)| Row {
@@ -44,14 +44,14 @@ pub fn rows(board: &RunView, now: Duration) -> Vec<Row> {
         text: format!("{} {}", running.verb, running.object),
         tone: Color::Busy,
         time: Some(now.saturating_sub(running.since)),
-        word: "at work",
+        word: "running",
         rank: 0,
         details: Vec::new(),
     }));
     rows
 }
 
-/// The services, each with its line.
+/// Returns a row for each service.
 pub fn services(board: &RunView, now: Duration) -> Vec<Row> {
     board
         .services
@@ -69,7 +69,7 @@ fn service(board: &RunView, service: &ServiceStatus, now: Duration) -> Row {
     let going = now.saturating_sub(service.since);
     let (time, word, rank) = match &service.state {
         State::Failed => (Some(service.since), "failed", 0),
-        State::Working(_) | State::Asked => (Some(going), "at work", 0),
+        State::Working(_) | State::Asked => (Some(going), "running", 0),
         State::Waiting if board.ending.is_some() || (back && !service.touched) => {
             (None, "unchanged", 3)
         }
@@ -93,7 +93,7 @@ fn service(board: &RunView, service: &ServiceStatus, now: Duration) -> Row {
     }
 }
 
-/// What a service is at while the run goes on.
+/// Describes the activity of a service while the run continues.
 fn underway(board: &RunView, service: &ServiceStatus) -> (String, Color) {
     let (text, tone) = match &service.state {
         State::Unchanged => ("unchanged".to_owned(), Color::Dim),
@@ -122,7 +122,7 @@ fn underway(board: &RunView, service: &ServiceStatus) -> (String, Color) {
     }
 }
 
-/// What became of a service when the run has ended.
+/// Describes the result for a service after the run.
 fn outcome(service: &ServiceStatus, verdict: Outcome) -> (String, Color) {
     let forward = matches!(
         verdict,
@@ -199,7 +199,7 @@ fn working(verb: &str, service: &ServiceStatus) -> String {
     }
 }
 
-/// The steps of a build that run: the oldest few.
+/// Returns the oldest running steps of a build.
 fn build_steps(running: &Running, now: Duration) -> Vec<(String, Duration)> {
     let Detail::Build(steps) = &running.detail else {
         return Vec::new();

@@ -1,6 +1,6 @@
-//! The board: what a run stands at, folded from its events one by one.
+//! The current state of a run, folded from its events.
 //!
-//! Pure: no clock, no output. The forms of a report only print what stands here.
+//! Pure: no clock, no output. The output modes only print this state.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,95 +17,95 @@ use crate::{
     plan::{Counts, StepId, Subject},
 };
 
-/// What a run stands at.
+/// Current state of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunView {
-    /// The project; empty before the first event.
+    /// Name of the project; empty before the first event.
     pub project: String,
-    /// `up`, `down`, …
+    /// Name of the command: `up`, `down`, …
     pub verb: String,
-    /// What it is for, besides.
+    /// Purpose of the run.
     pub purpose: Purpose,
-    /// It takes place on a simulated engine.
-    pub rehearsal: bool,
+    /// The run is a simulation.
+    pub simulated: bool,
     /// Time of the last event on the run's clock.
     pub at: Duration,
-    /// Where the run goes.
+    /// Current phase.
     pub phase: Phase,
     /// Services and jobs in dependency order.
     pub services: Vec<ServiceStatus>,
-    /// Where each stands in there.
+    /// Position of each service in `services`.
     index: BTreeMap<ServiceName, usize>,
-    /// Steps under way that are for no service, with what they are for.
+    /// Running steps that belong to no service, with the label of their subject.
     pub others: BTreeMap<StepId, (String, Running)>,
-    /// How often something was done to an image, a network or a volume, by its verb.
+    /// Number of completed steps on images, networks and volumes, by verb.
     pub done: BTreeMap<String, usize>,
-    /// What failed, in order.
+    /// Failures, in order.
     pub failures: Vec<FailureLine>,
-    /// Which services are new and which as they were, where only a part went back.
+    /// Committed and rolled back services, if the run was committed in part.
     pub split: Option<(Vec<ServiceName>, Vec<ServiceName>)>,
-    /// Somebody asked it to stop before anything had failed, and that is why it ends.
+    /// The run was interrupted before anything had failed, and ends for that reason.
     pub interrupted: bool,
-    /// How it ended; `None`: it has not.
+    /// How the run ended; `None`: it is still running.
     pub ending: Option<Ending>,
 }
 
-/// Where a run goes.
+/// Phase of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Phase {
-    /// To the new generation.
+    /// Deploying the new generation.
     #[default]
     Forward,
-    /// All gates have passed and have to stay green for so long.
+    /// All gates have passed and have to stay healthy for this stabilization window.
     Settling(Duration),
-    /// The new generation is the current one.
+    /// The new generation is active.
     Committed,
-    /// Back, for this cause.
+    /// Rolling back, for this cause.
     Back(String),
 }
 
-/// Something that failed.
+/// A failure of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureLine {
-    /// Whom it was for.
+    /// Label of the failed subject.
     pub subject: String,
-    /// In one line.
+    /// Message in one line.
     pub text: String,
-    /// The run goes on all the same.
+    /// The run continues despite the failure.
     pub non_fatal: bool,
-    /// It happened on the way back.
+    /// The failure occurred during the rollback.
     pub going_back: bool,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// In a word.
+    /// Outcome of the run.
     pub verdict: Outcome,
-    /// The whole run.
+    /// Duration of the whole run.
     pub elapsed: Duration,
-    /// The chain of steps that the end waited for.
+    /// Chain of steps that determined the duration.
     pub critical_path: Vec<PathSegment>,
-    /// Volumes that a failed deploy made and that are kept.
+    /// Kept volumes that the failed deploy created.
     pub retained_volumes: Vec<String>,
-    /// Containers that failed and are kept, stopped.
+    /// Failed containers that are kept, stopped.
     pub retained_containers: Vec<ContainerName>,
-    /// Volumes that hold again what they held before.
+    /// Volumes whose previous data was restored.
     pub restored_volumes: Vec<String>,
-    /// Jobs that were started and whose deeds were not undone.
+    /// Jobs that were started and whose changes were not undone.
     pub irreversible_jobs: Vec<ServiceName>,
-    /// Why it did not get to where it was to, in a fragment; `None`: it did.
+    /// Reason why the run missed its target, as a sentence fragment; `None`: it did not.
     pub cause: Option<String>,
-    /// What was not brought back or not cleaned up, each in a fragment.
+    /// What was not rolled back or cleaned up, each as a sentence fragment.
     pub unfinished: Vec<String>,
-    /// A recovery goes on from here.
+    /// `recover` can continue the run.
     pub recoverable: bool,
 }
 
 impl RunView {
-    /// Takes one event in.
+    /// Applies one event.
     pub fn apply(&mut self, stamped: &EventEnvelope) {
-        (self.at, self.rehearsal) = (stamped.at, stamped.rehearsal);
+        (self.at, self.simulated) = (stamped.at, stamped.simulated);
         match &stamped.event {
             Event::RunStarted {
                 project,
@@ -152,7 +152,7 @@ impl RunView {
         }
     }
 
-    /// Other things happen than was said first.
+    /// Applies a changed plan.
     fn replan(&mut self, services: &[ServiceSummary]) {
         for service in services {
             match self.index.get(&service.service) {
@@ -164,7 +164,7 @@ impl RunView {
         }
     }
 
-    /// A part is committed, and the rest is as it was.
+    /// Records a partial commit. The other services were rolled back.
     fn split(&mut self, new: &[ServiceName], old: &[ServiceName]) {
         self.phase = Phase::Committed;
         for service in &mut self.services {
@@ -175,7 +175,7 @@ impl RunView {
         self.split = Some((new.to_vec(), old.to_vec()));
     }
 
-    /// The events of one step.
+    /// Applies the events of a step.
     fn step(&mut self, event: &Event) {
         match event {
             Event::StepStarted {
@@ -220,7 +220,7 @@ impl RunView {
         }
     }
 
-    /// The events of one gate.
+    /// Applies the events of a gate.
     fn gate(&mut self, event: &Event) {
         match event {
             Event::ReadinessStarted { step, subject, .. } => {
@@ -355,7 +355,7 @@ impl RunView {
                 };
             }
             Progress::Context { sent } => {
-                // The steps of the build matter more as soon as there are any.
+                // Build steps are more informative than the context transfer.
                 if !matches!(running.detail, Detail::Build(_)) {
                     running.detail = Detail::Context(*sent);
                 }
@@ -374,7 +374,7 @@ impl RunView {
         }
     }
 
-    /// The service; one that was not announced is put at the end.
+    /// Returns a service; one that was not announced is appended.
     fn service(&mut self, name: &ServiceName) -> &mut ServiceStatus {
         let index = match self.index.get(name) {
             Some(index) => *index,
@@ -397,13 +397,13 @@ impl RunView {
         index
     }
 
-    /// A service by its name.
+    /// Returns a service by name.
     #[must_use]
     pub fn known(&self, name: &ServiceName) -> Option<&ServiceStatus> {
         self.services.get(*self.index.get(name)?)
     }
 
-    /// A step under way, and so not any more after the event of its end.
+    /// Returns a running step; `None` after the event of its end.
     #[must_use]
     pub fn under_way(&self, step: StepId, subject: &Subject) -> Option<&Running> {
         match subject {
@@ -416,7 +416,7 @@ impl RunView {
         }
     }
 
-    /// What a subject is called in front of a line.
+    /// Returns the label in front of a subject's lines.
     #[must_use]
     pub fn label(&self, subject: &Subject) -> String {
         let replicas = match subject {
@@ -426,14 +426,14 @@ impl RunView {
         phrases::subject(subject, &self.project, replicas)
     }
 
-    /// How many containers what happens to.
+    /// Counts the containers by change.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let containers = self.services.iter().flat_map(|it| &it.containers);
         containers.map(|it| it.change).collect()
     }
 
-    /// The services that a service still waits for.
+    /// Returns the dependencies that a service still waits for.
     pub fn awaited<'a>(
         &'a self,
         service: &'a ServiceStatus,
@@ -445,7 +445,7 @@ impl RunView {
     }
 }
 
-/// How the last event says that a run ended.
+/// Reads the end of a run from its last event.
 fn ending(event: &Event) -> Option<Ending> {
     let Event::RunFinished {
         outcome: verdict,
@@ -476,7 +476,7 @@ fn ending(event: &Event) -> Option<Ending> {
     })
 }
 
-/// A gate's failure in one line.
+/// Formats a gate's failure in one line.
 fn gate_text(report: &GateReport) -> String {
     let answer = report.answers.iter().find(|answer| !answer.passed);
     match answer {
@@ -485,7 +485,7 @@ fn gate_text(report: &GateReport) -> String {
     }
 }
 
-/// A failure's message without the verb and object in front that are said anyhow.
+/// Returns a failure's message without a leading verb and object, which the caller prints anyway.
 #[must_use]
 pub fn without_echo<'a>(failure: &'a Failure, verb: &str, object: &str) -> &'a str {
     failure
@@ -519,9 +519,9 @@ mod tests {
         let mut board = RunView::default();
         for (milliseconds, event) in events {
             board.apply(&EventEnvelope {
-                v: 1,
+                v: event::VERSION,
                 at: Duration::from_millis(milliseconds),
-                rehearsal: false,
+                simulated: false,
                 event,
             });
         }
@@ -579,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_waits_for_those_that_are_not_ready() {
+    fn service_awaits_unready_dependencies() {
         let board = board(opening());
         assert_eq!(
             states(&board),
@@ -594,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn what_had_passed_does_not_count_on_the_way_back() {
+    fn passed_gates_are_reset_on_rollback() {
         let mut events = opening();
         let step = StepId(1);
         events.push((
@@ -629,7 +629,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_not_said_twice() {
+    fn error_message_is_not_repeated() {
         let failure = |message: &str| Failure {
             message: message.into(),
             help: None,

@@ -1,6 +1,6 @@
-//! How one service stands in a run: what the board knows of it, and the state that follows.
+//! Status of one service in a run: the recorded facts, and the state that is derived from them.
 //!
-//! Data and one derivation; events are applied by [`super::fold`].
+//! Data and one derivation; [`super::run_view`] applies the events.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,60 +14,60 @@ use crate::{
     plan::StepId,
 };
 
-/// A service or a job as the board shows it.
+/// Status of a service or job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceStatus {
-    /// Its name.
+    /// Name of the service.
     pub name: ServiceName,
-    /// It is a job.
+    /// The service is a job.
     pub job: bool,
-    /// How many containers.
+    /// Number of replicas.
     pub replicas: u32,
-    /// What happens to it.
+    /// Overall change of the service.
     pub change: Change,
-    /// What happens to each of its containers.
+    /// Change of each container.
     pub containers: Vec<Replica>,
-    /// Services that it waits for.
+    /// Services that this one waits for.
     pub depends_on: Vec<ServiceName>,
-    /// What follows from all below.
+    /// State, derived from the fields below.
     pub state: State,
-    /// Since when it has that state, on the run's clock.
+    /// Time of the last state change, on the run's clock.
     pub since: Duration,
-    /// Steps under way.
+    /// Running steps.
     pub running: BTreeMap<StepId, Running>,
-    /// Its replicas whose gate has passed since the run's direction last changed.
+    /// Replicas whose gate has passed since the run started or began to roll back.
     pub passed: BTreeSet<u32>,
-    /// What the last step did, in the past tense.
+    /// Last completed step, in the past tense.
     pub last: Option<String>,
-    /// Why its first failed step failed.
+    /// Reason of the first failed step.
     pub failed: Option<String>,
-    /// A step has begun that changes its containers, other than the names by which they are found.
+    /// A step that changes the containers has begun; changes of their network names do not count.
     pub touched: bool,
 }
 
-/// What a service is at.
+/// State of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Nothing happens to it.
+    /// Nothing happens to the service.
     Unchanged,
-    /// Its turn has not come.
+    /// The service waits for its turn.
     Waiting,
-    /// A step is under way (`creating container`).
+    /// A step is running (`creating container`).
     Working(String),
-    /// Its gate is asked.
+    /// The gate is being probed.
     Asked,
-    /// Its gates have passed.
+    /// The gates of all replicas have passed.
     Ready,
-    /// A job ended with 0.
+    /// A job exited with code 0.
     Done,
-    /// Its last step is done, and no gate follows (`removed container`).
+    /// The last step is complete, and no gate follows (`removed container`).
     Did(String),
-    /// It failed.
+    /// The service failed.
     Failed,
 }
 
 impl State {
-    /// Nobody has to wait for it any more.
+    /// Whether no other service has to wait for this one.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         match self {
@@ -77,56 +77,56 @@ impl State {
     }
 }
 
-/// A step under way.
+/// A running step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Running {
-    /// `creating container`, …
+    /// Name of the action: `creating container`, …
     pub verb: String,
-    /// Its object's name on the engine; empty for a gate.
+    /// Engine name of the object; empty for a gate.
     pub object: String,
-    /// Since when, on the run's clock.
+    /// Start time, on the run's clock.
     pub since: Duration,
-    /// What it is at, as far as it tells.
+    /// Progress, as far as the step reports it.
     pub detail: Detail,
 }
 
-/// What a step is at.
+/// Progress of a running step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Detail {
-    /// It does not tell.
+    /// The step reports no progress.
     None,
     /// A gate: the last probe that answered, with its answer.
     Gate(Option<(String, String)>),
-    /// A build: the steps that run, in the order in which they began.
+    /// A build: the running steps, in the order of their start.
     Build(Vec<BuildStep>),
-    /// A build's context on its way: bytes sent.
+    /// The transfer of a build context: bytes sent.
     Context(u64),
-    /// Layers on their way.
+    /// A pull: the download of layers.
     Pull {
-        /// Bytes that have arrived.
+        /// Bytes downloaded.
         done: u64,
-        /// Bytes in all, as far as known.
+        /// Total bytes, as far as known.
         total: u64,
-        /// Layers that are complete.
+        /// Complete layers.
         layers_done: u32,
-        /// Layers in all.
+        /// Total layers.
         layers: u32,
     },
 }
 
-/// A step of a build that runs.
+/// A running build step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildStep {
-    /// Identifies it inside its build.
+    /// Identifier within the build.
     pub digest: String,
-    /// `[backend build 3/7] RUN npm ci`.
+    /// Name of the step: `[backend build 3/7] RUN npm ci`.
     pub name: String,
-    /// Since when, on the run's clock.
+    /// Start time, on the run's clock.
     pub since: Duration,
 }
 
 impl ServiceStatus {
-    /// A service of which nothing has happened.
+    /// Creates the status of a service before its first step.
     #[must_use]
     pub fn new(participant: &ServiceSummary, at: Duration) -> Self {
         let mut standing = Self {
@@ -148,7 +148,7 @@ impl ServiceStatus {
         standing
     }
 
-    /// Other things happen to it than was said first.
+    /// Applies a changed plan.
     pub fn replan(&mut self, participant: &ServiceSummary, at: Duration) {
         self.replicas = participant.replicas.max(1);
         self.change = participant.change;
@@ -157,41 +157,42 @@ impl ServiceStatus {
         self.settle(at);
     }
 
-    /// A step begins that changes its containers. Of a service that is kept those are the same
-    /// containers, and stay so.
+    /// Records that a step begins to change the service's containers. The containers of an
+    /// unchanged service stay the same, so it is not marked.
     pub fn touch(&mut self) {
         self.touched |= self.change != Change::NoOp;
     }
 
-    /// The highest number of its containers, those that go among them.
+    /// Returns the highest replica number, including containers that are removed.
     #[must_use]
     pub fn numbers(&self) -> u32 {
         let numbers = self.containers.iter().map(|it| it.replica);
         numbers.max().unwrap_or(1).max(self.replicas)
     }
 
-    /// A step or gate has begun.
+    /// Records the start of a step or gate.
     pub fn begin(&mut self, step: StepId, running: Running) {
         let at = running.since;
         self.running.insert(step, running);
         self.settle(at);
     }
 
-    /// A step has ended well.
+    /// Records the success of a step.
     pub fn end(&mut self, step: StepId, verb: &str, at: Duration) {
         self.running.remove(&step);
         self.last = Some(phrases::past_tense(verb));
         self.settle(at);
     }
 
-    /// The gate of a replica has passed.
+    /// Records that the gate of a replica has passed.
     pub fn pass(&mut self, step: StepId, replica: u32, at: Duration) {
         self.running.remove(&step);
         self.passed.insert(replica);
         self.settle(at);
     }
 
-    /// A step or gate has failed. Only the first reason is kept: the others follow from it.
+    /// Records the failure of a step or gate. Only the first reason is kept, because the others
+    /// follow from it.
     pub fn fail(&mut self, step: Option<StepId>, cause: String, at: Duration) {
         if let Some(step) = step {
             self.running.remove(&step);
@@ -201,20 +202,20 @@ impl ServiceStatus {
         self.settle(at);
     }
 
-    /// Others went back, and it stays as it had become.
+    /// Records that the service stays committed while others were rolled back.
     pub fn stay(&mut self, at: Duration) {
         self.passed = (1..=self.replicas).collect();
         self.settle(at);
     }
 
-    /// The run goes back from here: what had passed no longer counts.
+    /// Starts the rollback: passed gates no longer count.
     pub fn turn(&mut self, at: Duration) {
         self.passed.clear();
         self.running.clear();
         self.settle(at);
     }
 
-    /// Derives the state anew; `at` is when, in case it is another one.
+    /// Derives the state; `at` becomes the time of the change if the state differs.
     fn settle(&mut self, at: Duration) {
         let state = self.derive();
         if state != self.state {
@@ -228,7 +229,7 @@ impl ServiceStatus {
         if let Some(running) = self.running.values().next_back() {
             return match running.detail {
                 Detail::Gate(_) => State::Asked,
-                // Old containers are cleared away behind a service that is ready.
+                // Old containers are removed after the service is ready.
                 _ if all_passed => State::Ready,
                 _ => State::Working(running.verb.clone()),
             };
@@ -236,14 +237,14 @@ impl ServiceStatus {
         if all_passed {
             return if self.job { State::Done } else { State::Ready };
         }
-        // A gate that passes later than a failure does so on the way back.
+        // A gate that passes after a failure does so during the rollback.
         if self.failed.is_some() {
             return State::Failed;
         }
         match (&self.last, self.change) {
             (None, Change::NoOp) => State::Unchanged,
             (Some(last), Change::Remove | Change::NoOp) => State::Did(last.clone()),
-            // Made in advance, or between two of its steps.
+            // The container was created in advance, or the service is between two steps.
             (_, _) => State::Waiting,
         }
     }

@@ -1,6 +1,6 @@
-//! The end of a run for people: its verdict, what runs now, and what took the time.
+//! The summary at the end of a run: outcome, running services, and what took the time.
 //!
-//! Pure; prints what stands on the board and in the last event.
+//! Pure; prints the [`RunView`] and the last event.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -16,19 +16,19 @@ use crate::{
     plan::Subject,
 };
 
-/// At most so many names of what was removed.
+/// Maximum number of removed containers that are named.
 const NAMES: usize = 6;
 
-/// Segments of the critical path that are shorter than this part of it are only counted.
+/// Segments of the critical path that are shorter than this fraction of it are only counted.
 const WORTH_A_NAME: u32 = 100;
 
-/// The verdict, and what a person has to know or do because of it.
+/// Returns the outcome, and what the user has to know or do about it.
 #[must_use]
 pub fn verdict(board: &RunView, ending: &Ending, paint: Paint) -> Vec<String> {
     let back = matches!(board.phase, Phase::Back(_));
     let (tone, mut head) = headline(board, ending, back);
-    if board.rehearsal {
-        head.insert_str(0, "in the rehearsal ");
+    if board.simulated {
+        head.insert_str(0, "in the simulation ");
     }
     let mut lines = vec![paint.tone(tone, &head)];
     match ending.verdict {
@@ -67,8 +67,8 @@ pub fn verdict(board: &RunView, ending: &Ending, paint: Paint) -> Vec<String> {
     lines
 }
 
-/// What removes the volumes that a failed deploy made. Where something runs, the project's other
-/// volumes have to stay.
+/// Suggests how to remove the volumes that a failed deploy created. If services were running
+/// before, the project's other volumes have to stay.
 fn removal(board: &RunView, ending: &Ending) -> String {
     let mut services = board.services.iter();
     if services.all(|service| service.change == Change::Create) {
@@ -80,9 +80,9 @@ fn removal(board: &RunView, ending: &Ending) -> String {
     )
 }
 
-/// The verdict in a sentence.
+/// Formats the outcome in one sentence.
 fn headline(board: &RunView, ending: &Ending, back: bool) -> (Color, String) {
-    let about = if board.rehearsal { "about " } else { "" };
+    let about = if board.simulated { "about " } else { "" };
     let time = format!("{about}{}", text::took(ending.elapsed));
     let what = format!("`{}` of `{}`", board.verb, board.project);
     if let Some(head) = recovered(board, ending, &time) {
@@ -95,16 +95,16 @@ fn headline(board: &RunView, ending: &Ending, back: bool) -> (Color, String) {
             let project = &board.project;
             (
                 Color::Good,
-                format!("`{project}` is as asked for: {services}, nothing to do ({time})"),
+                format!("`{project}` is up to date: {services}, nothing to do ({time})"),
             )
         }
         Outcome::Aborted if back => (
             Color::Bad,
-            format!("{what} failed; what it had made is removed again, {time} in all"),
+            format!("{what} failed; its changes were removed, {time} in all"),
         ),
         Outcome::Aborted => (
             Color::Bad,
-            format!("{what} failed after {time}; nothing that runs was touched"),
+            format!("{what} failed after {time}; no running container was changed"),
         ),
         Outcome::RolledBack if board.split.is_some() => (
             Color::Bad,
@@ -120,15 +120,17 @@ fn headline(board: &RunView, ending: &Ending, back: bool) -> (Color, String) {
         ),
         Outcome::Cancelled => (
             Color::Odd,
-            format!("{what} was interrupted after {time}; nothing was touched"),
+            format!("{what} was interrupted after {time}; nothing was changed"),
         ),
         Outcome::RollbackFailed if back => (
             Color::Bad,
-            format!("{what} failed, and so did the way back: an operator is needed ({time})"),
+            format!(
+                "{what} failed, and the rollback failed too: manual intervention is required ({time})"
+            ),
         ),
         Outcome::RollbackFailed => (
             Color::Bad,
-            format!("{what} failed and stands half-way: an operator is needed ({time})"),
+            format!("{what} failed part way: manual intervention is required ({time})"),
         ),
         Outcome::RollbackInterrupted | Outcome::RemovalIncomplete => {
             unfinished(board, ending, &time)
@@ -136,7 +138,7 @@ fn headline(board: &RunView, ending: &Ending, back: bool) -> (Color, String) {
     }
 }
 
-/// The verdict of a run that was not done with all that it had to do.
+/// Formats the outcome of a run that did not complete its work.
 fn unfinished(board: &RunView, ending: &Ending, time: &str) -> (Color, String) {
     let RunView { verb, project, .. } = board;
     let how = if ending.verdict == Outcome::RollbackInterrupted {
@@ -152,7 +154,7 @@ fn unfinished(board: &RunView, ending: &Ending, time: &str) -> (Color, String) {
     )
 }
 
-/// The verdict of the run that ends an interrupted deploy, where it came to that end.
+/// Formats the outcome of a run that ended an interrupted deploy; `None`: any other run or outcome.
 fn recovered(board: &RunView, ending: &Ending, time: &str) -> Option<(Color, String)> {
     let (deploy, is) = match (board.purpose, ending.verdict) {
         (Purpose::RollBack { deploy }, Outcome::RolledBack | Outcome::Aborted) => {
@@ -169,7 +171,8 @@ fn recovered(board: &RunView, ending: &Ending, time: &str) -> Option<(Color, Str
     Some((Color::Odd, head))
 }
 
-/// `critical path 6.1 s: postgres start 0.4 s → postgres ready 3.9 s`; `None`: there is none.
+/// Formats the critical path: `critical path 6.1 s: postgres start 0.4 s → postgres ready 3.9 s`;
+/// `None`: there is none.
 #[must_use]
 pub fn critical_path(board: &RunView, ending: &Ending) -> Option<String> {
     let path = &ending.critical_path;
@@ -191,7 +194,7 @@ pub fn critical_path(board: &RunView, ending: &Ending) -> Option<String> {
     } else {
         String::new()
     };
-    let about = if board.rehearsal { "about " } else { "" };
+    let about = if board.simulated { "about " } else { "" };
     Some(format!(
         "critical path {about}{}: {}{rest}",
         text::took(total),
@@ -235,7 +238,7 @@ fn converged(board: &RunView, what: &str, time: &str) -> String {
     format!("`{project}` is running: {} in {time}", parts.join(", "))
 }
 
-/// What was done to images, networks and volumes: `2 images built, 1 network removed`.
+/// Counts the steps on images, networks and volumes: `2 images built, 1 network removed`.
 fn others(board: &RunView) -> String {
     let parts = board.done.iter().map(|(verb, number)| {
         let past = phrases::past_tense(verb);
@@ -247,7 +250,7 @@ fn others(board: &RunView) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// The containers that were removed, by their service's name.
+/// Lists the removed containers by service name.
 fn gone(board: &RunView) -> String {
     let names: BTreeSet<(&ServiceName, u32)> = board
         .services
@@ -268,7 +271,7 @@ fn gone(board: &RunView) -> String {
     }
 }
 
-/// Failures that did not fail the run.
+/// Lists the failures that did not fail the run.
 fn ignored_failures(board: &RunView, lines: &mut Vec<String>) {
     lines.extend(
         board
@@ -277,7 +280,7 @@ fn ignored_failures(board: &RunView, lines: &mut Vec<String>) {
             .filter(|fault| fault.non_fatal)
             .map(|fault| {
                 format!(
-                    "  failed, and passed over: `{}`: {}",
+                    "  failed (ignored): `{}`: {}",
                     fault.subject,
                     text::clean(&fault.text)
                 )
@@ -285,7 +288,7 @@ fn ignored_failures(board: &RunView, lines: &mut Vec<String>) {
     );
 }
 
-/// Why: what failed on the way forward, or else what the run itself says.
+/// Lists the causes: failures before the rollback, or else the cause that the run itself reports.
 fn causes(board: &RunView, ending: &Ending, lines: &mut Vec<String>) {
     let failed: Vec<String> = board
         .failures
@@ -307,7 +310,7 @@ fn causes(board: &RunView, ending: &Ending, lines: &mut Vec<String>) {
     lines.extend(failed);
 }
 
-/// What runs after a successful way back.
+/// Describes what runs after a successful rollback.
 fn restored(board: &RunView) -> String {
     let before =
         |service: &&ServiceStatus| !matches!(service.change, Change::Create | Change::Start);
@@ -324,12 +327,12 @@ fn restored(board: &RunView) -> String {
     format!("the state before, healthy: {names}")
 }
 
-/// What became of data on the way back.
+/// Describes what the rollback did to data.
 fn data(ending: &Ending, lines: &mut Vec<String>) {
     let restored = quoted(ending.restored_volumes.iter().map(String::as_str));
     let jobs = quoted(ending.irreversible_jobs.iter().map(ServiceName::as_str));
     if !restored.is_empty() {
-        lines.push(format!("  data put back as it was before: {restored}"));
+        lines.push(format!("  data restored to its state before: {restored}"));
     }
     if !jobs.is_empty() {
         let but = if restored.is_empty() {
@@ -337,17 +340,17 @@ fn data(ending: &Ending, lines: &mut Vec<String>) {
         } else {
             format!(", other than to {restored}")
         };
-        lines.push(format!("  not undone: what {jobs} did to data{but}"));
+        lines.push(format!("  not undone: data changes by {jobs}{but}"));
     }
 }
 
-/// Containers that failed and that somebody wanted to look at.
+/// Lists failed containers that were kept for inspection.
 fn kept_failed(ending: &Ending, lines: &mut Vec<String>) {
     let Some(first) = ending.retained_containers.first() else {
         return;
     };
     let names = ending.retained_containers.iter().map(ContainerName::as_str);
-    lines.push(format!("  kept to look at, stopped: {}", quoted(names)));
+    lines.push(format!("  kept for inspection, stopped: {}", quoted(names)));
     lines.push(format!(
         "  help: `docker logs {first}`, `docker inspect {first}`; the next `up` that succeeds removes \
          it, and so does `down`"
@@ -358,22 +361,22 @@ fn named(services: &[ServiceName]) -> String {
     quoted(services.iter().map(ServiceName::as_str))
 }
 
-/// What a removal has left, why, and what to do.
+/// Lists the objects that could not be removed, with the causes and a remedy.
 fn incomplete(board: &RunView, ending: &Ending, lines: &mut Vec<String>) {
     let left = ending.unfinished.iter();
-    lines.extend(left.map(|left| format!("  still there: {}", text::clean(left))));
+    lines.extend(left.map(|left| format!("  not removed: {}", text::clean(left))));
     causes(board, ending, lines);
-    lines.push("  help: `cimandat down` again removes what is left".to_owned());
+    lines.push("  help: run `cimandat down` again to remove the rest".to_owned());
 }
 
-/// What an operator finds, and what to do.
+/// Describes the state after a failed rollback, and the remedy for the operator.
 fn stuck(board: &RunView, ending: &Ending, lines: &mut Vec<String>) {
     causes(board, ending, lines);
     lines.extend(
         ending
             .unfinished
             .iter()
-            .map(|left| format!("  left undone: {}", text::clean(left))),
+            .map(|left| format!("  not rolled back: {}", text::clean(left))),
     );
     let (project, verb) = (&board.project, &board.verb);
     let again = if ending.recoverable {
@@ -382,11 +385,11 @@ fn stuck(board: &RunView, ending: &Ending, lines: &mut Vec<String>) {
         format!("`cimandat {verb}` again")
     };
     lines.push(format!(
-        "  help: do what is left in this order, or remedy what stands above and run {again}; \
+        "  help: run the remaining commands in this order, or fix the cause above and run {again}; \
          `cimandat -p {project} ps` shows what runs and what does not"
     ));
     let or_put_back = if ending.restored_volumes.is_empty() {
-        " or put back"
+        " or restored"
     } else {
         ""
     };

@@ -1,19 +1,19 @@
 //! Aligned columns for terminals: `ps`, `plan`, `history`.
 //!
-//! Knows no colours and no terminal: the width comes in.
+//! Independent of colours and of the terminal: the caller passes the width.
 
 use super::text;
 
-/// Blanks between two columns.
+/// Number of blanks between two columns.
 const GAP: usize = 2;
-/// A column that has to give way keeps at least so many columns of the terminal.
+/// Minimum width of a column that has to shrink.
 const NARROWEST: usize = 6;
 
-/// Rows under their headers, in columns aligned by what a terminal shows.
+/// Formats rows below their headers, in columns aligned by display width.
 ///
-/// With a `width` the widest columns give way until a line fits, as far as columns can; without,
-/// nothing is cut. A row may be shorter than the headers. Each line ends with a line end and
-/// without blanks before it.
+/// With a `width`, the widest columns shrink until a line fits, as far as possible. Without it,
+/// nothing is cut. A row may have fewer cells than there are headers. Each line ends with a line
+/// feed and has no trailing blanks.
 #[must_use]
 pub fn table(headers: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
     let mut columns: Vec<usize> = headers.iter().map(|header| text::width(header)).collect();
@@ -33,7 +33,7 @@ pub fn table(headers: &[&str], rows: &[Vec<String>], width: Option<usize>) -> St
     out
 }
 
-/// Takes columns from the widest, one by one, until all fit into `width`.
+/// Shrinks the widest columns, one terminal column at a time, until all fit into `width`.
 fn shrink(columns: &mut [usize], width: usize) {
     let gaps = GAP * columns.len().saturating_sub(1);
     while columns.iter().sum::<usize>() + gaps > width {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up() {
+    fn columns_are_aligned() {
         insta::assert_snapshot!(table(&["NAME", "STATE", "PORTS"], &rows(), None), @"
         NAME  STATE               PORTS
         web   running for 3 days  0.0.0.0:8080->80/tcp
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_column_gives_way() {
+    fn widest_column_shrinks_first() {
         let narrow = table(&["NAME", "STATE", "PORTS"], &rows(), Some(32));
         insta::assert_snapshot!(narrow, @"
         NAME  STATE         PORTS
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_cannot_give_way_stay() {
+    fn narrow_columns_do_not_shrink() {
         assert_eq!(table(&["A", "B"], &[], Some(1)), "A  B\n");
     }
 }

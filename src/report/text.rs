@@ -1,21 +1,21 @@
-//! Text as a terminal sees it: widths, cuts, clean lines, colours, and numbers for people.
+//! Text for terminals: display widths, truncation, cleaning, colours, and number formats.
 //!
-//! Knows nothing of events. All widths are in columns.
+//! Independent of events. All widths are in terminal columns.
 
 use std::{cmp::Ordering, time::Duration};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Columns of a tab stop, as terminals have them.
+/// Distance of tab stops on terminals, in columns.
 const TAB: usize = 8;
 
-/// How many columns a text takes.
+/// Returns the display width of a text.
 #[must_use]
 pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
-/// The text, or as much of its beginning as fits before `…`.
+/// Returns the text, truncated with `…` if it is wider than `columns`.
 #[must_use]
 pub fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
@@ -36,15 +36,15 @@ pub fn cut(text: &str, columns: usize) -> String {
     out
 }
 
-/// The text with blanks behind it until it takes `columns`; longer ones stay as they are.
+/// Pads the text with blanks to `columns`. A wider text stays as it is.
 #[must_use]
 pub fn pad(text: &str, columns: usize) -> String {
     let blanks = columns.saturating_sub(width(text));
     format!("{text}{}", " ".repeat(blanks))
 }
 
-/// The lines that a line becomes in so many columns, broken between words; those that follow the
-/// first are indented below it. A word that is wider stays whole.
+/// Breaks a line between words into lines of at most `columns`. Continuation lines are indented
+/// below the first one. A word that is wider stays whole.
 #[must_use]
 pub fn wrap(line: &str, columns: usize) -> Vec<String> {
     let indent = line.len() - line.trim_start().len();
@@ -71,15 +71,15 @@ pub fn wrap(line: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// A line of foreign output without what would move the cursor or change colours.
+/// Removes cursor movement and colours from a line of foreign output.
 ///
-/// A line that was rewritten in place (`10%\r20%\r`) keeps its last state; tabs become blanks.
+/// A line that was rewritten in place (`10%\r20%\r`) keeps its last state. Tabs become blanks.
 #[must_use]
 pub fn clean(line: &str) -> String {
     plain(line, false)
 }
 
-/// As [`clean`], but colours stay.
+/// As [`clean`], but keeps colours.
 #[must_use]
 pub fn calm(line: &str) -> String {
     plain(line, true)
@@ -119,7 +119,7 @@ fn plain(line: &str, coloured: bool) -> String {
     out
 }
 
-/// Whether an escape sequence only changes how characters look.
+/// Whether an escape sequence only changes the appearance of characters.
 fn is_colour(escape: &str) -> bool {
     let parameters = escape
         .strip_prefix('[')
@@ -130,7 +130,7 @@ fn is_colour(escape: &str) -> bool {
     })
 }
 
-/// What ends the colours that a line leaves on; empty when it leaves none.
+/// Returns the sequence that resets the colours a line leaves active; empty if it leaves none.
 #[must_use]
 pub fn reset(line: &str) -> &'static str {
     let mut on = false;
@@ -146,8 +146,8 @@ pub fn reset(line: &str) -> &'static str {
     if on { "\u{1b}[0m" } else { "" }
 }
 
-/// Skips the rest of an escape sequence and gives it: CSI up to its final byte, OSC up to its
-/// terminator, or the one character of a short one (ECMA-48, 5.4 and 8.3.89).
+/// Skips and returns the rest of an escape sequence: CSI up to its final byte, OSC up to its
+/// terminator, or the one character of a short sequence (ECMA-48, 5.4 and 8.3.89).
 fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
     let Some(kind) = characters.next() else {
         return String::new();
@@ -178,7 +178,7 @@ fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Str
     escape
 }
 
-/// How two names are listed: numbers in them count as numbers, so that `svc-2` comes before
+/// Compares two names for listing. Digits compare as numbers, so that `svc-2` sorts before
 /// `svc-10`.
 #[must_use]
 pub fn natural(one: &str, other: &str) -> Ordering {
@@ -199,14 +199,15 @@ pub fn natural(one: &str, other: &str) -> Ordering {
     left.len().cmp(&right.len()).then(one.cmp(other))
 }
 
-/// The digits at the start of a text, without zeros in front, and what follows.
+/// Splits the leading digits, without leading zeros, from the rest of a text.
 fn number(text: &str) -> (&str, &str) {
     let end = text.find(|it: char| !it.is_ascii_digit());
     let (digits, rest) = text.split_at(end.unwrap_or(text.len()));
     (digits.trim_start_matches('0'), rest)
 }
 
-/// A duration for people, cut and not rounded: `0.4 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`.
+/// Formats an elapsed time, truncated and not rounded: `0.4 s`, `12.3 s`, `2 min 05 s`, `1 h 02
+/// min`.
 #[must_use]
 pub fn elapsed(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -219,7 +220,7 @@ pub fn elapsed(duration: Duration) -> String {
     format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60)
 }
 
-/// How long something took, rounded: `39 ms`, `1.0 s`, `2 min 05 s`.
+/// Formats a duration, rounded: `39 ms`, `1.0 s`, `2 min 05 s`.
 #[must_use]
 pub fn took(duration: Duration) -> String {
     if duration < Duration::from_millis(100) {
@@ -228,7 +229,7 @@ pub fn took(duration: Duration) -> String {
     elapsed(duration + Duration::from_millis(50))
 }
 
-/// A duration as a limit is given: `60 s`, `1.5 s`, `250 ms`.
+/// Formats a duration that is a limit: `60 s`, `1.5 s`, `250 ms`.
 #[must_use]
 pub fn limit(duration: Duration) -> String {
     if duration.subsec_millis() == 0 {
@@ -240,7 +241,7 @@ pub fn limit(duration: Duration) -> String {
     format!("{} s", duration.as_secs_f64())
 }
 
-/// Bytes for people, in decimal units as registries count them: `812 B`, `4.1 kB`, `12.3 MB`.
+/// Formats a number of bytes in decimal units, as registries do: `812 B`, `4.1 kB`, `12.3 MB`.
 #[must_use]
 pub fn bytes(count: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
@@ -250,39 +251,40 @@ pub fn bytes(count: u64) -> String {
     )
 }
 
-/// `1 service`, `2 services`.
+/// Formats a number with its noun: `1 service`, `2 services`.
 #[must_use]
 pub fn count(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{ending}")
 }
 
-/// What a colour means. Never the only carrier of that meaning.
+/// Meaning of a colour. A colour is never the only carrier of that meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Color {
-    /// As the terminal has it.
+    /// The terminal's default colour.
     Plain,
-    /// It went well.
+    /// Success.
     Good,
-    /// It failed.
+    /// Failure.
     Bad,
-    /// A person should look.
+    /// The user should look at this.
     Odd,
-    /// It is under way.
+    /// In progress.
     Busy,
-    /// It matters less.
+    /// Less important.
     Dim,
 }
 
-/// Whether colours are wanted.
+/// Whether to print colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paint {
-    /// They are.
+    /// Print colours.
     pub colour: bool,
 }
 
 impl Paint {
-    /// The text in its colour, or as it is. Measure and cut before: colours count as columns.
+    /// Returns the text in its colour. Measure and truncate before, because colour codes count as
+    /// columns.
     #[must_use]
     pub fn tone(self, tone: Color, text: &str) -> String {
         let code = match tone {
@@ -306,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cut_counts_columns_and_not_characters() {
+    fn cut_counts_columns_not_characters() {
         assert_eq!(cut("backend", 7), "backend");
         assert_eq!(cut("backend", 4), "bac…");
         assert_eq!(cut("日本語", 5), "日本…");
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_lines_cannot_move_the_cursor() {
+    fn clean_removes_cursor_movement() {
         assert_eq!(clean("\u{1b}[31mred\u{1b}[0m \u{1b}[2Aup"), "red up");
         assert_eq!(clean("10%\r20%\r30%\r\n"), "30%");
         assert_eq!(clean("a\tb"), "a       b");
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_of_a_line_end_with_it() {
+    fn colours_are_reset_at_line_end() {
         assert_eq!(
             calm("\u{1b}[31mred\u{1b}[2A\tup\u{7}"),
             "\u{1b}[31mred     up"
@@ -337,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn words_stay_whole() {
+    fn wrap_keeps_words_whole() {
         assert_eq!(wrap("  one two three", 9), ["  one two", "    three"]);
         assert_eq!(wrap("incomprehensible x", 5), ["incomprehensible", "  x"]);
         assert_eq!(wrap("", 5), [""]);
@@ -346,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_listed_by_their_numbers() {
+    fn natural_order_sorts_by_number() {
         let mut names = [
             "svc-10", "web", "svc-2", "svc", "svc-02", "svc-2b", "日2", "日10",
         ];
@@ -358,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_are_formatted_with_units() {
         assert_eq!(elapsed(Duration::from_millis(1299)), "1.2 s");
         assert_eq!(elapsed(Duration::from_secs(125)), "2 min 05 s");
         assert_eq!(elapsed(Duration::from_secs(3725)), "1 h 02 min");

@@ -1,8 +1,9 @@
-//! What a run does between its last step and its commit: it waits whether everything stays ready, and
-//! then asks every gate and looks at every container once more, all at the same time.
+//! Stabilization and confirmation, between the last step of a run and its commit. The run waits for
+//! the stabilization window, and then probes every gate and inspects every container once more, all
+//! concurrently.
 //!
-//! A part of the machine. What passed while an old container still ran, or before something else was
-//! started, is proven only then.
+//! A part of [`Run`]. A gate may have passed while an old container still ran, or before another
+//! container was started. The confirmation proves it for the final state.
 
 use std::time::Duration;
 
@@ -20,11 +21,11 @@ use crate::{
     project::{Gate, Probe},
 };
 
-/// The longest that a gate may take to pass once more: ten tries of a probe that gets no answer.
+/// Timeout of a gate during the confirmation: ten attempts of a probe that gets no answer.
 const WITHIN: Duration = Duration::from_secs(10);
 
 impl Run {
-    /// Waits whether everything stays ready.
+    /// Starts the stabilization window, or the confirmation if there is nothing to wait for.
     pub(super) fn settle(&mut self) {
         let rest = self.unsettled();
         self.settled_for = rest;
@@ -39,7 +40,7 @@ impl Run {
             .push(Effect::StartTimer(TimerId::Stabilization, rest));
     }
 
-    /// How long it takes until every container has been ready for long enough.
+    /// Returns the time left until every container has been ready for the required time.
     fn unsettled(&self) -> Duration {
         if let Stabilization::For(duration) = self.settings.stabilization {
             return duration;
@@ -53,7 +54,7 @@ impl Run {
         until.max().unwrap_or_default().saturating_sub(self.now)
     }
 
-    /// Asks all gates once more and looks at all containers.
+    /// Probes all gates once more and inspects all containers.
     pub(super) fn confirm(&mut self) {
         self.phase = Phase::Confirming;
         self.confirming_since = self.now;
@@ -81,7 +82,7 @@ impl Run {
         }
     }
 
-    /// A gate did not pass once more.
+    /// Handles a gate that failed the confirmation.
     pub(super) fn unconfirmed(&mut self, id: StepId, wait: &GateMachine, why: &str) {
         self.inspections.remove(&id);
         self.effects.push(Effect::Cancel(id));
@@ -95,7 +96,7 @@ impl Run {
         self.regressed(id, why, evidence, answers);
     }
 
-    /// Nothing is asked any longer; what is asked has no say.
+    /// Ends the confirmation and cancels its open gates, whose results no longer matter.
     pub(super) fn end_confirmation(&mut self) {
         if self.phase != Phase::Confirming {
             return;
@@ -113,7 +114,7 @@ impl Run {
         }
     }
 
-    /// The step of the gate that is open for a container.
+    /// Returns the step of the open gate of a container.
     pub(super) fn open_gate_of(&self, container: &ContainerName) -> Option<StepId> {
         self.open_gates.keys().copied().find(|id| {
             let work = self.schedule.step(*id).map(|step| &step.kind);
@@ -122,7 +123,7 @@ impl Run {
     }
 }
 
-/// How long a container has to stay ready after its gate has passed.
+/// Returns how long a container has to stay ready after its gate has passed.
 fn needed(gate: &Gate) -> Duration {
     let merely_runs = gate.probes.iter().all(|it| *it == Probe::Started);
     if merely_runs {

@@ -1,5 +1,5 @@
-//! The loop that carries out what a [`Run`] wants done: the only place that waits, reads the clock
-//! and spawns. It decides nothing.
+//! The loop that performs the effects of a [`Run`]. It is the only place that waits, reads the
+//! clock and spawns tasks. It makes no decisions.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -27,21 +27,23 @@ use crate::{
     plan::{Action, StepId},
 };
 
-/// The last lines of a log that go into a report.
+/// Number of log lines in a failure report.
 const LOG_LINES: usize = 20;
-/// The longest that looking at a container may take.
+/// Timeout of an inspection.
 const EXAMINE_WITHIN: Duration = Duration::from_secs(5);
-/// How often a container is looked at before the engine counts as not telling.
+/// Number of failed inspections after which the container's status counts as unavailable.
 const INSPECT_ATTEMPTS: u32 = 3;
-/// How much longer than its patience a probe may take before it counts as unanswered.
+/// Time beyond its timeout after which a probe counts as unanswered.
 const PROBE_GRACE: Duration = Duration::from_millis(500);
-/// The longest that writing a record may take.
+/// Timeout of a journal write.
 const RECORD_WITHIN: Duration = Duration::from_secs(10);
-/// Between two tries to listen to the engine again.
+/// Pause between two attempts to subscribe to the engine's events, or to inspect a container.
 const WATCH_RETRY: Duration = Duration::from_millis(250);
 
-/// Carries a run out on an engine. Events go to `events` in their order, each with its time since
-/// the start; every item of `interrupts` asks the run to stop.
+/// Runs a [`Run`] to its end on an engine.
+///
+/// Events are passed to `events` in order, each with its time since the start. Every item of
+/// `interrupts` asks the run to stop.
 pub async fn drive<E: StateStore>(
     engine: Arc<E>,
     mut run: Run,
@@ -51,7 +53,7 @@ pub async fn drive<E: StateStore>(
     let mut interrupts = pin!(interrupts.fuse());
     let (progress, mut progressed) = mpsc::unbounded_channel();
     let (notices, mut heard) = mpsc::unbounded_channel();
-    let mut hands = Driver {
+    let mut driver = Driver {
         engine,
         events,
         start: Instant::now(),
@@ -65,27 +67,27 @@ pub async fn drive<E: StateStore>(
         recorded: VecDeque::new(),
     };
     let mut input = if run.listens() {
-        hands.listen(run.project().clone(), notices).await
+        driver.listen(run.project().clone(), notices).await
     } else {
         Input::Begin
     };
     loop {
-        let effects = run.on(hands.start.elapsed(), input);
-        if let Some(outcome) = hands.carry_out(effects).await {
+        let effects = run.on(driver.start.elapsed(), input);
+        if let Some(outcome) = driver.carry_out(effects).await {
             return outcome;
         }
-        if let Some(recorded) = hands.recorded.pop_front() {
+        if let Some(recorded) = driver.recorded.pop_front() {
             input = recorded;
             continue;
         }
         input = loop {
-            let timer = hands.timers.keys().next().copied();
+            let timer = driver.timers.keys().next().copied();
             tokio::select! {
                 biased;
                 Some(()) = interrupts.next() => break Input::Interrupted,
                 Some(input) = heard.recv() => break input,
-                Some(done) = hands.tasks.join_next_with_id(), if !hands.tasks.is_empty() => {
-                    if let Some(input) = hands.done(done) {
+                Some(done) = driver.tasks.join_next_with_id(), if !driver.tasks.is_empty() => {
+                    if let Some(input) = driver.done(done) {
                         break input;
                     }
                 }
@@ -93,7 +95,7 @@ pub async fn drive<E: StateStore>(
                     break Input::ActionProgress(step, progress);
                 }
                 () = until(timer), if timer.is_some() => {
-                    if let Some(timer) = timer.and_then(|key| hands.timers.remove(&key)) {
+                    if let Some(timer) = timer.and_then(|key| driver.timers.remove(&key)) {
                         break Input::TimerFired(timer);
                     }
                 }
@@ -102,7 +104,7 @@ pub async fn drive<E: StateStore>(
     }
 }
 
-/// When a timer is due, and a number that makes it one of its kind.
+/// When a timer fires, and a sequence number that makes the key unique.
 type Due = (Instant, u64);
 
 async fn until(timer: Option<Due>) {
@@ -111,10 +113,10 @@ async fn until(timer: Option<Due>) {
     }
 }
 
-/// What a task was begun for.
+/// A spawned task.
 struct Task {
     step: StepId,
-    /// What counts when it breaks off without a word.
+    /// Input to use if the task panics.
     broken: Input,
     handle: AbortHandle,
 }
@@ -130,12 +132,12 @@ struct Driver<E, F> {
     progress: UnboundedSender<(StepId, event::Progress)>,
     journal: Option<Writer>,
     project: ProjectName,
-    /// Answers to records that the run has not been told yet.
+    /// Results of journal writes that the run has not processed yet.
     recorded: VecDeque<Input>,
 }
 
 impl<E: StateStore, F: FnMut(EventEnvelope)> Driver<E, F> {
-    /// Does everything in its order; gives the outcome when that is the end.
+    /// Performs the effects in order. Returns the summary when the run is finished.
     async fn carry_out(&mut self, effects: Vec<Effect>) -> Option<RunSummary> {
         for effect in effects {
             match effect {
@@ -172,13 +174,14 @@ impl<E: StateStore, F: FnMut(EventEnvelope)> Driver<E, F> {
         None
     }
 
-    /// Writes a record down, while everything else goes on and is heard of afterwards.
+    /// Writes a journal record. Other tasks continue meanwhile; their results are processed
+    /// afterwards.
     async fn record(&mut self, record: &JournalRecord) {
         let Some(journal) = &mut self.journal else {
             return;
         };
         if let JournalRecord::Finished { .. } = record {
-            // Without an answer the ids that are recorded stay as they are.
+            // Without an answer, the recorded ids stay unchanged.
             let query = Query::of(self.project.clone());
             let looked = Box::pin(self.engine.observe(&query));
             let looked = timeout(EXAMINE_WITHIN, looked).await;
@@ -212,7 +215,7 @@ impl<E: StateStore, F: FnMut(EventEnvelope)> Driver<E, F> {
         (self.events)(EventEnvelope {
             v: event::VERSION,
             at,
-            rehearsal: false,
+            simulated: false,
             event,
         });
     }
@@ -250,7 +253,7 @@ impl<E: StateStore, F: FnMut(EventEnvelope)> Driver<E, F> {
         let broken = EngineError::Transport {
             verb: action.verb().to_owned(),
             object: action.object().to_owned(),
-            cause: "it broke off".to_owned(),
+            cause: "the task ended unexpectedly".to_owned(),
         };
         self.spawn(step, Input::ActionFinished(step, Err(broken)), async move {
             let (tell, mut told) = mpsc::unbounded_channel();
@@ -261,7 +264,7 @@ impl<E: StateStore, F: FnMut(EventEnvelope)> Driver<E, F> {
             };
             let pass_on = async {
                 while let Some(what) = told.recv().await {
-                    // Nobody listens any more: the run is over.
+                    // Fails only when the run is over.
                     let _ = progress.send((step, what));
                 }
             };
@@ -288,7 +291,9 @@ impl<E: StateStore, F: FnMut(EventEnvelope)> Driver<E, F> {
             question,
             answer,
         };
-        let broken = answered(ProbeResult::Pending("the question broke off".to_owned()));
+        let broken = answered(ProbeResult::Pending(
+            "the probe ended unexpectedly".to_owned(),
+        ));
         self.spawn(step, broken, async move {
             let asked = async {
                 match &ask {
@@ -308,7 +313,7 @@ impl<E: StateStore, F: FnMut(EventEnvelope)> Driver<E, F> {
         });
     }
 
-    /// A task has ended: what does that say? Nothing when it was called off.
+    /// Returns the input of a finished task; `None` if the task was cancelled.
     fn done(&mut self, done: Result<(Id, Input), JoinError>) -> Option<Input> {
         match done {
             Ok((id, input)) => self.running.remove(&id).map(|_| input),
@@ -316,11 +321,11 @@ impl<E: StateStore, F: FnMut(EventEnvelope)> Driver<E, F> {
         }
     }
 
-    /// Begins to listen to the engine, for as long as the run lasts.
+    /// Subscribes to the engine's events for the duration of the run.
     async fn listen(&mut self, project: ProjectName, notices: UnboundedSender<Input>) -> Input {
         let (ready, listening) = oneshot::channel();
         let engine = Arc::clone(&self.engine);
-        // Not one of the tasks that are waited for: it ends with the receiver.
+        // Never completes, so that it yields no input. It ends when the receiver is dropped.
         self.tasks.spawn(async move {
             watch(engine, project, notices, ready).await;
             std::future::pending().await
@@ -331,14 +336,14 @@ impl<E: StateStore, F: FnMut(EventEnvelope)> Driver<E, F> {
             Err(_) => Input::WatchFailed(EngineError::Transport {
                 verb: "listening to".to_owned(),
                 object: "engine".to_owned(),
-                cause: "it broke off".to_owned(),
+                cause: "the task ended unexpectedly".to_owned(),
             }),
         }
     }
 }
 
-/// What is known about a container; `None`: it is gone, or the engine does not tell after several
-/// tries. A look that took too long says nothing about the container.
+/// Inspects a container. Returns `None` if the container does not exist, or if the engine did not
+/// answer in several attempts. A timeout says nothing about the container, so it is retried.
 async fn look<E: Engine>(engine: &E, container: &ContainerName) -> Option<Inspection> {
     for _ in 0..INSPECT_ATTEMPTS {
         match timeout(EXAMINE_WITHIN, engine.inspect(container, LOG_LINES)).await {
@@ -350,7 +355,7 @@ async fn look<E: Engine>(engine: &E, container: &ContainerName) -> Option<Inspec
     None
 }
 
-/// Passes on what happens to the project's containers. When the engine breaks off, listens again.
+/// Forwards the events of the project's containers. Resubscribes when the engine ends the stream.
 async fn watch<E: Engine>(
     engine: Arc<E>,
     project: ProjectName,

@@ -1,6 +1,7 @@
-//! The gates of a run: opening them, passing on what they are told, and what comes of their end.
+//! The gates of a run: opens them, forwards probe results and timers, and handles passes and
+//! failures.
 //!
-//! A part of the machine: what one gate decides is in [`super::gate`].
+//! A part of [`Run`]. The decisions of a single gate are in [`super::gate`].
 
 use std::{mem, time::Duration};
 
@@ -38,7 +39,7 @@ impl Run {
             id,
             GateMachine::for_gate(gate, self.started_containers.contains(container), self.now),
         );
-        // A container can end before its gate is opened.
+        // A container can exit before its gate is opened.
         for what in self.early_events.remove(container).unwrap_or_default() {
             self.noticed(ContainerEvent {
                 container: container.clone(),
@@ -67,7 +68,7 @@ impl Run {
         }
     }
 
-    /// Does what a gate or check wants done.
+    /// Performs the actions that a gate or check requests.
     pub(super) fn follow(&mut self, id: StepId, moves: Vec<GateAction>) {
         for wanted in moves {
             match wanted {
@@ -107,7 +108,8 @@ impl Run {
         }
     }
 
-    /// The first container of the service that a check is about: the new one where there is one.
+    /// Returns the first container of the service that a check is about. A new container is
+    /// preferred to an existing one.
     fn container_of(&self, check: &Check) -> Option<ContainerName> {
         let service: &ServiceName = match check {
             Check::Http { .. } => return None,
@@ -193,8 +195,8 @@ impl Run {
         self.end(id, StepStatus::Done);
     }
 
-    /// The wait of a gate or check is over without success: the run turns at once, and the report
-    /// follows when the container was looked at.
+    /// Handles a gate or check that failed. The run aborts at once; the report follows when the
+    /// container has been inspected.
     fn wait_failed(&mut self, id: StepId, why: String) {
         let Some(wait) = self.open_gates.remove(&id) else {
             return;
@@ -223,7 +225,7 @@ impl Run {
         }
     }
 
-    /// Has a gate's container looked at, unless that is under way.
+    /// Inspects the container of a gate, unless an inspection is already running.
     pub(super) fn inspect(&mut self, id: StepId, inquiry: InspectReason) {
         let work = self.schedule.step(id).map(|step| &step.kind);
         let Some(StepKind::AwaitReady { container, .. }) = work else {
@@ -238,7 +240,7 @@ impl Run {
             *why = why.take().or_else(|| more.clone());
             return;
         }
-        // A gate that is open waits for the look that it has asked for.
+        // An open gate already waits for the inspection that it requested.
         let asked = matches!(self.inspections.get(&id), Some(InspectReason::PossibleExit));
         if asked && matches!(inquiry, InspectReason::PostReadyCheck { .. }) {
             return;
@@ -246,7 +248,7 @@ impl Run {
         let suspects = matches!(inquiry, InspectReason::PossibleExit);
         self.effects.push(Effect::Inspect(id, container.clone()));
         let under_way = self.inspections.insert(id, inquiry).is_some();
-        // The answer of a look that began before the suspicion says nothing of it.
+        // An inspection that began before the suspicion does not prove anything.
         if suspects
             && under_way
             && let Some(wait) = self.open_gates.get_mut(&id)
@@ -310,7 +312,7 @@ impl Run {
         self.step_failed(id, optional, cause);
     }
 
-    /// Calls off every gate and check, and every look at a container but for a report.
+    /// Cancels every gate and check, and every inspection except those for a failure report.
     pub(super) fn cancel_waits(&mut self) {
         self.watched.clear();
         for id in mem::take(&mut self.open_gates).into_keys() {
@@ -329,7 +331,7 @@ impl Run {
     }
 }
 
-/// Why the run turns when this gate or check fails.
+/// Returns the cause of the run's failure when this gate or check fails.
 fn failure_of(work: &StepKind, wait: &GateMachine, why: String) -> Cause {
     match work {
         StepKind::AwaitReady { container, .. } => Cause::Gate {

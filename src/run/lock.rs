@@ -1,7 +1,7 @@
-//! The project's lock: taken for as long as something is changed, kept by signs of life.
+//! The project's lock. It is held while a command changes the project, and renewed by heartbeats.
 //!
-//! Nobody waits by asking again and again: the engine tells when a lock is gone, and a silent one is
-//! looked at again when it may be stale.
+//! A waiting client does not poll. The engine reports when the lock is released, and a lock without
+//! heartbeats is checked again when it may be stale.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,8 +17,10 @@ use crate::{
     state::Holder,
 };
 
-/// A lock that this process holds. Dropped without [`Held::release`] it goes stale after
-/// [`Lock::STALE`], or at once when this process has ended.
+/// A lock that this process holds.
+///
+/// If it is dropped without [`LockGuard::release`], the lock becomes stale after [`Lock::STALE`],
+/// or at once when this process has exited.
 #[derive(Debug)]
 pub struct LockGuard<E> {
     engine: Arc<E>,
@@ -28,20 +30,20 @@ pub struct LockGuard<E> {
     lost: watch::Receiver<bool>,
 }
 
-/// What came of asking for a lock.
+/// Result of [`take`].
 #[derive(Debug)]
 pub enum Acquired<E> {
-    /// It is ours; those that were stale and taken away for it.
+    /// The lock is held by this process. Lists the stale locks that were broken for it.
     Ours(LockGuard<E>, Vec<Lock>),
-    /// Somebody has it, and it was not waited for any longer.
+    /// Another client holds the lock, and the timeout has passed.
     Theirs(Lock),
 }
 
-/// Takes the project's lock. One that is held is waited for, as long as `patience`; one that is
-/// stale is taken away.
+/// Takes the project's lock. Waits up to `patience` while another client holds it. Breaks a stale
+/// lock.
 ///
 /// # Errors
-/// When the engine does not do as asked.
+/// Returns the error of the engine if a request fails.
 pub async fn take<E: StateStore>(
     engine: &Arc<E>,
     project: &ProjectName,
@@ -55,7 +57,7 @@ pub async fn take<E: StateStore>(
     };
     let waiting = async {
         loop {
-            // Silence is counted in whole seconds of the engine's clock.
+            // The time since the last heartbeat is counted in whole seconds of the engine's clock.
             let until_stale =
                 Lock::STALE.saturating_sub(lock.since_heartbeat) + Duration::from_secs(1);
             engine.await_unlock(&lock.id, until_stale).await?;
@@ -71,7 +73,7 @@ pub async fn take<E: StateStore>(
     }
 }
 
-/// Asks once; locks that are stale are taken away first.
+/// Tries to take the lock once. Breaks stale locks first.
 async fn ask<E: StateStore>(
     engine: &Arc<E>,
     project: &ProjectName,
@@ -96,7 +98,8 @@ fn hold<E: StateStore>(engine: &Arc<E>, project: &ProjectName, id: LockId) -> Lo
         async move {
             loop {
                 sleep(Lock::HEARTBEAT).await;
-                // An engine that does not answer has taken nothing away.
+                // The lock is lost only if it no longer exists. An engine that does not answer
+                // keeps it.
                 if let Err(EngineError::NotFound { .. }) = engine.renew_lock(&id).await {
                     let _ = tell.send(true);
                     return;
@@ -114,8 +117,8 @@ fn hold<E: StateStore>(engine: &Arc<E>, project: &ProjectName, id: LockId) -> Lo
 }
 
 impl<E: StateStore> LockGuard<E> {
-    /// Returns when somebody has taken the lock away. From then on nothing may be changed any
-    /// more: whoever has it now has found the journal and goes on from there.
+    /// Returns when another client has broken the lock. From then on this process must not change
+    /// the project: the new holder has read the journal and continues from it.
     pub async fn lost(&self) {
         let mut lost = self.lost.clone();
         if lost.wait_for(|lost| *lost).await.is_err() {
@@ -123,10 +126,10 @@ impl<E: StateStore> LockGuard<E> {
         }
     }
 
-    /// Gives it back.
+    /// Releases the lock.
     ///
     /// # Errors
-    /// When the engine does not do as asked; then the lock goes stale.
+    /// Returns the error of the engine if the request fails. The lock then becomes stale.
     pub async fn release(self) -> Result<(), EngineError> {
         self.beating.abort();
         self.engine.unlock(&self.project, &self.id).await

@@ -1,7 +1,7 @@
-//! The machine of a run: what is done next, given what happened.
+//! The state machine of a run: decides what to do next after each input.
 //!
-//! Performs no I/O, reads no clock, spawns nothing: time comes in as a value with each input, and
-//! what is to be done goes out as data. Gates are in `gates`, the way back in `retreat`.
+//! It performs no I/O, reads no clock and spawns no tasks. The time is a value of each input, and
+//! the work to do is returned as data. Gates are in `gate_steps`, the rollback is in `rollback`.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -27,7 +27,7 @@ use crate::{
     plan::{PartialCommit, Plan, RollbackPlan, StepId},
 };
 
-/// Carries out a plan. See the module's text.
+/// Carries out a plan. See the module documentation.
 #[derive(Debug)]
 pub struct Run {
     pub(super) settings: Settings,
@@ -35,50 +35,50 @@ pub struct Run {
     pub(super) schedule: Schedule,
     pub(super) course: Mode,
     pub(super) phase: Phase,
-    /// Steps that are written down before they begin.
+    /// Steps that are recorded in the journal before they start.
     pub(super) journaled_steps: BTreeSet<StepId>,
-    /// What waits for records, in their order.
+    /// Work that waits for journal records, in the order of the records.
     pub(super) pending: VecDeque<PendingRecord>,
-    /// The last record is not to be written: another run has to go on from here.
+    /// The `Finished` record must not be written: another run has to continue from here.
     pub(super) resumable: bool,
-    /// Since the run's start, as told with the last input.
+    /// Time since the start of the run, as of the last input.
     pub(super) now: Duration,
-    /// Actions in flight.
+    /// Steps with a running action.
     pub(super) running: BTreeSet<StepId>,
-    /// Steps that wait for what is left to end by itself.
+    /// Steps that drain connections.
     pub(super) draining: BTreeSet<StepId>,
-    /// Steps that have failed for a reason that may pass, and are tried again.
+    /// Steps that failed for a temporary reason and are retried.
     pub(super) retries: BTreeMap<StepId, RetryState>,
-    /// The engine was gone for a while since the last plan was made.
+    /// The engine was unavailable since the last plan was made.
     pub(super) engine_restarted: bool,
-    /// Gates and checks that are open.
+    /// Open gates and checks.
     pub(super) open_gates: BTreeMap<StepId, GateMachine>,
-    /// Containers that are being looked at.
+    /// Running inspections.
     pub(super) inspections: BTreeMap<StepId, InspectReason>,
-    /// Containers whose gate has passed and that are to stay well, with the gate's step.
+    /// Containers whose gate has passed and that have to stay ready, with the step of the gate.
     pub(super) watched: BTreeMap<ContainerName, StepId>,
     /// Containers that the run has started.
     pub(super) started_containers: BTreeSet<ContainerName>,
-    /// What was noticed of containers since their start, before their gate was opened.
+    /// Events of containers since their start, before their gate was opened.
     pub(super) early_events: BTreeMap<ContainerName, Vec<ContainerEventKind>>,
-    /// Steps of the way forward that may have changed the world.
+    /// Steps of the deploy that may have had an effect.
     pub(super) attempted: BTreeSet<StepId>,
     pub(super) cause: Option<Cause>,
-    /// Services that failed after they had been ready, where only a part goes back.
+    /// Services that became unhealthy after ready, if only a part of the deploy is rolled back.
     pub(super) regressed_services: BTreeSet<ServiceName>,
-    /// Who has gone, or goes, back, where others stay.
+    /// Services that are rolled back and services that are committed, in a partial rollback.
     pub(super) split: Option<PartialCommit>,
     /// New containers that failed.
     pub(super) failed: BTreeSet<ContainerName>,
-    /// When somebody first asked the run to stop.
+    /// When the run was first asked to stop.
     pub(super) interrupted_at: Option<Duration>,
     pub(super) settled_for: Duration,
-    /// When everything has stayed ready for long enough.
+    /// End of the stabilization window.
     pub(super) settled_at: Duration,
-    /// When everything was asked once more, and how long that took.
+    /// Start of the confirmation, and its duration.
     pub(super) confirming_since: Duration,
     pub(super) confirmed_for: Duration,
-    /// Some container was started or stopped.
+    /// A container was started or stopped.
     pub(super) affected_running: bool,
     pub(super) unfinished: Vec<String>,
     pub(super) retained_volumes: Vec<String>,
@@ -89,7 +89,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run that has not begun: give it [`Input::Begin`].
+    /// Creates a run that has not started. It starts with [`Input::Begin`].
     #[must_use]
     pub fn new(plan: Plan, settings: Settings) -> Self {
         let mut schedule = Schedule::default();
@@ -132,7 +132,7 @@ impl Run {
         }
     }
 
-    /// A run that goes the way back of one that was cut off, for this reason.
+    /// Creates a run that rolls back an interrupted deploy, for this reason.
     #[must_use]
     pub fn rollback(back: RollbackPlan, cause: String, settings: Settings) -> Self {
         let mut run = Self::new(Plan::default(), settings);
@@ -144,8 +144,8 @@ impl Run {
         run
     }
 
-    /// A run that goes on from the commit of one that was cut off: every step of the plan is one
-    /// of after the commit. `split`: only a part was committed.
+    /// Creates a run that completes an interrupted deploy after its commit. Every step of the plan
+    /// is a cleanup step. `split`: only a part was committed.
     #[must_use]
     pub fn roll_forward(plan: Plan, split: Option<PartialCommit>, settings: Settings) -> Self {
         Self {
@@ -155,25 +155,26 @@ impl Run {
         }
     }
 
-    /// The writer of its journal, which is the loop's from then on.
+    /// Returns the journal writer, which the driver uses from then on.
     pub fn take_journal(&mut self) -> Option<Writer> {
         self.settings.journal.clone()
     }
 
-    /// The project whose run it is.
+    /// Returns the name of the project.
     #[must_use]
     pub fn project(&self) -> &ProjectName {
         &self.settings.project
     }
 
-    /// Whether it has to hear what happens to containers. A run that only asks is told by the
-    /// answers; listening would cost it more than all its questions.
+    /// Whether the run needs the engine's container events. A run that only probes learns
+    /// everything from the results; a subscription would cost more than all of its probes.
     #[must_use]
     pub fn listens(&self) -> bool {
         self.course != Mode::Deploy || !self.plan.changes_nothing()
     }
 
-    /// Takes in what happened at `now`, since the run's start; says what is to be done.
+    /// Processes an input that happened at `now`, the time since the start of the run. Returns the
+    /// effects to perform, in order.
     pub fn on(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         if self.phase == Phase::Finished {
             return Vec::new();
@@ -225,7 +226,7 @@ impl Run {
         self.open_journal();
     }
 
-    /// Does whatever can be done now.
+    /// Starts everything that can start now.
     fn advance(&mut self) {
         loop {
             match self.phase {
@@ -290,7 +291,7 @@ impl Run {
         self.record(JournalRecord::Committed { split }, PendingRecord::Commit);
     }
 
-    /// The commit is written down.
+    /// Continues after the commit record has been written.
     pub(super) fn committed(&mut self) {
         if self.split.is_some() {
             self.conclude_part();
@@ -307,7 +308,8 @@ impl Run {
             TimerId::Drain(step) => self.drained(step),
             TimerId::Retry(step) => self.try_again(step),
             TimerId::Stabilization => {
-                // A part that was rolled back in between begins to settle again.
+                // A partial rollback restarts the stabilization window, so this timer may be an
+                // older one.
                 let enough = self.now >= self.settled_at;
                 if let Phase::Stabilizing { over } = &mut self.phase {
                     *over = enough;
@@ -381,7 +383,7 @@ mod tests {
         Run::new(Plan { steps }, settings)
     }
 
-    /// What is wanted besides events, in short.
+    /// Returns the effects other than events, in short.
     fn told(run: &mut Run, at: u64, input: Input) -> Vec<String> {
         let short = |effect: Effect| match effect {
             Effect::Emit(_) => None,
@@ -445,14 +447,14 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_nothing_is_over_at_once() {
+    fn empty_run_finishes_unchanged() {
         let mut run = run(Vec::new(), ms(1000));
         assert_eq!(told(&mut run, 0, Input::Begin), ["finish Unchanged"]);
         assert!(told(&mut run, 1, Input::Interrupted).is_empty());
     }
 
     #[test]
-    fn a_run_starts_asks_settles_and_ends() {
+    fn run_starts_probes_stabilizes_and_converges() {
         let mut run = run(vec![started("web"), asked("web", 0)], ms(500));
         assert_eq!(
             told(&mut run, 0, Input::Begin),
@@ -464,7 +466,7 @@ mod tests {
         );
         assert_eq!(
             told(&mut run, 20, ready(1)),
-            ["1: cancel", "sleep Settle 500ms"]
+            ["1: cancel", "sleep Stabilization 500ms"]
         );
         let settled = Input::TimerFired(TimerId::Stabilization);
         assert_eq!(
@@ -476,7 +478,7 @@ mod tests {
         assert_eq!(told(&mut run, 522, alive), ["finish Converged"]);
     }
 
-    /// A run at the point at which it asks its only gate once more.
+    /// Returns a run that is confirming its only gate.
     fn confirming() -> Run {
         let mut run = run(vec![started("web"), asked("web", 0)], Duration::ZERO);
         told(&mut run, 0, Input::Begin);
@@ -486,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn container_that_exits_after_its_gate_fails_the_run() {
+    fn exit_after_ready_fails_run() {
         let mut run = confirming();
         assert!(told(&mut run, 25, ready(1)).is_empty());
         let end = told(&mut run, 26, looked(1, Status::Exited));
@@ -494,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn gate_that_does_not_pass_again_fails_the_run() {
+    fn unconfirmed_gate_fails_run() {
         let mut run = confirming();
         told(&mut run, 25, looked(1, Status::Running));
         let refused = Input::ProbeAnswered {
@@ -511,11 +513,11 @@ mod tests {
     }
 
     #[test]
-    fn confirmation_survives_a_lost_subscription() {
+    fn confirmation_survives_lost_event_subscription() {
         let mut run = confirming();
-        // Both the gate and the monitor want the container to be looked at.
+        // Both the gate and the monitor request an inspection of the container.
         assert_eq!(told(&mut run, 21, Input::WatchResumed), ["1: examine web"]);
-        // The first answer may be older than what made the gate doubt.
+        // The first result may be older than the event that caused the suspicion.
         let first = told(&mut run, 22, looked(1, Status::Running));
         assert_eq!(first, ["1: examine web"]);
         assert!(told(&mut run, 22, looked(1, Status::Running)).is_empty());
@@ -524,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_older_than_the_end_of_a_container_does_not_confirm_it() {
+    fn stale_inspection_does_not_confirm_exited_container() {
         let mut run = confirming();
         assert_eq!(told(&mut run, 21, died("web")), ["1: examine web"]);
         assert!(told(&mut run, 22, ready(1)).is_empty());
@@ -534,14 +536,14 @@ mod tests {
     }
 
     #[test]
-    fn interruption_during_the_confirmation_rolls_back() {
+    fn interruption_during_confirmation_rolls_back() {
         let mut run = confirming();
         let end = told(&mut run, 21, Input::Interrupted);
         assert_eq!(end, ["1: cancel", "2: stopping container web"]);
     }
 
     #[test]
-    fn an_end_before_the_gate_is_opened_is_not_forgotten() {
+    fn exit_before_gate_fails_gate() {
         let mut run = run(vec![started("web"), asked("web", 0)], Duration::ZERO);
         told(&mut run, 0, Input::Begin);
         assert!(told(&mut run, 5, died("web")).is_empty());
@@ -557,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn the_settle_phase_ends_only_when_no_look_is_under_way() {
+    fn stabilization_waits_for_running_inspection() {
         let mut run = run(vec![started("web"), asked("web", 0)], ms(500));
         told(&mut run, 0, Input::Begin);
         told(&mut run, 10, done(0));
@@ -571,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_flight_is_waited_for_before_the_way_back() {
+    fn rollback_waits_for_running_actions() {
         let steps = vec![started("web"), asked("web", 0), started("db")];
         let mut run = run(steps, Duration::ZERO);
         told(&mut run, 0, Input::Begin);
@@ -592,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_interruption_leaves_the_rollback_to_recovery() {
+    fn second_interruption_leaves_rollback_to_recovery() {
         let mut run = run(vec![started("web")], Duration::ZERO);
         told(&mut run, 0, Input::Begin);
         assert!(told(&mut run, 5, Input::Interrupted).is_empty());
@@ -610,7 +612,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_rollback_with_a_failed_step_needs_an_operator() {
+    fn interrupted_rollback_with_failed_step_needs_operator() {
         let mut run = run(vec![started("web"), started("db")], Duration::ZERO);
         told(&mut run, 0, Input::Begin);
         told(&mut run, 10, done(0));
@@ -629,7 +631,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_goes_on_after_a_failure_and_names_what_is_left() {
+    fn removal_continues_after_failure_and_lists_remaining() {
         let remove = |action| Step::act(action, Subject::Project, Reason::Teardown);
         let needing = |step: Step, need| Step {
             requires: BTreeSet::from([StepId(need)]),
@@ -661,7 +663,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_commits_nothing() {
+    fn removal_emits_no_commit() {
         let mut run = run(vec![started("web")], Duration::ZERO);
         run.settings.on_failure = FailurePolicy::Continue;
         told(&mut run, 0, Input::Begin);
@@ -673,11 +675,11 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_cannot_listen_touches_nothing() {
+    fn run_without_event_subscription_changes_nothing() {
         let mut run = run(vec![started("web")], Duration::ZERO);
         let deaf = Input::WatchFailed(EngineError::NotFound {
             what: "the engine".to_owned(),
         });
-        assert_eq!(told(&mut run, 0, deaf), ["finish Untouched"]);
+        assert_eq!(told(&mut run, 0, deaf), ["finish Aborted"]);
     }
 }

@@ -1,21 +1,22 @@
-//! What a person does by hand in place of a step that could not be done.
+//! Manual commands that replace a step that could not be done.
 //!
-//! Words only. The commands are those of the engine's own program, which is where people look.
+//! Text only. The commands use the `docker` command line, which is the tool that operators know.
 
 use crate::{
     plan::{Action, Address, Attached, StepKind},
     project::RestartPolicy,
 };
 
-/// The text, followed by the command that does it, where there is one.
+/// Appends the manual command for a step to `text`, if there is one.
 pub(super) fn with_manual_command(text: String, work: &StepKind) -> String {
     match manual_command(work) {
-        Some(remedy) => format!("{text}; by hand: {remedy}"),
+        Some(remedy) => format!("{text}; run manually: {remedy}"),
         None => text,
     }
 }
 
-/// In a fragment; `None`: another deploy does it best.
+/// Returns the manual command as a sentence fragment; `None` if another deploy is the better
+/// repair.
 fn manual_command(work: &StepKind) -> Option<String> {
     let action = match work {
         StepKind::Action(action) => action,
@@ -60,7 +61,7 @@ fn manual_command(work: &StepKind) -> Option<String> {
     Some(format!("`{command}`"))
 }
 
-/// The commands that attach a container to its networks under its names.
+/// Returns the commands that attach a container to its networks with its aliases.
 fn attach(attached: &Attached) -> String {
     let container = &attached.container;
     let endpoints = attached.endpoints.iter();
@@ -70,7 +71,7 @@ fn attach(attached: &Attached) -> String {
             let mut words: Vec<String> = aliases.map(|it| format!("--alias {it}")).collect();
             match &endpoint.ipv4 {
                 Some(Address::Given(address)) => words.push(format!("--ip {address}")),
-                // Its network's range is not known here.
+                // The address range of the network is not known here.
                 Some(Address::Reserved(_)) => words.push("--ip ADDRESS".to_owned()),
                 None => {}
             }
@@ -91,7 +92,7 @@ fn attach(attached: &Attached) -> String {
         ""
     };
     let commands = commands.join("; ");
-    format!("{commands}{place}; where it is paused, then `docker unpause {container}`")
+    format!("{commands}{place}; if it is paused, then `docker unpause {container}`")
 }
 
 fn word(policy: RestartPolicy) -> String {
@@ -114,11 +115,11 @@ mod tests {
     };
 
     #[test]
-    fn a_step_that_was_not_done_comes_with_its_command() {
+    fn failed_step_includes_manual_command() {
         let container = ContainerName::new("shop-db-1").unwrap();
         let check = |action: Action, expected: &str| {
             let text = with_manual_command("not done".to_owned(), &StepKind::Action(action));
-            assert_eq!(text, format!("not done; by hand: `{expected}`"));
+            assert_eq!(text, format!("not done; run manually: `{expected}`"));
         };
         check(
             Action::StartContainer(container.clone()),
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn cutover_that_was_not_done_is_undone_with_addresses_and_pause() {
+    fn cutover_command_restores_addresses_and_pause() {
         let check = |ipv4: Address, expected: &str| {
             let endpoint = EndpointSpec {
                 aliases: vec!["db".to_owned()],
@@ -152,14 +153,14 @@ mod tests {
         check(
             Address::Given("10.1.0.2".to_owned()),
             "`docker network disconnect --force back shop-db-1`, then `docker network connect \
-             --alias db --ip 10.1.0.2 back shop-db-1`; where it is paused, then `docker unpause \
+             --alias db --ip 10.1.0.2 back shop-db-1`; if it is paused, then `docker unpause \
              shop-db-1`",
         );
         check(
             Address::Reserved(3),
             "`docker network disconnect --force back shop-db-1`, then `docker network connect \
              --alias db --ip ADDRESS back shop-db-1`; ADDRESS is a free one outside of the \
-             `IPRange` that `docker network inspect` shows; where it is paused, then `docker \
+             `IPRange` that `docker network inspect` shows; if it is paused, then `docker \
              unpause shop-db-1`",
         );
     }

@@ -1,4 +1,4 @@
-//! What a [`Run`](super::Run) is told, and what it wants done. Data only.
+//! The inputs and effects of a [`Run`](super::Run). Data only.
 
 use std::time::Duration;
 
@@ -12,111 +12,112 @@ use crate::{
     project::{Check, Probe},
 };
 
-/// What happened.
+/// An input of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// Begin; the engine's notices are listened to. The first input, once.
+    /// Start the run; the event subscription is active. Sent once, as the first input.
     Begin,
-    /// The engine's notices cannot be listened to: instead of [`Input::Begin`].
+    /// The event subscription failed. Sent instead of [`Input::Begin`].
     WatchFailed(EngineError),
-    /// An action ended.
+    /// An action finished.
     ActionFinished(StepId, Result<(), EngineError>),
-    /// An action tells what it is at.
+    /// An action reported progress.
     ActionProgress(StepId, Progress),
-    /// A probe or check was answered.
+    /// A probe or check returned a result.
     ProbeAnswered {
-        /// The gate's or the check's step.
+        /// Step of the gate or check.
         step: StepId,
-        /// Its place among the gate's probes.
+        /// Index of the probe among the gate's probes.
         question: usize,
-        /// What came back.
+        /// Result of the probe.
         answer: ProbeResult,
     },
-    /// A container was looked at; `None`: it could not be.
+    /// Result of an inspection; `None` if the container could not be inspected.
     Inspected(StepId, Option<Inspection>),
-    /// No client is connected to a container any longer.
+    /// No client is connected to the container of the step.
     ClientsGone(StepId),
-    /// A record was written, or could not be: answers come in the order of the records.
+    /// Result of a journal write. Results arrive in the order of the records.
     JournalWritten(Result<(), EngineError>),
-    /// A sleep is over.
+    /// A timer fired.
     TimerFired(TimerId),
-    /// Something happened to a container.
+    /// A container event of the engine.
     ContainerEvent(ContainerEvent),
-    /// Notices were lost for a while, and are listened to again.
+    /// The event subscription is active again after it was lost. Events may be missing.
     WatchResumed,
-    /// Somebody asks the run to stop; a second time later on, to stop at once.
+    /// A request to stop the run. A later second request stops it at once.
     Interrupted,
 }
 
-/// What is to be done, in this order.
+/// An effect to perform. Effects are performed in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Write this down; then [`Input::Recorded`]. What it speaks of is asked for only then.
+    /// Write this journal record; then [`Input::JournalWritten`]. The run requests the recorded
+    /// steps only after that.
     WriteJournal(Box<JournalRecord>),
-    /// Perform this action; then [`Input::Finished`].
+    /// Perform this action; then [`Input::ActionFinished`].
     Perform(StepId, Action),
-    /// Ask this container; then [`Input::Answered`].
+    /// Probe this container; then [`Input::ProbeAnswered`].
     Probe {
-        /// The gate's step.
+        /// Step of the gate.
         step: StepId,
-        /// Its place among the gate's probes.
+        /// Index of the probe among the gate's probes.
         question: usize,
-        /// Which container.
+        /// Container to probe.
         container: ContainerName,
-        /// What it is asked.
+        /// Probe to run.
         probe: Probe,
-        /// The most that the answer may take.
+        /// Timeout of the probe.
         patience: Duration,
     },
-    /// Make this check; then [`Input::Answered`] with question 0.
+    /// Run this check; then [`Input::ProbeAnswered`] with index 0.
     Check {
-        /// The check's step.
+        /// Step of the check.
         step: StepId,
-        /// The container that is meant, where one is.
+        /// Container that the check is about, if there is one.
         container: Option<ContainerName>,
-        /// What is checked.
+        /// Check to run.
         check: Check,
-        /// The most that the answer may take.
+        /// Timeout of the check.
         patience: Duration,
     },
-    /// Look how this container does; then [`Input::Examined`].
+    /// Inspect this container; then [`Input::Inspected`].
     Inspect(StepId, ContainerName),
     /// Wait until no client is connected to this container; then [`Input::ClientsGone`].
     AwaitClientsGone {
-        /// The draining step.
+        /// Step that drains the container.
         step: StepId,
-        /// Whose clients.
+        /// Container to drain.
         container: ContainerName,
-        /// A connection that has been idle for so long is not counted.
+        /// Connections that have been idle for this time are not counted.
         idle: Duration,
     },
-    /// Wait for so long; then [`Input::Elapsed`].
+    /// Start a timer; then [`Input::TimerFired`].
     StartTimer(TimerId, Duration),
-    /// Call off whatever goes on for this step: nothing of it is waited for any more.
+    /// Cancel all tasks and timers of this step. Their results are ignored.
     Cancel(StepId),
-    /// Tell this to whom it may concern.
+    /// Report this event.
     Emit(Event),
-    /// The run is over. The last effect.
+    /// The run is finished. The last effect.
     Finish(RunSummary),
 }
 
-/// What is slept for.
+/// A timer of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimerId {
-    /// A gate or check sleeps.
+    /// Timer of a gate or check.
     Step(StepId, GateTimer),
-    /// What is left ends by itself.
+    /// End of the drain time of a step.
     Drain(StepId),
-    /// Before an action is tried again.
+    /// Retry of an action.
     Retry(StepId),
-    /// All gates have to stay green.
+    /// End of the stabilization window.
     Stabilization,
-    /// The longest that the whole may take.
+    /// Deadline of the deploy.
     Deadline,
 }
 
 impl TimerId {
-    /// The step it belongs to, if it is one's.
+    /// Returns the step that the timer belongs to; `None` for a timer of the whole run.
     #[must_use]
     pub fn step(self) -> Option<StepId> {
         match self {

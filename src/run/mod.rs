@@ -1,7 +1,8 @@
-//! Carries a plan out: forward to the new generation, or back to the old one.
+//! Carries out a plan: deploys the new generation, or rolls back to the old one.
 //!
-//! [`Run`] decides and does nothing: it is told [`Input`]s and answers with [`Effect`]s. [`drive()`]
-//! does and decides nothing. [`gate`] is the small machine of one gate inside of a run.
+//! [`Run`] decides and performs nothing: it receives [`Input`]s and returns [`Effect`]s.
+//! [`drive()`] performs the effects and decides nothing. [`gate`] is the state machine of one gate
+//! within a run.
 
 pub mod backoff;
 mod confirm;

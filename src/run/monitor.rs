@@ -1,7 +1,7 @@
-//! What the engine tells of containers during a run, and what comes of it.
+//! Handles the engine's container events during a run.
 //!
-//! A part of the machine. A notice may be late: it is a suspicion, and the container is looked at
-//! before anything is decided.
+//! A part of [`Run`]. An event may be late, so it only raises a suspicion: the container is
+//! inspected before anything is decided.
 
 use super::{
     gate::{end_cause, ended, report},
@@ -54,7 +54,7 @@ impl Run {
         }
     }
 
-    /// Notices may have been missed: looks at every container that one could have been about.
+    /// Inspects every container that a missed event could be about.
     pub(super) fn reinspect_all(&mut self) {
         let open: Vec<StepId> = self.open_gates.keys().copied().collect();
         for id in open {
@@ -74,7 +74,7 @@ impl Run {
         }
     }
 
-    /// A container whose gate had passed was looked at.
+    /// Handles the inspection of a container whose gate had passed.
     pub(super) fn post_ready_inspected(
         &mut self,
         id: StepId,
@@ -99,7 +99,7 @@ impl Run {
         }
     }
 
-    /// A container is about to be stopped: its end is no relapse.
+    /// Stops watching a container that is about to be stopped: its exit is expected.
     pub(super) fn unwatch(&mut self, container: &ContainerName) {
         let id = self.watched.remove(container);
         if let Some(id) = id.filter(|id| self.inspections.remove(id).is_some()) {
@@ -107,14 +107,14 @@ impl Run {
         }
     }
 
-    /// A container did not stay well, and it is too late to go back.
+    /// Warns about a container that failed when a rollback is no longer possible.
     fn warn_unhealthy(&mut self, container: &ContainerName) {
         self.watched.remove(container);
         let text = format!("container `{container}` failed after the commit");
         self.emit(Event::Warning { text });
     }
 
-    /// What to do where a container could not be proven on the internal networks alone.
+    /// Returns help for a container that could not become ready on its internal networks alone.
     pub(super) fn withheld_help(&self, container: &ContainerName) -> Option<String> {
         let mut creates = self.plan.steps.iter().filter_map(|step| match &step.kind {
             StepKind::Action(Action::CreateContainer(create)) => Some(create),
@@ -128,7 +128,7 @@ impl Run {
         })
     }
 
-    /// What to do where a container that goes on running may still use the old container of a
+    /// Returns help for a container that was not restarted and may still use the old container of a
     /// dependency that was replaced.
     pub(super) fn stale_help(
         &self,
@@ -145,13 +145,13 @@ impl Run {
         let service = &found.service;
         (!self.started_containers.contains(container)).then(|| {
             format!(
-                "where it resolves `{service}` only at its start it still asks the old container: \
+                "where it resolves `{service}` only at its start it still connects to the old container: \
                  `depends-on \"{service}\" restart=#true` restarts it after an update"
             )
         })
     }
 
-    /// A container whose gate had passed is not ready any longer.
+    /// Handles a container that is no longer ready after its gate had passed.
     pub(super) fn regressed(
         &mut self,
         id: StepId,

@@ -1,8 +1,9 @@
-//! A run of which a part goes back and the rest stays.
+//! Partial rollback: a part of a run is rolled back and the rest is committed.
 //!
-//! A part of the machine: who has to go back is decided in [`crate::plan::split`]. Whoever does not
-//! wait for the failed service goes on until it is ready or has failed itself, so that the outcome
-//! does not hang on who was faster; then the failed ones go back, and the rest is committed.
+//! A part of [`Run`]. [`crate::plan::split`] decides which services are rolled back. Services that
+//! do not depend on the failed service continue until they are ready or have failed too, so that
+//! the outcome does not depend on timing. Then the failed services are rolled back, and the rest is
+//! committed.
 
 use super::{
     machine::Run,
@@ -17,14 +18,14 @@ use crate::{
 };
 
 impl Run {
-    /// Something failed that was done for this subject.
+    /// Handles a failure of a step with this subject.
     pub(super) fn fail_for(&mut self, subject: &Subject, cause: Cause) {
         let forward = matches!(
             self.phase,
             Phase::Deploying | Phase::Stabilizing { .. } | Phase::Confirming
         );
         let goes_on = match self.settings.on_failure {
-            // A check of the whole says nothing about who is to blame.
+            // A `verify` check does not tell which service is at fault.
             FailurePolicy::RollbackSubtree => *subject != Subject::Project,
             FailurePolicy::Continue => true,
             FailurePolicy::RollbackAll | FailurePolicy::Leave => false,
@@ -35,23 +36,23 @@ impl Run {
         }
         self.end_confirmation();
         self.cause.get_or_insert(cause);
-        // From settling, too: there is nothing left to do, and then the part goes back.
+        // Also from the stabilization: no steps are left, so the partial rollback starts.
         self.phase = Phase::Deploying;
     }
 
-    /// This service had been ready and is not any more.
+    /// Marks a service as unhealthy after ready.
     pub(super) fn mark_regressed(&mut self, subject: &Subject) {
         if let Subject::Service { name, .. } = subject {
             self.regressed_services.insert(name.clone());
         }
     }
 
-    /// Whether this gate is that of a new container which stays though others go back.
+    /// Whether this gate belongs to a new container that is committed in a partial rollback.
     pub(super) fn is_committed(&self, gate: StepId) -> bool {
         self.split.is_some() && gate.0 < self.plan.steps.len()
     }
 
-    /// All that could be done was done, and something had failed.
+    /// Rolls back the failed services when every other step has ended.
     pub(super) fn rollback_failed_subtree(&mut self) {
         if self.settings.on_failure == FailurePolicy::Continue {
             self.start_rollback_if_idle();
@@ -71,7 +72,7 @@ impl Run {
             &self.regressed_services,
             &self.settings.origin,
         );
-        // What the engine stopped meanwhile would be nobody's.
+        // Containers that the engine stopped meanwhile would be in neither part.
         if split.committed.is_empty() || self.engine_restarted {
             self.cancel_waits();
             self.start_rollback_if_idle();
@@ -84,7 +85,7 @@ impl Run {
         self.start_rollback(back);
     }
 
-    /// The failed part is back.
+    /// Continues after the failed services have been rolled back.
     pub(super) fn partial_rollback_finished(&mut self) {
         let Some(split) = &self.split else {
             return;
@@ -106,7 +107,7 @@ impl Run {
         }
     }
 
-    /// The rest has proven itself: what it replaced may go, and nothing else.
+    /// Commits the remaining services: cleans up what they replaced, and nothing else.
     pub(super) fn conclude_part(&mut self) {
         let Some(split) = self.split.clone() else {
             return;

@@ -1,77 +1,78 @@
-//! Where a run is, and what it waits to be told. Data only.
+//! The phases of a run, and the results it waits for. Data only.
 
 use std::time::Duration;
 
 use super::gate::GateMachine;
 use crate::plan::{Action, StepId};
 
-/// Where a run is.
+/// Current phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Not begun.
+    /// Not started.
     Created,
-    /// Begun; what it is about to do is being written down.
+    /// Started; the plan is being recorded in the journal.
     OpeningJournal,
-    /// On its way to the new generation.
+    /// Deploying the new generation.
     Deploying,
-    /// Every step is done; waiting whether all stays well. `over`: for long enough.
+    /// Every step is done; the run waits for the stabilization window. `over`: the window has
+    /// passed.
     Stabilizing { over: bool },
-    /// Everything is asked and looked at once more, all at the same time.
+    /// Probing all gates and inspecting all containers once more, concurrently.
     Confirming,
-    /// All is proven; the commit is being written down.
+    /// Confirmed; the commit is being recorded.
     Committing,
-    /// Committed; what is not needed any more goes.
+    /// Committed; replaced resources are being removed.
     CleaningUp,
-    /// It failed; what is in flight is waited for.
+    /// Failed; waiting for running actions.
     Aborting,
-    /// On its way to the old generation.
+    /// Rolling back to the old generation.
     RollingBack,
-    /// Nothing happens any more.
+    /// Finished; further inputs are ignored.
     Finished,
 }
 
-/// What waits for a record.
+/// Work that waits for a journal record.
 #[derive(Debug)]
 pub(super) enum PendingRecord {
-    /// The run itself.
+    /// Start of the run.
     Opening,
-    /// Steps that were begun, with what each does.
+    /// Start of steps, with their actions.
     Steps(Vec<(StepId, Action)>),
     /// The commit.
     Commit,
-    /// Nothing.
+    /// No work.
     Nothing,
 }
 
-/// Which way a run takes from its beginning.
+/// Direction of a run from its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// To the new generation.
+    /// Deploy the new generation.
     Deploy,
-    /// To the old one, as an earlier run was cut off; why.
+    /// Roll back an interrupted deploy, for this reason.
     Rollback(String),
-    /// On from the commit of an earlier run that was cut off.
+    /// Complete an interrupted deploy after its commit.
     RollForward,
 }
 
-/// Why a container is looked at.
+/// Why a container is inspected.
 #[derive(Debug)]
 pub(super) enum InspectReason {
-    /// Its gate failed: the report needs it.
+    /// The gate failed, and the report needs the container's status.
     FailureReport(Box<FailedGate>),
-    /// It seems to have ended while its gate was open.
+    /// The container may have exited while its gate was open.
     PossibleExit,
-    /// It seems to have ended, or is unwell for this reason, after its gate had passed. `renewed`:
-    /// something happened to it since it is looked at.
+    /// The container may have exited, or is unhealthy for the reason `why`, after its gate had
+    /// passed. `renewed`: another event arrived since the inspection began.
     PostReadyCheck { why: Option<String>, renewed: bool },
 }
 
-/// A gate or check that failed.
+/// A failed gate or check.
 #[derive(Debug)]
 pub(super) struct FailedGate {
     pub wait: GateMachine,
-    /// In a fragment.
+    /// Cause, as a sentence fragment.
     pub why: String,
-    /// Since it was opened.
+    /// Time since the gate was opened.
     pub after: Duration,
 }

@@ -1,7 +1,8 @@
-//! The run that ends a deploy which was cut off: back before its commit, on after it.
+//! The run that completes an interrupted deploy: rolls back before the commit, rolls forward after
+//! it.
 //!
-//! Pure: which of the two it is, and what is left to do, follows from the journal and the world.
-//! Done again it comes to the same, so that a recovery that is cut off is recovered, too.
+//! Pure: the direction and the remaining steps follow from the journal and the observed state. The
+//! computation is idempotent, so an interrupted recovery can be recovered as well.
 
 use super::{FailurePolicy, Run, Settings, Stabilization};
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     state::State,
 };
 
-/// The run that ends `open`; `now` is what the world is like.
+/// Returns the run that completes `open`. `now` is the observed state.
 #[must_use]
 pub fn recover(open: &UnfinishedDeploy, now: &State) -> Run {
     let planned = &open.planned;
@@ -42,7 +43,7 @@ pub fn recover(open: &UnfinishedDeploy, now: &State) -> Run {
     Run::rollback(back, cause(open), settings)
 }
 
-/// What is left to do of a deploy that was committed, or of the part that was.
+/// Returns the remaining steps of a deploy after its commit, or after a partial commit.
 #[must_use]
 pub fn remaining(open: &UnfinishedDeploy, now: &State) -> Plan {
     let planned = &open.planned;
@@ -82,7 +83,7 @@ fn participants(open: &UnfinishedDeploy) -> Vec<ServiceSummary> {
         .collect()
 }
 
-/// Whether the deploy was to do something to the containers of a service.
+/// Whether the deploy has actions for the containers of a service.
 fn is_changed(open: &UnfinishedDeploy, name: &ServiceName) -> bool {
     let mut steps = open.planned.plan.steps.iter();
     steps.any(|step| {

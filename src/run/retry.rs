@@ -1,7 +1,8 @@
-//! Steps that wait for nothing but time: what is left drains, a start is tried again while the port
-//! that it needs is being given up, and what has to be done is tried again while the engine is away.
+//! Drains and retries: steps that wait for time to pass. A drain waits for connections to end. A
+//! start is retried while its port is being released. Rollback and cleanup steps are retried while
+//! the engine is unavailable.
 //!
-//! A part of the machine.
+//! A part of [`Run`].
 
 use std::{collections::BTreeSet, mem, time::Duration};
 
@@ -20,30 +21,31 @@ use crate::{
     plan::{Action, StepId, StepKind},
 };
 
-/// How long the engine may take to give up a port after its container has stopped.
+/// How long the engine may take to release a port after its container has stopped.
 const PORT_RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long an engine may be away, on the way back and after the commit: as long as one takes that is
-/// restarted, gives its containers ten seconds to end, and reads them all again.
+/// How long the engine may be unavailable during a rollback and after the commit. It covers a
+/// restart of the engine, which gives its containers ten seconds to stop and then loads them all
+/// again.
 const ENGINE_RECOVERY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A connection is no longer waited for once it has been idle for this part of the drain time. Of the
-/// default of 1 s that is 0.25 s: longer than the pauses within most answers.
+/// A drain ignores connections that have been idle for the drain time divided by this. With the
+/// default of 1 s that is 0.25 s, which is longer than the pauses within most responses.
 const IDLE_SHARE: u32 = 4;
 
-/// A step that has failed for a reason that may pass.
+/// A step that failed for a temporary reason.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RetryState {
     attempts: u32,
-    /// When it failed first, since the run's start.
+    /// Time of the first failure, since the start of the run.
     since: Duration,
-    /// It is not being tried at the moment.
+    /// Waiting for the next attempt.
     waiting: bool,
 }
 
 impl Run {
-    /// Waits until so long after the last thing that this step waited for, or until no client is
-    /// connected any longer.
+    /// Waits until no client is connected, but at most `duration` after the last step that this one
+    /// requires has ended.
     pub(super) fn drain(&mut self, id: StepId, object: &str, duration: Duration) {
         let until = self.schedule.free_since(id) + duration;
         let rest = until.saturating_sub(self.now);
@@ -82,7 +84,7 @@ impl Run {
         self.end(id, StepStatus::Done);
     }
 
-    /// Whether a failed step is tried again instead of failing.
+    /// Whether to retry a failed step.
     pub(super) fn should_retry(&mut self, id: StepId, error: &EngineError) -> bool {
         self.record_outage(id, error);
         let Some(patience) = self.retry_limit(id, error) else {
@@ -106,10 +108,10 @@ impl Run {
         true
     }
 
-    /// How long a step is tried that failed like this; `None`: not again.
+    /// Returns how long a step with this error is retried; `None` if it is not retried.
     ///
-    /// A start or a cutover waits for a port of a container that this run has stopped. What undoes and
-    /// what concludes waits for the engine: there is nothing better to do.
+    /// A start or a cutover waits for a port of a container that this run has stopped. Rollback and
+    /// cleanup steps wait for the engine, because they have no alternative.
     fn retry_limit(&self, id: StepId, error: &EngineError) -> Option<Duration> {
         if let EngineError::PortTaken { port, .. } = error {
             let work = self.schedule.step(id).map(|step| &step.kind);
@@ -126,7 +128,8 @@ impl Run {
         (undoes && error.is_away()).then_some(ENGINE_RECOVERY_TIMEOUT)
     }
 
-    /// Remembers that the engine was gone: it may have stopped what nobody else did.
+    /// Records that the engine was unavailable: containers may have stopped that this run did not
+    /// stop.
     fn record_outage(&mut self, id: StepId, error: &EngineError) {
         let optional = self.schedule.step(id).is_some_and(|step| step.non_fatal);
         let counts = self.phase != Phase::Deploying || !optional;
@@ -143,7 +146,7 @@ impl Run {
         }
     }
 
-    /// The pause before another try is over.
+    /// Retries a step after its pause.
     pub(super) fn try_again(&mut self, id: StepId) {
         let waiting = |again: &mut RetryState| mem::replace(&mut again.waiting, false);
         if !self.retries.get_mut(&id).is_some_and(waiting) {
@@ -156,7 +159,7 @@ impl Run {
         }
     }
 
-    /// Whether a container that had this port of the host was stopped by this run.
+    /// Whether this run stopped a container that held this host port.
     fn released_port(&self, port: &str) -> bool {
         let stopped = [Stage::Forward, Stage::Back]
             .into_iter()
@@ -182,7 +185,7 @@ impl Run {
             })
     }
 
-    /// Nothing is waited for any more that only takes time.
+    /// Cancels all drains and pending retries.
     pub(super) fn cancel_timers(&mut self) {
         let waiting = mem::take(&mut self.retries).into_iter();
         let waiting = waiting.filter(|(_, it)| it.waiting).map(|(id, _)| id);

@@ -1,6 +1,6 @@
-//! The turn of a run: what is in flight is waited for, then the way back is gone.
+//! Aborting a run: waits for running actions, then rolls back.
 //!
-//! A part of the machine: which steps the way back has is decided in [`crate::plan::way_back`].
+//! A part of [`Run`]. The steps of the rollback are computed by [`crate::plan::rollback_plan`].
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -21,11 +21,11 @@ use crate::{
     },
 };
 
-/// Signals within this time of the first one are the same request: people press Ctrl-C twice, and a
-/// terminal that closes may send several.
+/// Signals within this time of the first one count as the same request: users press Ctrl-C twice,
+/// and a terminal that closes may send several signals.
 const SAME_REQUEST: Duration = Duration::from_secs(2);
 
-/// How steps do that were not done, or not to their end.
+/// Statuses of steps that are not done.
 const NOT_DONE: [StepStatus; 5] = [
     StepStatus::Waiting,
     StepStatus::Running,
@@ -35,7 +35,7 @@ const NOT_DONE: [StepStatus; 5] = [
 ];
 
 impl Run {
-    /// The run does not get to where it was to: nothing new begins, what can be is called off.
+    /// Aborts the deploy: starts no further steps, and cancels what can be cancelled.
     pub(super) fn abort(&mut self, cause: Cause) {
         let forward = matches!(
             self.phase,
@@ -65,21 +65,21 @@ impl Run {
                 self.cause = Some(Cause::Interrupted);
                 self.finish(Outcome::Cancelled);
             }
-            // What is being written down is answered first: then nothing was done.
+            // The journal write finishes first. The run then ends without any change.
             Phase::OpeningJournal => self.cause = Some(Cause::Interrupted),
-            // The commit is being written down, and what comes of it is answered next.
+            // The commit is being recorded. Its result decides what happens next.
             Phase::Committing | Phase::Finished => {}
             _ if again => self.abort_now(),
             Phase::Deploying | Phase::Stabilizing { .. } | Phase::Confirming => {
                 self.abort(Cause::Interrupted);
             }
-            // Past the commit a run finishes, and a way back is not turned. Where only a part goes
-            // back, the rest follows.
+            // After the commit the run finishes, and a running rollback continues. A partial
+            // rollback is followed by the rollback of the rest.
             Phase::CleaningUp | Phase::Aborting | Phase::RollingBack => {}
         }
     }
 
-    /// Whether a failure is undone, so that there is a commit from which on it is not.
+    /// Whether a failure is rolled back. Only such a run has a commit.
     pub(super) fn undoes(&self) -> bool {
         matches!(
             self.settings.on_failure,
@@ -87,7 +87,7 @@ impl Run {
         )
     }
 
-    /// What the run does when it is asked to stop.
+    /// Returns how the run responds to a request to stop.
     fn response(&self, again: bool) -> Response {
         let undoes = self.undoes();
         match self.phase {
@@ -100,7 +100,7 @@ impl Run {
         }
     }
 
-    /// Nothing is in flight any more: the way back begins.
+    /// Starts the rollback. No action is running.
     pub(super) fn start_rollback_if_idle(&mut self) {
         if self.settings.on_failure == FailurePolicy::Continue {
             self.end_removal();
@@ -121,7 +121,7 @@ impl Run {
         self.start_rollback(back);
     }
 
-    /// A removal has come as far as it can: names what is still there.
+    /// Ends a removal, and lists what could not be removed.
     fn end_removal(&mut self) {
         let ids = self.schedule.those(Stage::Forward, &NOT_DONE);
         let steps = ids.into_iter().filter_map(|id| self.schedule.step(id));
@@ -139,7 +139,7 @@ impl Run {
         });
     }
 
-    /// What undoes these steps; keeps what failed, if that is wished for.
+    /// Returns the plan that undoes these steps. Keeps failed containers if `keep_failed` is set.
     pub(super) fn plan_rollback(&self, steps: &BTreeSet<StepId>) -> RollbackPlan {
         if self.engine_restarted {
             return recovery_plan(&self.plan, steps, &self.settings.origin);
@@ -152,7 +152,7 @@ impl Run {
         rollback_plan_retaining(&self.plan, steps, &self.settings.origin, kept)
     }
 
-    /// Goes a way back.
+    /// Runs a rollback plan.
     pub(super) fn start_rollback(&mut self, back: RollbackPlan) {
         self.retained_volumes = back.kept_volumes;
         self.retained_containers.extend(back.kept_containers);
@@ -172,7 +172,7 @@ impl Run {
         self.schedule.turn(Stage::Back);
     }
 
-    /// The way back is at its end: where did it lead?
+    /// Ends the rollback, and determines the outcome.
     pub(super) fn rollback_finished(&mut self) {
         if self.engine_restarted && self.unfinished.is_empty() && self.course == Mode::Deploy {
             self.restart_rollback();
@@ -194,8 +194,8 @@ impl Run {
         self.finish(verdict);
     }
 
-    /// The engine was gone in the meantime, and may have stopped what had been started, or was never
-    /// touched: all of it is looked after once more.
+    /// Rolls back once more. The engine was unavailable during the rollback and may have stopped
+    /// containers, including those that the run never touched.
     fn restart_rollback(&mut self) {
         self.split = None;
         let back = self.plan_rollback(&self.attempted);
@@ -204,23 +204,24 @@ impl Run {
         self.schedule.turn(Stage::Back);
     }
 
-    /// The engine was gone after the commit, and may have stopped what the run cannot start by the
-    /// names that it knows: another run goes on from here, with all that is there before its eyes.
+    /// Ends the run for a recovery. The engine was unavailable after the commit and may have
+    /// stopped containers that the run cannot identify by the names it knows. A recovery observes
+    /// the whole state and continues from there.
     pub(super) fn defer_to_recovery(&mut self) {
         self.resumable = true;
-        let text = "the engine was away after the commit, and what it stopped may not run";
+        let text = "the engine was unavailable after the commit; containers that it stopped may not be running";
         self.unfinished.push(text.to_owned());
         self.finish(Outcome::RollbackFailed);
     }
 
-    /// Stops at once. Where the journal tells a recovery what remains to be done, that is no work
-    /// for a person, unless a step of the rollback has failed.
+    /// Stops at once. If a recovery can continue from the journal, no manual work is required,
+    /// unless a step of the rollback has failed.
     fn abort_now(&mut self) {
         match (self.phase, self.settings.on_failure) {
             (Phase::CleaningUp, _) => {
                 self.resumable = true;
                 self.report_unfinished(Stage::Cleanup, &[StepStatus::Waiting, StepStatus::Running]);
-                let text = "interrupted before everything that is not needed any more was removed";
+                let text = "interrupted before all obsolete objects were removed";
                 self.emit(Event::Warning {
                     text: text.to_owned(),
                 });
@@ -259,7 +260,7 @@ impl Run {
         self.phase = Phase::Finished;
         let mut critical_path = self.schedule.chain(Stage::Forward);
         let of_all = [
-            ("settling", self.settled_for),
+            ("stabilizing", self.settled_for),
             ("confirming", self.confirmed_for),
         ];
         let of_all = of_all.into_iter().filter(|(_, took)| !took.is_zero());
@@ -298,7 +299,7 @@ impl Run {
         }));
     }
 
-    /// The volumes that hold again what they held.
+    /// Returns the volumes that were restored from a snapshot.
     fn restored(&self) -> Vec<String> {
         let done = self.schedule.those(Stage::Back, &[StepStatus::Done]);
         let restored = done
@@ -311,13 +312,13 @@ impl Run {
     }
 }
 
-/// A step that was not done, in a fragment, with what does it by hand.
+/// Describes a step that was not done, as a sentence fragment with its manual command.
 pub(super) fn describe_unfinished(step: &Step) -> String {
     let text = format!("{} `{}` was not done", verb(&step.kind), object(&step.kind));
     with_manual_command(text, &step.kind)
 }
 
-/// What a step was to remove, in a fragment.
+/// Describes the resource that a step did not remove, as a sentence fragment.
 fn not_removed(work: &StepKind) -> Option<String> {
     let StepKind::Action(action) = work else {
         return None;

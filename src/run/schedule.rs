@@ -1,7 +1,7 @@
-//! Which step may start: the steps with what they wait for, how each does, and when.
+//! The scheduler: the steps of a run with their dependencies, statuses and times.
 //!
-//! Knows nothing of what steps do. Grows once, by the steps of the way back, so that a step's
-//! number is its own for the whole run.
+//! It does not depend on what the steps do. Rollback steps are appended, so that the id of a step
+//! stays the same for the whole run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,31 +13,31 @@ use crate::{
     plan::{Action, Plan, Step, StepId, StepKind},
 };
 
-/// A part of a run; its steps start only when it is its turn.
+/// Stage of a run. Steps start only while their stage is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    /// To the new generation.
+    /// Deploy of the new generation.
     Forward,
-    /// After the commit.
+    /// Cleanup after the commit.
     Cleanup,
-    /// To the old generation.
+    /// Rollback to the old generation.
     Back,
 }
 
-/// How a step does.
+/// Status of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StepStatus {
-    /// Not begun.
+    /// Not started.
     Waiting,
-    /// Begun.
+    /// Started.
     Running,
     /// Succeeded.
     Done,
     /// Failed.
     Failed,
-    /// Never begun, as something that it needs failed.
+    /// Not started because a required step failed.
     Skipped,
-    /// Begun and called off.
+    /// Started and cancelled.
     Cancelled,
 }
 
@@ -45,11 +45,11 @@ pub(super) enum StepStatus {
 struct Node {
     step: Step,
     part: Stage,
-    /// Steps that must have ended first, in whichever way.
+    /// Steps that must have ended before, with any status.
     after: BTreeSet<StepId>,
     /// Steps that wait for this one.
     waiters: Vec<StepId>,
-    /// How many steps this one still waits for.
+    /// Number of steps that this one still waits for.
     blockers: usize,
     status: StepStatus,
     started: Duration,
@@ -60,17 +60,17 @@ struct Node {
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     nodes: Vec<Node>,
-    /// Steps that wait for nothing any more but their part's turn.
+    /// Steps that wait only for their stage.
     ready: BTreeSet<(Stage, StepId)>,
-    /// The part whose turn it is.
+    /// Active stage.
     turn: Option<Stage>,
-    /// How many of its steps have not ended.
+    /// Number of steps of the active stage that have not ended.
     open: usize,
-    /// Builds and pulls that run.
+    /// Number of running builds and pulls.
     heavy: usize,
 }
 
-/// Whether a step works on an image: long, and without effect until it is done.
+/// Whether a step builds or pulls an image, which takes long and has no effect until it is done.
 pub(super) fn is_heavy(work: &StepKind) -> bool {
     matches!(
         work,
@@ -78,19 +78,19 @@ pub(super) fn is_heavy(work: &StepKind) -> bool {
     )
 }
 
-/// Whether a step runs a command of the user's, which may never end.
+/// Whether a step runs a hook, which is a command of the user and may never end.
 pub(super) fn is_hook(work: &StepKind) -> bool {
     matches!(work, StepKind::Action(Action::RunHook(_)))
 }
 
-/// Whether a step copies what a volume holds, which may take long.
+/// Whether a step copies a volume, which may take long.
 pub(super) fn is_copy(work: &StepKind) -> bool {
     matches!(work, StepKind::Action(Action::SnapshotVolume(_)))
 }
 
 impl Schedule {
-    /// Adds the steps of a plan, which is on the way back if `back` says how they are ordered
-    /// besides their needs.
+    /// Appends the steps of a plan. With `back`, they are rollback steps, and `back` contains
+    /// ordering constraints beyond their requirements.
     pub(super) fn append(&mut self, plan: Plan, back: Option<&BTreeMap<StepId, BTreeSet<StepId>>>) {
         let offset = self.nodes.len();
         let shift = |ids: BTreeSet<StepId>| -> BTreeSet<StepId> {
@@ -140,7 +140,7 @@ impl Schedule {
         }
     }
 
-    /// It is this part's turn: its steps start, and no others.
+    /// Activates a stage.
     pub(super) fn turn(&mut self, part: Stage) {
         let unended = |node: &&Node| {
             node.part == part && matches!(node.status, StepStatus::Waiting | StepStatus::Running)
@@ -149,7 +149,7 @@ impl Schedule {
         self.turn = Some(part);
     }
 
-    /// Takes the steps that start now; no more than `cap` builds and pulls run at a time.
+    /// Takes the steps that can start now. At most `cap` builds and pulls run at a time.
     pub(super) fn take_ready(&mut self, cap: Option<usize>, now: Duration) -> Vec<StepId> {
         let Some(turn) = self.turn else {
             return Vec::new();
@@ -175,7 +175,7 @@ impl Schedule {
         taken
     }
 
-    /// A step has ended; gives the steps that are skipped because of it.
+    /// Ends a step. Returns the steps that are skipped because of it.
     pub(super) fn end(&mut self, id: StepId, status: StepStatus, now: Duration) -> Vec<StepId> {
         let mut skipped = Vec::new();
         let mut ended = vec![(id, status)];
@@ -206,7 +206,7 @@ impl Schedule {
                 };
                 node.blockers -= 1;
                 let unmet = status != StepStatus::Done && node.step.requires.contains(&id);
-                // What does not have to be there is done without, by those that have to be.
+                // A required step continues without an optional one.
                 let without = optional && !node.step.non_fatal;
                 if unmet && !without {
                     ended.push((waiter, StepStatus::Skipped));
@@ -219,7 +219,7 @@ impl Schedule {
         skipped
     }
 
-    /// Steps of a part that are not to be done after all.
+    /// Cancels waiting steps of a stage that match `unwanted`.
     pub(super) fn cancel_cancellable(&mut self, part: Stage, unwanted: impl Fn(&Step) -> bool) {
         for id in self.those(part, &[StepStatus::Waiting]) {
             if self.step(id).is_some_and(&unwanted) {
@@ -228,7 +228,7 @@ impl Schedule {
         }
     }
 
-    /// How many steps of the part whose turn it is have not ended.
+    /// Returns the number of steps of the active stage that have not ended.
     pub(super) fn open(&self) -> usize {
         self.open
     }
@@ -237,21 +237,21 @@ impl Schedule {
         self.nodes.get(id.0).map(|node| &node.step)
     }
 
-    /// When a step began.
+    /// Returns when a step started.
     pub(super) fn started(&self, id: StepId) -> Duration {
         self.nodes
             .get(id.0)
             .map_or(Duration::ZERO, |node| node.started)
     }
 
-    /// When a step ended; zero: it has not.
+    /// Returns when a step ended; zero if it has not.
     pub(super) fn ended(&self, id: StepId) -> Duration {
         self.nodes
             .get(id.0)
             .map_or(Duration::ZERO, |node| node.ended)
     }
 
-    /// When the last step ended that this one waited for.
+    /// Returns when the last dependency of a step ended.
     pub(super) fn free_since(&self, id: StepId) -> Duration {
         let Some(node) = self.nodes.get(id.0) else {
             return Duration::ZERO;
@@ -263,7 +263,7 @@ impl Schedule {
         ended.max().unwrap_or(node.started)
     }
 
-    /// The steps of a part that are in one of these conditions.
+    /// Returns the steps of a stage with one of these statuses.
     pub(super) fn those(&self, part: Stage, wanted: &[StepStatus]) -> Vec<StepId> {
         let nodes = self.nodes.iter().enumerate();
         nodes
@@ -272,7 +272,7 @@ impl Schedule {
             .collect()
     }
 
-    /// The chain of steps that the end of this part waited for, in the order of time.
+    /// Returns the critical path of a stage, in order of time.
     pub(super) fn chain(&self, part: Stage) -> Vec<PathSegment> {
         let begun = self.those(
             part,
@@ -303,7 +303,7 @@ impl Schedule {
     }
 }
 
-/// What a person calls a step, in the present, without its object.
+/// Returns the verb of a step in the present tense, without its object.
 pub(super) fn verb(work: &StepKind) -> &'static str {
     match work {
         StepKind::Action(action) => action.verb(),
@@ -313,7 +313,7 @@ pub(super) fn verb(work: &StepKind) -> &'static str {
     }
 }
 
-/// The name of what a step is about.
+/// Returns the name of the object of a step.
 pub(super) fn object(work: &StepKind) -> String {
     match work {
         StepKind::Action(action) => action.object().to_owned(),
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_starts_when_its_last_need_is_met() {
+    fn step_starts_after_last_requirement() {
         let mut schedule = schedule(vec![start(&[]), start(&[]), start(&[0, 1])]);
         assert_eq!(schedule.take_ready(None, NOW), ids(&[0, 1]));
         schedule.end(StepId(1), StepStatus::Done, NOW);
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_images_at_a_time_than_allowed() {
+    fn image_steps_respect_concurrency_limit() {
         let mut schedule = schedule(vec![pull(), pull(), start(&[]), pull()]);
         assert_eq!(schedule.take_ready(Some(2), NOW), ids(&[0, 1, 2]));
         schedule.end(StepId(0), StepStatus::Done, NOW);
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_takes_along_what_needs_it_and_leaves_what_can_do_without() {
+    fn failed_optional_step_skips_only_optional_dependents() {
         let optional = start(&[]).non_fatal();
         let steps = vec![
             optional,
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_has_its_turn() {
+    fn steps_start_only_in_active_stage() {
         let mut schedule = schedule(vec![start(&[]).after_commit(), start(&[])]);
         assert_eq!(schedule.take_ready(None, NOW), ids(&[1]));
         schedule.end(StepId(1), StepStatus::Done, NOW);
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_back_goes_on_after_what_failed() {
+    fn rollback_continues_after_failed_step() {
         let mut schedule = schedule(vec![start(&[])]);
         let steps = vec![start(&[]), start(&[]), start(&[0])];
         let after = BTreeMap::from([(StepId(1), BTreeSet::from([StepId(0)]))]);
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chain_leads_along_what_was_waited_for() {
+    fn critical_path_follows_last_dependencies() {
         let at = Duration::from_millis;
         let mut schedule = schedule(vec![start(&[]), pull(), start(&[0, 1])]);
         schedule.take_ready(None, at(0));

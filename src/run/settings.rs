@@ -1,4 +1,4 @@
-//! What a run goes by, besides its plan. Data only.
+//! Settings of a run, besides its plan. Data only.
 
 use std::time::Duration;
 
@@ -9,62 +9,63 @@ use crate::{
     state::State,
 };
 
-/// What a run goes by, besides its plan.
+/// Settings of a run, besides its plan.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The project.
+    /// Name of the project.
     pub project: ProjectName,
-    /// `up`, `down`, `build`, …
+    /// Verb of the command: `up`, `down`, `build`, …
     pub verb: String,
-    /// What it is for, for those who watch.
+    /// Purpose of the run, for reporters.
     pub purpose: Purpose,
-    /// All services, for those who watch.
+    /// All services, for reporters.
     pub services: Vec<ServiceSummary>,
-    /// The world that the plan was made from, and that a failed run goes back to.
+    /// State that the plan was made from. A failed run rolls back to it.
     pub origin: State,
-    /// What happens when a step fails.
+    /// What to do when a step fails.
     pub on_failure: FailurePolicy,
-    /// New containers that failed are kept, stopped, for somebody to look at.
+    /// Keep new containers that failed, stopped, for inspection.
     pub keep_failed: bool,
     /// How long containers have to stay ready before the commit.
     pub stabilization: Stabilization,
-    /// The longest that the way forward may take.
+    /// Longest duration of the deploy, without cleanup and rollback.
     pub deadline: Option<Duration>,
-    /// Writes down what the run does; `None`: nothing has to be found again should it be cut off.
+    /// Journal writer; `None` if the run does not have to be recoverable.
     pub journal: Option<Writer>,
-    /// The most builds and pulls at a time; `None`: no limit.
+    /// Maximum number of concurrent builds and pulls; `None`: no limit.
     pub images_at_a_time: Option<usize>,
 }
 
 /// How long containers have to stay ready before the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stabilization {
-    /// All of them, for so long after the last gate has passed; may be zero.
+    /// All containers, for this time after the last gate has passed; may be zero.
     For(Duration),
-    /// Each that the run has started, since its own gate passed: shorter where a probe has asked it
-    /// than where it merely runs.
+    /// Each container that the run has started, for a time after its own gate has passed:
+    /// [`Stabilization::PROBED`] if it answered a probe, [`Stabilization::STARTED`] if it is only
+    /// known to run.
     ByEvidence,
 }
 
 impl Stabilization {
-    /// Not at all.
+    /// No stabilization window.
     pub const NONE: Self = Self::For(Duration::ZERO);
-    /// For a container that has answered a probe; its gate is asked once more after that.
+    /// Time for a container that has answered a probe. Its gate is probed once more afterwards.
     pub const PROBED: Duration = Duration::from_millis(500);
-    /// For a container of which is only known that it runs: programs that fail at their start mostly
-    /// do so within 5 s.
+    /// Time for a container that is only known to run. Programs that fail at startup mostly do so
+    /// within 5 s.
     pub const STARTED: Duration = Duration::from_secs(5);
 }
 
-/// What happens when a step fails.
+/// What to do when a step fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailurePolicy {
-    /// What was done is undone.
+    /// Roll back everything.
     RollbackAll,
-    /// What does not wait for the failed service is done, and stays; the rest is undone.
+    /// Finish and commit the services that do not depend on the failed service; roll back the rest.
     RollbackSubtree,
-    /// Everything stays as it is then.
+    /// Stop, and leave everything as it is.
     Leave,
-    /// What does not need the failed step is done all the same; nothing is undone (`down`).
+    /// Continue with steps that do not depend on the failed one; roll back nothing (`down`).
     Continue,
 }

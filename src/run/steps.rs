@@ -1,6 +1,6 @@
-//! The steps of a run: what comes of their begin and their end.
+//! The steps of a run: starts them and handles their results.
 //!
-//! A part of the machine: gates and checks are in `gates`.
+//! A part of [`Run`]. Gates and checks are in `gate_steps`.
 
 use super::{
     gate::GateMachine,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl Run {
-    /// Starts a step; gives what it does to the world, if that is what it does.
+    /// Starts a step. Returns the action to perform, if the step has one.
     pub(super) fn start(&mut self, id: StepId) -> Option<Action> {
         let step = self.schedule.step(id).cloned()?;
         match step.kind {
@@ -50,7 +50,7 @@ impl Run {
                 self.drain(id, object, duration);
             }
             StepKind::AwaitReady { container, gate } => {
-                self.open_gate(id, step.subject, &container, &gate)
+                self.open_gate(id, step.subject, &container, &gate);
             }
             StepKind::Verify(check) => {
                 self.emit(Event::StepStarted {
@@ -66,7 +66,7 @@ impl Run {
         None
     }
 
-    /// Notes what an action is about to change.
+    /// Records what an action is about to change.
     fn prepare(&mut self, id: StepId, action: &Action) {
         if self.phase == Phase::Deploying {
             self.attempted.insert(id);
@@ -135,7 +135,7 @@ impl Run {
         );
     }
 
-    /// A step has failed and was reported: what comes of it?
+    /// Handles the failure of a step that has been reported.
     pub(super) fn step_failed(&mut self, id: StepId, optional: bool, cause: Cause) {
         let step = self.schedule.step(id);
         if self.phase == Phase::RollingBack && !optional {
@@ -152,7 +152,7 @@ impl Run {
         self.end(id, StepStatus::Failed);
     }
 
-    /// A step has ended; reports what is skipped because of it.
+    /// Ends a step, and reports the steps that are skipped because of it.
     pub(super) fn end(&mut self, id: StepId, status: StepStatus) {
         for skipped in self.schedule.end(id, status, self.now) {
             let Some(step) = self.schedule.step(skipped) else {
@@ -165,11 +165,11 @@ impl Run {
             );
             match self.phase {
                 Phase::RollingBack => self.unfinished.push(with_manual_command(text, &step.kind)),
-                // Where only a part goes back, the end says which services are as they were.
+                // A partial rollback reports at the end which services were rolled back.
                 Phase::Deploying
                     if self.settings.on_failure == FailurePolicy::RollbackSubtree
                         && !matches!(step.kind, StepKind::Verify(_)) => {}
-                // The end of a removal says what is still there.
+                // A removal reports at the end what could not be removed.
                 Phase::Deploying if self.settings.on_failure == FailurePolicy::Continue => {}
                 Phase::Deploying | Phase::CleaningUp => self.emit(Event::Warning { text }),
                 _ => {}
@@ -191,8 +191,8 @@ impl Run {
         }
     }
 
-    /// Calls off builds and pulls, which have no effect before they are done, hooks, which may
-    /// never be, and copies of volumes, of which the way back removes the part that is there.
+    /// Cancels builds and pulls, which have no effect before they are done; hooks, which may never
+    /// end; and copies of volumes, whose partial result is removed by the rollback.
     pub(super) fn cancel_cancellable(&mut self) {
         for id in self.running.clone() {
             let Some(work) = self.schedule.step(id).map(|step| &step.kind) else {
@@ -211,7 +211,7 @@ impl Run {
     }
 }
 
-/// The container that a step starts or asks.
+/// Returns the container that a step starts or probes.
 fn asked_or_started(work: &StepKind) -> Option<&ContainerName> {
     match work {
         StepKind::Action(Action::StartContainer(container))
@@ -220,7 +220,7 @@ fn asked_or_started(work: &StepKind) -> Option<&ContainerName> {
     }
 }
 
-/// Whether this error says that the world was not changed. The others may come after the effect.
+/// Whether this error proves that nothing was changed. Other errors may occur after the effect.
 fn had_no_effect(error: &EngineError) -> bool {
     match error {
         EngineError::PermissionDenied { .. }

@@ -1,4 +1,4 @@
-//! How a run ended, and why. Data only; the exit code is made of it in `exit`.
+//! The result of a run, and its cause. Data only. The exit code is derived from it in `exit`.
 
 use std::time::Duration;
 
@@ -12,80 +12,81 @@ use crate::{
     plan::PartialCommit,
 };
 
-/// How a run ended.
+/// Result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSummary {
-    /// In a word.
+    /// Outcome of the run.
     pub outcome: Outcome,
-    /// The whole run.
+    /// Duration of the whole run.
     pub elapsed: Duration,
-    /// Why it did not get to where it was to; `None`: it did.
+    /// Cause of the failure; `None` if the run reached its goal.
     pub cause: Option<Cause>,
-    /// What was not brought back (verdict `Stuck`) or not cleaned up, each in a fragment.
+    /// Changes that were not rolled back (outcome `RollbackFailed`) or resources that were not
+    /// cleaned up, each as a sentence fragment.
     pub unfinished: Vec<String>,
-    /// The chain of steps that the end waited for.
+    /// Critical path: the chain of steps that determined the duration.
     pub critical_path: Vec<PathSegment>,
-    /// Volumes that a failed first deploy made and that are kept, by name on the engine.
+    /// Volumes that a failed first deploy created and that are kept, by name on the engine.
     pub retained_volumes: Vec<String>,
     /// Containers that failed and are kept, stopped.
     pub retained_containers: Vec<ContainerName>,
-    /// Who stays and who went back, where only a part went back.
+    /// Committed and rolled back services, if the deploy was only partly rolled back.
     pub split: Option<PartialCommit>,
-    /// Volumes that hold again what they held before, by name on the engine.
+    /// Volumes that were restored to their content before the run, by name on the engine.
     pub restored_volumes: Vec<String>,
-    /// Jobs that were started and whose deeds were not undone.
+    /// Jobs that were started and whose changes were not undone.
     pub irreversible_jobs: Vec<ServiceName>,
-    /// Somebody asked it to stop, whether it could or not.
+    /// The run was asked to stop, whether or not it could.
     pub interrupted: bool,
 }
 
-/// Why a run did not get to where it was to.
+/// Why a run did not reach its goal.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Cause {
     /// An action failed.
     #[error("{verb} `{object}` failed: {error}")]
     Step {
-        /// `creating container`.
+        /// Verb of the action, for example `creating container`.
         verb: String,
-        /// On the engine.
+        /// Name of the object on the engine.
         object: String,
-        /// Why.
+        /// Error of the engine.
         error: EngineError,
     },
     /// A container did not become ready.
     #[error("`{container}` did not become ready: {why}")]
     Gate {
-        /// Which.
+        /// Container of the gate.
         container: ContainerName,
-        /// In a fragment.
+        /// Reason, as a sentence fragment.
         why: String,
     },
-    /// A check of the whole did not pass.
+    /// A `verify` check failed.
     #[error("the check `{check}` failed: {why}")]
     Check {
-        /// Which.
+        /// Text of the check.
         check: String,
-        /// In a fragment.
+        /// Reason, as a sentence fragment.
         why: String,
     },
-    /// A container that had become ready did not stay so.
+    /// A container was unhealthy after ready.
     #[error("`{container}` did not stay ready: {why}")]
     UnhealthyAfterReady {
-        /// Which.
+        /// Container that failed.
         container: ContainerName,
-        /// In a fragment.
+        /// Reason, as a sentence fragment.
         why: String,
     },
-    /// The whole took longer than it may.
+    /// The deploy exceeded its deadline.
     #[error("not done within {}", shown(*.0))]
     Deadline(Duration),
-    /// What was to be done could not be written down.
+    /// The journal could not be written.
     #[error("{0}")]
     Journal(EngineError),
-    /// The engine does not tell what happens to containers.
-    #[error("cannot listen to the engine: {0}")]
+    /// The subscription to the engine's container events failed.
+    #[error("cannot subscribe to engine events: {0}")]
     WatchFailed(EngineError),
-    /// Somebody asked for it.
+    /// The run was asked to stop.
     #[error("interrupted")]
     Interrupted,
 }

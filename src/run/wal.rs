@@ -1,7 +1,7 @@
-//! What a run writes down, and what waits for it.
+//! Write-ahead journal of a run: the records that it writes, and the work that waits for them.
 //!
-//! A part of the machine. A record is durable before what it speaks of is asked for: so whoever
-//! finds the journal of a run that was cut off knows everything that may have been done.
+//! A part of [`Run`]. A record is durable before the run requests the recorded step. The journal of
+//! an interrupted run therefore contains everything that may have been done.
 
 use super::{
     machine::Run,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Run {
-    /// Writes down what the run is about to do, if it has a journal that does not say so yet.
+    /// Records the plan, unless there is no journal or the journal already contains it.
     pub(super) fn open_journal(&mut self) {
         let opening = self.settings.journal.as_ref().and_then(Writer::opening);
         match opening {
@@ -48,7 +48,8 @@ impl Run {
         }
     }
 
-    /// The way back begins. It needs no leave of the journal: whoever recovers does the same.
+    /// Starts the rollback. It does not wait for its journal record, because a recovery without the
+    /// record rolls back as well.
     pub(super) fn enter_rollback(&mut self, cause: String) {
         self.record(
             JournalRecord::RollbackStarted {
@@ -60,7 +61,7 @@ impl Run {
         self.phase = Phase::RollingBack;
     }
 
-    /// Writes something down; without a journal what waits for it goes on at once.
+    /// Writes a journal record. Without a journal, the work that waits for it continues at once.
     pub(super) fn record(&mut self, record: JournalRecord, awaited: PendingRecord) {
         if self.settings.journal.is_some() {
             self.effects.push(Effect::WriteJournal(Box::new(record)));
@@ -70,7 +71,7 @@ impl Run {
         }
     }
 
-    /// A record was written, or could not be.
+    /// Handles the result of a journal write.
     pub(super) fn recorded(&mut self, result: Result<(), EngineError>) {
         let Some(awaited) = self.pending.pop_front() else {
             return;
@@ -95,7 +96,7 @@ impl Run {
         }
     }
 
-    /// Performs what has been written down, unless the run has turned in the meantime.
+    /// Performs a recorded step, unless the run has stopped deploying in the meantime.
     fn go_ahead(&mut self, id: StepId, action: Action) {
         if self.phase == Phase::Deploying {
             self.effects.push(Effect::Perform(id, action));
@@ -108,7 +109,7 @@ impl Run {
     fn unwritten(&mut self, awaited: PendingRecord, error: &EngineError) {
         match awaited {
             PendingRecord::Opening => {
-                // Nothing was done, and there is nothing to be found.
+                // Nothing was done, so there is nothing to recover.
                 self.settings.journal = None;
                 self.cause = Some(Cause::Journal(unwritten(error)));
                 self.finish(Outcome::Aborted);
@@ -126,7 +127,8 @@ impl Run {
         }
     }
 
-    /// Starts steps; those that touch what was there before are written down in one record.
+    /// Starts steps. Those that touch existing resources or cannot be undone are recorded first, in
+    /// a single record.
     pub(super) fn start_all(&mut self, ready: Vec<StepId>) {
         let mut held = Vec::new();
         for id in ready {
@@ -147,9 +149,10 @@ impl Run {
         }
     }
 
-    /// Writes down how it ended, unless another run has to go on from here; says whether none has.
+    /// Writes the `Finished` record. Returns `false` if it was not written because another run has
+    /// to continue from here.
     pub(super) fn close_journal(&mut self, verdict: Outcome) -> bool {
-        // Not begun, it has written nothing that could be closed.
+        // A run that has not started has no record to close.
         if self.settings.journal.is_none() || self.phase == Phase::Created {
             return true;
         }
@@ -170,8 +173,8 @@ impl Run {
         true
     }
 
-    /// Whether something failed after the commit by which the next deploy goes: the names tell who
-    /// is current. Whoever comes next tries again.
+    /// Whether a cleanup step failed that the next deploy depends on, such as a rename: the names
+    /// tell which containers are current. The next command retries it.
     fn is_unsettled(&self) -> bool {
         let failed = self
             .schedule
@@ -210,7 +213,7 @@ mod tests {
         run::{Input, Settings, Stabilization},
     };
 
-    /// A run that stops one container, starts another and asks it, with its journal.
+    /// A run that stops one container, then starts and probes another one, with a journal.
     fn run() -> Run {
         let planned = Planned::sample(7);
         let container = crate::name::ContainerName::new("shop-web-1.g2").unwrap();
@@ -248,7 +251,7 @@ mod tests {
         Run::new(plan, settings)
     }
 
-    /// What is written down and performed, in short.
+    /// Returns the journal records and actions, in short.
     fn told(run: &mut Run, input: Input) -> Vec<String> {
         let short = |effect: Effect| match effect {
             Effect::WriteJournal(record) => Some(match *record {
@@ -286,10 +289,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_done_before_it_is_written_down() {
+    fn steps_run_after_their_journal_record() {
         let mut run = run();
         assert_eq!(told(&mut run, Input::Begin), ["planned"]);
-        // Both touch what was there before, and begin together.
+        // Both steps touch existing containers, and start together.
         let begun = format!("begun {:?}", [StepId(0), StepId(1)]);
         assert_eq!(told(&mut run, Input::JournalWritten(Ok(()))), [begun]);
         let performed = told(&mut run, Input::JournalWritten(Ok(())));
@@ -310,31 +313,31 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_down_is_not_done() {
+    fn failed_journal_write_prevents_steps() {
         let mut begun = run();
         told(&mut begun, Input::Begin);
         let end = told(&mut begun, Input::JournalWritten(Err(full())));
-        assert_eq!(end, ["finish Untouched"]);
+        assert_eq!(end, ["finish Aborted"]);
 
         let mut touching = run();
         told(&mut touching, Input::Begin);
         told(&mut touching, Input::JournalWritten(Ok(())));
         let end = told(&mut touching, Input::JournalWritten(Err(full())));
-        assert_eq!(end, ["closed Untouched", "finish Untouched"]);
+        assert_eq!(end, ["closed Aborted", "finish Aborted"]);
     }
 
     #[test]
-    fn an_interruption_while_it_is_written_down_performs_nothing() {
+    fn interruption_during_journal_write_performs_nothing() {
         let mut run = run();
         told(&mut run, Input::Begin);
         told(&mut run, Input::JournalWritten(Ok(())));
         assert!(told(&mut run, Input::Interrupted).is_empty());
         let end = told(&mut run, Input::JournalWritten(Ok(())));
-        assert_eq!(end, ["closed Interrupted", "finish Interrupted"]);
+        assert_eq!(end, ["closed Cancelled", "finish Cancelled"]);
     }
 
     #[test]
-    fn a_deploy_that_could_not_give_a_name_stays_open() {
+    fn failed_rename_after_commit_keeps_journal_open() {
         for (left_open, failing) in [(true, true), (false, false)] {
             let mut planned = Planned::sample(7);
             let name = |text: &str| crate::name::ContainerName::new(text).unwrap();
@@ -359,11 +362,11 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_never_began_closes_nothing() {
+    fn unstarted_run_writes_no_journal_record() {
         let mut run = run();
         assert_eq!(
             told(&mut run, Input::WatchFailed(full())),
-            ["finish Untouched"]
+            ["finish Aborted"]
         );
     }
 }

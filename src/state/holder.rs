@@ -1,4 +1,4 @@
-//! Who holds a project's lock. Data only.
+//! The holder of a project's lock. Data only.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 /// A process that changes a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// The user's name; empty when it has none.
+    /// Name of the user; empty if the user has no name.
     pub user: String,
-    /// The machine's name.
+    /// Name of the machine.
     pub host: String,
-    /// Where its process number means something: the machine's boot and the process namespace.
-    /// Empty where that cannot be told.
+    /// Scope of the process id: the boot of the machine and the process namespace. Empty if
+    /// unknown.
     pub boot: String,
-    /// The process.
+    /// Process id.
     pub pid: u32,
-    /// When the process began, in ticks since the boot: tells a later process of that number
-    /// apart.
+    /// Start of the process, in ticks since the boot. Distinguishes it from a later process with
+    /// the same id.
     pub started: u64,
-    /// What it does: `up`, `down`, …
+    /// Command that holds the lock: `up`, `down`, …
     pub verb: String,
-    /// Since when, by its machine's clock.
+    /// When the lock was taken, by the clock of the machine.
     pub at: Timestamp,
 }

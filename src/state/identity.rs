@@ -1,29 +1,29 @@
-//! Which container a deploy made: the engine's id of each, as it was recorded.
+//! The recorded engine id of each container that a deploy created.
 //!
-//! Labels, names and settings can be copied by any program that recreates a container; the id is
-//! given by the engine and never given twice.
+//! A program that recreates a container can copy its labels, name and settings. The engine assigns
+//! the id and never reuses it.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Container, State};
 use crate::name::ServiceName;
 
-/// The recorded id of one container. A deploy makes one container of each service and replica, and
-/// numbers of generations are never given twice.
+/// The recorded id of one container. A deploy creates one container for each service and replica,
+/// and generation numbers are never reused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Its service or job.
+    /// Service or job of the container.
     pub service: ServiceName,
-    /// Counted from 1.
+    /// Replica number, counted from 1.
     pub replica: u32,
-    /// The generation that made it.
+    /// Generation that created the container.
     pub generation: u64,
-    /// The engine's id.
+    /// Id on the engine.
     pub id: String,
 }
 
 impl Identity {
-    /// Of a container as it is now.
+    /// Returns the identity of an observed container.
     #[must_use]
     pub fn of(container: &Container) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl Identity {
         }
     }
 
-    /// Whether this is recorded of a container with these labels.
+    /// Whether this identity was recorded for a container with these labels.
     #[must_use]
     pub fn is_of(&self, container: &Container) -> bool {
         (&self.service, self.replica, self.generation)
@@ -43,7 +43,8 @@ impl Identity {
 }
 
 impl State {
-    /// The id that was recorded for a container with these labels; `None`: nothing is recorded.
+    /// Returns the id that was recorded for a container with these labels; `None` if there is no
+    /// record.
     #[must_use]
     pub fn recorded_id(&self, container: &Container) -> Option<&str> {
         let mut recorded = self.identities.iter();
@@ -51,7 +52,8 @@ impl State {
         Some(&identity.id)
     }
 
-    /// Whether another program made this container in place of the recorded one.
+    /// Whether another program recreated this container, so that its id differs from the recorded
+    /// one.
     #[must_use]
     pub fn is_recreated(&self, container: &Container) -> bool {
         let recorded = self.recorded_id(container);

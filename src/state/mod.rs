@@ -1,4 +1,4 @@
-//! What the engine has, as observed, and the labels by which we know our own.
+//! The observed state of the engine, and the labels that identify a project's resources.
 
 mod holder;
 mod identity;
@@ -23,62 +23,62 @@ use crate::{
     unit::Protocol,
 };
 
-/// The world as far as a project is concerned.
+/// The observed state of a project.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// The engine itself.
+    /// Properties of the engine.
     pub engine: EngineInfo,
-    /// The project's containers, by name.
+    /// Containers of the project, by name.
     pub containers: BTreeMap<ContainerName, Container>,
-    /// Networks that bear the project's label or were asked for, by their name on the engine.
+    /// Networks that have the project's label or were queried, by name on the engine.
     pub networks: BTreeMap<String, Resource>,
-    /// Volumes that bear the project's label or were asked for, by their name on the engine.
+    /// Volumes that have the project's label or were queried, by name on the engine.
     pub volumes: BTreeMap<String, Resource>,
-    /// Snapshots of the project's volumes, by their name on the engine.
+    /// Snapshots of the project's volumes, by name on the engine.
     #[serde(default)]
     pub snapshots: BTreeMap<String, Snapshot>,
-    /// What is in the data directories of the containers asked for, where that is a database's.
+    /// Databases in the data directories of the queried containers.
     #[serde(default)]
     pub databases: BTreeMap<ContainerName, Database>,
-    /// Of the images asked for, those that are there.
+    /// The queried images that exist on the engine.
     pub images: BTreeMap<ImageRef, ImageInfo>,
-    /// Names of images that were built for the project, where [`crate::engine::Query`] asks for
-    /// them.
+    /// Names of images that were built for the project, if [`crate::engine::Query`] requests them.
     pub own_images: BTreeSet<ImageRef>,
-    /// Containers that are not the project's, as far as they can be in its way.
+    /// Containers of other projects that may conflict with this one.
     pub foreign: BTreeMap<ContainerName, UnmanagedContainer>,
-    /// The address ranges of networks that are not the project's, by the network's name.
+    /// Address ranges of networks that do not belong to the project, by name of the network.
     #[serde(default)]
     pub foreign_ranges: BTreeMap<String, Vec<String>>,
-    /// The number of the last deploy that the journal tells of; 0: it was not read, or is empty.
+    /// Number of the last deploy in the journal; 0 if the journal is empty or was not read.
     #[serde(default)]
     pub last_deploy: u64,
-    /// What the history says of jobs, where that was asked for.
+    /// Job records from the history, if they were queried.
     #[serde(default)]
     pub job_records: BTreeMap<ServiceName, JobRecord>,
-    /// Jobs without a container of which nobody can say whether they have run, as the history was
-    /// removed.
+    /// Jobs without a container of which it is unknown whether they have run, because the history
+    /// was removed.
     #[serde(default)]
     pub unrecorded_jobs: BTreeSet<ServiceName>,
-    /// The generations that made volumes of the project, by the volume's name on the engine, where a
-    /// volume says so.
+    /// Generations that created the project's volumes, by name of the volume on the engine. Volumes
+    /// without that label are omitted.
     #[serde(default)]
     pub volume_generations: BTreeMap<String, u64>,
-    /// Names under which images are kept for generations; `None`: [`crate::engine::Query`] did not ask
-    /// for them.
+    /// Tags under which images are kept for generations; `None` if [`crate::engine::Query`] did not
+    /// request them.
     #[serde(default)]
     pub kept_images: Option<BTreeSet<ImageRef>>,
-    /// The ids of the project's containers as the last deploy recorded them.
+    /// Ids of the project's containers, as recorded by the last deploy.
     #[serde(default)]
     pub identities: Vec<Identity>,
-    /// Whether somebody else holds the project's lock: what is seen may be half done.
+    /// Whether another client holds the project's lock, so that the observed state may be
+    /// incomplete.
     #[serde(default)]
     pub locked: bool,
 }
 
 impl State {
-    /// Whether this container was replaced by one of a later generation and is kept, stopped, for
-    /// the way back to its own.
+    /// Whether this container was replaced by one of a later generation and is kept, stopped, for a
+    /// rollback to its generation.
     #[must_use]
     pub fn is_superseded(&self, name: &ContainerName) -> bool {
         let Some(container) = self.containers.get(name) else {
@@ -96,7 +96,7 @@ impl State {
 }
 
 impl State {
-    /// Whether this container failed its deploy and is kept, stopped, for somebody to look at.
+    /// Whether this container failed its deploy and is kept, stopped, for inspection.
     #[must_use]
     pub fn is_retained_failure(&self, name: &ContainerName) -> bool {
         let found = self.containers.get(name);
@@ -107,219 +107,221 @@ impl State {
     }
 }
 
-/// At the end of the name of a container that failed its deploy and is kept.
+/// Suffix of the name of a container that failed its deploy and is kept.
 const FAILED: &str = ".failed";
 
-/// The name under which a container of this generation is kept when it failed its deploy.
+/// Returns the name under which a container of this generation is kept if it failed its deploy.
 #[must_use]
 pub fn failed_name(name: &ContainerName, generation: u64) -> ContainerName {
     let own = format!(".g{generation}");
     let plain = name.as_str().strip_suffix(&own).unwrap_or(name.as_str());
-    // A name of a container is bounded; what it begins with says whose it is.
+    // The length of a container name is limited; the beginning identifies the container.
     let kept: String = plain.chars().take(160).collect();
     ContainerName::new(format!("{kept}{own}{FAILED}")).unwrap_or_else(|_| name.clone())
 }
 
-/// What the history says of a job.
+/// The history's record of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRecord {
-    /// The last committed generation that it was part of.
+    /// Last committed generation that contained the job.
     pub generation: u64,
-    /// Whether it had done its work there, as it is defined now and from the image that it has now.
+    /// Whether the job was completed in that generation, with its current definition and image.
     pub done: bool,
 }
 
-/// The engine itself.
+/// Properties of the engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineInfo {
-    /// `28.5.2`.
+    /// Version, for example `28.5.2`.
     pub version: String,
-    /// The negotiated one, `1.51`.
+    /// Negotiated API version, for example `1.51`.
     pub api: String,
-    /// `linux`.
+    /// Operating system, for example `linux`.
     pub os: String,
-    /// `amd64`.
+    /// Architecture, for example `amd64`.
     pub arch: String,
-    /// Where it was reached: `unix:///var/run/docker.sock`.
+    /// Address of the connection, for example `unix:///var/run/docker.sock`.
     pub address: String,
 }
 
 /// One container of the project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Container {
-    /// The engine's id.
+    /// Id on the engine.
     pub id: String,
-    /// Its service or job.
+    /// Service or job of the container.
     pub service: ServiceName,
-    /// Counted from 1.
+    /// Replica number, counted from 1.
     pub replica: u32,
-    /// The generation that made it, counted from 1.
+    /// Generation that created the container, counted from 1.
     pub generation: u64,
-    /// What it was made from.
+    /// Container record from its label.
     pub record: Option<ContainerRecord>,
-    /// Id of its image.
+    /// Id of the image.
     pub image: String,
-    /// How it does.
+    /// Current status.
     pub condition: ContainerStatus,
-    /// What the engine does when it ends; `None`: the engine does not tell.
+    /// Restart policy; `None` if the engine does not report it.
     pub restart: Option<RestartPolicy>,
-    /// Its addresses, by the network's name on the engine.
+    /// Addresses, by name of the network on the engine.
     pub networks: BTreeMap<String, String>,
-    /// Ports of the host that it holds now.
+    /// Host ports that the container currently holds.
     pub ports: Vec<PublishedPort>,
-    /// Volumes that it mounts, target to the volume's name on the engine.
+    /// Mounted volumes, by target path.
     pub volumes: BTreeMap<String, MountedVolume>,
-    /// What else of it can be changed by hand; `None`: not asked for.
+    /// Other settings that manual changes can affect; `None` if not queried.
     pub setup: Option<RuntimeConfig>,
-    /// Seconds since the epoch, by the engine's clock.
+    /// Creation time in seconds since the epoch, by the engine's clock.
     pub created: i64,
 }
 
 /// A volume as mounted into a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountedVolume {
-    /// Its name on the engine.
+    /// Name of the volume on the engine.
     pub name: String,
-    /// It was made for this container and has no name of its own.
+    /// The volume was created for this container and has no name of its own.
     pub anonymous: bool,
-    /// It can be written.
+    /// The mount is writable.
     pub writable: bool,
 }
 
-/// What a container was made from, as recorded on itself.
+/// What a container was created from, as stored in its label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerRecord {
     /// Service or job.
     #[serde(flatten)]
     pub kind: Kind,
-    /// The serialised [`crate::project::ContainerSpec`]: secrets by name and digest only.
+    /// The serialised [`crate::project::ContainerSpec`]. Contains secrets by name and digest only.
     pub spec: serde_json::Value,
-    /// The image as the manifest names it.
+    /// Image as written in the manifest.
     pub image: String,
-    /// What it waited for.
+    /// Dependencies of the service.
     pub depends_on: BTreeMap<ServiceName, Dependency>,
-    /// The gate that it passed.
+    /// Gate of the container.
     pub ready: Gate,
-    /// The platform that it was made for, if not the engine's own.
+    /// Requested platform; `None` for the engine's own platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// The name that it has once it is committed; `None`: made by a version that did not record it.
+    /// Name after the commit; `None` if an earlier version that did not record it created the
+    /// container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<ContainerName>,
-    /// The names of its networks on the engine.
+    /// Names of the networks on the engine.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<NetworkName, String>,
-    /// Whether its service's name is one of its names, by network; an earlier version did not record
-    /// it.
+    /// Whether the service name is an alias, by network. Empty if an earlier version created the
+    /// container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub service_names: BTreeMap<NetworkName, bool>,
-    /// The numbers of its addresses among those that each network reserves.
+    /// Numbers of the container's addresses within the reserved addresses of each network.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<NetworkName, u32>,
 }
 
-/// How a container does.
+/// Status of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerStatus {
-    /// What it does.
+    /// Lifecycle state.
     pub status: Status,
-    /// What the engine's own health check says; `None`: it has none.
+    /// Result of the engine's own health check; `None` if there is none.
     pub health: Option<Health>,
-    /// Of its last end; `None`: it never ended.
+    /// Exit code of the last exit; `None` if the container has never exited.
     pub exit_code: Option<i64>,
-    /// Its last end was a kill for want of memory.
+    /// The container was OOM-killed at its last exit.
     pub oom_killed: bool,
-    /// How often the engine started it again.
+    /// Number of restarts by the engine.
     pub restarts: u32,
-    /// What the engine says about the last failed start.
+    /// Error of the last failed start.
     pub error: Option<String>,
-    /// For how long it has been running, by the engine's clock; `None`: it does not run.
+    /// How long the container has been running, by the engine's clock; `None` if it is not running.
     pub running_for: Option<Duration>,
 }
 
-/// What a container does.
+/// Lifecycle state of a container.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Made, never started.
+    /// Created, never started.
     #[default]
     Created,
-    /// It runs.
+    /// Running.
     Running,
-    /// Frozen.
+    /// Paused.
     Paused,
-    /// Between an end and the next start by the engine.
+    /// Waiting for a restart by the engine.
     Restarting,
-    /// On its way out.
+    /// Being removed.
     Removing,
-    /// Ended.
+    /// Exited.
     Exited,
     /// The engine could not remove it.
     Dead,
 }
 
 impl Status {
-    /// Whether its processes are there.
+    /// Whether the container has processes.
     #[must_use]
     pub fn is_up(self) -> bool {
         matches!(self, Self::Running | Self::Paused | Self::Restarting)
     }
 }
 
-/// What the engine's own health check says.
+/// Result of the engine's own health check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
-    /// Not known yet.
+    /// No result yet.
     Starting,
     /// The last checks passed.
     Healthy,
-    /// Too many failed in a row.
+    /// Too many consecutive checks failed.
     Unhealthy,
 }
 
-/// A port of the host that a container holds.
+/// A host port that a container holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PublishedPort {
-    /// The host's address; empty or `0.0.0.0`: all of IPv4; `::`: all of IPv6.
+    /// Address on the host. Empty or `0.0.0.0`: all IPv4 addresses; `::`: all IPv6 addresses.
     pub host_ip: String,
-    /// Port of the host.
+    /// Port on the host.
     pub published: u16,
     /// Port inside the container.
     pub target: u16,
-    /// Its protocol.
+    /// Protocol of the port.
     pub protocol: Protocol,
 }
 
 /// A network or a volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
-    /// The project whose label it bears.
+    /// Project in the resource's label.
     pub project: Option<String>,
-    /// Our own name for it, from its label.
+    /// Name in the manifest, from the label.
     pub name: Option<String>,
-    /// [`crate::secret::digest`] of its definition when it was made, from its label.
+    /// [`crate::secret::digest`] of the definition at creation, from the label.
     pub definition: Option<String>,
-    /// How many containers use it; 0 where the engine does not tell.
+    /// Number of containers that use the resource; 0 if the engine does not report it.
     pub users: usize,
-    /// The engine's id; `None` for a volume, which has none.
+    /// Id on the engine; `None` for a volume, which has no id.
     pub id: Option<String>,
-    /// The definition that it was made from, from its label.
+    /// Definition at creation, from the label.
     pub record: Option<serde_json::Value>,
-    /// The address ranges of a network.
+    /// Address ranges of a network.
     #[serde(default)]
     pub subnets: Vec<Subnet>,
 }
 
 impl Resource {
-    /// Whether containers can be given an address of our choice in this network: an engine refuses
-    /// that where it has chosen the range by itself. A range whose dynamic part is bounded was given.
+    /// Whether containers can have a fixed address in this network. The engine refuses a fixed
+    /// address if it chose the address range itself. A range with a bounded dynamic part was
+    /// specified by the user.
     #[must_use]
     pub fn takes_addresses(&self) -> bool {
         let record = self.record.as_ref();
-        // One of IPv6 alone leaves the other range to the engine.
+        // With only an IPv6 subnet declared, the engine chooses the IPv4 range.
         let is_v4 = |it: &serde_json::Value| {
             let subnet = it.get("subnet").and_then(serde_json::Value::as_str);
             subnet.is_some_and(|subnet| !subnet.contains(':'))
@@ -328,7 +330,7 @@ impl Resource {
             .and_then(|it| it.get("subnets")?.as_array())
             .is_some_and(|it| it.iter().any(is_v4));
         let record = record.and_then(|it| it.get("ipv6")?.as_bool());
-        // An IPv6 address that the engine gave cannot be asked for again.
+        // An IPv6 address that the engine assigned cannot be requested again.
         let v4_only = !record.unwrap_or(false);
         v4_only && (declared || self.subnets.iter().any(|it| it.range.is_some()))
     }
@@ -337,49 +339,49 @@ impl Resource {
 /// A snapshot of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The volume's name on the engine.
+    /// Name of the source volume on the engine.
     pub of: String,
-    /// The generation that it was taken before.
+    /// Generation before whose deploy the snapshot was taken.
     pub generation: u64,
-    /// Containers of a copy that was cut off, or is under way.
+    /// Helper containers of an interrupted or running copy.
     pub helpers: BTreeSet<ContainerName>,
 }
 
 /// The data directory of a PostgreSQL server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
-    /// The folder inside of the container.
+    /// Data directory inside the container.
     pub folder: String,
-    /// The major version that wrote it: `17`.
+    /// Major version that wrote the data, for example `17`.
     pub major: String,
 }
 
 /// An image on the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageInfo {
-    /// `sha256:…`.
+    /// Id of the image, `sha256:…`.
     pub id: String,
-    /// Folders that the image declares as volumes.
+    /// Directories that the image declares as volumes.
     pub volumes: Vec<String>,
-    /// Whether it has a health check of its own.
+    /// Whether the image has its own health check.
     pub healthcheck: bool,
-    /// The user it runs as; empty: root.
+    /// User that the image runs as; empty for root.
     pub user: String,
-    /// Names by which a registry has it (`repository@sha256:…`).
+    /// Digest references in a registry (`repository@sha256:…`).
     #[serde(default)]
     pub digests: Vec<String>,
-    /// The major version of the PostgreSQL server in it, where the image says so (`PG_MAJOR`).
+    /// Major version of the PostgreSQL server in the image, if the image declares it (`PG_MAJOR`).
     #[serde(default)]
     pub postgres_major: Option<String>,
 }
 
-/// A container that is not the project's.
+/// A container that does not belong to the project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmanagedContainer {
-    /// The project that it belongs to, ours or Compose's.
+    /// Project of the container, from the label of `cimandat` or of Compose.
     pub project: Option<String>,
-    /// Whether it runs.
+    /// Whether the container is running.
     pub running: bool,
-    /// Ports of the host that it holds now.
+    /// Host ports that the container currently holds.
     pub ports: Vec<PublishedPort>,
 }

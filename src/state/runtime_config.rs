@@ -1,6 +1,6 @@
-//! How a container is set up now: what a hand can change after it was made.
+//! The current settings of a container that can be changed manually after its creation.
 //!
-//! What the engine tells, and nothing of what was asked for; see [`crate::plan::drift`].
+//! Contains only what the engine reports, not what was requested; see [`crate::plan::drift`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,63 +11,64 @@ use crate::{
     unit::ByteSize,
 };
 
-/// How a container is set up now.
+/// Current settings of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuntimeConfig {
-    /// Its endpoints, by the network's name on the engine.
+    /// Endpoints, by name of the network on the engine.
     pub endpoints: BTreeMap<String, Endpoint>,
-    /// What it may use.
+    /// Resource limits.
     pub allowance: ResourceLimits,
-    /// Id of the container whose network stack it has; `None`: its own.
+    /// Id of the container whose network stack it shares; `None`: its own.
     pub network_of: Option<String>,
-    /// Id or name of the container whose process namespace it has; `None`: its own.
+    /// Id or name of the container whose process namespace it shares; `None`: its own.
     pub pid_of: Option<String>,
-    /// Id or name of the container whose IPC namespace it has; `None`: its own.
+    /// Id or name of the container whose IPC namespace it shares; `None`: its own.
     pub ipc_of: Option<String>,
-    /// Its last start in nanoseconds since the epoch, by the engine's clock; `None`: none yet.
+    /// Last start in nanoseconds since the epoch, by the engine's clock; `None` if never started.
     pub started: Option<i64>,
-    /// Targets of bind mounts whose source on the host is another file or folder than the one that
-    /// the container sees. Empty where that is not known.
+    /// Targets of bind mounts whose source on the host is no longer the file or folder that is
+    /// mounted in the container. Empty if that is unknown.
     #[serde(default)]
     pub replaced_binds: BTreeSet<String>,
 }
 
-/// How a container is attached to a network.
+/// Endpoint of a container in a network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// The network's id.
+    /// Id of the network.
     pub network: String,
-    /// Its names in this network, sorted, without those that the engine gives by itself.
+    /// Aliases in this network, sorted, without those that the engine assigns itself.
     pub aliases: Vec<String>,
-    /// The fixed address that it asks for.
+    /// Requested fixed IPv4 address.
     pub ipv4: Option<String>,
-    /// The fixed address that it asks for.
+    /// Requested fixed IPv6 address.
     pub ipv6: Option<String>,
-    /// Its hardware address; `None`: it does not run.
+    /// MAC address; `None` if the container is not running.
     pub mac: Option<String>,
-    /// The network with the highest gives the default route; `None`: the engine does not tell.
+    /// Gateway priority: the network with the highest priority provides the default route. `None`
+    /// if the engine does not report it.
     pub priority: Option<i64>,
-    /// Options of the driver.
+    /// Driver options.
     pub options: BTreeMap<String, String>,
 }
 
-/// What a container may use; `None`: without a limit, or the engine does not apply it.
+/// Resource limits of a container; `None`: no limit, or the engine does not apply it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceLimits {
-    /// Billionths of a processor.
+    /// CPU limit in billionths of a processor.
     pub nano_cpus: Option<i64>,
-    /// Memory.
+    /// Memory limit.
     pub memory: Option<ByteSize>,
-    /// Memory and swap together.
+    /// Limit of memory and swap together.
     pub swap: Option<ByteSize>,
-    /// Memory that is kept for it.
+    /// Memory reservation.
     pub reserved: Option<ByteSize>,
-    /// Processes; 0: a limit was taken away.
+    /// Maximum number of processes; 0: a limit was removed.
     pub pids: Option<i64>,
 }
 
 impl ResourceLimits {
-    /// What a spec asks for, as the engine is told it.
+    /// Returns the limits of a spec, as they are passed to the engine.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -77,7 +78,7 @@ impl ResourceLimits {
         Self {
             nano_cpus: limit.cpus.map(|cpus| (cpus * 1e9).round() as i64),
             memory: limit.memory,
-            // Without it the engine gives as much swap again.
+            // Without this limit, the engine allows swap of the same size in addition.
             swap: limit.memory,
             reserved: reserve.memory,
             pids: limit.pids.filter(|most| *most > 0),

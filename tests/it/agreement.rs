@@ -1,9 +1,11 @@
-//! What we check ourselves is held to the engine: names, images, addresses, ranges, hosts, signals.
+//! Agreement of the manifest check with the engine: names, images, addresses, ranges, hosts,
+//! signals.
 //!
-//! The same values are put into a manifest and into a request to the real engine. What the check
-//! accepts, the engine has to take. What the check refuses, a current engine refuses, too, unless
-//! the value is marked as [`OURS`]; older ones find some mistakes later or never. Nothing is left behind: most requests name an image that is not
-//! there, so that the engine judges the values and then makes nothing.
+//! The same values are put into a manifest and into a request to the real engine. The engine must
+//! accept every value that the check accepts. A current engine refuses every value that the check
+//! refuses, unless the value is marked as [`OURS`]; older engines report some errors later or
+//! never. Nothing is left behind: most requests name an image that does not exist, so that the
+//! engine validates the values and then creates nothing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -13,13 +15,13 @@ use serde_json::{Value, json};
 
 use crate::support::{Api, IMAGE};
 
-/// The engine takes it, and what comes of it is of no use.
+/// The engine accepts the value, but the result is unusable.
 const OURS: &str = "refused by us alone: ";
 
-/// An older engine does not take it.
+/// Older engines refuse the value.
 const NEWER: &str = "refused by older engines: ";
 
-/// The first engine that checks all of this when it is asked to make something.
+/// The first engine that validates all of these values at creation.
 const CURRENT: u32 = 28;
 
 /// An image that no engine has.
@@ -44,7 +46,7 @@ fn skip(test: &str, why: &str) {
     eprintln!("skipped `{test}`: {why}");
 }
 
-/// Whether `check` finds no mistake in a manifest.
+/// Returns whether `check` finds no error in a manifest.
 fn accepts(manifest: &str) -> bool {
     let path = PathBuf::from("/shop/cimandat.kdl");
     let files = BTreeMap::from([(path, manifest.to_owned())]);
@@ -55,18 +57,19 @@ fn accepts(manifest: &str) -> bool {
     load(&request, &files).is_ok()
 }
 
-/// As a text in a manifest.
+/// Returns the value as a quoted string of a manifest.
 fn quoted(value: &str) -> String {
     let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{}\"", escaped.replace('\n', "\\n").replace('$', "$$"))
 }
 
-/// A manifest of one service with a line of its own.
+/// Returns a manifest of one service with an additional line.
 fn service(line: &str) -> String {
     format!("service \"web\" {{\n    image \"debian\"\n    {line}\n}}\n")
 }
 
-/// Asks both about each value; `manifest` says it to the check, `engine` whether the engine takes it.
+/// Compares both for each value: `manifest` returns the manifest for the check, `engine` returns
+/// whether the engine accepts the value.
 fn agree(
     api: &Api,
     values: &[String],
@@ -106,7 +109,7 @@ fn texts(values: &[&str]) -> Vec<String> {
     values.iter().map(|value| (*value).to_owned()).collect()
 }
 
-/// Whether the engine takes a container, of which only the image is missing.
+/// Returns whether the engine accepts a container of which only the image is missing.
 fn takes(api: &Api, mut body: Value) -> Result<(), String> {
     if body["Image"].is_null() {
         body["Image"] = NOWHERE.into();
@@ -116,7 +119,7 @@ fn takes(api: &Api, mut body: Value) -> Result<(), String> {
     match reply.status {
         404 => Ok(()),
         400 => Err(said),
-        // The beginning of an image's id is a name, too.
+        // The beginning of an image's ID is a valid image name, too.
         201 => {
             let made: Value = serde_json::from_str(&said).unwrap();
             let id = made["Id"].as_str().unwrap();
@@ -127,7 +130,7 @@ fn takes(api: &Api, mut body: Value) -> Result<(), String> {
     }
 }
 
-/// Letters of names, as they come one after another.
+/// Returns all sequences of these letters up to a length.
 fn combined(letters: &[&str], longest: usize) -> Vec<String> {
     let mut all = vec![String::new()];
     let mut last = all.clone();
@@ -141,7 +144,7 @@ fn combined(letters: &[&str], longest: usize) -> Vec<String> {
     all
 }
 
-/// Something on the engine that goes when this goes, also after a failure.
+/// An object on the engine that is removed on drop, also after a failure.
 struct Made<'a> {
     api: &'a Api,
     path: String,
@@ -158,9 +161,9 @@ fn random() -> u32 {
 }
 
 #[test]
-fn names_of_services_and_projects_make_names_of_images() {
+fn service_and_project_names_form_valid_image_names() {
     with_engine("names_of_services", |api| {
-        // Capital letters are put into small ones, and one letter is enough.
+        // Capital letters are converted to lower case, and one letter is enough.
         let names = combined(&["a", "B", ".", "_", "-"], 4);
         let names: Vec<_> = names
             .into_iter()
@@ -179,7 +182,7 @@ fn names_of_services_and_projects_make_names_of_images() {
         let names: Vec<_> = names
             .into_iter()
             .filter(|name| !name.is_empty() && !name.starts_with(['_', '-']))
-            // With a dash at its end a project's name looks like the beginning of another.
+            // With a trailing dash a project's name looks like the prefix of another.
             .map(|name| {
                 let mark = if name.ends_with('-') { OURS } else { "" };
                 format!("{mark}{name}")
@@ -194,7 +197,7 @@ fn names_of_services_and_projects_make_names_of_images() {
     });
 }
 
-/// References of images, good and bad.
+/// Returns image references, valid and invalid.
 fn images() -> Vec<String> {
     let digits = "0123456789abcdef".repeat(4);
     let mut images = texts(&[
@@ -252,13 +255,13 @@ fn images() -> Vec<String> {
         format!("db:{}", "x".repeat(129)),
     ]);
     images.extend(combined(&["a", ".", "_", "-", "/", ":"], 3));
-    // To the engine an empty image is another mistake.
+    // The engine reports an empty image as another error.
     images.retain(|image| !image.is_empty());
     images
 }
 
 #[test]
-fn images_are_read_as_the_engine_reads_them() {
+fn image_references_agree_with_engine() {
     with_engine("images", |api| {
         agree(
             api,
@@ -270,7 +273,7 @@ fn images_are_read_as_the_engine_reads_them() {
 }
 
 #[test]
-fn names_of_containers_are_those_of_the_engine() {
+fn container_names_agree_with_engine() {
     with_engine("names_of_containers", |api| {
         let body = json!({ "Image": IMAGE, "Cmd": ["true"] });
         let own = format!("it-agreement-{:08x}", random());
@@ -280,7 +283,7 @@ fn names_of_containers_are_those_of_the_engine() {
         let mut names: Vec<String> = combined(&["a", "_", "-", " "], 2);
         names.retain(|name| !name.is_empty());
         names.extend(texts(&["A1", "a/b", "ä1", "a:b"]));
-        // A name that somebody else has is one, too; with a random end nobody has.
+        // A name in use by another container is valid, too; the random end makes a name unused.
         let names: Vec<String> = names
             .into_iter()
             .flat_map(|name| [name.clone(), format!("{name}{own}")])
@@ -308,7 +311,7 @@ fn percent(text: &str) -> String {
 }
 
 #[test]
-fn names_of_volumes_are_those_of_the_engine() {
+fn volume_names_agree_with_engine() {
     with_engine("names_of_volumes", |api| {
         let own = format!("it-agreement-{:08x}", random());
         let mut names = texts(&["a", "-a", "a b", "ä1", "a/b"]);
@@ -328,14 +331,14 @@ fn names_of_volumes_are_those_of_the_engine() {
                 Err(String::from_utf8_lossy(&reply.body).into_owned())
             },
         );
-        // What a name is made of around ours leaves the engine room enough.
+        // Names that are derived from a volume's name fit into the engine's limit.
         let longest = format!("{}_{}.before-g12345678", "p".repeat(63), "v".repeat(160));
         assert!(longest.len() <= 255);
     });
 }
 
 #[test]
-fn names_of_networks_are_those_of_the_engine() {
+fn network_names_agree_with_engine() {
     with_engine("names_of_networks", |api| {
         let own = format!("it-agreement-{:08x}", random());
         let mut names = texts(&["", " ", "bridge", "host", "none", "default"]);
@@ -349,7 +352,7 @@ fn names_of_networks_are_those_of_the_engine() {
     });
 }
 
-/// Makes a network and removes it again.
+/// Creates a network and removes it again.
 fn make_network(api: &Api, body: &Value) -> Result<(), String> {
     let reply = api.ask("POST", "/networks/create", Some(body));
     let said = String::from_utf8_lossy(&reply.body).into_owned();
@@ -366,9 +369,10 @@ fn make_network(api: &Api, body: &Value) -> Result<(), String> {
 }
 
 #[test]
-fn ranges_of_networks_are_those_of_the_engine() {
+fn network_ranges_agree_with_engine() {
     with_engine("ranges", |api| {
-        // Only what the engine refuses before it takes the range: of others it keeps a part.
+        // Only values that the engine refuses before it allocates the range: after a later refusal
+        // it keeps a part of the range allocated.
         let ranges = texts(&[
             "10.214.0.0/24",
             "10.214.0.1/24",
@@ -427,7 +431,7 @@ fn ranges_of_networks_are_those_of_the_engine() {
 }
 
 #[test]
-fn ranges_that_overlap_are_refused_by_both() {
+fn overlapping_ranges_are_refused_by_both() {
     with_engine("overlaps", |api| {
         let pairs = texts(&[
             "10.215.0.0/24 10.215.1.0/24",
@@ -473,7 +477,7 @@ fn ranges_that_overlap_are_refused_by_both() {
 }
 
 #[test]
-fn fixed_addresses_are_those_of_the_engine() {
+fn fixed_addresses_agree_with_engine() {
     with_engine("fixed_addresses", |api| {
         let name = format!("it-agreement-{:08x}", random());
         let body = json!({
@@ -514,7 +518,7 @@ fn fixed_addresses_are_those_of_the_engine() {
 }
 
 #[test]
-fn hardware_addresses_are_those_of_the_engine() {
+fn hardware_addresses_agree_with_engine() {
     with_engine("hardware_addresses", |api| {
         let name = format!("it-agreement-{:08x}", random());
         let body = json!({ "Name": name, "Internal": true });
@@ -550,7 +554,7 @@ fn hardware_addresses_are_those_of_the_engine() {
     });
 }
 
-/// Whether the engine makes and starts a container.
+/// Returns whether the engine creates and starts a container.
 fn starts(api: &Api, body: &Value) -> Result<(), String> {
     let mut body = body.clone();
     body["Image"] = IMAGE.into();
@@ -571,7 +575,7 @@ fn starts(api: &Api, body: &Value) -> Result<(), String> {
 }
 
 #[test]
-fn extra_hosts_are_those_of_the_engine() {
+fn extra_hosts_agree_with_engine() {
     with_engine("extra_hosts", |api| {
         let addresses = texts(&[
             "10.0.0.1",
@@ -617,7 +621,7 @@ fn extra_hosts_are_those_of_the_engine() {
 }
 
 #[test]
-fn hosts_and_name_servers_are_those_of_the_engine() {
+fn hosts_and_name_servers_agree_with_engine() {
     with_engine("hosts", |api| {
         let mut names = texts(&["web", "a.b", "a_b", "-a", "refused by us alone: a b"]);
         names.extend(["x".repeat(64), "x".repeat(65)]);
@@ -646,7 +650,7 @@ fn hosts_and_name_servers_are_those_of_the_engine() {
 }
 
 #[test]
-fn signals_are_those_of_the_engine() {
+fn signals_agree_with_engine() {
     with_engine("signals", |api| {
         let mut signals = texts(&[
             "SIGTERM",

@@ -1,7 +1,7 @@
-//! Builds on a real engine: what is sent, what is built, what is told.
+//! Builds on a real engine: the sent files, the built image, the reports.
 //!
-//! Skipped, with a line that says so, where no engine answers; `CIMANDAT_TEST_ENGINE=require`
-//! makes that a failure. Whatever is made is called `it-build-…` and removed again.
+//! Without an engine each test prints the reason and is skipped; `CIMANDAT_TEST_ENGINE=require`
+//! makes that a failure. All objects are named `it-build-…` and are removed again.
 #![expect(
     clippy::print_stderr,
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ use cimandat::{
 };
 use tokio::sync::mpsc;
 
-/// A base image that these tests need on the engine.
+/// The base image that these tests need on the engine.
 const BASE: &str = "debian:trixie-slim";
 
 fn address() -> String {
@@ -43,7 +43,7 @@ fn docker(arguments: &[&str]) -> Output {
     Command::new("docker").args(arguments).output().unwrap()
 }
 
-/// Whether an engine answers that has all these images.
+/// Returns whether an engine answers that has all these images.
 fn engine(images: &[&str]) -> bool {
     let required = std::env::var("CIMANDAT_TEST_ENGINE").is_ok_and(|value| value == "require");
     let mut missing = images
@@ -63,7 +63,7 @@ fn engine(images: &[&str]) -> bool {
     }
 }
 
-/// A context of its own, and an image that is removed with it.
+/// A build context, and an image that is removed with it.
 struct Case {
     folder: tempfile::TempDir,
     request: BuildImage,
@@ -126,7 +126,7 @@ impl Case {
         (result, progress)
     }
 
-    /// The files of the image.
+    /// Returns the files of the image.
     fn files(&self) -> BTreeMap<String, String> {
         let created = docker(&["create", "--label", "it-build", self.tag(), "none"]);
         assert!(created.status.success(), "{created:?}");
@@ -146,7 +146,7 @@ impl Case {
             .collect()
     }
 
-    /// As [`Self::files`], without what the engine itself puts into every container.
+    /// As [`Self::files`], without the files that the engine itself adds to every container.
     fn own_files(&self) -> BTreeSet<String> {
         let files = self.files().into_keys();
         files
@@ -184,7 +184,7 @@ fn sent(progress: &[Progress]) -> u64 {
     sent.max().unwrap_or(0)
 }
 
-/// Steps of the Dockerfile itself by how they ended.
+/// Returns the Dockerfile's own steps with their final states.
 fn ended(progress: &[Progress]) -> BTreeMap<String, BuildStepState> {
     let steps = progress.iter().filter_map(|progress| match progress {
         Progress::BuildStep { name, state, .. }
@@ -198,7 +198,7 @@ fn ended(progress: &[Progress]) -> BTreeMap<String, BuildStepState> {
 }
 
 #[tokio::test]
-async fn what_is_ignored_is_neither_sent_nor_in_the_image() {
+async fn ignored_files_are_neither_sent_nor_built() {
     if !engine(&[]) {
         return;
     }
@@ -245,7 +245,7 @@ async fn what_is_ignored_is_neither_sent_nor_in_the_image() {
 }
 
 #[tokio::test]
-async fn stages_arguments_secrets_and_caches_work() {
+async fn build_supports_stages_arguments_secrets_and_caches() {
     if !engine(&[BASE]) {
         return;
     }
@@ -303,7 +303,7 @@ async fn stages_arguments_secrets_and_caches_work() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_shows_its_last_lines() {
+async fn failed_step_shows_its_last_lines() {
     if !engine(&[BASE]) {
         return;
     }
@@ -334,7 +334,7 @@ async fn a_step_that_fails_shows_its_last_lines() {
 }
 
 #[tokio::test]
-async fn the_dockerfile_may_lie_elsewhere_or_in_the_manifest() {
+async fn dockerfile_may_be_outside_context_or_inline() {
     if !engine(&[]) {
         return;
     }
@@ -344,7 +344,7 @@ async fn the_dockerfile_may_lie_elsewhere_or_in_the_manifest() {
     case.file("b", "b");
     let elsewhere = case.folder.path().join("elsewhere");
     write(&elsewhere.join("Dockerfile.it"), "FROM scratch\nCOPY . /\n");
-    // Takes precedence over the context's own, which would leave nothing.
+    // Takes precedence over the context's `.dockerignore`, which would exclude everything.
     write(&elsewhere.join("Dockerfile.it.dockerignore"), "*\n!a\n");
     write(&elsewhere.join("neighbour"), vec![0; 1 << 20]);
     case.request.build.dockerfile = elsewhere.join("Dockerfile.it");
@@ -364,7 +364,7 @@ async fn the_dockerfile_may_lie_elsewhere_or_in_the_manifest() {
 }
 
 #[tokio::test]
-async fn only_what_changed_is_sent_again() {
+async fn rebuild_sends_only_changed_files() {
     if !engine(&[]) {
         return;
     }
@@ -394,10 +394,10 @@ async fn only_what_changed_is_sent_again() {
     assert_eq!(case.files()["wide/100"], "changed");
 }
 
-/// A change of a context, by what it is.
+/// A change of a context, with its name.
 type Change = (&'static str, fn(&Path));
 
-/// Changes that are made one after the other.
+/// Changes that are applied one after the other.
 const CHANGES: [Change; 16] = [
     ("nothing", |_| {}),
     ("content", |at| write(&at.join("page"), "other")),
@@ -411,7 +411,7 @@ const CHANGES: [Change; 16] = [
     ("sticky folder", |at| mode(&at.join("folder"), 0o1700)),
     ("time of a file", |at| touch(&at.join("page"))),
     ("owner of a file", |at| {
-        // Only root may give a file away, and that takes its set-user-id bit.
+        // Only root may change a file's owner, and that clears its set-user-ID bit.
         let _ = std::os::unix::fs::chown(at.join("page"), Some(1234), Some(5678));
         mode(&at.join("page"), 0o4704);
     }),
@@ -481,13 +481,13 @@ async fn digest_changes_where_the_builder_misses_its_cache() {
         if let Some((its_digest, its_image)) = before.replace((digest.clone(), image.clone())) {
             // A step that is not taken from the cache writes another text.
             let built = image != its_image;
-            assert_eq!(digest != its_digest, built, "{what}: built anew: {built}");
+            assert_eq!(digest != its_digest, built, "{what}: rebuilt: {built}");
         }
     }
 }
 
 #[tokio::test]
-async fn builds_of_one_context_run_side_by_side() {
+async fn builds_of_one_context_run_concurrently() {
     if !engine(&[]) {
         return;
     }
@@ -513,7 +513,7 @@ async fn builds_of_one_context_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn named_contexts_are_folders_of_their_own() {
+async fn named_contexts_are_separate_folders() {
     if !engine(&[]) {
         return;
     }
@@ -522,7 +522,7 @@ async fn named_contexts_are_folders_of_their_own() {
     write(&more.join("note"), "from a named context");
     write(&more.join("ignored"), "");
     write(&more.join(".dockerignore"), "ignored\n.dockerignore");
-    // A name that the builder uses itself.
+    // A name that the builder uses internally.
     let more = more.display().to_string();
     case.request
         .build
@@ -542,12 +542,12 @@ async fn named_contexts_are_folders_of_their_own() {
 }
 
 #[tokio::test]
-async fn dropping_a_build_ends_it_on_the_engine() {
+async fn dropped_build_ends_on_the_engine() {
     if !engine(&[BASE]) {
         return;
     }
     let unique = std::process::id();
-    // The folder of the cache is free again only when the step that holds it has ended.
+    // The cache folder is free again only when the step that holds it has ended.
     let step = |command: &str| {
         format!(
             "FROM {BASE}\nRUN --mount=type=cache,id=it-build-{unique},target=/held,sharing=locked \
@@ -576,7 +576,7 @@ async fn dropping_a_build_ends_it_on_the_engine() {
 }
 
 #[tokio::test]
-async fn a_required_secret_that_is_missing_is_told_before_anything_is_built() {
+async fn missing_required_secret_fails_before_build() {
     let mut case = Case::new("required", "FROM scratch\n");
     let source = BuildSecretSource::File(case.folder.path().join("nowhere"));
     let required = true;
@@ -591,7 +591,7 @@ async fn a_required_secret_that_is_missing_is_told_before_anything_is_built() {
 }
 
 #[tokio::test]
-async fn the_ssh_agent_is_forwarded_where_it_is_asked_for() {
+async fn ssh_agent_is_forwarded_when_configured() {
     if !engine(&[BASE]) {
         return;
     }
@@ -622,7 +622,7 @@ async fn the_ssh_agent_is_forwarded_where_it_is_asked_for() {
     result.unwrap();
 }
 
-/// In a process of its own, as others of this one need memory too.
+/// Runs in a separate process, as other tests of this process also use memory.
 #[tokio::test]
 async fn a_large_context_is_never_held_in_memory() {
     const CHILD: &str = "CIMANDAT_IT_CHILD";

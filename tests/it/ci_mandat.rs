@@ -1,7 +1,7 @@
-//! The whole CI-Mandat on a real engine, by the real program, used through a real browser: what
-//! people entered outlives `down`, and a bad update leaves the good version in service.
+//! The complete CI-Mandat on a real engine, deployed by the real program and used through a real
+//! browser: user data survives `down`, and a bad update leaves the good version in service.
 //!
-//! Skipped, with a line that says so, where there is no engine or no browser;
+//! Without an engine or a browser the test prints the reason and is skipped.
 //! `CIMANDAT_TEST_ENGINE=require` makes that a failure.
 #![expect(
     clippy::print_stderr,
@@ -21,20 +21,20 @@ use sha2::{Digest, Sha256};
 
 use self::{browser::Browser, deployment::Deployment, poll::Poll};
 
-/// The image that all of CI-Mandat is built on.
+/// The base image of CI-Mandat.
 const BASE: &str = "debian:trixie-slim";
 
-/// Starts, listens, and answers every question badly: only a gate can tell that it is no backend.
+/// Starts, listens, and answers every request with an error: only a gate can detect the fault.
 const BAD_BACKEND: &str = r#"
 service "backend" {
     command "node" "-e" "require('http').createServer((_, answer) => { answer.statusCode = 500; answer.end() }).listen(3001)"
-    ready within="2s" {
+    ready timeout="2s" {
         http 3001 "/api/v1/health" contains="TLSv1.3"
     }
 }
 "#;
 
-/// What a visitor types, by the names of the inputs.
+/// The visitor's input, by the names of the form fields.
 const VISITOR: [(&str, &str); 6] = [
     ("nom", "Kouamé"),
     ("prenom", "Adjoua Élodie"),
@@ -44,7 +44,7 @@ const VISITOR: [(&str, &str); 6] = [
     ("circonscription", "Yamoussoukro"),
 ];
 
-/// What is not here and cannot be done without.
+/// Returns a requirement that is missing on this machine.
 fn lack() -> Option<&'static str> {
     let works = |command: &[&str]| {
         let output = Command::new(command[0]).args(&command[1..]).output();
@@ -59,7 +59,7 @@ fn lack() -> Option<&'static str> {
     missing.map(|(_, what)| what)
 }
 
-/// Whether a test cannot be made here, which is told.
+/// Returns whether the test has to be skipped, and prints the reason.
 fn is_skipped() -> bool {
     let Some(lack) = lack() else {
         return false;
@@ -71,7 +71,7 @@ fn is_skipped() -> bool {
 }
 
 #[test]
-fn what_people_entered_outlives_the_containers_and_a_bad_update_does_not() {
+fn user_data_survives_down_and_a_bad_update() {
     if is_skipped() {
         return;
     }
@@ -112,7 +112,7 @@ fn what_people_entered_outlives_the_containers_and_a_bad_update_does_not() {
     assert_eq!(left, [""; 4], "`down --volumes --images` left something");
 }
 
-/// Fills the form in and sends it; gives the mandate's id and reference, as the list shows them.
+/// Fills in and submits the form; returns the mandate's ID and reference, as the list shows them.
 fn ask_for_a_mandate(browser: &mut Browser, deployment: &Deployment) -> (String, String) {
     browser.open(&deployment.page());
     assert_eq!(
@@ -134,26 +134,26 @@ fn ask_for_a_mandate(browser: &mut Browser, deployment: &Deployment) -> (String,
     (id, reference)
 }
 
-/// Has the document produced, through the button in the list.
+/// Issues the document with the button in the list.
 fn issue(browser: &mut Browser, reference: &str) {
     browser.click("#mandates form.issue button");
     let said = browser.text("#success");
     assert_eq!(said, format!("Le document {reference} est prêt."));
 }
 
-/// Whose mandate the list shows under this id.
+/// Returns the name of the mandate's holder that the list shows under this ID.
 fn listed(browser: &mut Browser, id: &str) -> serde_json::Value {
     browser.evaluate(&format!(
         "document.querySelector('li[data-mandate-id=\"{id}\"] strong').innerText"
     ))
 }
 
-/// The document behind the link in the list, as the page gets it.
+/// Downloads the document behind the link in the list, as the page does.
 fn download(browser: &mut Browser, id: &str) -> Vec<u8> {
     browser.fetch(&format!("li[data-mandate-id=\"{id}\"] a.download"))
 }
 
-/// An update whose gate does not open, while somebody keeps asking.
+/// Runs an update whose gate does not pass, while a client sends requests.
 fn survive_a_bad_update(deployment: &Deployment) {
     let before = deployment.container_of("backend");
     assert!(!before.is_empty(), "a backend runs");
@@ -162,7 +162,7 @@ fn survive_a_bad_update(deployment: &Deployment) {
     assert!(told.contains("rolled back"), "{told}");
     let seen = poll.stop();
     eprintln!("a bad update of the backend: {seen}");
-    assert!(seen.good > 0, "nobody was answered: {seen}");
+    assert!(seen.good > 0, "no request was answered: {seen}");
     assert_eq!(seen.bad, 0, "the bad version was in service: {seen}");
     assert!(seen.ended_well, "the old version does not serve: {seen}");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The program without an engine: what it says when it cannot do as asked.
+//! The program without an engine: error messages of commands.
 #![cfg(test)]
 
 use std::{
@@ -25,7 +25,7 @@ fn told(output: &Output) -> String {
 }
 
 #[test]
-fn ssh_failures_are_told_in_its_own_words() {
+fn ssh_failure_is_reported_with_its_message() {
     let folder = TempDir::new().unwrap();
     let ssh = folder.path().join("ssh");
     let words = "ssh: Could not resolve hostname far: Name or service not known";
@@ -49,7 +49,7 @@ fn ssh_failures_are_told_in_its_own_words() {
 }
 
 #[test]
-fn folder_in_place_of_a_manifest_is_named() {
+fn folder_in_place_of_manifest_is_named() {
     let folder = TempDir::new().unwrap();
     let stack = folder.path().join("stack");
     fs::create_dir(&stack).unwrap();
@@ -68,7 +68,7 @@ fn folder_in_place_of_a_manifest_is_named() {
 fn check_does_not_read_secret_values() {
     let folder = TempDir::new().unwrap();
     let pipe = folder.path().join("password");
-    // Whoever read it would wait for ever.
+    // A read of the pipe would block forever.
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     let manifest = r#"
@@ -88,7 +88,7 @@ fn check_does_not_read_secret_values() {
 }
 
 #[test]
-fn readme_lists_the_exit_codes_of_the_help() {
+fn readme_lists_all_exit_codes_of_help() {
     let folder = TempDir::new().unwrap();
     let help = run(folder.path(), &["--help"], &[]).stdout;
     let help = String::from_utf8(help).unwrap().replace('\n', " ");

@@ -1,9 +1,10 @@
-//! The simulated engine is held to the real one: the same turns, the same answers, the same state.
+//! Conformance of the simulated engine to the real one: the same turns, the same answers, the same
+//! state.
 //!
-//! Scenarios are data. Each is played in a simulated world first, and there held to what it says
-//! itself; then on the real engine, and there compared with what the simulated one showed. What
-//! ends an engine, or cleans up on all of it, is played on one of its own: `scripts/old-engine`
-//! with `ENGINE_SUITE=forky`, named by `CIMANDAT_TEST_INNER_ENGINE`.
+//! Scenarios are data. Each is played in the simulated engine first, and compared with its own
+//! expectations; then on the real engine, and compared with the simulated results. Scenarios that
+//! end an engine, or prune all of it, use a separate engine: `scripts/old-engine` with
+//! `ENGINE_SUITE=forky`, named by `CIMANDAT_TEST_INNER_ENGINE`.
 
 mod real;
 mod scenario;
@@ -18,7 +19,7 @@ fn check(scenario: &Scenario) {
     real::play(scenario, &shown);
 }
 
-/// One test for each scenario, so that each fails by its own name.
+/// One test for each scenario, so that each fails under its own name.
 macro_rules! tests {
     ($($name:ident),* $(,)?) => {$(
         #[test]
@@ -32,9 +33,9 @@ tests![
     a_name_has_one_holder,
     a_port_is_bound_at_the_start,
     again_is_the_same,
-    an_anonymous_volume_lives_as_long_as_somebody_mounts_it,
-    a_volume_is_kept_while_somebody_mounts_it,
-    a_network_is_kept_while_somebody_runs_on_it,
+    an_anonymous_volume_is_removed_with_its_last_container,
+    a_mounted_volume_is_not_removed,
+    a_network_in_use_is_not_removed,
     a_frozen_container_can_only_be_stopped,
     policies_decide_what_comes_back,
     what_is_stopped_by_hand_stays_stopped,

@@ -1,8 +1,8 @@
-//! The program, or the engine, is killed in the middle of an update, and `recover` clears up.
+//! Updates during which the program or the engine is killed, and their recovery by `recover`.
 //!
 //! `CIMANDAT_CRASH_POINTS=all` tries every changing request of the update, before it was sent and
-//! after it was answered, a list like `before:3,after:37` those; otherwise a few are tried. What
-//! came of each is told on standard error.
+//! after it was answered; a list like `before:3,after:37` selects points; otherwise a few are
+//! tried. Each result is printed on standard error.
 
 mod engine;
 mod stack;
@@ -14,22 +14,22 @@ use cimandat::event::Outcome;
 use self::stack::Stack;
 use crate::support::World;
 
-/// So many points are tried where not all are asked for.
+/// The number of crash points without a selection.
 const SAMPLE: usize = 3;
 
-/// So many points at the end of an update may be past it in another run of it.
+/// The number of crash points at the end of an update that another run of it may not reach.
 const NOT_REACHED: usize = 6;
 
-/// What came of one crash.
+/// The result of one crash.
 struct Row {
     at: String,
-    /// The generation that the project has in the end.
+    /// The generation of the project in the end.
     text: String,
     told: String,
 }
 
-/// Kills an update at a request and recovers; `during`: the recovery is killed too, once. `None`: it
-/// ended before it came to that request.
+/// Kills an update at a request and recovers it; `during` also kills the recovery once. `None`: the
+/// update ended before that request.
 fn crash(story: &str, at: &str, during: Option<&str>) -> Result<Option<Row>, String> {
     let stack = Stack::new(story, None).ok_or("no engine")?;
     stack.manifest("one");
@@ -52,7 +52,7 @@ fn crash(story: &str, at: &str, during: Option<&str>) -> Result<Option<Row>, Str
     Ok(Some(Row { at, text, told }))
 }
 
-/// All points, or a few of them evenly.
+/// Returns all crash points, the selected ones, or a few at equal distances.
 pub fn points(requests: u64) -> Vec<String> {
     let all: Vec<String> = (1..=requests)
         .flat_map(|number| [format!("before:{number}"), format!("after:{number}")])
@@ -77,7 +77,7 @@ fn try_all(story: &str, during: Option<&str>) {
     for at in points(requests) {
         match crash(story, &at, during) {
             Ok(Some(row)) => tell(&format!("{:<12} {:<6} {}", row.at, row.text, row.told)),
-            // How often a request has to be made again is not the same each time.
+            // The number of repeated requests differs between runs.
             Ok(None) => not_reached.push(at),
             Err(why) => failed.push(format!("{at}: {why}")),
         }
@@ -92,17 +92,17 @@ pub fn tell(line: &str) {
 }
 
 #[test]
-fn a_killed_update_is_recovered() {
+fn killed_update_is_recovered() {
     try_all("crash", None);
 }
 
 #[test]
-fn a_killed_recovery_is_recovered() {
+fn killed_recovery_is_recovered() {
     try_all("crash-twice", Some("after:2"));
 }
 
 #[test]
-fn a_place_to_crash_is_read_or_refused() {
+fn invalid_crash_point_is_refused() {
     let Some(world) = World::new("crash-word") else {
         return;
     };

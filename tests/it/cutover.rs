@@ -1,8 +1,9 @@
-//! Updates of a service under load: real clients ask it all the time, and count what they get.
+//! Updates of a service under load: real clients send requests all the time, and count the results.
 //!
-//! A server and clients of Node.js (`programs/`) run in containers on one network, or, for what is
-//! published, on this machine. Each client counts requests that failed, hung or were slow, and
-//! prints that. Failed and hanging ones are asserted; times are not, as the machine may be busy.
+//! A server and clients in Node.js (`programs/`) run in containers on one network; the clients of a
+//! published port run on this machine. Each client counts requests that failed, hung or were slow,
+//! and prints the counts. The tests assert on failed and hanging requests, but not on times, as the
+//! machine may be busy.
 
 mod client;
 mod counting;
@@ -13,13 +14,13 @@ use cimandat::event::Outcome;
 
 use self::{client::Report, stand::Stand};
 
-/// Demands a switch without a gap.
+/// Requires an update without a gap.
 const START_FIRST: &str = r#"update order="start-first""#;
 
-/// So many places of an update are tried to kill it at.
+/// The number of places in an update at which a test kills it.
 const KILLS: u64 = 3;
 
-/// Updates `web` under clients of these kinds, and gives what they counted.
+/// Updates `web` under clients of these kinds, and returns their reports.
 fn update(story: &str, clients: &[&str], more: &str) -> Vec<Report> {
     let Some(stand) = Stand::new(story, clients) else {
         return Vec::new();
@@ -29,7 +30,7 @@ fn update(story: &str, clients: &[&str], more: &str) -> Vec<Report> {
     stand.reports()
 }
 
-/// Insists that clients of this kind lose no request in an update.
+/// Checks that clients of this kind lose no request in an update.
 #[track_caller]
 fn loses_nothing(client: &str) {
     for report in update(client, &[client], START_FIRST) {
@@ -43,7 +44,7 @@ fn start_first_update_loses_no_request_on_new_connections() {
 }
 
 #[test]
-fn start_first_update_loses_no_request_that_needs_an_upstream() {
+fn start_first_update_loses_no_request_with_upstream() {
     loses_nothing("upstream");
 }
 
@@ -53,7 +54,7 @@ fn failing_update_loses_no_request() {
         return;
     };
     stand.begin(START_FIRST);
-    let never = r#"ready within="1s" { http 8080 contains="never said"; }"#;
+    let never = r#"ready timeout="1s" { http 8080 contains="never said"; }"#;
     let more = format!("{START_FIRST}\n{never}");
     stand.up("two", &more).with(5, Outcome::RolledBack);
     for report in stand.reports() {
@@ -76,7 +77,7 @@ fn killed_update_is_recovered_for_all_clients() {
         let (text, at) = (format!("kill{kill}"), format!("after:{at}"));
         assert_eq!(stand.killed_up(&text, START_FIRST, &at).code, None);
         stand.world.run(&["recover"]);
-        // Requests of that time may have met a container that was on no network.
+        // The first reports may contain requests to a container that was on no network.
         stand.reports();
         for report in stand.reports() {
             report.all_answered();

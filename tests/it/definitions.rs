@@ -1,8 +1,8 @@
-//! Every field of a definition counts: each is changed, one at a time, on a running project in a
-//! simulated world; the plan shows exactly that field, and after `up` nothing is left to do.
+//! Every field of a definition counts. On a running project in a simulated world, one field is
+//! changed at a time: the plan shows exactly that field, and after `up` no change is left.
 //!
 //! The full specification is written without `..`, so that a new field does not compile until it
-//! has a value here, and each value must differ from what the field is when nobody sets it.
+//! has a value here. Each value must differ from the field's default.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeMap, time::Duration};
@@ -44,8 +44,7 @@ fn map(key: &str, value: &str) -> BTreeMap<String, String> {
     BTreeMap::from([(key.to_owned(), value.to_owned())])
 }
 
-/// Each way of mounting, with all that can be said of it. A new one does not compile until it has
-/// its place here.
+/// Every mount kind with all its fields set. A new kind does not compile until it is listed here.
 fn mount_kinds() -> Vec<MountKind> {
     let next = |kind: &MountKind| match kind {
         MountKind::Volume { .. } => Some(MountKind::Anonymous),
@@ -81,7 +80,7 @@ fn network_modes() -> Vec<NetworkMode> {
         NetworkMode::Container(_) => None,
     };
     let attachment = Attachment {
-        aliases: list(&["store", "shelf"]),
+        aliases: list(&["store", "collection"]),
         ipv4: Some("10.1.0.7".to_owned()),
         ipv6: Some("fd00::7".to_owned()),
         mac: Some("02:00:00:00:00:07".to_owned()),
@@ -138,7 +137,7 @@ fn files() -> Vec<FileSet> {
     vec![set("/etc/app"), set("/run/secrets")]
 }
 
-/// A specification in which every field says something.
+/// A specification in which every field has a non-default value.
 #[expect(clippy::too_many_lines, reason = "a line or more for each field")]
 fn full() -> ContainerSpec {
     let port = |published, host_ip: &str| PortBinding {
@@ -295,7 +294,8 @@ fn volume(engine_name: &str) -> Volume {
     }
 }
 
-/// `web` with this specification, beside whatever a changed specification may name.
+/// A project with a `web` of this specification, and with every service, network and volume that a
+/// changed specification may name.
 fn shop(spec: &ContainerSpec) -> Project {
     let needs = ["peer", "peerx"];
     let mut shop = project(&[wish("peer", &[]), wish("peerx", &[]), wish("web", &needs)]);
@@ -318,7 +318,7 @@ fn shop(spec: &ContainerSpec) -> Project {
     shop
 }
 
-/// A specification that is read back has no values of secrets: any will do.
+/// Fills in secret values, because a deserialized specification has none. Any value will do.
 fn unsealed(mut spec: ContainerSpec) -> ContainerSpec {
     for file in spec.files.iter_mut().flat_map(|set| &mut set.files) {
         file.content = Some(Secret::new(Vec::new()));
@@ -331,15 +331,16 @@ fn unsealed(mut spec: ContainerSpec) -> ContainerSpec {
     spec
 }
 
-/// What is changed, and what it makes of a whole definition.
+/// One changed field, and the whole definition with this change.
 struct Case {
-    /// The path of the field, or of the list or map that it is part of.
+    /// Path of the field, or of the list or map that contains it.
     field: String,
     changed: Value,
 }
 
-/// Every leaf of a definition changed, every field and item left out, one added to every map and
-/// list, and the order of every list turned, each by itself. What reads as the same is left out.
+/// Returns one case per single change: every leaf changed, every field and item removed, one entry
+/// added to every map and list, and every list reversed. Changes that deserialize to the same
+/// definition are left out.
 fn cases<T>(whole: &Value) -> Vec<Case>
 where
     T: serde::Serialize + serde::de::DeserializeOwned,
@@ -372,7 +373,7 @@ where
             Value::Object(fields) => fields.keys().cloned().collect(),
             Value::Array(items) => (0..items.len()).map(|it| it.to_string()).collect(),
             _ => {
-                // What something is can only change with what is said of it.
+                // A tag can only change together with the fields of its variant.
                 let is_a_tag = pointer.ends_with("/mount");
                 assert!(cases.len() > at || is_a_tag, "nothing changes `{pointer}`");
                 Vec::new()
@@ -395,13 +396,13 @@ fn joined(field: &str, part: Option<&str>) -> String {
     }
 }
 
-/// A list, or what is shown in one piece though it has fields.
+/// Whether a value is shown as one piece: a list, a duration or a sealed text.
 fn is_one_piece(value: &Value) -> bool {
     value.is_array() || value.get("secs").is_some() || value.get("sealed").is_some()
 }
 
-/// Other values for a place, each with the part that it differs in; some cannot be read there. Of
-/// those for a text one is enough.
+/// Returns other values for a place, each with the part that differs. Some of them do not
+/// deserialize there. For a text, one value that does is enough.
 fn others(value: &Value) -> Vec<(Option<String>, Value)> {
     let whole = |other: Value| (None, other);
     match value {
@@ -452,7 +453,7 @@ fn others(value: &Value) -> Vec<(Option<String>, Value)> {
     }
 }
 
-/// Whether a change is of this field, or of a part of it.
+/// Whether a change concerns this field or a part of it.
 fn is_of(change: &FieldChange, field: &str) -> bool {
     change.field == field
         || change
@@ -467,8 +468,8 @@ fn decision<'a>(deploy: &'a plan::DeploymentPlan, service: &str) -> &'a Decision
     found.unwrap()
 }
 
-/// The project is deployed as it is now, over what runs in this world: the change of `web` is of
-/// this field and of nothing else, it gets another container, and then nothing is left to do.
+/// Deploys the project over the running one. Asserts that the plan changes only this field of
+/// `web`, that `web` gets another container, and that no change is left afterwards.
 async fn check(sim: &Sim, wanted: &Project, field: &str) {
     let before = observe(sim).await;
     let deploy = plan::deploy(wanted, &before, &Options::default()).unwrap();
@@ -517,7 +518,7 @@ fn twin(sim: &Sim) -> Sim {
 }
 
 #[test]
-fn the_full_specification_says_something_in_every_field() {
+fn full_spec_sets_every_field() {
     let spec = format!("{:?}", full());
     for nothing in ["None", "false", "[]", "{}", "\"\"", ": 0"] {
         assert!(!spec.contains(nothing), "`{nothing}` in {spec}");
@@ -525,7 +526,7 @@ fn the_full_specification_says_something_in_every_field() {
 }
 
 #[test]
-fn each_changed_field_of_a_specification_is_seen() {
+fn changed_spec_field_replaces_container() {
     in_virtual_time(async {
         let whole = serde_json::to_value(full()).unwrap();
         let cases = cases::<ContainerSpec>(&whole);
@@ -534,7 +535,7 @@ fn each_changed_field_of_a_specification_is_seen() {
             let spec: ContainerSpec = serde_json::from_value(case.changed.clone()).unwrap();
             check(&twin(&sim), &shop(&unsealed(spec)), &case.field).await;
         }
-        // Each field was changed, and taken away.
+        // Every field was changed or removed at least once.
         let fields = whole.as_object().unwrap();
         for field in fields.keys() {
             let changed = cases
@@ -546,7 +547,7 @@ fn each_changed_field_of_a_specification_is_seen() {
     });
 }
 
-/// From each of these values to each other one.
+/// Checks the change from each of these values to each other one.
 async fn check_variants<T: Clone>(field: &str, values: &[T], put: impl Fn(&mut ContainerSpec, T)) {
     let with = |value: &T| {
         let mut spec = ContainerSpec {
@@ -567,7 +568,7 @@ async fn check_variants<T: Clone>(field: &str, values: &[T], put: impl Fn(&mut C
 }
 
 #[test]
-fn a_field_that_becomes_of_another_kind_is_seen() {
+fn changed_variant_replaces_container() {
     in_virtual_time(async {
         check_variants("network", &network_modes(), |spec, it| spec.network = it).await;
         check_variants("restart", &restart_policies(), |spec, it| spec.restart = it).await;
@@ -597,7 +598,7 @@ fn a_field_that_becomes_of_another_kind_is_seen() {
 }
 
 #[test]
-fn each_changed_field_of_a_network_is_seen() {
+fn changed_network_field_replaces_network() {
     in_virtual_time(async {
         let spec = ContainerSpec {
             network: network_modes().swap_remove(0),
@@ -614,7 +615,7 @@ fn each_changed_field_of_a_network_is_seen() {
             let changed: Network = serde_json::from_value(case.changed).unwrap();
             let another = changed.external || changed.engine_name != "shop_back";
             if another || case.field == "service_names" {
-                // Another network altogether, or what is said of the containers in it.
+                // Skipped: another network, or a setting of the containers in it.
                 continue;
             }
             let (sim, wanted) = (twin(&sim), shop(changed));
@@ -622,7 +623,7 @@ fn each_changed_field_of_a_network_is_seen() {
             let deploy = match plan::deploy(&wanted, &state, &Options::default()) {
                 Ok(deploy) => deploy,
                 Err(refusals) => {
-                    // Two networks cannot have the same addresses at a time.
+                    // Two networks cannot have the same subnet at the same time.
                     assert!(refusals[0].to_string().contains("needs the same subnet"));
                     continue;
                 }
@@ -644,7 +645,7 @@ fn each_changed_field_of_a_network_is_seen() {
 }
 
 #[test]
-fn each_changed_field_of_a_volume_is_refused_by_its_name() {
+fn changed_volume_field_is_refused_by_name() {
     in_virtual_time(async {
         let spec = ContainerSpec {
             mounts: vec![Mount {
@@ -684,7 +685,7 @@ fn each_changed_field_of_a_volume_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_changed_use_of_service_names_replaces_what_is_attached() {
+fn changed_service_names_replaces_attached_containers() {
     in_virtual_time(async {
         let spec = ContainerSpec {
             network: NetworkMode::Networks(BTreeMap::from([
@@ -712,7 +713,7 @@ fn a_changed_use_of_service_names_replaces_what_is_attached() {
                     project: project_name(),
                     name: network_name("back"),
                     network,
-                    definition: "somebody's".to_owned(),
+                    definition: "foreign".to_owned(),
                 };
                 sim.by_hand(&Action::CreateNetwork(Box::new(create)))
                     .unwrap();
@@ -726,10 +727,10 @@ fn a_changed_use_of_service_names_replaces_what_is_attached() {
     });
 }
 
-/// What stands on the labels of networks and volumes that are there already: another form would
-/// count as another definition.
+/// The recorded format is on the labels of existing networks and volumes. Another format would
+/// count as a changed definition.
 #[test]
-fn the_recorded_form_of_networks_and_volumes_stays_as_it_is() {
+fn recorded_network_and_volume_format_is_stable() {
     let network = Network {
         service_names: None,
         subnets: Vec::new(),

@@ -1,8 +1,8 @@
-//! Whole deploys, as a person sees them: the real program on a real engine.
+//! Whole deploys from the user's point of view: the real program on a real engine.
 //!
-//! Where no engine answers, or it has no image to start, each test says so and passes; with
-//! `CIMANDAT_TEST_ENGINE=require` it fails instead. Everything made here is of projects
-//! `it-deploys-…` and is removed again, also after a failure.
+//! Without an engine, or without the image on it, each test prints the reason and passes. With
+//! `CIMANDAT_TEST_ENGINE=require` it fails instead. All objects belong to projects named
+//! `it-deploys-…` and are removed again, also after a failure.
 
 mod attach;
 mod data;

@@ -1,4 +1,4 @@
-//! Every mistake in a manifest, as a person reads it.
+//! Every error in a manifest, as rendered for users.
 //!
 //! The whole text of each message is compared: width 80, without colour.
 
@@ -17,8 +17,8 @@ use cimandat::{
     manifest::{Manifest, Request, load},
 };
 
-/// Loads files of memory; the first named is the main one, all that are called `.kdl` and begin
-/// with `+` are given with `-f` too.
+/// Loads files in memory. `cimandat.kdl` and every file whose name starts with `+` are passed as
+/// with `-f`; the first of them is the main manifest.
 fn load_files(files: &[(&str, &str)]) -> Result<Manifest, Report> {
     let folder = PathBuf::from("/shop");
     let named = files
@@ -37,12 +37,12 @@ fn load_files(files: &[(&str, &str)]) -> Result<Manifest, Report> {
     load(&request, &files)
 }
 
-/// Checks what is told about a manifest with mistakes.
+/// Asserts the report for a manifest with errors.
 fn check_mistake(manifest: &str, expected: &str) {
     check_files(&[("cimandat.kdl", manifest)], expected);
 }
 
-/// Checks what is told about several files with mistakes.
+/// Asserts the report for several files with errors.
 fn check_files(files: &[(&str, &str)], expected: &str) {
     let report = load_files(files).expect_err("a manifest with a mistake");
     let told = report.render(Style {

@@ -1,4 +1,4 @@
-//! Probes that are dialled, against real servers: each protocol's own, or a listener of this test.
+//! Network probes against real servers: the server of each protocol, or a listener of the test.
 
 mod grpc;
 mod http;
@@ -17,22 +17,22 @@ use cimandat::{
 };
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Longer than any answer takes, even on a machine with much else to do.
+/// Longer than any answer takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Asks on the loopback address, patiently; times are blotted out.
+/// Probes the loopback address with a long timeout; replaces times in the answer.
 async fn ask(probe: &Probe) -> ProbeResult {
     let answer = probe::ask(LOOPBACK, probe, PATIENCE).await;
     blotted(answer.expect("a probe that can be dialled"))
 }
 
-/// Asks until there is another answer than that nothing listens yet, and gives that.
+/// Probes until the answer is not "connection refused", and returns that answer.
 async fn first_word(probe: &Probe) -> ProbeResult {
     until(probe, |answer| *answer != not_yet("connection refused")).await
 }
 
-/// Asks until the answer is as wanted.
+/// Probes until the answer matches.
 async fn until(probe: &Probe, wanted: impl Fn(&ProbeResult) -> bool) -> ProbeResult {
     let asking = async {
         loop {
@@ -69,7 +69,7 @@ fn never(said: &str) -> ProbeResult {
 }
 
 #[tokio::test]
-async fn a_connection_is_accepted_or_refused() {
+async fn tcp_probe_reports_accepted_or_refused_connection() {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.expect("a port");
     let port = listener.local_addr().expect("its address").port();
     let probe = Probe::Tcp { port };
@@ -78,15 +78,15 @@ async fn a_connection_is_accepted_or_refused() {
     assert_eq!(ask(&probe).await, not_yet("connection refused"));
 }
 
-/// A server that accepts nothing, like one behind a firewall that drops what it does not like.
+/// A server that accepts no connection, like one behind a firewall that drops packets.
 #[tokio::test]
-async fn a_connection_that_is_never_made_ends_with_patience() {
+async fn unanswered_connection_attempt_times_out() {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind((LOOPBACK, 0).into()).expect("a port");
     let listener = socket.listen(1).expect("a listener");
     let port = listener.local_addr().expect("its address").port();
     let probe = Probe::Tcp { port };
-    // The first ones fill the queue of connections that wait to be accepted.
+    // The first connections fill the backlog of the listener.
     let patience = Duration::from_millis(100);
     let mut last = None;
     for _ in 0..8 {
@@ -96,7 +96,7 @@ async fn a_connection_that_is_never_made_ends_with_patience() {
 }
 
 #[tokio::test]
-async fn every_protocol_knows_silence_and_a_stranger() {
+async fn every_probe_detects_silence_and_wrong_protocol() {
     let silent = TcpListener::bind((LOOPBACK, 0)).await.expect("a port");
     let port = silent.local_addr().expect("its address").port();
     for probe in probes(port) {
@@ -118,7 +118,7 @@ async fn every_protocol_knows_silence_and_a_stranger() {
 
 const LANGUAGES: [&str; 5] = ["HTTP/1.1", "TLS", "PostgreSQL", "Redis", "gRPC"];
 
-/// One probe for each of [`LANGUAGES`].
+/// Returns one probe for each of [`LANGUAGES`].
 fn probes(port: u16) -> [Probe; 5] {
     [
         http::probe(port, "/"),

@@ -1,8 +1,8 @@
-//! The Docker Engine as `cimandat` uses it, on a real one.
+//! The Docker Engine adapter of `cimandat` on a real engine.
 //!
-//! Where no engine answers, or it has no image to start, each test says so and passes; with
-//! `CIMANDAT_TEST_ENGINE=require` it fails instead. Everything made here is of projects
-//! `it-docker-…` and is removed again, also after a failure.
+//! Without an engine, or without the image on it, each test prints the reason and passes. With
+//! `CIMANDAT_TEST_ENGINE=require` it fails instead. All objects belong to projects named
+//! `it-docker-…` and are removed again, also after a failure.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
@@ -36,7 +36,7 @@ use crate::support::{Api, endpoints};
 const IMAGES: [&str; 2] = ["debian:trixie-slim", "debian:bookworm-slim"];
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An engine and a project of its own on it.
+/// An engine and a separate project on it.
 struct World {
     docker: Docker,
     image: ImageRef,
@@ -44,7 +44,7 @@ struct World {
 }
 
 impl World {
-    /// Runs a test in a project of its own, and removes whatever the test left of it.
+    /// Runs a test in a separate project, and removes everything that the test left.
     fn with(test: &str, body: impl AsyncFnOnce(&World)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -118,7 +118,8 @@ impl World {
                 .await
                 .unwrap();
         }
-        // Those that containers are attached to are seen, too, whoever they belong to.
+        // Observed networks include those to which containers are attached, whichever project owns
+        // them.
         let ours = state.networks.into_iter();
         for (name, _) in ours.filter(|(_, it)| it.project.is_some()) {
             self.perform(Action::RemoveNetwork(name)).await.unwrap();
@@ -146,7 +147,7 @@ impl World {
         self.docker.perform(&action, &progress).await
     }
 
-    /// Performs an action twice, as every action may be.
+    /// Performs an action twice: every action is idempotent.
     async fn twice(&self, action: Action) {
         self.perform(action.clone()).await.unwrap();
         self.perform(action).await.unwrap();
@@ -214,7 +215,7 @@ impl World {
         name
     }
 
-    /// Without a way out, so without anything published.
+    /// Creates an internal network, on which nothing can be published.
     async fn network(&self, name: &str) -> NetworkName {
         self.make_network(name, true).await
     }
@@ -281,8 +282,8 @@ impl World {
         self.docker.probe(name, &probe, PATIENCE).await
     }
 
-    /// Whether the engine's networks and processes are those of this machine: not so for one in
-    /// a container or a virtual machine, though its socket may be here.
+    /// Returns whether the engine's networks and processes are those of this machine. They are not
+    /// for an engine in a container or a virtual machine, even if its socket is here.
     async fn is_here(&self, name: &ContainerName) -> bool {
         match self.ask(name, Probe::Tcp { port: 1 }).await {
             ProbeResult::Impossible(why) => {
@@ -317,7 +318,7 @@ fn shell(line: &str) -> Vec<String> {
     ["sh", "-c", line].map(str::to_owned).into()
 }
 
-/// A container that ends only when it is told to.
+/// Returns a container that runs until it is stopped.
 fn idle() -> ContainerSpec {
     running("sleep 600")
 }
@@ -352,7 +353,7 @@ fn not_yet(answer: &ProbeResult) -> &str {
 }
 
 #[test]
-fn a_container_lives_and_dies() {
+fn container_is_created_and_started_idempotently() {
     World::with("life", async |world| {
         let network = world.network("back").await;
         let mount = world.volume("data").await;
@@ -402,7 +403,7 @@ fn a_container_lives_and_dies() {
 }
 
 #[test]
-fn everything_goes_again() {
+fn stop_rename_and_remove_are_idempotent() {
     World::with("end", async |world| {
         let network = world.network("back").await;
         let mount = world.volume("data").await;
@@ -450,7 +451,7 @@ fn everything_goes_again() {
 }
 
 #[test]
-fn files_are_there_before_the_start() {
+fn files_are_injected_before_start() {
     World::with("files", async |world| {
         let file = |name: &str, uid, mode| InjectedFile {
             name: name.into(),
@@ -500,7 +501,7 @@ fn files_are_there_before_the_start() {
 }
 
 #[test]
-fn memory_is_mounted_as_it_is_asked_for() {
+fn tmpfs_mounts_have_their_options() {
     World::with("memory", async |world| {
         let tmpfs = |target: &str, exec, owner: Option<u32>| Mount {
             target: target.into(),
@@ -546,7 +547,7 @@ fn memory_is_mounted_as_it_is_asked_for() {
 }
 
 #[test]
-fn a_host_has_all_of_its_addresses() {
+fn extra_host_has_all_addresses() {
     World::with("extra-hosts", async |world| {
         let addresses = ["10.0.0.1", "10.0.0.2"].map(str::to_owned);
         let spec = ContainerSpec {
@@ -564,7 +565,7 @@ fn a_host_has_all_of_its_addresses() {
 }
 
 #[test]
-fn what_is_not_ours_is_not_touched() {
+fn foreign_objects_are_not_changed() {
     World::with("ours", async |world| {
         let theirs = World {
             docker: Docker::connect(&Settings {
@@ -594,7 +595,7 @@ fn what_is_not_ours_is_not_touched() {
             Some("it-docker-theirs")
         );
         assert!(seen.containers.is_empty());
-        // The engine's own network bears no label at all.
+        // The engine's own network has no label at all.
         let bridge = world.perform(Action::RemoveNetwork("bridge".into())).await;
         assert_eq!(
             bridge,
@@ -606,7 +607,7 @@ fn what_is_not_ours_is_not_touched() {
 }
 
 #[test]
-fn the_holder_of_a_port_is_named() {
+fn port_conflict_names_the_holder() {
     World::with("ports", async |world| {
         let network = world.outward_network("front").await;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -655,7 +656,7 @@ fn the_holder_of_a_port_is_named() {
 }
 
 #[test]
-fn what_is_published_is_known() {
+fn unreachable_check_detects_published_ports() {
     World::with("published", async |world| {
         let network = world.outward_network("front").await;
         let spec = ContainerSpec {
@@ -687,7 +688,7 @@ fn what_is_published_is_known() {
 }
 
 #[test]
-fn what_happens_is_told() {
+fn watch_reports_start_and_exit() {
     World::with("watch", async |world| {
         let name = world.create("job", running("exit 3")).await;
         let mut notices = world.docker.watch(&world.project).await.unwrap();
@@ -717,9 +718,9 @@ fn what_happens_is_told() {
 }
 
 #[test]
-fn the_log_is_that_of_this_start() {
+fn log_probe_reads_current_start_only() {
     World::with("logs", async |world| {
-        // Says something else at its second start.
+        // The program prints another line at its second start.
         let line = "test -e /tmp/was && echo second >&2 || echo first; touch /tmp/was; sleep 600";
         let name = world.start("web", running(line)).await;
         let log = |pattern: &str, times| Probe::Log {
@@ -768,7 +769,7 @@ fn the_log_is_that_of_this_start() {
 }
 
 #[test]
-fn a_command_answers_or_is_ended() {
+fn exec_probe_reports_exit_code_or_timeout() {
     World::with("exec", async |world| {
         let network = attached(&[&world.network("back").await]);
         let spec = ContainerSpec { network, ..idle() };
@@ -789,13 +790,13 @@ fn a_command_answers_or_is_ended() {
             .docker
             .probe(&name, &slow, Duration::from_secs(2))
             .await;
-        assert_eq!(not_yet(&answer), "no end within 2000 ms");
+        assert_eq!(not_yet(&answer), "did not exit within 2000 ms");
         let count = "test -e /tmp/began && grep -ls 59[9] /proc/[0-9]*/cmdline | wc -l";
         let answer = world.run(&name, count).await;
         if world.is_here(&name).await {
             assert_eq!(passed(&answer), "exit code 0: 0");
         } else {
-            // It cannot be killed from here; but it is not run a second time beside itself.
+            // The command cannot be killed from here; but a second one is not started beside it.
             assert_eq!(passed(&answer), "exit code 0: 1");
             let short = Duration::from_millis(1);
             not_yet(&world.docker.probe(&name, &slow, short).await);
@@ -833,7 +834,7 @@ fn a_command_answers_or_is_ended() {
 }
 
 #[test]
-fn a_port_is_dialled_on_the_containers_own_address() {
+fn tcp_probe_dials_container_address() {
     World::with("dial", async |world| {
         let network = world.network("back").await;
         let line = "perl -MIO::Socket::INET -e \
@@ -859,7 +860,7 @@ fn a_port_is_dialled_on_the_containers_own_address() {
 }
 
 #[test]
-fn a_service_is_found_by_name_in_all_its_networks() {
+fn service_resolves_by_name_in_all_networks() {
     World::with("names", async |world| {
         let (one, two) = (world.network("one").await, world.network("two").await);
         let mut networks = BTreeMap::from([(one.clone(), Attachment::default())]);
@@ -897,7 +898,7 @@ fn a_service_is_found_by_name_in_all_its_networks() {
 }
 
 #[test]
-fn a_health_check_is_not_waited_for() {
+fn healthcheck_probe_runs_without_interval_wait() {
     World::with("health", async |world| {
         let spec = ContainerSpec {
             healthcheck: Some(Healthcheck {
@@ -951,7 +952,7 @@ fn carried_volume_gives_way_to_a_declared_mount() {
 }
 
 #[test]
-fn an_anonymous_volume_is_carried_over_and_goes_with_its_last_container() {
+fn anonymous_volume_is_carried_over_until_last_container() {
     World::with("carry", async |world| {
         let spec = ContainerSpec {
             mounts: vec![Mount {
@@ -1011,7 +1012,7 @@ fn an_anonymous_volume_is_carried_over_and_goes_with_its_last_container() {
 }
 
 #[test]
-fn names_of_one_image_are_removed_at_the_same_time() {
+fn concurrent_removal_of_image_names_succeeds() {
     World::with("images", async |world| {
         let api = Api::of_this_machine().unwrap();
         let container = world.create("source", idle()).await;
@@ -1024,7 +1025,7 @@ fn names_of_one_image_are_removed_at_the_same_time() {
                 let (image, tag) = (name("t0"), name(tag));
                 world.twice(Action::TagImage { image, tag }).await;
             }
-            // One of them twice, as two commands may do.
+            // One name twice, as two concurrent commands may do.
             let tags = ["t0", "t1", "t2", "t3", "t3"];
             let removals = tags.map(|tag| world.perform(Action::RemoveImage(name(tag))));
             for removed in join_all(removals).await {
@@ -1039,7 +1040,7 @@ fn names_of_one_image_are_removed_at_the_same_time() {
 }
 
 #[test]
-fn refusals_are_typed() {
+fn engine_refusals_map_to_typed_errors() {
     World::with("refused", async |world| {
         let mut request = world.container("web", idle());
         request.image = ImageRef::new("it-docker-no-such-image:1").unwrap();

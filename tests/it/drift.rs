@@ -1,4 +1,5 @@
-//! What hands do to containers in a simulated world: how it is told, put right, and given back.
+//! Manual changes to containers in a simulated world: how drift is reported, repaired and rolled
+//! back.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write;
@@ -21,7 +22,8 @@ fn container(name: &str) -> ContainerName {
     ContainerName::new(name).unwrap()
 }
 
-/// A limited `db`, `web` that needs it, and `side`, which has the network stack of `db`.
+/// A project of `db` with resource limits, `web`, which depends on it, and `side`, which shares the
+/// network stack of `db`.
 fn stack() -> Project {
     let mut wanted = project(&[wish("db", &[]), wish("side", &["db"]), wish("web", &["db"])]);
     let db = wanted.services.get_mut("db").unwrap();
@@ -59,7 +61,7 @@ fn shown(wanted: &Project, state: &State) -> String {
 
 fn refused(wanted: &Project, state: &State) -> String {
     let options = Options {
-        drift: DriftPolicy::Refuse,
+        drift: DriftPolicy::Error,
         ..Options::default()
     };
     let refusals = plan::deploy(wanted, state, &options).unwrap_err();
@@ -113,7 +115,7 @@ const MORE: ResourceLimits = ResourceLimits {
 };
 
 #[test]
-fn what_a_deploy_makes_has_not_drifted() {
+fn fresh_deploy_has_no_drift() {
     in_virtual_time(async {
         let wanted = stack();
         let sim = deployed(&wanted).await;
@@ -122,7 +124,7 @@ fn what_a_deploy_makes_has_not_drifted() {
 }
 
 #[test]
-fn each_change_by_hand_is_told_with_what_is_recorded_and_what_is_found() {
+fn manual_changes_report_recorded_and_observed_values() {
     in_virtual_time(async {
         let wanted = stack();
         let sim = deployed(&wanted).await;
@@ -159,16 +161,16 @@ fn each_change_by_hand_is_told_with_what_is_recorded_and_what_is_found() {
               drifted network.default: attached to shop_default → detached
         ");
         insta::assert_snapshot!(refused(&wanted, &state), @"
-        container `shop-db-1` is not as it was made: status: running → paused; restart: unless-stopped → on-failure max=3; limit.cpus: 0.5 → 1; limit.memory: 64MiB → 128MiB; limit.pids: 50 (gone)
-          `cimandat up` without `--drift refuse` puts it right; what is to stay belongs into the manifest
-        container `elsewhere` is not as it was made: name: shop-web-1 → elsewhere; network.default: attached to shop_default → detached
-          `cimandat up` without `--drift refuse` puts it right; what is to stay belongs into the manifest
+        container `shop-db-1` has drifted: status: running → paused; restart: unless-stopped → on-failure max=3; limit.cpus: 0.5 → 1; limit.memory: 64MiB → 128MiB; limit.pids: 50 (gone)
+          `cimandat up` without `--drift error` repairs it; add changes to keep to the manifest
+        container `elsewhere` has drifted: name: shop-web-1 → elsewhere; network.default: attached to shop_default → detached
+          `cimandat up` without `--drift error` repairs it; add changes to keep to the manifest
         ");
     });
 }
 
 #[test]
-fn the_gentlest_means_puts_it_right() {
+fn drift_is_repaired_without_recreation() {
     in_virtual_time(async {
         let wanted = stack();
         let sim = deployed(&wanted).await;
@@ -201,7 +203,7 @@ fn the_gentlest_means_puts_it_right() {
 }
 
 #[test]
-fn a_repair_that_fails_leaves_what_was_found() {
+fn failed_repair_restores_drifted_state() {
     in_virtual_time(async {
         let wanted = stack();
         let sim = deployed(&wanted).await;
@@ -224,7 +226,7 @@ fn a_repair_that_fails_leaves_what_was_found() {
 }
 
 #[test]
-fn detached_container_is_attached_again_or_stays_as_it_was() {
+fn detached_container_is_reattached_or_rolled_back() {
     in_virtual_time(async {
         let wanted = stack();
         let sim = deployed(&wanted).await;
@@ -246,7 +248,7 @@ fn detached_container_is_attached_again_or_stays_as_it_was() {
 }
 
 #[test]
-fn who_shares_a_namespace_is_started_again_after_its_owner_was() {
+fn namespace_owner_restart_restarts_sharers() {
     in_virtual_time(async {
         let wanted = stack();
         let sim = deployed(&wanted).await;
@@ -273,7 +275,7 @@ fn who_shares_a_namespace_is_started_again_after_its_owner_was() {
 }
 
 #[test]
-fn a_stopped_container_whose_network_was_removed_is_made_anew() {
+fn stopped_container_without_network_is_recreated() {
     in_virtual_time(async {
         let wanted = stack();
         let sim = deployed(&wanted).await;
@@ -290,7 +292,7 @@ fn a_stopped_container_whose_network_was_removed_is_made_anew() {
 }
 
 #[test]
-fn a_likeness_of_a_container_is_told_and_left_alone() {
+fn copied_container_is_reported_and_left_alone() {
     in_virtual_time(async {
         let wanted = stack();
         let sim = deployed(&wanted).await;
@@ -298,14 +300,14 @@ fn a_likeness_of_a_container_is_told_and_left_alone() {
         let likeness = state.containers["shop-web-1"].clone();
         state.containers.insert(container("my-copy"), likeness);
         insta::assert_snapshot!(shown(&wanted, &state), @"
-        shop: nothing to do, all is as the manifest says
-        not made by cimandat, though it bears this project's label, and left alone: container my-copy
+        shop: no changes: the project is up to date
+        not created by cimandat, although it carries this project's label, and left alone: container my-copy
         ");
     });
 }
 
 #[test]
-fn a_lost_answer_to_a_repair_is_no_harm() {
+fn lost_repair_response_rolls_back() {
     in_virtual_time(async {
         let wanted = stack();
         for (call, when) in [
@@ -333,9 +335,9 @@ fn a_lost_answer_to_a_repair_is_no_harm() {
     });
 }
 
-/// A change is compared by what it says, wherever it is shown.
+/// A change has the same text wherever it is shown.
 #[test]
-fn a_change_reads_from_what_is_recorded_to_what_is_found() {
+fn field_change_displays_recorded_then_observed() {
     let change = FieldChange {
         field: "limit.memory".to_owned(),
         from: Some("64MiB".to_owned()),
@@ -345,7 +347,7 @@ fn a_change_reads_from_what_is_recorded_to_what_is_found() {
 }
 
 #[test]
-fn a_changed_network_moves_all_or_nobody() {
+fn changed_network_moves_all_containers_or_none() {
     in_virtual_time(async {
         let mut wanted = stack();
         wanted.deploy.history = 1;
@@ -371,7 +373,7 @@ fn a_changed_network_moves_all_or_nobody() {
 }
 
 #[test]
-fn a_policy_that_is_not_given_yet_is_no_drift() {
+fn pending_restart_policy_is_not_drift() {
     in_virtual_time(async {
         let wanted = stack();
         let sim = deployed(&wanted).await;
@@ -385,7 +387,7 @@ fn a_policy_that_is_not_given_yet_is_no_drift() {
 }
 
 #[test]
-fn a_network_changes_there_and_back() {
+fn network_change_can_be_reverted() {
     in_virtual_time(async {
         let mut wanted = stack();
         let sim = deployed(&wanted).await;

@@ -1,4 +1,4 @@
-//! Projects and simulated worlds for the tests of runs, and the way to carry out a deploy in them.
+//! Projects and simulated worlds for the tests of runs, and functions to deploy in them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -30,17 +30,17 @@ use proptest::test_runner::{
     Config as ProptestConfig, FailurePersistence, FileFailurePersistence, RngSeed,
 };
 
-/// How many properties are tried, here and in other files.
+/// Number of properties in all files, by which `CIMANDAT_CASES` is divided.
 const PROPERTIES: u32 = 12;
-/// How many cases each is tried with, unless `CIMANDAT_CASES` says how many there are in all.
+/// Cases per property, unless `CIMANDAT_CASES` sets the total number.
 const CASES: u32 = 192;
 
-/// The cases that are tried where none are searched for.
+/// Seed of the cases when no new ones are searched for.
 const SEED: u64 = 20;
 
-/// How properties are tried: with the same cases each time, so that who changes something else is
-/// not told of it by chance. Where `CIMANDAT_SEEDS` names a file, new cases are searched for, and
-/// the seeds of failures are kept in it.
+/// Proptest configuration. The cases are the same each time, so that an unrelated change does not
+/// fail a test by chance. If `CIMANDAT_SEEDS` names a file, new cases are searched for, and the
+/// seeds of failures are stored in that file.
 pub fn profile() -> ProptestConfig {
     let cases = env::var("CIMANDAT_CASES").ok();
     let cases = cases.map_or(CASES, |all| {
@@ -64,25 +64,25 @@ pub fn profile() -> ProptestConfig {
 #[derive(Debug, Clone, Default)]
 pub struct Wish {
     pub name: String,
-    /// Services that it waits for, and whether it is restarted with them.
+    /// Dependencies, and whether the service is restarted with each of them.
     pub needs: Vec<(String, bool)>,
-    /// Of the first replica; the others have those after it.
+    /// Host port of the first replica. The other replicas have the ports after it.
     pub port: Option<u16>,
     pub volume: bool,
-    /// The volume is copied before a switch.
+    /// Whether the volume is copied before a switch.
     pub snapshot: bool,
-    /// A volume that others of the same say mount too.
+    /// Volume that other services with the same value mount too.
     pub shared: Option<&'static str>,
     pub job: bool,
-    /// What it does is not undone, it being a job.
+    /// Whether the job is irreversible.
     pub irreversible: bool,
     pub replicas: u32,
-    /// Changes the definition.
+    /// Part of the definition: another version is a changed definition.
     pub version: u32,
 }
 
 impl Wish {
-    /// The names of its volumes.
+    /// Names of the service's volumes.
     fn volumes(&self) -> Vec<String> {
         let own = self.volume.then(|| self.name.clone());
         own.into_iter()
@@ -257,7 +257,7 @@ pub fn project(wishes: &[Wish]) -> Project {
     }
 }
 
-/// A world with the image, and with things that are not the project's.
+/// A world with the image and with objects of another project.
 pub fn world(seed: u64) -> Sim {
     let sim = Sim::new(
         project_name(),
@@ -276,7 +276,7 @@ pub fn world(seed: u64) -> Sim {
     sim
 }
 
-/// What came of a deploy.
+/// Result of a deploy.
 pub struct Told {
     pub outcome: RunSummary,
     pub events: Vec<EventEnvelope>,
@@ -296,7 +296,7 @@ pub async fn observe(sim: &Sim) -> State {
     sim.observe(&query).await.unwrap()
 }
 
-/// How a run is set up in these tests.
+/// Settings of a run in these tests.
 pub fn settings(origin: State) -> Settings {
     Settings {
         project: project_name(),
@@ -313,7 +313,7 @@ pub fn settings(origin: State) -> Settings {
     }
 }
 
-/// Plans the deploy of a project and carries it out.
+/// Plans and runs the deploy of a project.
 pub async fn up(sim: &Sim, project: &Project, interrupts: impl Stream<Item = ()>) -> Told {
     let state = observe(sim).await;
     let deploy = plan::deploy(project, &state, &Options::default()).unwrap();
@@ -342,19 +342,19 @@ pub async fn up(sim: &Sim, project: &Project, interrupts: impl Stream<Item = ()>
     }
 }
 
-/// Nobody interrupts.
+/// A stream without interrupts.
 pub fn never() -> impl Stream<Item = ()> {
     stream::pending()
 }
 
-/// Interrupts after each of these times, counted from the one before.
+/// A stream of interrupts after these times, each counted from the one before.
 pub fn interrupts(after: Vec<Duration>) -> impl Stream<Item = ()> {
     stream::iter(after)
         .then(tokio::time::sleep)
         .chain(stream::pending())
 }
 
-/// Carries a future out in time that passes only when everybody waits.
+/// Runs a future in virtual time, which advances only when all tasks wait.
 pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

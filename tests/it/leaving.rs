@@ -1,4 +1,5 @@
-//! Containers that go, in a simulated world: why, and who takes over what they had.
+//! Removed containers in a simulated world: the reason for the removal, and the service that takes
+//! over their ports and volumes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cimandat::{
@@ -25,7 +26,7 @@ async fn deployed(sim: &Sim, wanted: &Project) {
     assert_eq!(ended.outcome.outcome, Outcome::Converged);
 }
 
-/// A service that publishes a port and writes to a volume of this name.
+/// A service of this name that publishes port 8080 and writes to the volume `data`.
 fn store(name: &str, version: u32) -> Wish {
     Wish {
         port: Some(8080),
@@ -36,7 +37,7 @@ fn store(name: &str, version: u32) -> Wish {
 }
 
 #[test]
-fn a_renamed_service_takes_over_port_and_volume() {
+fn renamed_service_takes_over_port_and_volume() {
     in_virtual_time(async {
         let sim = world(7);
         deployed(&sim, &project(&[store("app", 0)])).await;
@@ -44,29 +45,26 @@ fn a_renamed_service_takes_over_port_and_volume() {
         let wanted = project(&[store("shop", 1), wish("web", &[])]);
         insta::assert_snapshot!(shown(&wanted, &observe(&sim).await), @"
         shop: 2 to create, 2 to remove
-          + shop  created: not there yet
-          + web   created: not there yet
-          - app   removed: not part of the project any more
-          - app   removed: kept of generation 1, and its service is not in the manifest
+          + shop  created: does not exist yet
+          + web   created: does not exist yet
+          - app   removed: no longer part of the project
+          - app   removed: kept from generation 1, and its service is not in the manifest
         `shop` takes over port 8080 and volume shop_data from `app`, which stops first
         ");
         deployed(&sim, &wanted).await;
         let message = shown(&wanted, &observe(&sim).await);
-        assert_eq!(
-            message,
-            "shop: nothing to do, all is as the manifest says\n"
-        );
+        assert_eq!(message, "shop: no changes: the project is up to date\n");
     });
 }
 
 #[test]
-fn a_new_service_that_needs_nothing_of_an_old_one_takes_nothing_over() {
+fn new_service_without_conflict_takes_nothing_over() {
     in_virtual_time(async {
         let sim = world(7);
         deployed(&sim, &project(&[store("app", 0)])).await;
         let message = shown(&project(&[wish("shop", &[])]), &observe(&sim).await);
         assert!(!message.contains("takes over"), "{message}");
-        // A replica more of what is there is no new service.
+        // An additional replica is not a new service.
         let mut more = store("app", 0);
         more.port = None;
         more.replicas = 2;
@@ -76,7 +74,7 @@ fn a_new_service_that_needs_nothing_of_an_old_one_takes_nothing_over() {
 }
 
 #[test]
-fn surplus_replicas_and_kept_failures_go_for_their_own_reasons() {
+fn surplus_replicas_and_kept_failures_have_distinct_reasons() {
     in_virtual_time(async {
         let sim = world(7);
         let replicas = |replicas, version| Wish {
@@ -85,7 +83,7 @@ fn surplus_replicas_and_kept_failures_go_for_their_own_reasons() {
             ..wish("web", &[])
         };
         deployed(&sim, &project(&[replicas(3, 0)])).await;
-        // A deploy that fails and keeps what failed.
+        // A failed deploy that keeps its failed container.
         let failing = project(&[replicas(3, 1)]);
         sim.script(&service_name("web"), Some(2), Behavior::never_ready());
         let state = observe(&sim).await;
@@ -110,7 +108,8 @@ fn surplus_replicas_and_kept_failures_go_for_their_own_reasons() {
     });
 }
 
-/// `owner`, and `guest`, which has its network stack.
+/// A project of `owner` and `guest`. `share` makes the guest share a namespace or mounts of the
+/// owner.
 fn pair(share: impl Fn(&mut cimandat::project::ContainerSpec)) -> Project {
     let mut pair = project(&[wish("owner", &[]), wish("guest", &["owner"])]);
     share(&mut pair.services.get_mut("guest").unwrap().container);
@@ -118,7 +117,7 @@ fn pair(share: impl Fn(&mut cimandat::project::ContainerSpec)) -> Project {
 }
 
 #[test]
-fn what_shares_namespaces_with_a_killed_container_is_started_again() {
+fn killed_namespace_owner_restarts_sharers() {
     in_virtual_time(async {
         let name = |name: &str| ContainerName::new(name).unwrap();
         for shared in ["network", "pid", "ipc"] {
@@ -152,16 +151,13 @@ fn what_shares_namespaces_with_a_killed_container_is_started_again() {
             };
             assert!(started(&after) > started(&before), "{shared}");
             let message = shown(&wanted, &after);
-            assert_eq!(
-                message,
-                "shop: nothing to do, all is as the manifest says\n"
-            );
+            assert_eq!(message, "shop: no changes: the project is up to date\n");
         }
     });
 }
 
 #[test]
-fn what_only_shares_mounts_with_a_killed_container_runs_on() {
+fn killed_mount_owner_leaves_sharer_running() {
     in_virtual_time(async {
         let wanted = pair(|guest| guest.volumes_from = vec!["owner".to_owned()]);
         let sim = world(7);

@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 mod agreement;
+mod book;
 mod build;
 mod ci_mandat;
 mod commands;

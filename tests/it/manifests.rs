@@ -1,4 +1,4 @@
-//! Manifests that are in order: those that come with the program, and what merging makes of them.
+//! Valid manifests: the ones shipped with the program, and the results of merging.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -27,7 +27,7 @@ fn loaded(name: &str) -> Manifest {
     })
 }
 
-/// Loads texts of memory, all named, the first the main one.
+/// Loads these texts as files in memory. The first one is the main manifest.
 fn merged(texts: &[&str]) -> Manifest {
     let name = |index: usize| format!("/shop/{index}.kdl");
     let files: BTreeMap<PathBuf, String> = texts
@@ -93,7 +93,7 @@ fn ports(service: &Service) -> Vec<String> {
 }
 
 #[test]
-fn the_reference_manifest_is_read() {
+fn reference_manifest_loads() {
     let manifest = loaded("ci-mandat.kdl");
     assert_eq!(manifest.project.as_str(), "ci-mandat");
     let names: Vec<_> = manifest.services.keys().map(ToString::to_string).collect();
@@ -111,7 +111,7 @@ fn the_reference_manifest_is_read() {
 }
 
 #[test]
-fn a_manifest_comes_in_by_standard_input() {
+fn manifest_loads_from_standard_input() {
     let text = r#"
         include "more.kdl"
         service "web" { image "x:1"; bind "./www" "/www" }
@@ -133,7 +133,7 @@ fn a_manifest_comes_in_by_standard_input() {
     };
     assert_eq!(source.value, PathBuf::from("/srv/my shop/www"));
 
-    // A mistake in it is told at its place, and a file of that name is another thing.
+    // An error on standard input is reported for `<stdin>`, and `./-` names a file.
     let bad = Request {
         standard_input: Some("service \"web\" { imgae \"x\" }".to_owned()),
         ..request.clone()
@@ -149,7 +149,7 @@ fn a_manifest_comes_in_by_standard_input() {
 }
 
 #[test]
-fn a_host_has_one_or_several_addresses() {
+fn extra_host_accepts_several_addresses() {
     let service = web(&[
         r#"
         defaults { extra-host "db" "10.0.0.9"; extra-host "mail" "10.0.0.8" }
@@ -179,13 +179,13 @@ fn a_host_has_one_or_several_addresses() {
 }
 
 #[test]
-fn the_first_taste_is_read() {
+fn hello_manifest_loads() {
     let manifest = loaded("hello.kdl");
     assert_eq!(ports(&manifest.services["web"]), ["8080:8080/tcp"]);
 }
 
 #[test]
-fn every_way_to_write_a_port_is_understood() {
+fn port_syntax_variants_all_parse() {
     let service = web(&[r#"service "web" {
         image "x"
         port 3000
@@ -216,7 +216,7 @@ fn every_way_to_write_a_port_is_understood() {
 }
 
 #[test]
-fn what_lies_above_wins_by_its_key() {
+fn later_layers_override_by_key() {
     let service = web(&[
         r#"
         defaults { init #true; env A="defaults" B="defaults" }
@@ -249,7 +249,7 @@ fn what_lies_above_wins_by_its_key() {
 }
 
 #[test]
-fn what_is_inherited_can_be_removed_and_replaced() {
+fn inherited_values_can_be_removed_and_replaced() {
     let service = web(&[r#"
         template "base" {
             env A="1" B="2"
@@ -285,7 +285,7 @@ fn what_is_inherited_can_be_removed_and_replaced() {
 }
 
 #[test]
-fn a_job_is_not_reached_by_what_is_meant_for_services() {
+fn service_defaults_do_not_apply_to_jobs() {
     let manifest = merged(&[r#"
         defaults { restart "always"; replicas 2; init #true }
         job "migrate" irreversible=#true { image "x" }
@@ -300,7 +300,7 @@ fn a_job_is_not_reached_by_what_is_meant_for_services() {
 }
 
 #[test]
-fn variables_are_typed_where_they_stand() {
+fn variables_take_type_of_their_context() {
     let service = web(&[r#"service "web" {
         image "x:${TAG}"
         replicas "${COUNT}"
@@ -318,12 +318,12 @@ fn variables_are_typed_where_they_stand() {
     let cimandat::manifest::ImageSource::Reference(image) = service.image else {
         panic!("an image by reference");
     };
-    // The process environment is stronger than `.env`.
+    // The process environment overrides `.env`.
     assert_eq!(image.as_str(), "x:process");
 }
 
 #[test]
-fn relative_paths_start_from_the_file_they_stand_in() {
+fn relative_paths_resolve_against_their_file() {
     let files = BTreeMap::from([
         (
             PathBuf::from("/shop/cimandat.kdl"),
@@ -353,7 +353,7 @@ fn relative_paths_start_from_the_file_they_stand_in() {
     assert_eq!(sources, ["/shop/parts/conf", "/home/me/c"]);
 }
 
-/// Loads any text: it must come to an end, and its mistakes must be drawn.
+/// Loads any text. Loading must terminate, and its errors must render.
 fn survives(text: &str) {
     let files = BTreeMap::from([(PathBuf::from("/shop/cimandat.kdl"), text.to_owned())]);
     let request = Request {
@@ -377,17 +377,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn no_text_makes_it_panic(text in "(.|\\n){0,200}") {
+    fn arbitrary_text_never_panics(text in "(.|\\n){0,200}") {
         survives(&text);
     }
 
     #[test]
-    fn no_text_of_the_language_makes_it_panic(
+    fn random_tokens_never_panic(
         words in prop::collection::vec(
             prop::sample::select(vec![
                 "service", "job", "\"web\"", "{", "}", "\n", "port", "80", "\"80:80\"", "env",
                 "A=\"1\"", "A", "#true", "(remove)", "(replace)", "use", "template", "defaults",
-                "\"${X:-1}\"", "\"${secret:s}\"", "ready", "http", "within=", "\"5s\"", "build",
+                "\"${X:-1}\"", "\"${secret:s}\"", "ready", "http", "timeout=", "\"5s\"", "build",
                 "volume", "\"/data\"", "network", "limit", "memory=", "depends-on", "until=", ";",
                 "image", "1.5", "-1", "#null", "é", "secret", "generate=\"hex\"", "ulimit", "gpus",
             ]),
@@ -398,7 +398,7 @@ proptest! {
     }
 
     #[test]
-    fn no_change_of_the_reference_manifest_makes_it_panic(
+    fn mutated_reference_manifest_never_panics(
         at: prop::sample::Index,
         length in 0_usize..40,
         other in "(.|\\n){0,6}",

@@ -1,4 +1,4 @@
-//! Plans: a project against a world gives these steps, for these reasons.
+//! Plans: the steps and reasons for a project and an observed state.
 
 #![expect(
     clippy::unwrap_used,
@@ -117,7 +117,8 @@ fn project(services: impl IntoIterator<Item = Service>) -> Project {
     }
 }
 
-/// The stack of the mission: postgres and redis before backend before frontend.
+/// The reference stack: postgres, redis and the job migrate before backend, backend before
+/// frontend.
 fn stack() -> Project {
     let mut postgres = service("postgres", &[]);
     postgres.container.mounts = vec![Mount {
@@ -159,7 +160,7 @@ fn held(port: u16) -> PublishedPort {
     }
 }
 
-/// The images that are on the engine: each reference is its own id.
+/// Images on the engine. The id of each is a digest of its reference.
 fn images(project: &Project) -> BTreeMap<ImageRef, ImageInfo> {
     let facts = |image: &ImageRef| ImageInfo {
         id: format!("sha256:{}", digest(image.as_str().as_bytes())),
@@ -202,7 +203,7 @@ fn record(service: &Service, image: &ImageRef) -> ContainerRecord {
     }
 }
 
-/// The world after a deploy of the project.
+/// State after a deploy of the project.
 fn deployed(project: &Project) -> State {
     let mut state = empty(project);
     let resource = |definition: String, own: &str| Resource {
@@ -264,7 +265,7 @@ fn deployed(project: &Project) -> State {
     state
 }
 
-/// One line a step: what, and the numbers of what it waits for.
+/// One line per step: its action, and the numbers of the steps it requires.
 fn lines(plan: &Plan) -> String {
     let mut text = String::new();
     for (index, step) in plan.steps.iter().enumerate() {
@@ -306,7 +307,7 @@ fn refused(project: &Project, state: &State) -> String {
 }
 
 #[test]
-fn a_first_deploy_starts_each_service_when_its_own_dependencies_are_ready() {
+fn first_deploy_starts_services_after_ready_dependencies() {
     let project = stack();
     insta::assert_snapshot!(lines(&deploy(&project, &empty(&project)).plan), @"
     0 creating network shop_edge <>
@@ -339,7 +340,7 @@ fn a_first_deploy_starts_each_service_when_its_own_dependencies_are_ready() {
 }
 
 #[test]
-fn a_deploy_of_what_is_there_asks_the_gates_and_changes_nothing() {
+fn unchanged_deploy_only_probes_gates() {
     let project = stack();
     let deploy = deploy(&project, &deployed(&project));
     assert!(deploy.plan.changes_nothing());
@@ -349,11 +350,11 @@ fn a_deploy_of_what_is_there_asks_the_gates_and_changes_nothing() {
     2 gate shop-backend-1 <>
     3 gate shop-frontend-1 <>
     ");
-    insta::assert_snapshot!(shown(&project, &deployed(&project)), @"shop: nothing to do, all is as the manifest says");
+    insta::assert_snapshot!(shown(&project, &deployed(&project)), @"shop: no changes: the project is up to date");
 }
 
 #[test]
-fn an_update_makes_all_new_containers_before_it_stops_an_old_one() {
+fn update_creates_new_containers_before_stopping_old() {
     let mut project = stack();
     let state = deployed(&project);
     for service in ["backend", "redis"] {
@@ -399,7 +400,7 @@ fn an_update_makes_all_new_containers_before_it_stops_an_old_one() {
 }
 
 #[test]
-fn an_image_name_that_means_another_image_replaces_the_container() {
+fn moved_image_tag_replaces_container() {
     let project = stack();
     let mut state = deployed(&project);
     let image = ImageRef::new("redis:1").unwrap();
@@ -416,7 +417,7 @@ fn an_image_name_that_means_another_image_replaces_the_container() {
 }
 
 #[test]
-fn a_dependent_is_restarted_when_it_asks_for_it() {
+fn dependent_with_restart_is_restarted() {
     let mut project = stack();
     let backend = project.services.get_mut("backend").unwrap();
     backend.depends_on.get_mut("redis").unwrap().restart = true;
@@ -443,7 +444,7 @@ fn a_dependent_is_restarted_when_it_asks_for_it() {
 }
 
 #[test]
-fn who_shares_a_network_stack_goes_with_its_owner() {
+fn network_stack_sharer_is_replaced_with_owner() {
     let mut project = stack();
     let sidecar = project.services.get_mut("frontend").unwrap();
     sidecar.container.network = NetworkMode::Service(name("redis"));
@@ -464,7 +465,7 @@ fn who_shares_a_network_stack_goes_with_its_owner() {
 }
 
 #[test]
-fn a_port_is_given_up_before_another_service_takes_it() {
+fn port_moves_after_old_holder_stops() {
     let mut project = project([service("a", &[]), service("b", &[])]);
     project.services.get_mut("a").unwrap().container.ports = vec![publish(80)];
     let state = deployed(&project);
@@ -494,7 +495,7 @@ fn a_port_is_given_up_before_another_service_takes_it() {
 }
 
 #[test]
-fn two_services_can_swap_their_ports() {
+fn services_can_swap_ports() {
     let mut project = project([service("a", &[]), service("b", &[])]);
     project.services.get_mut("a").unwrap().container.ports = vec![publish(80)];
     project.services.get_mut("b").unwrap().container.ports = vec![publish(81)];
@@ -524,7 +525,7 @@ fn two_services_can_swap_their_ports() {
 }
 
 #[test]
-fn what_left_the_manifest_goes_after_the_commit() {
+fn orphans_are_removed_after_commit() {
     let mut project = stack();
     let state = deployed(&project);
     project.services.remove("frontend");
@@ -539,7 +540,7 @@ fn what_left_the_manifest_goes_after_the_commit() {
 }
 
 #[test]
-fn naming_services_leaves_all_others_alone() {
+fn selected_services_leave_others_unchanged() {
     let mut project = stack();
     let state = deployed(&project);
     for service in project.services.values_mut() {
@@ -579,7 +580,7 @@ fn migrate_with(project: &Project, state: &State, options: &Options) -> plan::De
 }
 
 #[test]
-fn a_job_runs_again_for_a_new_image_or_input_and_for_nothing_else() {
+fn job_reruns_only_for_new_image_or_input() {
     let mut project = stack();
     let sealed = |value: &str| Text::sealed("${secret:db}".to_owned(), value.to_owned());
     let migrate = |project: &mut Project, change: &dyn Fn(&mut Service)| {
@@ -595,7 +596,7 @@ fn a_job_runs_again_for_a_new_image_or_input_and_for_nothing_else() {
     };
     assert_eq!(again(&project, &before), (plan::Change::NoOp, None));
 
-    // What it waits for says when it runs, not what it does.
+    // A dependency decides when the job runs, not what it does.
     migrate(&mut project, &|it| it.depends_on.clear());
     assert_eq!(again(&project, &before).0, plan::Change::NoOp);
 
@@ -637,7 +638,7 @@ fn a_job_runs_again_for_a_new_image_or_input_and_for_nothing_else() {
 }
 
 #[test]
-fn a_job_can_be_asked_to_run_again() {
+fn rerun_option_runs_job_again() {
     let project = stack();
     let state = deployed(&project);
     let with = |rerun: plan::RerunJobs, services: &[&str]| Options {
@@ -650,7 +651,7 @@ fn a_job_can_be_asked_to_run_again() {
     for options in [
         with(plan::RerunJobs::All, &[]),
         with(jobs(&["migrate"]), &[]),
-        // Also where the deploy is about another service.
+        // Also when the deploy selects another service.
         with(jobs(&["migrate"]), &["redis"]),
     ] {
         let deploy = plan::deploy(&project, &state, &options).unwrap();
@@ -674,7 +675,7 @@ fn a_job_can_be_asked_to_run_again() {
 }
 
 #[test]
-fn a_job_runs_again_only_when_it_changed_or_failed() {
+fn job_reruns_only_when_changed_or_failed() {
     let mut project = stack();
     let mut state = deployed(&project);
     let decision =
@@ -706,11 +707,11 @@ fn new_volume(service: &str, volume: &str) -> plan::Reason {
 }
 
 #[test]
-fn job_runs_again_when_a_volume_of_its_dependencies_is_new() {
+fn job_reruns_for_new_dependency_volume() {
     let mut project = stack();
     let done = deployed(&project);
     assert_eq!(again(&project, &done), (plan::Change::NoOp, None));
-    // It is not there any more: the database begins with nothing.
+    // The volume no longer exists: the database starts empty.
     let mut gone = done.clone();
     gone.volumes.clear();
     let reason = Some(new_volume("postgres", "data"));
@@ -718,7 +719,7 @@ fn job_runs_again_when_a_volume_of_its_dependencies_is_new() {
         again(&project, &gone),
         (plan::Change::Replace, reason.clone())
     );
-    // Somebody else has to see to what a volume of somebody else holds.
+    // The content of an external volume is its owner's responsibility.
     let data = VolumeName::new("data").unwrap();
     project.volumes.get_mut(&data).unwrap().external = true;
     let mut external = done.clone();
@@ -727,7 +728,7 @@ fn job_runs_again_when_a_volume_of_its_dependencies_is_new() {
     project.volumes.get_mut(&data).unwrap().engine_name = "shop_other".to_owned();
     assert_eq!(again(&project, &external).0, plan::Change::NoOp);
 
-    // A deploy that failed made it: the job has never worked with it.
+    // A failed deploy created the volume: the job has never run on it.
     let project = stack();
     let mut later = done.clone();
     later.volume_generations.insert("shop_data".to_owned(), 2);
@@ -736,7 +737,7 @@ fn job_runs_again_when_a_volume_of_its_dependencies_is_new() {
         generation,
         done: true,
     };
-    // One that was committed with it has decided that.
+    // A deploy that was committed with the volume has decided whether the job runs.
     later.job_records.insert(name("migrate"), record(2));
     assert_eq!(again(&project, &later).0, plan::Change::NoOp);
     later.job_records.insert(name("migrate"), record(1));
@@ -750,7 +751,7 @@ fn job_runs_again_when_a_volume_of_its_dependencies_is_new() {
 }
 
 #[test]
-fn job_runs_again_when_a_dependency_gets_a_new_nameless_volume() {
+fn job_reruns_for_new_anonymous_dependency_volume() {
     let mut project = stack();
     project
         .services
@@ -769,7 +770,7 @@ fn job_runs_again_when_a_dependency_gets_a_new_nameless_volume() {
     };
     let mounted = |anonymous| BTreeMap::from([("/data".to_owned(), volume(anonymous))]);
     let postgres = "shop-postgres-1";
-    // Whatever a container that stays has mounted there.
+    // A container that stays keeps its mount, whatever it is.
     assert_eq!(again(&project, &state).0, plan::Change::NoOp);
     state.containers.get_mut(postgres).unwrap().volumes = mounted(true);
     let changed = project.services.get_mut("postgres").unwrap();
@@ -779,14 +780,14 @@ fn job_runs_again_when_a_dependency_gets_a_new_nameless_volume() {
         plan::Change::NoOp,
         "it is carried"
     );
-    // From a volume with a name to one without.
+    // The change from a named volume to an anonymous one.
     state.containers.get_mut(postgres).unwrap().volumes = mounted(false);
     let reason = Some(new_volume("postgres", "/data"));
     assert_eq!(
         again(&project, &state),
         (plan::Change::Replace, reason.clone())
     );
-    // The data is in a folder below.
+    // The data is in a folder below the anonymous volume.
     let changed = project.services.get_mut("postgres").unwrap();
     changed.container.mounts = stack().services["postgres"].container.mounts.clone();
     changed.container.mounts[0].target = "/data/inner".to_owned();
@@ -798,7 +799,7 @@ fn job_runs_again_when_a_dependency_gets_a_new_nameless_volume() {
 }
 
 #[test]
-fn job_without_a_container_runs_unless_the_history_says_that_it_is_done() {
+fn job_without_container_runs_unless_recorded_done() {
     let mut project = stack();
     let mut state = deployed(&project);
     state.containers.remove("shop-migrate-1");
@@ -824,7 +825,7 @@ fn job_without_a_container_runs_unless_the_history_says_that_it_is_done() {
     project.services.get_mut("migrate").unwrap().kind = Kind::Job { irreversible: true };
     insta::assert_snapshot!(refused(&project, &state), @"
     `migrate` is irreversible and would run again, as the record of whether it has run was removed
-      `--rerun migrate` runs it again; `--no-rerun` takes it for done
+      `--rerun migrate` runs it again; `--no-rerun` assumes that it is done
     ");
     let options = |rerun| Options {
         rerun,
@@ -837,7 +838,7 @@ fn job_without_a_container_runs_unless_the_history_says_that_it_is_done() {
 }
 
 #[test]
-fn job_that_is_done_outlives_the_container_whose_volumes_it_shares() {
+fn done_job_survives_replaced_volumes_from_source() {
     let mut project = stack();
     let migrate = project.services.get_mut("migrate").unwrap();
     migrate.container.volumes_from = vec!["postgres".to_owned()];
@@ -848,7 +849,7 @@ fn job_that_is_done_outlives_the_container_whose_volumes_it_shares() {
 }
 
 #[test]
-fn images_of_generations_without_containers_are_forgotten() {
+fn tags_of_generations_without_containers_are_removed() {
     let mut project = stack();
     project.deploy.history = 2;
     let mut state = deployed(&project);
@@ -864,7 +865,7 @@ fn images_of_generations_without_containers_are_forgotten() {
         "shop-redis:x",
     ];
     state.kept_images = Some(known.map(tag).into());
-    // Nothing else is to be done.
+    // Surplus tags alone cause no change.
     assert!(deploy(&project, &state).plan.changes_nothing());
     project.services.get_mut("redis").unwrap().container.user = Some("999".to_owned());
     let deploy = deploy(&project, &state);
@@ -878,7 +879,7 @@ fn images_of_generations_without_containers_are_forgotten() {
             }
             _ => None,
         });
-    // The new one and the one before it are kept.
+    // The new generation and the one before it are kept.
     let removed: Vec<_> = removed.collect();
     assert_eq!(removed, [("shop-redis:g6", true), ("shop-redis:g3", true)]);
 }
@@ -911,7 +912,7 @@ fn anonymous_volumes_are_carried_over() {
 }
 
 #[test]
-fn everything_in_the_way_is_told_at_once_before_anything_is_touched() {
+fn conflicts_are_all_refused_at_once() {
     let mut project = stack();
     let mut state = empty(&project);
     let foreign = |owner: Option<&str>, ports| UnmanagedContainer {
@@ -949,7 +950,7 @@ fn everything_in_the_way_is_told_at_once_before_anything_is_touched() {
       remove or rename that container, or give this project another name (`-p NAME`)
     port 3000 of this host, which `frontend` publishes, is held by container `web`
       stop it (`docker stop web`), or publish another port
-    network `shop_edge` exists already and belongs to somebody else
+    network `shop_edge` exists already and belongs to an unknown owner
       declare it `external=#true` to use it as it is, or give it another `name=`
     volume `shop_data` exists already and belongs to project `other`
       declare it `external=#true` to use it as it is, or give it another `name=`
@@ -964,7 +965,7 @@ fn everything_in_the_way_is_told_at_once_before_anything_is_touched() {
 }
 
 #[test]
-fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
+fn changed_network_is_removed_after_commit() {
     let mut project = stack();
     project.deploy.history = 1;
     let mut state = deployed(&project);
@@ -980,14 +981,14 @@ fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
       ~ network edge is replaced by shop_edge.c6d75ad4 (definition changed)
           internal: false → true
       - network shop_edge
-      ~ postgres  replaced (start first): network `edge` is made anew
+      ~ postgres  replaced (start first): network `edge` is recreated
           no interruption; open connections stay open until the old container stops
-      ~ redis     replaced (start first): network `edge` is made anew
+      ~ redis     replaced (start first): network `edge` is recreated
           no interruption; open connections stay open until the old container stops
       = migrate   unchanged
-      ~ backend   replaced (start first): network `edge` is made anew
+      ~ backend   replaced (start first): network `edge` is recreated
           no interruption; open connections stay open until the old container stops
-      ~ frontend  replaced (stop first, as both publish port 3000): network `edge` is made anew
+      ~ frontend  replaced (stop first, as both publish port 3000): network `edge` is recreated
           does not answer from the stop of the old container until the new one is ready; requests in progress end with the old container
           to shorten it: attach it to an internal network, on which the new container is probed before it takes the port
     ");
@@ -1009,7 +1010,7 @@ fn a_changed_network_gets_a_successor_and_goes_after_the_commit() {
 }
 
 #[test]
-fn a_network_whose_addresses_are_needed_twice_is_refused() {
+fn changed_network_with_same_subnet_is_refused() {
     let mut project = stack();
     let mut state = deployed(&project);
     let edge = project.networks.get_mut("edge").unwrap();
@@ -1035,7 +1036,7 @@ fn a_network_whose_addresses_are_needed_twice_is_refused() {
 }
 
 #[test]
-fn networks_that_left_the_manifest_go_and_volumes_are_mentioned() {
+fn orphaned_networks_are_removed_and_volumes_reported() {
     let project = stack();
     let mut state = deployed(&project);
     let found = |name: &str, users| Resource {
@@ -1060,7 +1061,7 @@ fn networks_that_left_the_manifest_go_and_volumes_are_mentioned() {
       = migrate   unchanged
       = backend   unchanged
       = frontend  unchanged
-    not declared any more, and kept: volume shop_past
+    no longer declared, and kept: volume shop_past
     ");
 }
 
@@ -1094,11 +1095,11 @@ fn down_stops_dependents_first_and_keeps_volumes() {
 }
 
 #[test]
-fn down_removes_each_name_of_an_image_once() {
+fn down_removes_each_image_name_once() {
     let project = stack();
     let mut state = deployed(&project);
     let names = |names: &[&str]| names.iter().map(|it| ImageRef::new(*it).unwrap()).collect();
-    // The engine lists all names of an image that was built here, those of generations too.
+    // The engine lists all names of an image built here, including generation tags.
     state.own_images = names(&["shop-backend:6f0c", "shop-backend:g1", "shop-migrate:g1"]);
     let removal = DownOptions {
         images: true,
@@ -1115,7 +1116,8 @@ fn down_removes_each_name_of_an_image_once() {
     let removed: Vec<_> = removed.collect();
     let once: BTreeSet<_> = removed.iter().map(|(name, _)| *name).collect();
     assert_eq!(once.len(), removed.len(), "{removed:?}");
-    // What was asked for must go; a name that was only kept for a generation does no harm.
+    // The removal of a requested name must succeed. A name that was only kept for a generation may
+    // stay.
     let kept: Vec<_> = removed.iter().filter(|(_, optional)| *optional).collect();
     let kept: Vec<_> = kept.iter().map(|(name, _)| *name).collect();
     assert_eq!(
@@ -1124,7 +1126,7 @@ fn down_removes_each_name_of_an_image_once() {
     );
 }
 
-/// A project of up to 8 services, each waiting for some of those before it.
+/// A project of up to 7 services, each depending on some of the earlier ones.
 fn projects() -> impl Strategy<Value = Project> {
     proptest::collection::vec(proptest::collection::vec(any::<bool>(), 8), 1..8).prop_map(|rows| {
         project(rows.iter().enumerate().map(|(index, row)| {
@@ -1140,7 +1142,7 @@ fn projects() -> impl Strategy<Value = Project> {
     })
 }
 
-/// All steps that come before a step, directly or not.
+/// All direct and transitive requirements of a step.
 fn before(plan: &Plan, step: usize) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     let mut open: Vec<usize> = plan.steps[step]
@@ -1158,7 +1160,7 @@ fn before(plan: &Plan, step: usize) -> BTreeSet<usize> {
 
 proptest! {
     #[test]
-    fn steps_come_after_what_they_need_and_starts_after_gates(
+    fn steps_follow_requirements_and_starts_follow_gates(
         project in projects(),
         changed in proptest::collection::vec(any::<bool>(), 8),
         first in any::<bool>(),
@@ -1188,7 +1190,7 @@ proptest! {
 }
 
 #[test]
-fn a_volume_is_given_up_before_another_service_writes_to_it() {
+fn volume_moves_after_old_writer_stops() {
     let mut project = stack();
     let mut state = deployed(&project);
     let volume = MountedVolume {
@@ -1220,7 +1222,7 @@ fn a_volume_is_given_up_before_another_service_writes_to_it() {
 }
 
 #[test]
-fn a_container_that_was_never_started_is_made_anew() {
+fn never_started_container_is_recreated() {
     let project = stack();
     let mut state = deployed(&project);
     let redis = state.containers.get_mut("shop-redis-1").unwrap();
@@ -1236,7 +1238,7 @@ fn a_container_that_was_never_started_is_made_anew() {
 }
 
 #[test]
-fn what_an_interrupted_run_left_goes_and_what_was_committed_counts() {
+fn leftovers_of_interrupted_run_are_removed() {
     let project = stack();
     let mut state = deployed(&project);
     let committed = state.containers.get_mut("shop-redis-1").unwrap();
@@ -1260,7 +1262,7 @@ fn what_an_interrupted_run_left_goes_and_what_was_committed_counts() {
 }
 
 #[test]
-fn a_restart_policy_that_was_never_set_is_set() {
+fn unset_restart_policy_is_set() {
     let project = stack();
     let mut state = deployed(&project);
     state.containers.get_mut("shop-redis-1").unwrap().restart = Some(RestartPolicy::No);
@@ -1269,17 +1271,17 @@ fn a_restart_policy_that_was_never_set_is_set() {
 }
 
 #[test]
-fn two_services_cannot_have_one_container_name() {
+fn duplicate_container_name_is_refused() {
     let mut project = project([service("a", &[]), service("b", &[])]);
     project.services.get_mut("b").unwrap().container_name = Some("shop-a-1".to_owned());
     insta::assert_snapshot!(refused(&project, &empty(&project)), @"
-    the containers of `a` and `b` would both be called `shop-a-1`
+    the containers of `a` and `b` would both be named `shop-a-1`
       give one of them another `container-name`
     ");
 }
 
 #[test]
-fn down_goes_though_records_wait_for_each_other_in_a_circle() {
+fn down_tolerates_dependency_cycle_in_records() {
     let mut state = deployed(&project([service("a", &["b"]), service("b", &[])]));
     let record = state.containers["shop-a-1"].record.clone().unwrap();
     let depends_on = BTreeMap::from([(name("a"), record.depends_on[&name("b")])]);
@@ -1289,7 +1291,8 @@ fn down_goes_though_records_wait_for_each_other_in_a_circle() {
     assert!(lines(&plan).contains("removing container shop-b-1"));
 }
 
-/// The stack's database on a volume, and the image of a server of this major version for it.
+/// The stack with the database of major version `from` on a volume, and with a server image of
+/// major version `to`.
 fn upgrade(from: &str, to: &str) -> (Project, State) {
     let mut project = stack();
     let mut state = deployed(&project);
@@ -1322,14 +1325,14 @@ fn upgrade(from: &str, to: &str) -> (Project, State) {
 }
 
 #[test]
-fn another_major_version_of_a_database_is_refused_unless_it_is_allowed() {
+fn database_major_upgrade_is_refused_unless_allowed() {
     let (project, state) = upgrade("16", "17");
     insta::assert_snapshot!(refused(&project, &state), @r#"
     `postgres` would run PostgreSQL 17 on data of PostgreSQL 16 (volume `shop_data`, `/data/pgdata`)
-      dump the data with 16 (`pg_dumpall`) and load it into a new volume with 17, or convert it with `pg_upgrade`; where the image does that itself, `--allow-major` lets it, best with the volume `snapshot="before-switch"`
+      dump the data with 16 (`pg_dumpall`) and load it into a new volume with 17, or convert it with `pg_upgrade`; where the image does that itself, `--allow-major-upgrade` lets it, best with the volume `snapshot="before-update"`
     "#);
     let allowed = Options {
-        allow_major: true,
+        allow_major_upgrade: true,
         ..Options::default()
     };
     assert!(plan::deploy(&project, &state, &allowed).is_ok());
@@ -1338,7 +1341,7 @@ fn another_major_version_of_a_database_is_refused_unless_it_is_allowed() {
 }
 
 #[test]
-fn only_the_data_of_a_database_whose_image_changes_is_in_question() {
+fn database_check_covers_only_changed_images() {
     let asked = |project: &Project, state: &State| {
         let options = Options::default();
         let state = State {
@@ -1351,7 +1354,7 @@ fn only_the_data_of_a_database_whose_image_changes_is_in_question() {
     let (project, state) = upgrade("16", "17");
     let postgres = ContainerName::new("shop-postgres-1").unwrap();
     assert_eq!(asked(&project, &state), BTreeSet::from([postgres]));
-    // Nothing is asked where nothing changes, nor of images that say of no server.
+    // Nothing is checked when no image changes, or when the images report no PostgreSQL version.
     assert_eq!(asked(&stack(), &deployed(&stack())), BTreeSet::new());
     let (project, mut state) = upgrade("16", "17");
     for facts in state.images.values_mut() {
@@ -1360,7 +1363,7 @@ fn only_the_data_of_a_database_whose_image_changes_is_in_question() {
     assert_eq!(asked(&project, &state), BTreeSet::new());
 }
 
-/// The world after a deploy, with everything in a network that takes given addresses.
+/// State after a deploy, with every container on a network that accepts fixed addresses.
 fn connected(project: &Project) -> State {
     let mut state = deployed(project);
     let network = state.networks.get_mut("shop_edge").unwrap();
@@ -1390,12 +1393,12 @@ fn connect(container: &mut Container, number: u32) {
     container.networks = BTreeMap::from([("shop_edge".to_owned(), address)]);
 }
 
-/// The steps after the new containers are made, in words.
+/// All steps of the deploy, one per line.
 fn switch(project: &Project, state: &State) -> String {
     lines(&deploy(project, state).plan)
 }
 
-/// The cutovers of a plan: each container with the names and the address that it then has.
+/// The cutovers of a plan: each container with its aliases and its address afterwards.
 fn cutovers(project: &Project, state: &State) -> String {
     let plan = deploy(project, state).plan;
     let side = |side: &plan::Attached| {
@@ -1460,7 +1463,7 @@ fn start_first_update_switches_traffic_in_one_step() {
 }
 
 #[test]
-fn kept_address_moves_to_the_new_container() {
+fn kept_address_moves_to_new_container() {
     let mut project = project([service("web", &[])]);
     let state = connected(&project);
     let web = project.services.get_mut("web").unwrap();
@@ -1490,7 +1493,7 @@ fn stop_first_replacement_keeps_its_address() {
     assert_eq!(cutovers(&project, &state), "");
 }
 
-/// A service that publishes a port on `edge`, with an internal network on which it meets `db`.
+/// A project whose `web` publishes a port on `edge` and shares an internal network with `db`.
 fn published() -> (Project, State) {
     let mut web = service("web", &["db"]);
     web.container.ports = vec![publish(80)];
@@ -1525,7 +1528,7 @@ fn published() -> (Project, State) {
 }
 
 #[test]
-fn published_port_moves_to_a_proven_container() {
+fn published_port_moves_to_ready_container() {
     let (mut project, state) = published();
     let web = project.services.get_mut("web").unwrap();
     web.container.user = Some("999".to_owned());
@@ -1587,7 +1590,7 @@ fn drained_service_stops_before_its_port_moves() {
 }
 
 #[test]
-fn drained_service_has_its_drain_time_to_finish() {
+fn drained_service_stops_with_drain_time_as_grace() {
     let (mut project, state) = published();
     let web = project.services.get_mut("web").unwrap();
     web.container.user = Some("999".to_owned());
@@ -1606,7 +1609,7 @@ fn drained_service_has_its_drain_time_to_finish() {
 }
 
 #[test]
-fn dependents_of_a_drained_service_on_a_changed_network_wait_in_no_circle() {
+fn drained_service_on_changed_network_has_no_cycle() {
     let (mut project, mut state) = published();
     let mut proxy = service("proxy", &["web"]);
     proxy.container.user = Some("1".to_owned());
@@ -1661,12 +1664,12 @@ fn dependents_of_a_drained_service_on_a_changed_network_wait_in_no_circle() {
 }
 
 #[test]
-fn old_container_leaves_all_networks_with_a_way_out_before_its_port_moves() {
+fn old_container_leaves_external_networks_before_port_moves() {
     let (mut project, mut state) = published();
     let web = project.services.get_mut("web").unwrap();
     web.container.user = Some("999".to_owned());
     web.update.drain = None;
-    // Attached by hand.
+    // Attached manually.
     let old = state.containers.get_mut("shop-web-1").unwrap();
     let setup = old.setup.as_mut().unwrap();
     setup
@@ -1679,7 +1682,7 @@ fn old_container_leaves_all_networks_with_a_way_out_before_its_port_moves() {
 }
 
 #[test]
-fn host_name_that_clients_use_makes_the_old_container_stop_first() {
+fn host_name_used_by_clients_forces_stop_first() {
     let mut project = project([service("web", &[])]);
     let state = connected(&project);
     let web = project.services.get_mut("web").unwrap();
@@ -1697,7 +1700,7 @@ fn host_name_that_clients_use_makes_the_old_container_stop_first() {
 }
 
 #[test]
-fn address_that_the_manifest_gives_is_given_to_nobody_else() {
+fn manifest_address_is_never_reserved_for_others() {
     let mut project = project([service("db", &[]), service("web", &[])]);
     let network = project.networks.values_mut().next().unwrap();
     network.subnets = vec![plan::halved("10.77.0.0/24").unwrap()];
@@ -1721,7 +1724,7 @@ fn address_that_the_manifest_gives_is_given_to_nobody_else() {
 }
 
 #[test]
-fn restarted_container_is_attached_again_after_it_has_stopped() {
+fn restarted_container_is_reattached_after_stop() {
     let mut web = service("web", &["db"]);
     let dependency = web.depends_on.values_mut().next().unwrap();
     dependency.restart = true;
@@ -1751,7 +1754,7 @@ fn restarted_container_is_attached_again_after_it_has_stopped() {
 }
 
 #[test]
-fn kept_service_that_fails_goes_back_with_what_it_depends_on() {
+fn failed_unchanged_service_rolls_back_its_dependencies() {
     let services = [
         service("api", &[]),
         service("cache", &[]),
@@ -1778,7 +1781,7 @@ fn kept_service_that_fails_goes_back_with_what_it_depends_on() {
 }
 
 #[test]
-fn port_needs_an_internal_network_to_its_dependencies() {
+fn port_move_needs_internal_network_to_dependencies() {
     let (mut project, state) = published();
     let web = project.services.get_mut("web").unwrap();
     web.container.user = Some("999".to_owned());
@@ -1800,7 +1803,7 @@ fn port_needs_an_internal_network_to_its_dependencies() {
 }
 
 #[test]
-fn old_container_loses_its_names_before_new_dependents_start() {
+fn cutover_precedes_start_of_new_dependents() {
     let mut project = project([service("web", &[]), service("client", &["web"])]);
     let state = connected(&project);
     for service in project.services.values_mut() {
@@ -1822,7 +1825,7 @@ fn old_container_loses_its_names_before_new_dependents_start() {
 }
 
 #[test]
-fn replicas_are_switched_one_after_the_other() {
+fn replicas_are_replaced_one_at_a_time() {
     let mut web = service("web", &[]);
     web.replicas = 2;
     let mut project = project([web]);
@@ -1878,7 +1881,7 @@ fn replicas_are_switched_one_after_the_other() {
 }
 
 #[test]
-fn the_order_of_a_switch_has_a_reason() {
+fn update_order_reports_its_reason() {
     let check = |change: &dyn Fn(&mut Service, &mut Container), expected: &str| {
         let mut project = project([service("web", &[])]);
         let mut state = connected(&project);
@@ -1920,7 +1923,7 @@ fn the_order_of_a_switch_has_a_reason() {
     );
     check(
         &|web, _| web.container_name = Some("web".to_owned()),
-        "stop first, as its container is always called `web`",
+        "stop first, as its container is always named `web`",
     );
     check(
         &|web, _| web.update.order = UpdateOrder::StopFirst,
@@ -1929,7 +1932,7 @@ fn the_order_of_a_switch_has_a_reason() {
 }
 
 #[test]
-fn who_cannot_start_first_is_told_before_anything_is_touched() {
+fn impossible_start_first_is_refused() {
     let mut project = stack();
     let state = deployed(&project);
     let frontend = project.services.get_mut("frontend").unwrap();

@@ -1,5 +1,5 @@
-//! Replicas with a range of ports of the host, in a simulated world: replica number N has the Nth
-//! port, whatever is deployed, goes back or is planned.
+//! Replicas with a range of host ports in a simulated world: replica N has the Nth port of the
+//! range in every deploy, rollback and plan.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeMap, time::Duration};
@@ -32,19 +32,19 @@ fn shown(wanted: &Project, state: &State) -> String {
     PlanView::new(wanted, &Plan::default(), &deploy).text()
 }
 
-/// Deploys, and plans once more: then there is nothing to do.
+/// Deploys, and asserts that a second plan has nothing to do.
 async fn deployed(sim: &Sim, wanted: &Project) -> Told {
     let told = up(sim, wanted, never()).await;
     assert_eq!(told.outcome.outcome, Outcome::Converged);
     assert_eq!(sim.breaches(), Vec::<String>::new());
     assert_eq!(
         shown(wanted, &observe(sim).await),
-        "shop: nothing to do, all is as the manifest says\n"
+        "shop: no changes: the project is up to date\n"
     );
     told
 }
 
-/// The ports that each running container holds, and its id.
+/// Ports and id of each running container.
 async fn held(sim: &Sim) -> BTreeMap<String, (Vec<u16>, String)> {
     let state = observe(sim).await;
     let up = state.containers.into_iter();
@@ -61,7 +61,7 @@ async fn ports(sim: &Sim) -> Vec<(String, Vec<u16>)> {
     held.map(|(name, (ports, _))| (name, ports)).collect()
 }
 
-/// `shop-web-N` with the Nth port from this one on.
+/// Expected ports: `shop-web-N` has the Nth port, counted from `first`.
 fn in_order(replicas: u16, first: u16) -> Vec<(String, Vec<u16>)> {
     (0..replicas)
         .map(|further| (format!("shop-web-{}", further + 1), vec![first + further]))
@@ -69,7 +69,7 @@ fn in_order(replicas: u16, first: u16) -> Vec<(String, Vec<u16>)> {
 }
 
 #[test]
-fn replicas_scaled_up_and_down_keep_their_containers_and_ports() {
+fn scaled_replicas_keep_their_containers_and_ports() {
     in_virtual_time(async {
         let sim = world(7);
         deployed(&sim, &web(1, 8081, 0)).await;
@@ -90,7 +90,7 @@ fn replicas_scaled_up_and_down_keep_their_containers_and_ports() {
 }
 
 #[test]
-fn updated_replicas_hand_each_port_to_its_successor() {
+fn updated_replicas_keep_their_ports() {
     in_virtual_time(async {
         for order in [UpdateOrder::Auto, UpdateOrder::StopFirst] {
             let sim = world(7);
@@ -117,7 +117,7 @@ fn updated_replicas_hand_each_port_to_its_successor() {
 }
 
 #[test]
-fn replicas_that_start_first_each_move_their_own_port() {
+fn start_first_replicas_move_their_own_ports() {
     in_virtual_time(async {
         let start_first = |version| {
             let mut wanted = web(2, 8081, version);
@@ -152,7 +152,7 @@ fn replicas_that_start_first_each_move_their_own_port() {
 }
 
 #[test]
-fn replicas_whose_range_moves_by_one_hand_over_to_each_other() {
+fn shifted_range_hands_ports_between_replicas() {
     in_virtual_time(async {
         for (from, to, replicas) in [(8081, 8082, 3), (8082, 8081, 3), (8081, 8082, 2)] {
             let sim = world(7);
@@ -182,7 +182,7 @@ fn replicas_whose_range_moves_by_one_hand_over_to_each_other() {
 }
 
 #[test]
-fn replicas_that_fail_get_their_own_ports_back() {
+fn failed_update_rolls_back_replica_ports() {
     in_virtual_time(async {
         for first in [8081, 8082] {
             let sim = world(7);
@@ -198,7 +198,7 @@ fn replicas_that_fail_get_their_own_ports_back() {
 }
 
 #[test]
-fn any_port_of_a_range_that_a_foreign_container_holds_is_told() {
+fn port_range_held_by_foreign_container_is_refused() {
     in_virtual_time(async {
         let sim = world(7);
         let foreign = UnmanagedContainer {
@@ -225,7 +225,7 @@ fn any_port_of_a_range_that_a_foreign_container_holds_is_told() {
 }
 
 #[test]
-fn a_renamed_service_takes_over_the_whole_range() {
+fn renamed_service_takes_over_port_range() {
     in_virtual_time(async {
         let sim = world(7);
         deployed(&sim, &web(3, 8081, 0)).await;
@@ -236,12 +236,12 @@ fn a_renamed_service_takes_over_the_whole_range() {
         }]);
         insta::assert_snapshot!(shown(&wanted, &observe(&sim).await), @"
         shop: 3 to create, 3 to remove
-          + front-1  created: not there yet
-          + front-2  created: not there yet
-          + front-3  created: not there yet
-          - web-1    removed: not part of the project any more
-          - web-2    removed: not part of the project any more
-          - web-3    removed: not part of the project any more
+          + front-1  created: does not exist yet
+          + front-2  created: does not exist yet
+          + front-3  created: does not exist yet
+          - web-1    removed: no longer part of the project
+          - web-2    removed: no longer part of the project
+          - web-3    removed: no longer part of the project
         `front` takes over ports 8081-8083 from `web`, which stops first
         ");
         deployed(&sim, &wanted).await;

@@ -1,5 +1,5 @@
-//! Containers that another program recreates, and bound files that are replaced, in a simulated
-//! world: how both are noticed and put right.
+//! Containers that another program recreates, and bind-mounted files that are replaced, in a
+//! simulated world: how both are detected and repaired.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -53,12 +53,12 @@ fn scope() -> ProjectSelector {
     }
 }
 
-/// `up` as the program does it, with its journal.
+/// Runs `up` as the program does, with a journal.
 async fn up(sim: &Sim, project: &Project) -> Outcome {
     let up = Up {
         options: Options::default(),
-        wait_timeout: None,
-        lock_wait: Duration::from_mins(2),
+        ready_timeout: None,
+        lock_timeout: Duration::from_mins(2),
         attach: false,
         keep_failed: false,
         rotate: BTreeSet::new(),
@@ -75,8 +75,8 @@ async fn up(sim: &Sim, project: &Project) -> Outcome {
 async fn recover(sim: &Sim) {
     let recover = Recover {
         plan: false,
-        forget: false,
-        lock_wait: Duration::from_mins(2),
+        discard_journal: false,
+        lock_timeout: Duration::from_mins(2),
     };
     let engine = Arc::new(sim.clone());
     let (name, scope) = (project_name(), scope());
@@ -88,7 +88,7 @@ async fn recover(sim: &Sim) {
 async fn rollback(sim: &Sim) -> CommandOutcome {
     let rollback = Rollback {
         generation: None,
-        lock_wait: Duration::from_mins(2),
+        lock_timeout: Duration::from_mins(2),
     };
     let engine = Arc::new(sim.clone());
     let (name, scope) = (project_name(), scope());
@@ -97,7 +97,7 @@ async fn rollback(sim: &Sim) -> CommandOutcome {
     Box::pin(end).await.unwrap()
 }
 
-/// The world with the ids that were recorded.
+/// Observed state, with the container ids that the journal recorded.
 async fn seen(sim: &Sim) -> State {
     let pages = sim.read_pages(&project_name(), Collection::Journal).await;
     State {
@@ -128,7 +128,7 @@ fn stack(version: u32) -> Project {
 }
 
 #[test]
-fn a_recreated_container_is_noticed_and_replaced() {
+fn recreated_container_is_detected_and_replaced() {
     in_virtual_time(async {
         let (sim, wanted) = (world(7), stack(0));
         assert_eq!(up(&sim, &wanted).await, Outcome::Converged);
@@ -145,7 +145,7 @@ fn a_recreated_container_is_noticed_and_replaced() {
               no interruption; open connections stay open until the old container stops
         ");
         let options = Options {
-            drift: DriftPolicy::Refuse,
+            drift: DriftPolicy::Error,
             ..Options::default()
         };
         assert_eq!(
@@ -157,7 +157,8 @@ fn a_recreated_container_is_noticed_and_replaced() {
         let after = seen(&sim).await;
         assert_eq!(drifted(&after), Vec::<String>::new());
         assert!(![id(&before), id(&state)].contains(&id(&after)));
-        // It lacks what the recorded one had: it is nothing to go back to.
+        // The recreated container is not kept: it lacks what the recorded one had, and cannot serve
+        // as a rollback target.
         let names: Vec<&str> = after.containers.keys().map(ContainerName::as_str).collect();
         assert_eq!(names, ["shop-db-1", "shop-web-1"]);
         assert_eq!(up(&sim, &wanted).await, Outcome::Unchanged);
@@ -165,7 +166,7 @@ fn a_recreated_container_is_noticed_and_replaced() {
 }
 
 #[test]
-fn a_replacement_that_fails_leaves_the_recreated_one_and_its_drift() {
+fn failed_replacement_keeps_recreated_container_and_drift() {
     in_virtual_time(async {
         let (sim, wanted) = (world(7), stack(0));
         assert_eq!(up(&sim, &wanted).await, Outcome::Converged);
@@ -179,7 +180,7 @@ fn a_replacement_that_fails_leaves_the_recreated_one_and_its_drift() {
 }
 
 #[test]
-fn a_kept_container_that_was_recreated_is_not_started_again() {
+fn rollback_ignores_recreated_kept_container() {
     in_virtual_time(async {
         for recreated in [false, true] {
             let sim = world(7);
@@ -201,7 +202,7 @@ fn a_kept_container_that_was_recreated_is_not_started_again() {
 }
 
 #[test]
-fn ids_are_recorded_wherever_a_deploy_is_cut_off() {
+fn interrupted_deploy_records_container_ids() {
     in_virtual_time(async {
         let mut at = 0;
         loop {
@@ -231,7 +232,7 @@ fn ids_are_recorded_wherever_a_deploy_is_cut_off() {
 }
 
 #[test]
-fn a_replaced_bound_file_restarts_what_mounts_it() {
+fn replaced_bind_file_restarts_container() {
     in_virtual_time(async {
         let (sim, mut wanted) = (world(7), stack(0));
         let web = wanted.services.get_mut("web").unwrap();

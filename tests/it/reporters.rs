@@ -1,6 +1,6 @@
-//! Recorded runs, told in every form: what a person or a machine reads of them.
+//! Recorded runs in every output mode.
 //!
-//! The streams stand in [`recorded`]; nothing is read from a clock or a terminal.
+//! The event streams are in [`recorded`]. No test reads a clock or a terminal.
 
 #![cfg(test)]
 
@@ -21,8 +21,8 @@ use indicatif::{InMemoryTerm, ProgressDrawTarget, TermLike};
 
 use self::recorded::{
     down, failing_build, failing_job, failing_update, first_deploy, half_way_down, interrupted,
-    interrupted_twice, recovered, relapse, replanned, scaled_down, stuck_update, unchanged,
-    without_a_network,
+    interrupted_twice, recovered, replanned, scaled_down, stuck_update, unchanged,
+    unhealthy_after_ready, without_a_network,
 };
 
 fn told(form: OutputMode, events: &[EventEnvelope]) -> (String, String) {
@@ -58,7 +58,7 @@ fn quiet(events: &[EventEnvelope]) -> String {
     err
 }
 
-/// A terminal's line discipline: a line end also goes back to the first column.
+/// Line discipline of a terminal: a line feed also returns to the first column.
 struct Lines(InMemoryTerm);
 
 impl Write for Lines {
@@ -95,7 +95,7 @@ fn screen(events: &[EventEnvelope], size: (u16, u16)) -> String {
     term.contents()
 }
 
-/// The events until then.
+/// The events up to this time.
 fn before(events: &[EventEnvelope], milliseconds: u128) -> &[EventEnvelope] {
     let many = events
         .iter()
@@ -105,7 +105,7 @@ fn before(events: &[EventEnvelope], milliseconds: u128) -> &[EventEnvelope] {
 }
 
 #[test]
-fn plain_tells_a_first_deploy_line_by_line() {
+fn plain_reports_first_deploy_line_by_line() {
     insta::assert_snapshot!(plain(&first_deploy()), @"
     +0.000s  shop      up: 3 to create
     +0.002s  default   creating network shop_default (new)
@@ -138,14 +138,14 @@ fn plain_tells_a_first_deploy_line_by_line() {
     +4.700s  backend   ready after 0.5 s
     +4.700s  shop      all ready, and must stay so for 1 s
     +5.700s  shop      committed
-    +5.700s  shop      warning: volume `old` is not used any more
+    +5.700s  shop      warning: volume `old` is no longer used
     +5.712s  shop      `shop` is running: 3 created in 5.7 s
                        critical path 4.6 s: postgres pull 1.0 s → postgres start 0.3 s → postgres ready 1.5 s → migrate start 0.3 s → migrate ready 0.7 s → backend start 0.3 s → backend ready 0.5 s (and 1 step under 1 %)
     ");
 }
 
 #[test]
-fn plain_tells_why_an_update_was_rolled_back() {
+fn plain_reports_why_update_was_rolled_back() {
     insta::assert_snapshot!(plain(&failing_update()), @"
     +0.000s  shop      up: 2 to replace, 1 unchanged
     +0.005s  backend   creating container shop-backend-1.next (changed: env.MODEL, image)
@@ -157,8 +157,8 @@ fn plain_tells_why_an_update_was_rolled_back() {
     +0.700s  backend   waiting until ready, 60 s at most: http 3001 /health
     +0.705s  backend   http 3001 /health: connection refused
     +8.910s  backend   failed: gate of `backend` after 8.2 s: exited with code 137
-                           container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, restarted 1 time
-                           probe `http 3001 /health`: connection refused (asked 37 times)
+                           container `shop-backend-1.next`: exited with code 137 (SIGKILL), OOM-killed, restarted 1 time
+                           probe `http 3001 /health`: connection refused (37 attempts)
                            its log's last 2 lines:
                              │ loading the model
                              │ heap    out of memory
@@ -176,7 +176,7 @@ fn plain_tells_why_an_update_was_rolled_back() {
 }
 
 #[test]
-fn plain_tells_of_a_failed_build() {
+fn plain_reports_failed_build() {
     insta::assert_snapshot!(plain(&failing_build()), @"
     +0.000s  shop  up: 1 to create
     +0.010s  web   building image shop/web:1 (no image of these inputs yet)
@@ -185,13 +185,13 @@ fn plain_tells_of_a_failed_build() {
                        its last output:
                          │ npm error code E404
                          │ npm error 404 left-pad
-    +3.010s  shop  `up` of `shop` failed after 3.0 s; nothing that runs was touched
+    +3.010s  shop  `up` of `shop` failed after 3.0 s; no running container was changed
                      because: `web`: building image `shop/web:1`: the build of `web` failed at `RUN npm ci`: exit code 1
     ");
 }
 
 #[test]
-fn plain_tells_how_things_go() {
+fn plain_reports_removals() {
     insta::assert_snapshot!(plain(&down()), @"
     +0.000s  shop      down: 2 to remove
     +0.010s  backend   stopping container shop-backend-1 (down)
@@ -209,17 +209,17 @@ fn plain_tells_how_things_go() {
 }
 
 #[test]
-fn quiet_is_silent_until_the_verdict() {
+fn quiet_prints_only_the_outcome() {
     insta::assert_snapshot!(quiet(&first_deploy()), @"`shop` is running: 3 created in 5.7 s");
     insta::assert_snapshot!(quiet(&down()), @"`shop` is down: 2 containers removed in 1.1 s");
 }
 
 #[test]
-fn quiet_tells_all_of_a_failure() {
+fn quiet_reports_failure_in_full() {
     insta::assert_snapshot!(quiet(&failing_update()), @"
     failed: gate of `backend` after 8.2 s: exited with code 137
-        container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, restarted 1 time
-        probe `http 3001 /health`: connection refused (asked 37 times)
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), OOM-killed, restarted 1 time
+        probe `http 3001 /health`: connection refused (37 attempts)
         its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
@@ -230,27 +230,27 @@ fn quiet_tells_all_of_a_failure() {
 }
 
 #[test]
-fn an_operator_is_told_what_to_do() {
+fn failed_rollback_prints_what_to_do() {
     insta::assert_snapshot!(quiet(&stuck_update()), @"
     failed: gate of `backend` after 8.2 s: exited with code 137
-        container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, restarted 1 time
-        probe `http 3001 /health`: connection refused (asked 37 times)
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), OOM-killed, restarted 1 time
+        probe `http 3001 /health`: connection refused (37 attempts)
         its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
     failed: `backend`: starting container `shop-backend-1`
         port 3001 of this host is already in use by container `other`
         help: stop the program that uses the port, or publish another port of the host
-    `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
+    `up` of `shop` failed, and the rollback failed too: manual intervention is required (9.1 s)
       because: `backend`: exited with code 137 (http 3001 /health: connection refused)
-      left undone: starting container `shop-backend-1` failed: port 3001 is already in use
-      help: do what is left in this order, or remedy what stands above and run `cimandat -p shop recover`, which tries it again; `cimandat -p shop ps` shows what runs and what does not
-      data: no named volume was removed or put back
+      not rolled back: starting container `shop-backend-1` failed: port 3001 is already in use
+      help: run the remaining commands in this order, or fix the cause above and run `cimandat -p shop recover`, which tries it again; `cimandat -p shop ps` shows what runs and what does not
+      data: no named volume was removed or restored
     ");
 }
 
 #[test]
-fn json_is_the_stream_itself() {
+fn json_round_trips_event_stream() {
     let events = failing_update();
     let (out, err) = told(OutputMode::Json, &events);
     assert_eq!(err, "");
@@ -261,15 +261,15 @@ fn json_is_the_stream_itself() {
     assert_eq!(back, events);
     let some: Vec<&str> = out.lines().take(3).chain(out.lines().last()).collect();
     insta::assert_snapshot!(some.join("\n"), @r#"
-    {"v":1,"at":0.0,"event":"run-started","project":"shop","verb":"up","services":[{"service":"postgres","job":false,"replicas":1,"change":"keep","waits_for":[]},{"service":"backend","job":false,"replicas":1,"change":"replace","waits_for":["postgres"]},{"service":"frontend","job":false,"replicas":1,"change":"replace","waits_for":["backend"]}]}
-    {"v":1,"at":0.005,"event":"step-started","step":0,"subject":{"kind":"service","name":"backend","replica":1},"verb":"creating container","object":"shop-backend-1.next","reason":{"why":"changed","changes":[{"field":"env.MODEL","from":null,"to":"1"},{"field":"image","from":null,"to":"1"}]}}
-    {"v":1,"at":0.06,"event":"step-finished","step":0,"subject":{"kind":"service","name":"backend","replica":1},"verb":"creating container","took":0.055}
-    {"v":1,"at":9.91,"event":"run-finished","verdict":"rolled-back","took":9.91,"critical_path":[],"kept_volumes":[],"cause":"`shop-backend-1.next` did not become ready: exited with code 137"}
+    {"v":2,"at":0.0,"event":"run-started","project":"shop","verb":"up","services":[{"service":"postgres","job":false,"replicas":1,"change":"no-op","depends_on":[]},{"service":"backend","job":false,"replicas":1,"change":"replace","depends_on":["postgres"]},{"service":"frontend","job":false,"replicas":1,"change":"replace","depends_on":["backend"]}]}
+    {"v":2,"at":0.005,"event":"step-started","step":0,"subject":{"kind":"service","name":"backend","replica":1},"verb":"creating container","object":"shop-backend-1.next","reason":{"kind":"changed","changes":[{"field":"env.MODEL","from":null,"to":"1"},{"field":"image","from":null,"to":"1"}]}}
+    {"v":2,"at":0.06,"event":"step-finished","step":0,"subject":{"kind":"service","name":"backend","replica":1},"verb":"creating container","elapsed":0.055}
+    {"v":2,"at":9.91,"event":"run-finished","outcome":"rolled-back","elapsed":9.91,"critical_path":[],"retained_volumes":[],"cause":"`shop-backend-1.next` did not become ready: exited with code 137"}
     "#);
 }
 
 #[test]
-fn json_survives_every_kind_of_progress() {
+fn json_round_trips_every_kind_of_progress() {
     let events = first_deploy();
     let (out, _) = told(OutputMode::Json, &events);
     let back: Vec<EventEnvelope> = out
@@ -292,7 +292,7 @@ fn live_shows_pulls_and_build_steps_under_their_services() {
 }
 
 #[test]
-fn live_shows_who_waits_for_whom() {
+fn live_shows_pending_dependencies() {
     let events = first_deploy();
     insta::assert_snapshot!(screen(before(&events, 2400), (72, 20)), @"
     up shop: 0 of 3 ready  2.4 s
@@ -309,7 +309,7 @@ fn live_shows_who_waits_for_whom() {
 }
 
 #[test]
-fn live_counts_what_has_no_room() {
+fn live_counts_services_that_do_not_fit() {
     let events = first_deploy();
     insta::assert_snapshot!(screen(before(&events, 2400), (72, 4)), @"
     up shop: 0 of 3 ready  2.4 s
@@ -319,13 +319,13 @@ fn live_counts_what_has_no_room() {
 }
 
 #[test]
-fn live_marks_the_way_back() {
+fn live_marks_rollback() {
     let events = failing_update();
     insta::assert_snapshot!(screen(before(&events, 9300), (72, 30)), @"
     failed: gate of `backend` after 8.2 s: exited with code 137
-        container `shop-backend-1.next`: exited with code 137 (SIGKILL), kil
-    led for want of memory, restarted 1 time
-        probe `http 3001 /health`: connection refused (asked 37 times)
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), OOM
+    -killed, restarted 1 time
+        probe `http 3001 /health`: connection refused (37 attempts)
         its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
@@ -339,9 +339,9 @@ fn live_marks_the_way_back() {
 }
 
 #[test]
-fn live_leaves_a_clean_screen_behind() {
+fn live_leaves_clean_screen() {
     insta::assert_snapshot!(screen(&first_deploy(), (72, 30)), @"
-    warning: volume `old` is not used any more
+    warning: volume `old` is no longer used
     postgres  ready  2.9 s
     migrate   done  3.9 s
     backend   ready  4.7 s
@@ -352,9 +352,9 @@ fn live_leaves_a_clean_screen_behind() {
     ");
     insta::assert_snapshot!(screen(&failing_update(), (72, 30)), @"
     failed: gate of `backend` after 8.2 s: exited with code 137
-        container `shop-backend-1.next`: exited with code 137 (SIGKILL), kil
-    led for want of memory, restarted 1 time
-        probe `http 3001 /health`: connection refused (asked 37 times)
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), OOM
+    -killed, restarted 1 time
+        probe `http 3001 /health`: connection refused (37 attempts)
         its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
@@ -371,9 +371,8 @@ fn live_leaves_a_clean_screen_behind() {
     ");
     insta::assert_snapshot!(screen(&stuck_update(), (100, 30)), @"
     failed: gate of `backend` after 8.2 s: exited with code 137
-        container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, rest
-    arted 1 time
-        probe `http 3001 /health`: connection refused (asked 37 times)
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), OOM-killed, restarted 1 time
+        probe `http 3001 /health`: connection refused (37 attempts)
         its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
@@ -384,12 +383,12 @@ fn live_leaves_a_clean_screen_behind() {
     postgres  unchanged
     backend   failed: exited with code 137 (http 3001 /health: connection refused)  9.1 s
     frontend  unchanged
-    `up` of `shop` failed, and so did the way back: an operator is needed (9.1 s)
+    `up` of `shop` failed, and the rollback failed too: manual intervention is required (9.1 s)
       because: `backend`: exited with code 137 (http 3001 /health: connection refused)
-      left undone: starting container `shop-backend-1` failed: port 3001 is already in use
-      help: do what is left in this order, or remedy what stands above and run `cimandat -p shop
+      not rolled back: starting container `shop-backend-1` failed: port 3001 is already in use
+      help: run the remaining commands in this order, or fix the cause above and run `cimandat -p shop
         recover`, which tries it again; `cimandat -p shop ps` shows what runs and what does not
-      data: no named volume was removed or put back
+      data: no named volume was removed or restored
     ");
     insta::assert_snapshot!(screen(&down(), (72, 30)), @"
     postgres  removed container  0.9 s
@@ -399,15 +398,15 @@ fn live_leaves_a_clean_screen_behind() {
 }
 
 #[test]
-fn live_says_one_line_when_there_was_nothing_to_do() {
-    insta::assert_snapshot!(screen(&unchanged(), (72, 10)), @"`shop` is as asked for: 1 service, nothing to do (0.1 s)");
+fn live_prints_one_line_when_unchanged() {
+    insta::assert_snapshot!(screen(&unchanged(), (72, 10)), @"`shop` is up to date: 1 service, nothing to do (0.1 s)");
 }
 
 #[test]
-fn a_failed_first_deploy_says_what_it_leaves_behind() {
+fn failed_first_deploy_lists_kept_volumes() {
     insta::assert_snapshot!(screen(&failing_job(), (80, 40)), @"
-    failed, and passed over: gate of `mail` after 60.0 s: not ready within 60 s
-        container `shop-mail-1`: the engine could not tell how it does
+    failed (ignored): gate of `mail` after 60.0 s: not ready within 60 s
+        container `shop-mail-1`: the engine did not report a status
     failed: gate of `migrate` after 80 ms: exited with code 1
         container `shop-migrate-1`: exited with code 1
         its log's last line:
@@ -416,7 +415,7 @@ fn a_failed_first_deploy_says_what_it_leaves_behind() {
     postgres  rolled back: removed
     migrate   failed, rolled back: exited with code 1  61.3 s
     mail      failed, rolled back: not ready within 60 s  60.9 s
-    `up` of `shop` failed; what it had made is removed again, 61.4 s in all
+    `up` of `shop` failed; its changes were removed, 61.4 s in all
       because: `migrate`: exited with code 1
       kept volumes, with what the failed deploy wrote: `shop_data`
       help: `cimandat down --volumes` removes them and what they hold
@@ -424,34 +423,34 @@ fn a_failed_first_deploy_says_what_it_leaves_behind() {
 }
 
 #[test]
-fn a_run_that_never_went_back_does_not_say_so() {
+fn run_without_rollback_does_not_mention_rollback() {
     insta::assert_snapshot!(quiet(&half_way_down()), @"
     failed: `default`: removing network `shop_default`
         `shop_default` is still in use by container `stranger`
         help: detach it
     `down` of `shop` could not remove everything (0.3 s)
-      still there: network `shop_default`
+      not removed: network `shop_default`
       because: `default`: removing network `shop_default`: `shop_default` is still in use by container `stranger`
-      help: `cimandat down` again removes what is left
+      help: run `cimandat down` again to remove the rest
     ");
-    insta::assert_snapshot!(quiet(&interrupted()), @"`up` of `shop` was interrupted after 0.7 s; nothing was touched");
+    insta::assert_snapshot!(quiet(&interrupted()), @"`up` of `shop` was interrupted after 0.7 s; nothing was changed");
 }
 
 #[test]
-fn what_had_been_ready_is_told_as_such() {
-    insta::assert_snapshot!(quiet(&relapse()), @"
+fn unhealthy_after_ready_is_reported() {
+    insta::assert_snapshot!(quiet(&unhealthy_after_ready()), @"
     failed: `backend`, which had been ready: exited with code 137
-        container `shop-backend-1.next`: exited with code 137 (SIGKILL), killed for want of memory, restarted 1 time
-        probe `http 3001 /health`: connection refused (asked 37 times)
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), OOM-killed, restarted 1 time
+        probe `http 3001 /health`: connection refused (37 attempts)
         its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
     ");
-    insta::assert_snapshot!(screen(&relapse(), (72, 20)), @"
+    insta::assert_snapshot!(screen(&unhealthy_after_ready(), (72, 20)), @"
     failed: `backend`, which had been ready: exited with code 137
-        container `shop-backend-1.next`: exited with code 137 (SIGKILL), kil
-    led for want of memory, restarted 1 time
-        probe `http 3001 /health`: connection refused (asked 37 times)
+        container `shop-backend-1.next`: exited with code 137 (SIGKILL), OOM
+    -killed, restarted 1 time
+        probe `http 3001 /health`: connection refused (37 attempts)
         its log's last 2 lines:
           │ loading the model
           │ heap    out of memory
@@ -461,25 +460,25 @@ fn what_had_been_ready_is_told_as_such() {
 }
 
 #[test]
-fn counts_are_of_containers_and_removed_ones_are_named() {
+fn summary_counts_containers_and_names_removed() {
     insta::assert_snapshot!(plain(&scaled_down()), @"
     +0.000s  shop      up: 1 to create, 5 to remove, 1 unchanged
     +0.005s  web       starting container shop-web-1 (new)
     +0.100s  web       started container shop-web-1 in 95 ms
     +0.100s  shop      committed
-    +0.100s  worker-2  removing container shop-worker-2 (not part of the project any more)
+    +0.100s  worker-2  removing container shop-worker-2 (no longer part of the project)
     +0.200s  worker-2  removed container shop-worker-2 in 0.1 s
     +0.900s  shop      `shop` is running: 1 created, 5 removed (`api-1`, `api-2`, `worker-2`, `worker-3`, `worker-4`), 1 unchanged in 0.9 s
     ");
 }
 
 #[test]
-fn changes_beside_containers_are_counted() {
+fn summary_counts_removed_networks() {
     insta::assert_snapshot!(quiet(&without_a_network()), @"`shop` is running: 1 unchanged, 1 network removed in 0.1 s");
 }
 
 #[test]
-fn changed_outlook_and_checks_are_told() {
+fn replanning_and_checks_are_reported() {
     insta::assert_snapshot!(plain(&replanned()), @"
     +0.000s  shop  up: 1 unchanged
     +0.005s  web   pulling image web:1 (not on the engine)
@@ -492,7 +491,7 @@ fn changed_outlook_and_checks_are_told() {
 }
 
 #[test]
-fn recovery_names_its_deploy() {
+fn recovery_reports_its_deploy_number() {
     insta::assert_snapshot!(plain(&recovered()), @"
     +0.000s  shop  recover: rolling back deploy 9; 2 services to check
     +0.001s  shop  rolling back: deploy 9 was interrupted
@@ -517,7 +516,7 @@ fn recovery_names_its_deploy() {
 }
 
 #[test]
-fn interrupted_rollback_names_recover() {
+fn interrupted_rollback_suggests_recover() {
     insta::assert_snapshot!(screen(&interrupted_twice(), (100, 30)), @"
     interrupted: rolling back; press Ctrl-C again to leave it to `cimandat recover`
     interrupted again: left to `cimandat recover`
@@ -537,7 +536,7 @@ fn interrupted_rollback_names_recover() {
 }
 
 #[test]
-fn colours_change_nothing_but_colours() {
+fn coloured_output_equals_plain_after_cleaning() {
     for events in [first_deploy(), failing_update(), failing_build()] {
         let style = Style {
             form: OutputMode::Plain,
@@ -559,7 +558,7 @@ fn colours_change_nothing_but_colours() {
 }
 
 #[test]
-fn a_closed_pipe_is_borne() {
+fn closed_pipe_stops_output() {
     struct Closed(usize);
     impl Write for Closed {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {

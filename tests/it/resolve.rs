@@ -1,5 +1,5 @@
-//! From a manifest on the disk to a project: defaults, files, secrets, profiles, and what is told
-//! when something is not there.
+//! Resolution of a manifest on disk into a project: defaults, files, secrets, profiles, and the
+//! errors for missing inputs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::too_many_lines, reason = "messages are shown whole")]
 
@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use proptest::{bool::weighted, collection::vec, prelude::*};
 use tempfile::TempDir;
 
-/// A service that says much.
+/// A manifest whose service `web` has many settings.
 const EVERYTHING: &str = r#"
 network "edge" subnet="10.1.0.0/16"
 network "outside" external=#true
@@ -66,7 +66,7 @@ service "web" {
 }
 "#;
 
-/// A folder with a manifest and what belongs to it.
+/// A temporary folder with a manifest and its files, and the options of the resolution.
 struct Stage {
     folder: TempDir,
     variables: BTreeMap<String, String>,
@@ -137,12 +137,12 @@ impl Stage {
         self.project().services.get(name).unwrap().clone()
     }
 
-    /// With the folder by a name that does not change.
+    /// Replaces the path of the temporary folder by `/shop`.
     fn anonymous(&self, text: &str) -> String {
         text.replace(&self.folder.path().display().to_string(), "/shop")
     }
 
-    /// As it is recorded, one field in a line.
+    /// The container specification as it is recorded, one field per line.
     fn container(&self, name: &str) -> String {
         let record = serde_json::to_value(&self.service(name).container).unwrap();
         let fields = record.as_object().unwrap().iter();
@@ -154,7 +154,7 @@ impl Stage {
 
     fn mistakes(&self) -> String {
         let report = self.resolve().expect_err("a mistake");
-        // The folder's real name is longer, and lines would break elsewhere.
+        // The real path of the folder is longer than `/shop`, and lines would break elsewhere.
         self.anonymous(&report.render(Style {
             width: 300,
             colour: false,
@@ -218,7 +218,7 @@ fn dependencies(service: &Service) -> String {
 }
 
 #[test]
-fn a_service_that_says_nothing_gets_every_default() {
+fn minimal_service_gets_every_default() {
     let stage = Stage::new("service \"web\" { image \"nginx:1.29\" }");
     insta::assert_snapshot!(stage.container("web"), @r#"
     init: true
@@ -239,7 +239,7 @@ fn a_service_that_says_nothing_gets_every_default() {
 }
 
 #[test]
-fn a_service_that_says_much_keeps_all_of_it() {
+fn full_service_keeps_all_settings() {
     let stage = Stage::new(EVERYTHING)
         .file(
             "web.env",
@@ -274,7 +274,7 @@ fn a_service_that_says_much_keeps_all_of_it() {
 }
 
 #[test]
-fn start_first_with_a_port_gets_an_internal_network() {
+fn start_first_with_port_gets_internal_network() {
     let manifest = |rest: &str| {
         format!(
             r#"
@@ -305,13 +305,13 @@ fn start_first_with_a_port_gets_an_internal_network() {
     let project = apart.project();
     let added = &project.networks["web-cutover"];
     assert!(added.internal && added.engine_name == "shop_web-cutover");
-    // Where both meet on an internal network already, nothing is added.
+    // Where both services already share an internal network, none is added.
     let together = Stage::new(&manifest(r#"network "inner""#));
     assert_eq!(networks(&together, "web"), ["default", "inner"]);
 }
 
 #[test]
-fn gates_and_conditions_follow_from_what_is_known() {
+fn gates_and_conditions_have_defaults() {
     let stage = Stage::new(
         r#"
         defaults { image "x:1" }
@@ -319,7 +319,7 @@ fn gates_and_conditions_follow_from_what_is_known() {
         service "checked" { healthcheck start-period="30s" { command "check" } }
         service "unchecked" { healthcheck disable=#true }
         service "gated" { ready { tcp 80; started } }
-        service "slow" { ready within="3m" settle="5s" { http 80 } }
+        service "slow" { ready timeout="3m" stabilize="5s" { http 80 } }
         job "migrate" {}
         service "other" { network-mode "service:plain" }
         service "all" {
@@ -353,7 +353,7 @@ fn gates_and_conditions_follow_from_what_is_known() {
 }
 
 #[test]
-fn secrets_configs_and_certificates_are_files_of_their_folders() {
+fn secrets_configs_and_certificates_become_files() {
     let stage = Stage::new(
         r#"
         secret "password" generate="alphanumeric"
@@ -439,7 +439,7 @@ fn secrets_configs_and_certificates_are_files_of_their_folders() {
 }
 
 #[test]
-fn a_secret_is_sealed_wherever_it_goes_and_made_only_once() {
+fn secret_is_sealed_everywhere_and_generated_once() {
     let stage = Stage::new(
         r#"
         secret "db" generate="hex" bytes=16
@@ -482,7 +482,7 @@ fn a_secret_is_sealed_wherever_it_goes_and_made_only_once() {
 }
 
 #[test]
-fn profiles_choose_the_services() {
+fn profiles_select_services() {
     let manifest = r#"
         defaults { image "x:1" }
         service "web" {
@@ -518,7 +518,7 @@ fn profiles_choose_the_services() {
 }
 
 #[test]
-fn a_build_has_absolute_paths() {
+fn build_paths_are_absolute() {
     let stage = Stage::new(
         r#"
         service "web" {
@@ -597,7 +597,7 @@ fn a_build_has_absolute_paths() {
 }
 
 #[test]
-fn everything_that_is_not_there_is_told_at_once() {
+fn missing_inputs_are_all_reported() {
     let stage = Stage::new(
         r#"
         secret "missing" file="secrets/none"
@@ -692,7 +692,7 @@ fn everything_that_is_not_there_is_told_at_once() {
        ·                                         ╰── needed by the build
      9 │                 context "lib" "nolib"
        ╰────
-      help: let the build go on without it by `required=#false`
+      help: make it optional with `required=#false`
 
     project::missing_path
 
@@ -704,7 +704,7 @@ fn everything_that_is_not_there_is_told_at_once() {
         ·                                  ╰── named here
      10 │             }
         ╰────
-      help: a path is relative to the folder of the file in which it stands
+      help: a path is relative to the folder of the file that contains it
 
     project::missing_path
 
@@ -728,7 +728,7 @@ fn everything_that_is_not_there_is_told_at_once() {
         ·                           ╰── named here
      13 │             env-file "bad.env"
         ╰────
-      help: make it, or say that it may be missing: `optional=#true`
+      help: create it, or mark it optional: `optional=#true`
 
     project::env_file
 
@@ -755,7 +755,7 @@ fn everything_that_is_not_there_is_told_at_once() {
 
     project::disabled
 
-      × `web` shares a namespace with `debugger`, whose profiles are off
+      × `web` shares a namespace with `debugger`, whose profiles are not enabled
         ╭─[cimandat.kdl:18:17]
      17 │             config "gone" target="/etc/gone"
      18 │             pid "service:debugger"
@@ -767,7 +767,7 @@ fn everything_that_is_not_there_is_told_at_once() {
 
     project::disabled
 
-      × `web` depends on `debugger`, whose profiles are off
+      × `web` depends on `debugger`, whose profiles are not enabled
         ╭─[cimandat.kdl:19:24]
      18 │             pid "service:debugger"
      19 │             depends-on "debugger"
@@ -777,18 +777,18 @@ fn everything_that_is_not_there_is_told_at_once() {
         ╰────
       help: switch it on by `--profile debug`, or do without it by `required=#false`
 
-    13 mistakes
+    13 errors
     "#);
 }
 
-/// A link in the folder of the manifest.
+/// Creates a symbolic link in the folder of the manifest.
 fn linked(stage: Stage, link: &str, target: &str) -> Stage {
     std::os::unix::fs::symlink(target, stage.folder.path().join(link)).unwrap();
     stage
 }
 
 #[test]
-fn a_link_to_nothing_is_told_as_one() {
+fn dangling_symlink_is_reported() {
     let mut stage = Stage::new(
         r#"
         secret "key" file="key.pem"
@@ -864,7 +864,7 @@ fn a_link_to_nothing_is_told_as_one() {
 
     project::missing_path
 
-      × env-file `/shop/web.env` is not there: `/shop/web.env` is a link to itself
+      × env-file `/shop/web.env` does not exist: `/shop/web.env` is a link to itself
         ╭─[cimandat.kdl:11:22]
      10 │             config "conf"
      11 │             env-file "web.env"
@@ -886,15 +886,15 @@ fn a_link_to_nothing_is_told_as_one() {
         ╰────
       help: fix the link, or use the path of its target
 
-    6 mistakes
+    6 errors
     "#);
 }
 
 #[test]
-fn a_folder_called_dot_env_is_no_file_of_variables() {
+fn dot_env_folder_is_ignored() {
     let stage = Stage::new("service \"web\" { image \"x:1\" }").file(".env/bin/python", "");
     assert_eq!(stage.project().services.len(), 1);
-    // Nor is a folder a manifest.
+    // A folder with the name of a manifest is ignored as well.
     let below = stage.folder.path().join("below");
     fs::create_dir_all(below.join(manifest::FILE_NAME)).unwrap();
     let found = manifest::find(&below, &Disk);
@@ -902,7 +902,7 @@ fn a_folder_called_dot_env_is_no_file_of_variables() {
 }
 
 #[test]
-fn memory_has_an_owner_and_may_run_programs() {
+fn tmpfs_keeps_owner_and_exec() {
     let stage = Stage::new(
         r#"
         service "web" {
@@ -920,7 +920,7 @@ fn memory_has_an_owner_and_may_run_programs() {
 }
 
 #[test]
-fn files_that_cannot_be_where_they_should_are_told() {
+fn misplaced_files_are_reported() {
     let stage = Stage::new(
         r#"
         secret "a" file="a"
@@ -955,14 +955,14 @@ fn files_that_cannot_be_where_they_should_are_told() {
      5 │         config "c" file="a"
      6 │         certificate "odd" host="no such host"
        ·                                ───────┬──────
-       ·                                       ╰── asked for here
+       ·                                       ╰── requested here
      7 │         certificate "one" host="one"
        ╰────
       help: a host is a name (`db`, `db.example.org`, `*.example.org`) or an IP address
 
     project::gate_without_check
 
-      × the gate of `web` asks a health check that is switched off
+      × the gate of `web` probes a health check that is disabled
         ╭─[cimandat.kdl:13:13]
      12 │             tmpfs "/run/web"
      13 │             healthcheck disable=#true
@@ -973,7 +973,7 @@ fn files_that_cannot_be_where_they_should_are_told() {
         ·                          ╰── never healthy
      15 │             secret "a"
         ╰────
-      help: ask something else (`tcp`, `http`, `exec`, …), or leave the health check on
+      help: use another probe (`tcp`, `http`, `exec`, …), or enable the health check
 
     project::folder_clash
 
@@ -1020,16 +1020,17 @@ fn files_that_cannot_be_where_they_should_are_told() {
         ╰────
       help: put one of them elsewhere
 
-    5 mistakes
+    5 errors
     "#);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Lines are taken out at random: what still loads is resolved or refused, always alike.
+    /// Removes lines at random. What still loads is resolved or refused, with the same result each
+    /// time.
     #[test]
-    fn a_part_of_a_manifest_is_resolved_or_refused(
+    fn partial_manifest_is_resolved_or_refused(
         keep in vec(weighted(0.9), EVERYTHING.lines().count())
     ) {
         let lines = EVERYTHING.lines().zip(keep);
@@ -1045,7 +1046,7 @@ proptest! {
 }
 
 #[test]
-fn a_binary_secret_is_for_files_only() {
+fn binary_secret_in_string_is_refused() {
     let stage = Stage::new(
         r#"
         secret "raw" file="raw"
@@ -1070,12 +1071,12 @@ fn a_binary_secret_is_for_files_only() {
        ╰────
       help: give it to the service as a file: `secret "raw"`
 
-    1 mistake
+    1 error
     "#);
 }
 
 #[test]
-fn what_another_machine_binds_is_not_looked_for_here() {
+fn remote_engine_skips_bind_source_check() {
     let mut stage =
         Stage::new("service \"web\" { image \"x:1\"; bind \"/no/such/folder\" \"/x\" }");
     assert!(stage.resolve().is_err());
@@ -1084,7 +1085,7 @@ fn what_another_machine_binds_is_not_looked_for_here() {
 }
 
 #[test]
-fn the_projects_name_can_be_another() {
+fn project_name_can_be_overridden() {
     let mut stage = Stage::new("volume \"data\"\nservice \"web\" { image \"x:1\" }");
     stage.resolution.project = Some(cimandat::name::ProjectName::new("staging").unwrap());
     let project = stage.project();
@@ -1097,7 +1098,7 @@ fn the_projects_name_can_be_another() {
 }
 
 #[test]
-fn the_reference_manifests_resolve() {
+fn reference_manifests_resolve() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for name in ["hello", "ci-mandat"] {
         let request = manifest::Request {

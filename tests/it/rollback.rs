@@ -1,4 +1,5 @@
-//! Properties of the transaction, over random projects, faults, interruptions and orders.
+//! Properties of the transaction, over random projects, faults, interrupts and orders of
+//! completion.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -30,19 +31,19 @@ struct Case {
     seed: u64,
 }
 
-/// What goes wrong in it.
+/// Faults of one deploy.
 #[derive(Debug, Clone, Default)]
 struct Trouble {
-    /// This service of the new ones never becomes ready, or ends by itself.
+    /// Service of the new project that never becomes ready or, if `true`, exits.
     gate: Option<(Index, bool)>,
-    /// The engine fails at these calls.
+    /// Calls at which the engine fails.
     faults: Vec<(u64, FaultTiming)>,
-    /// Somebody interrupts after so many milliseconds.
+    /// Time of the user's interrupt, in milliseconds.
     interrupt: Option<u64>,
-    /// Only what failed goes back.
+    /// Whether the rollback is limited to the failed subtree.
     subtree: bool,
-    /// This service's new container ends by itself after so many milliseconds, and, if so said,
-    /// just while nobody listens.
+    /// Service whose new container is killed, after this many milliseconds. If `true`, the event
+    /// subscriptions break off just before.
     death: Option<(Index, u64, bool)>,
 }
 
@@ -134,7 +135,7 @@ struct Story {
     before: Snapshot,
     told: Told,
     breaches: Vec<String>,
-    /// What the volumes held before and hold now.
+    /// Content of the volumes before and after the deploy.
     data: (Data, Data),
     wanted: Project,
     was: Project,
@@ -224,9 +225,12 @@ fn went_back(events: &[EventEnvelope]) -> Option<usize> {
         .position(|it| matches!(it.event, Event::RollbackStarted { .. }))
 }
 
-/// The world is as it was; volumes that were made since are kept.
+/// Asserts that the world is as before, except for volumes created since, which are kept.
 fn same_world(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
-    prop_assert!(before.volumes.is_subset(&after.volumes), "a volume is gone");
+    prop_assert!(
+        before.volumes.is_subset(&after.volumes),
+        "a volume was removed"
+    );
     let kept = Snapshot {
         volumes: before.volumes.clone(),
         ..after.clone()
@@ -235,7 +239,7 @@ fn same_world(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> 
     Ok(())
 }
 
-/// What is copied before a switch holds what it held.
+/// Asserts that volumes copied before a switch have their earlier content.
 fn same_data(story: &Story) -> Result<(), TestCaseError> {
     let (before, after) = &story.data;
     for volume in story
@@ -252,8 +256,7 @@ fn same_data(story: &Story) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Of each volume that is copied and whose service was replaced there is one snapshot, and none
-/// of any other.
+/// Asserts one snapshot for each copied volume whose service was replaced, and no other snapshot.
 fn one_snapshot_each(story: &Story) -> Result<(), TestCaseError> {
     let copied = |service: &Service| {
         let volume = story.wanted.volumes.get(service.name.as_str());
@@ -277,7 +280,7 @@ fn one_snapshot_each(story: &Story) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The world is as it was asked for, and, if every clean-up was done, nothing else is there.
+/// Asserts that the world is as desired and, if all clean-up was done, contains nothing else.
 fn as_asked(story: &Story, clean: bool) -> Result<(), TestCaseError> {
     let after = &story.told.after;
     let mut wanted = 0;
@@ -297,7 +300,7 @@ fn as_asked(story: &Story, clean: bool) -> Result<(), TestCaseError> {
     }
     prop_assert!(
         story.before.volumes.is_subset(&after.volumes),
-        "a volume is gone"
+        "a volume was removed"
     );
     if clean {
         let current = after.current();
@@ -311,7 +314,7 @@ fn as_asked(story: &Story, clean: bool) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// I1: nobody starts before what it depends on has passed its gate.
+/// I1: no service starts before its dependencies have passed their gates.
 fn in_order(story: &Story) -> Result<(), TestCaseError> {
     let events = &story.told.events;
     let end = went_back(events).unwrap_or(events.len());
@@ -345,7 +348,7 @@ fn in_order(story: &Story) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Where the way back does something to containers of a service: from its start, and to its end.
+/// Start and end positions of the rollback steps with this verb on a service.
 fn turns<'a>(
     back: &'a [EventEnvelope],
     verb: &'a str,
@@ -372,14 +375,16 @@ fn turns<'a>(
         })
 }
 
-/// Each way back is in order; there are several where a part goes first and the rest follows.
+/// Asserts the order of each rollback. There are several where one part is rolled back first and
+/// the rest later.
 fn in_order_back(story: &Story) -> Result<(), TestCaseError> {
     let is_turn = |it: &EventEnvelope| matches!(it.event, Event::RollbackStarted { .. });
     let mut ways = story.told.events.split(is_turn).skip(1);
     ways.try_for_each(|back| in_order_of(story, back))
 }
 
-/// I2: what depends on something is stopped before it, and started again after it is ready.
+/// I2: a dependent is stopped before its dependency, and started again after the dependency is
+/// ready.
 fn in_order_of(story: &Story, back: &[EventEnvelope]) -> Result<(), TestCaseError> {
     for service in story.wanted.services.values() {
         for need in service.depends_on.keys() {
@@ -412,8 +417,8 @@ fn in_order_of(story: &Story, back: &[EventEnvelope]) -> Result<(), TestCaseErro
     Ok(())
 }
 
-/// A part is as it was asked for and the rest as it was before; nobody new runs with somebody of
-/// before in whose place a new one was to be (I2).
+/// Asserts that the committed part is as desired and the rest as before. No new container runs with
+/// an old one that was to be replaced (I2).
 fn in_part(story: &Story, clean: bool) -> Result<(), TestCaseError> {
     let outcome = &story.told.outcome;
     prop_assert!(outcome.cause.is_some() && outcome.unfinished.is_empty());
@@ -433,7 +438,7 @@ fn in_part(story: &Story, clean: bool) -> Result<(), TestCaseError> {
             .keys()
             .filter(|need| split.rolled_back.contains(*need))
         {
-            // It may have failed without anything having been done to it.
+            // The dependency may have failed before any step changed it.
             prop_assert!(!started(need), "{name} is new, and {need} went back");
         }
         let up = after
@@ -513,19 +518,19 @@ proptest! {
     #![proptest_config(profile())]
 
     #[test]
-    fn a_failed_run_leaves_the_world_as_it_was(
+    fn failed_run_restores_previous_state(
         case in cases(),
         gate in gates(),
         faults in faults(1),
     ) {
-        // The one fault may meet an undo of what the gate's failure turned.
+        // The one fault may hit a step of the rollback that the gate failure caused.
         let (clean, twice) = (faults.is_empty(), gate.is_some() && !faults.is_empty());
         let story = carry_out(&case, &Trouble { gate, faults, ..Trouble::default() });
         check(&story, clean, twice)?;
     }
 
     #[test]
-    fn an_interrupted_run_leaves_the_world_as_it_was(
+    fn interrupted_run_restores_previous_state(
         case in cases(),
         gate in gates(),
         interrupt in 0u64..600,
@@ -535,7 +540,7 @@ proptest! {
     }
 
     #[test]
-    fn a_container_that_ends_too_early_fails_the_run(
+    fn early_container_exit_fails_run(
         case in cases(),
         which in any::<Index>(),
         after in 0u64..500,
@@ -543,7 +548,7 @@ proptest! {
     ) {
         let trouble = Trouble { death: Some((which, after, unheard)), ..Trouble::default() };
         let story = carry_out(&case, &trouble);
-        // After the commit nothing goes back: then it is said.
+        // After the commit nothing is rolled back, and a warning is reported instead.
         let said = story.told.events.iter().any(|it| matches!(it.event, Event::Warning { .. }));
         if !said {
             check(&story, true, false)?;
@@ -551,7 +556,7 @@ proptest! {
     }
 
     #[test]
-    fn a_run_that_cannot_go_back_says_so(
+    fn failed_rollback_is_reported(
         case in cases(),
         gate in gates(),
         faults in faults(6),
@@ -563,7 +568,7 @@ proptest! {
     }
 
     #[test]
-    fn a_part_that_fails_goes_back_alone(
+    fn failed_subtree_rolls_back_alone(
         case in cases(),
         gate in gates(),
         faults in faults(1),
@@ -574,7 +579,7 @@ proptest! {
         let deadly = death.is_some();
         let trouble = Trouble { gate, faults, death, subtree: true, ..Trouble::default() };
         let story = carry_out(&case, &trouble);
-        // After the commit nothing goes back: then it is said.
+        // After the commit nothing is rolled back, and a warning is reported instead.
         let said = story.told.events.iter().any(|it| matches!(it.event, Event::Warning { .. }));
         if !(said && deadly) {
             check(&story, clean, twice || deadly)?;
@@ -582,7 +587,7 @@ proptest! {
     }
 
     #[test]
-    fn a_part_that_goes_back_can_be_interrupted(
+    fn subtree_rollback_can_be_interrupted(
         case in cases(),
         gate in gates(),
         interrupt in 0u64..600,

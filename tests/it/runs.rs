@@ -1,4 +1,4 @@
-//! Whole runs in a simulated world: what happens, in which order, and how it ends.
+//! Complete runs in a simulated world: their steps, the order of the steps, and the outcome.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{sync::Arc, time::Duration};
@@ -37,7 +37,7 @@ fn who(subject: &Subject) -> String {
     }
 }
 
-/// The turns of a run in its own words, one in a line.
+/// The events of a run as text, one per line.
 fn story(events: &[EventEnvelope]) -> String {
     let line = |stamped: &EventEnvelope| match &stamped.event {
         Event::StepStarted { verb, object, .. } => Some(format!("{verb} {object}")),
@@ -47,7 +47,7 @@ fn story(events: &[EventEnvelope]) -> String {
             subject, report, ..
         } => Some(format!("{} failed: {}", who(subject), report.cause)),
         Event::UnhealthyAfterReady { subject, report } => {
-            Some(format!("{} relapsed: {}", who(subject), report.cause))
+            Some(format!("{} unhealthy: {}", who(subject), report.cause))
         }
         Event::Interrupted { response } => Some(format!("interrupted: {response:?}")),
         Event::RollbackStarted { cause } => Some(format!("back: {cause}")),
@@ -56,7 +56,7 @@ fn story(events: &[EventEnvelope]) -> String {
             committed: new,
             rolled_back: old,
         } => Some(format!("committed {new:?}, not {old:?}")),
-        Event::Stabilizing { .. } => Some("settling".to_owned()),
+        Event::Stabilizing { .. } => Some("stabilizing".to_owned()),
         Event::Warning { text } => Some(format!("warning: {text}")),
         Event::RunFinished {
             outcome: verdict, ..
@@ -75,7 +75,7 @@ fn story(events: &[EventEnvelope]) -> String {
         .join("\n")
 }
 
-/// A database and what waits for it.
+/// A database and a service that depends on it.
 fn shop(version: u32) -> Vec<Wish> {
     let database = Wish {
         volume: true,
@@ -109,7 +109,7 @@ fn report(told: &Told) -> &GateReport {
 }
 
 #[test]
-fn a_first_deploy_goes_up_in_order() {
+fn first_deploy_runs_in_dependency_order() {
     in_virtual_time(async {
         let sim = world(7);
         let told = up(&sim, &project(&shop(1)), never()).await;
@@ -124,7 +124,7 @@ fn a_first_deploy_goes_up_in_order() {
         db is ready
         starting container shop-web-1
         web is ready
-        settling
+        stabilizing
         committed
         setting the restart policy of container shop-db-1
         setting the restart policy of container shop-web-1
@@ -134,7 +134,7 @@ fn a_first_deploy_goes_up_in_order() {
 }
 
 #[test]
-fn an_update_switches_each_service_at_its_turn() {
+fn update_replaces_services_in_dependency_order() {
     in_virtual_time(async {
         let sim = running_shop().await;
         let told = up(&sim, &project(&shop(2)), never()).await;
@@ -149,7 +149,7 @@ fn an_update_switches_each_service_at_its_turn() {
         stopping container shop-web-1
         starting container shop-web-1.g2
         web is ready
-        settling
+        stabilizing
         committed
         setting the restart policy of container shop-db-1.g2
         setting the restart policy of container shop-db-1
@@ -167,14 +167,14 @@ fn an_update_switches_each_service_at_its_turn() {
             .keys()
             .map(ContainerName::as_str)
             .collect();
-        // What was replaced is kept.
+        // Replaced containers are kept.
         let kept = ["shop-db-1", "shop-db-1.g1", "shop-web-1", "shop-web-1.g1"];
         assert_eq!(names, kept);
     });
 }
 
 #[test]
-fn nothing_to_do_touches_nothing() {
+fn unchanged_deploy_makes_no_changing_call() {
     in_virtual_time(async {
         let sim = running_shop().await;
         let calls = sim.calls();
@@ -188,7 +188,7 @@ fn nothing_to_do_touches_nothing() {
 }
 
 #[test]
-fn a_service_that_is_never_ready_is_replaced_by_what_ran_before() {
+fn never_ready_service_is_rolled_back() {
     in_virtual_time(async {
         let sim = running_shop().await;
         sim.script(&service_name("web"), Some(2), Behavior::never_ready());
@@ -234,7 +234,7 @@ fn a_service_that_is_never_ready_is_replaced_by_what_ran_before() {
 }
 
 #[test]
-fn a_container_that_ends_is_not_waited_for() {
+fn container_exit_fails_gate_at_once() {
     in_virtual_time(async {
         let sim = running_shop().await;
         let script = Behavior::exits(Duration::from_millis(300), 3);
@@ -248,7 +248,7 @@ fn a_container_that_ends_is_not_waited_for() {
 }
 
 #[test]
-fn a_kill_for_want_of_memory_is_called_by_its_name() {
+fn oom_kill_is_reported_as_cause() {
     in_virtual_time(async {
         let sim = world(3);
         let end = Exit {
@@ -262,16 +262,13 @@ fn a_kill_for_want_of_memory_is_called_by_its_name() {
         };
         sim.script(&service_name("web"), None, script);
         let told = up(&sim, &project(&[wish("web", &[])]), never()).await;
-        assert_eq!(
-            report(&told).cause,
-            "killed for want of memory (exit code 137)"
-        );
+        assert_eq!(report(&told).cause, "OOM-killed (exit code 137)");
         assert!(told.after.containers.is_empty() && told.after.networks.is_empty());
     });
 }
 
 #[test]
-fn a_container_that_ends_after_its_gate_fails_the_run() {
+fn container_exit_after_gate_fails_run() {
     in_virtual_time(async {
         let sim = running_shop().await;
         let end = Exit {
@@ -298,7 +295,7 @@ fn a_container_that_ends_after_its_gate_fails_the_run() {
 }
 
 #[test]
-fn a_notice_that_was_lost_is_made_up_for() {
+fn lost_exit_event_still_fails_gate() {
     in_virtual_time(async {
         let sim = running_shop().await;
         sim.script(&service_name("web"), Some(2), Behavior::never_ready());
@@ -316,7 +313,7 @@ fn a_notice_that_was_lost_is_made_up_for() {
 }
 
 #[test]
-fn a_job_is_waited_for_and_its_code_counts() {
+fn job_exit_code_decides_its_gate() {
     in_virtual_time(async {
         let job = Wish {
             job: true,
@@ -334,7 +331,7 @@ fn a_job_is_waited_for_and_its_code_counts() {
         migrate is ready
         starting container shop-web-1
         web is ready
-        settling
+        stabilizing
         committed
         setting the restart policy of container shop-web-1
         Converged
@@ -354,7 +351,7 @@ fn a_job_is_waited_for_and_its_code_counts() {
 }
 
 #[test]
-fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
+fn restarted_dependent_rolls_back_with_its_dependency() {
     in_virtual_time(async {
         let dependent = |version| {
             let mut wishes = [("db", [].as_slice()), ("web", &["db"]), ("last", &["web"])]
@@ -402,7 +399,7 @@ fn a_restarted_dependent_goes_back_with_what_it_depends_on() {
 }
 
 #[test]
-fn a_port_that_somebody_else_holds_undoes_the_deploy() {
+fn taken_port_rolls_back_deploy() {
     in_virtual_time(async {
         let sim = world(2);
         let port = PublishedPort {
@@ -414,7 +411,7 @@ fn a_port_that_somebody_else_holds_undoes_the_deploy() {
         let state = observe(&sim).await;
         let wanted = project(&shop(1));
         let deploy = plan::deploy(&wanted, &state, &Options::default()).unwrap();
-        // It comes between the plan and its turn, so that the plan could not refuse.
+        // The container appears after planning, so that the plan cannot refuse it.
         let foreign = UnmanagedContainer {
             project: None,
             running: true,
@@ -438,7 +435,7 @@ fn a_port_that_somebody_else_holds_undoes_the_deploy() {
 }
 
 #[test]
-fn an_undo_that_fails_is_said_and_holds_up_nothing_else() {
+fn failed_rollback_step_does_not_block_others() {
     in_virtual_time(async {
         let sim = running_shop().await;
         sim.script(&service_name("web"), Some(2), Behavior::never_ready());
@@ -457,8 +454,8 @@ fn an_undo_that_fails_is_said_and_holds_up_nothing_else() {
         assert_eq!(
             told.outcome.unfinished,
             [
-                "removing container `shop-db-1.g2` failed: the engine's disk is full: no space; by \
-                 hand: `docker rm -v shop-db-1.g2`"
+                "removing container `shop-db-1.g2` failed: the engine's disk is full: no space; run \
+                 manually: `docker rm -v shop-db-1.g2`"
             ]
         );
         let up: Vec<&str> = told
@@ -473,7 +470,7 @@ fn an_undo_that_fails_is_said_and_holds_up_nothing_else() {
 }
 
 #[test]
-fn interruptions_within_two_seconds_are_one() {
+fn interrupts_within_two_seconds_count_once() {
     in_virtual_time(async {
         let sim = running_shop().await;
         sim.script(&service_name("web"), Some(2), Behavior::never_ready());
@@ -499,7 +496,7 @@ fn interruptions_within_two_seconds_are_one() {
 }
 
 #[test]
-fn a_check_of_the_whole_decides_too() {
+fn failed_verify_check_rolls_back() {
     in_virtual_time(async {
         let check = Check::Http {
             url: "http://localhost:8080/".to_owned(),
@@ -524,7 +521,7 @@ fn a_check_of_the_whole_decides_too() {
 }
 
 #[test]
-fn a_run_that_takes_too_long_goes_back() {
+fn exceeded_deadline_rolls_back() {
     in_virtual_time(async {
         let sim = running_shop().await;
         sim.script(&service_name("web"), Some(2), Behavior::never_ready());
@@ -543,7 +540,7 @@ fn a_run_that_takes_too_long_goes_back() {
 }
 
 #[test]
-fn a_run_that_stays_says_what_was_not_done() {
+fn leave_policy_reports_unfinished_steps() {
     in_virtual_time(async {
         let sim = running_shop().await;
         sim.fail(Fault {
@@ -567,14 +564,14 @@ fn a_run_that_stays_says_what_was_not_done() {
         assert_eq!(outcome.outcome, Outcome::RollbackFailed);
         assert!(
             outcome.unfinished.contains(
-                &"removing container `shop-db-1` was not done; by hand: `docker rm -v shop-db-1`"
+                &"removing container `shop-db-1` was not done; run manually: `docker rm -v shop-db-1`"
                     .to_owned()
             )
         );
     });
 }
 
-/// Two chains that know nothing of each other.
+/// Two independent chains of services.
 fn two_chains(version: u32) -> Project {
     let wish = |name: &str, needs: &[&str]| Wish {
         version,
@@ -591,7 +588,7 @@ fn two_chains(version: u32) -> Project {
 }
 
 #[test]
-fn only_what_failed_and_what_waits_for_it_goes_back() {
+fn subtree_rollback_spares_independent_services() {
     in_virtual_time(async {
         let sim = world(7);
         let first = up(&sim, &two_chains(1), never()).await;
@@ -626,7 +623,7 @@ fn only_what_failed_and_what_waits_for_it_goes_back() {
         removing container shop-queue-1.g2
         removing image shop-queue:g2
         removing image shop-worker:g2
-        settling
+        stabilizing
         committed [`api`, `db`], not [`queue`, `worker`]
         setting the restart policy of container shop-db-1.g2
         setting the restart policy of container shop-db-1
@@ -638,7 +635,7 @@ fn only_what_failed_and_what_waits_for_it_goes_back() {
         renaming container shop-api-1.g2
         RolledBack
         ");
-        // What went back is what the next deploy does.
+        // The next deploy replaces what was rolled back.
         let state = observe(&sim).await;
         let deploy = plan::deploy(&two_chains(2), &state, &Options::default()).unwrap();
         let replaced = deploy
@@ -651,7 +648,7 @@ fn only_what_failed_and_what_waits_for_it_goes_back() {
 }
 
 #[test]
-fn one_that_fails_while_the_rest_settles_goes_back_alone() {
+fn failure_during_stabilization_rolls_back_alone() {
     in_virtual_time(async {
         let sim = world(7);
         up(&sim, &two_chains(1), never()).await;
@@ -669,7 +666,7 @@ fn one_that_fails_while_the_rest_settles_goes_back_alone() {
 }
 
 #[test]
-fn what_failed_can_be_kept_to_look_at() {
+fn keep_failed_retains_failed_container() {
     in_virtual_time(async {
         let sim = running_shop().await;
         sim.script(&service_name("web"), Some(2), Behavior::never_ready());
@@ -701,7 +698,8 @@ fn what_failed_can_be_kept_to_look_at() {
             names(&sim),
             ["shop-db-1 up", "shop-web-1 up", "shop-web-1.g2.failed down"]
         );
-        // It stands for nobody, also where nobody else does, and goes when a deploy succeeds.
+        // The failed container never counts as a replica of its service, even if there is no other.
+        // The next successful deploy removes it.
         let told = up(&sim, &wanted, never()).await;
         assert_eq!(told.outcome.outcome, Outcome::Converged);
         assert_eq!(names(&sim), ["shop-db-1 up", "shop-web-1 up"]);
@@ -709,7 +707,7 @@ fn what_failed_can_be_kept_to_look_at() {
 }
 
 #[test]
-fn the_critical_path_accounts_for_the_whole_run() {
+fn critical_path_covers_whole_run() {
     in_virtual_time(async {
         let sim = running_shop().await;
         let told = up(&sim, &project(&shop(2)), never()).await;
@@ -721,12 +719,12 @@ fn the_critical_path_accounts_for_the_whole_run() {
             "{gap:?} of {:?}",
             told.outcome.elapsed
         );
-        assert!(path.iter().any(|segment| segment.verb == "settling"));
+        assert!(path.iter().any(|segment| segment.verb == "stabilizing"));
     });
 }
 
 #[test]
-fn a_start_is_tried_again_while_a_port_is_being_given_up() {
+fn start_is_retried_while_port_is_taken() {
     in_virtual_time(async {
         let sim = world(3);
         let page = |version| {
@@ -741,11 +739,12 @@ fn a_start_is_tried_again_while_a_port_is_being_given_up() {
             when: FaultTiming::Before,
             error: EngineError::PortTaken {
                 port: "8080".to_owned(),
-                holder: "another process".to_owned(),
+                holder: "an unknown owner".to_owned(),
             },
         };
         up(&sim, &project(&page(1)), never()).await;
-        // Made, named, stopped, and then the new one's first start.
+        // The calls before are create, tag and stop. The fourth one is the first start of the new
+        // container.
         sim.fail(taken(FaultTrigger::Call(sim.calls() + 3)));
         let told = up(&sim, &project(&page(2)), never()).await;
         assert_eq!(told.outcome.outcome, Outcome::Converged);

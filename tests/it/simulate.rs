@@ -1,4 +1,4 @@
-//! `cimandat rehearse`: what would happen, on a simulated engine; the real one is only looked at.
+//! `cimandat simulate`: runs a command on a simulated engine, and only reads from the real one.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{collections::BTreeSet, env, fs, process::Command, time::Duration};
@@ -23,15 +23,15 @@ use crate::{
     support::{Ended, IMAGE, Running, World},
 };
 
-/// A database, a job on it, and what waits for both.
+/// A database, a job that depends on it, and a service that depends on the job.
 const SHOP: &str = r#"
     project "shop"
-    deploy settle="2s"
+    deploy stabilize="2s"
     volume "db"
     service "postgres" {
         image "postgres:17"
         volume "db" "/var/lib/postgresql/data"
-        ready within="30s" { tcp 5432; }
+        ready timeout="30s" { tcp 5432; }
     }
     job "migrate" {
         image "app:1"
@@ -42,27 +42,27 @@ const SHOP: &str = r#"
         image "app:1"
         port 8080 to=3000
         depends-on "migrate"
-        ready within="20s" { http 3000 "/health"; }
+        ready timeout="20s" { http 3000 "/health"; }
         restart "unless-stopped"
     }
 "#;
 
-/// A rehearsal that has ended.
-struct Rehearsed {
+/// A finished simulation.
+struct Simulated {
     code: Option<i32>,
     events: Vec<EventEnvelope>,
-    /// The line after the events.
+    /// The JSON line after the events.
     last: Value,
     out: String,
     err: String,
 }
 
-/// Rehearses a first deploy, without any engine.
-fn rehearse(arguments: &[&str]) -> Rehearsed {
+/// Simulates a first deploy without an engine.
+fn simulate(arguments: &[&str]) -> Simulated {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("cimandat.kdl"), SHOP).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_cimandat"))
-        .args(["rehearse", "--from-nothing"])
+        .args(["simulate", "--empty"])
         .args(arguments)
         .current_dir(folder.path())
         .env_remove("CIMANDAT_PROJECT")
@@ -76,7 +76,7 @@ fn rehearse(arguments: &[&str]) -> Rehearsed {
         .and_then(|it| serde_json::from_str(it).ok());
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
-    Rehearsed {
+    Simulated {
         code: output.status.code(),
         events: out
             .lines()
@@ -88,20 +88,20 @@ fn rehearse(arguments: &[&str]) -> Rehearsed {
     }
 }
 
-/// Rehearses one fault, and tells what happens from it on.
+/// Simulates one fault, and returns what happens from it on.
 fn story(fault: &str) -> String {
-    let rehearsed = rehearse(&["--progress", "json", "--fault", fault]);
-    assert!(rehearsed.events.iter().all(|it| it.rehearsal));
-    let lines = rehearsed.events.iter().filter_map(|it| told(&it.event));
+    let simulated = simulate(&["--progress", "json", "--fault", fault]);
+    assert!(simulated.events.iter().all(|it| it.simulated));
+    let lines = simulated.events.iter().filter_map(|it| told(&it.event));
     let mut lines: Vec<String> = lines
         .skip_while(|line| !line.contains("failed") && !line.starts_with("inter"))
         .collect();
-    let [faults, code] = ["faults", "exit_code"].map(|key| rehearsed.last[key].to_string());
+    let [faults, code] = ["faults", "exit_code"].map(|key| simulated.last[key].to_string());
     assert_eq!(
         Some(code.as_str()),
-        rehearsed.code.map(|it| it.to_string()).as_deref()
+        simulated.code.map(|it| it.to_string()).as_deref()
     );
-    lines.push(format!("{code} {faults} {}", rehearsed.last["services"]));
+    lines.push(format!("{code} {faults} {}", simulated.last["services"]));
     lines.join("\n")
 }
 
@@ -126,27 +126,27 @@ fn told(event: &Event) -> Option<String> {
 }
 
 #[test]
-fn a_first_deploy_is_rehearsed_without_an_engine() {
-    let rehearsed = rehearse(&["--progress", "json", "--calls"]);
-    assert_eq!(rehearsed.code, Some(0), "{}", rehearsed.err);
-    assert_eq!(rehearsed.err, "");
-    let lines: Vec<String> = rehearsed
+fn first_deploy_is_simulated_without_engine() {
+    let simulated = simulate(&["--progress", "json", "--list-calls"]);
+    assert_eq!(simulated.code, Some(0), "{}", simulated.err);
+    assert_eq!(simulated.err, "");
+    let lines: Vec<String> = simulated
         .events
         .iter()
         .filter_map(|it| told(&it.event))
         .collect();
-    assert_eq!(lines.first().map(String::as_str), Some("rehearse up"));
+    assert_eq!(lines.first().map(String::as_str), Some("simulate up"));
     assert_eq!(lines.last().map(String::as_str), Some("Converged"));
     assert_eq!(
-        rehearsed.last["calls"],
-        rehearsed.last["deeds"].as_array().unwrap().len()
+        simulated.last["calls"],
+        simulated.last["call_list"].as_array().unwrap().len()
     );
-    assert_eq!(rehearsed.last["services"]["web"][0]["generation"], 1);
+    assert_eq!(simulated.last["services"]["web"][0]["generation"], 1);
 }
 
 #[test]
-fn a_gate_that_never_passes() {
-    insta::assert_snapshot!(story("gate:web"), @r#"
+fn failed_gate_rolls_back() {
+    insta::assert_snapshot!(story("not-ready:web"), @r#"
     failed shop-web-1: not ready within 20 s
     back
     stopping container shop-web-1
@@ -160,22 +160,22 @@ fn a_gate_that_never_passes() {
     removing image shop-web:g1
     removing network shop_default
     RolledBack
-    5 [{"fault":"gate:web","took_place":true}] {}
+    5 [{"fault":"not-ready:web","occurred":true}] {}
     "#);
 }
 
 #[test]
-fn an_image_that_cannot_be_had() {
+fn unavailable_image_fails_deploy_untouched() {
     insta::assert_snapshot!(story("pull:web"), @r#"
-    failed app:1: image `app:1` is not available: no registry answers, as rehearsed
-    Untouched
-    4 [{"fault":"pull:web","took_place":true}] {}
+    failed app:1: image `app:1` is not available: no registry answers, an injected fault
+    Aborted
+    4 [{"fault":"pull:web","occurred":true}] {}
     "#);
 }
 
 #[test]
-fn an_engine_that_is_killed_in_the_middle() {
-    insta::assert_snapshot!(story("engine-killed:15"), @r#"
+fn engine_killed_before_commit_rolls_back() {
+    insta::assert_snapshot!(story("engine-crash:15"), @r#"
     failed shop-migrate-1: starting container `shop-migrate-1`: the connection broke
     back
     stopping container shop-migrate-1
@@ -197,39 +197,39 @@ fn an_engine_that_is_killed_in_the_middle() {
     removing image shop-web:g1
     removing network shop_default
     RolledBack
-    5 [{"fault":"engine-killed:15","took_place":true}] {}
+    5 [{"fault":"engine-crash:15","occurred":true}] {}
     "#);
 }
 
 #[test]
-fn an_engine_that_is_killed_after_the_commit() {
-    insta::assert_snapshot!(story("engine-killed:18"), @r#"6 [{"fault":"engine-killed:18","took_place":true}] {"migrate":[{"down":0,"generation":1,"well":1}],"postgres":[{"down":1,"generation":1,"well":0}],"web":[{"down":1,"generation":1,"well":0}]}"#);
+fn engine_killed_after_commit_exits_6() {
+    insta::assert_snapshot!(story("engine-crash:18"), @r#"6 [{"fault":"engine-crash:18","occurred":true}] {"migrate":[{"down":0,"generation":1,"well":1}],"postgres":[{"down":1,"generation":1,"well":0}],"web":[{"down":1,"generation":1,"well":0}]}"#);
 }
 
-/// What failed first, the verdict, the exit code, and whether the fault took place.
+/// First failure, outcome, exit code, and whether the fault occurred.
 fn outline(fault: &str) -> String {
     let story = story(fault);
     let mut lines: Vec<&str> = story.lines().collect();
     let last = lines.pop().unwrap_or_default();
     let code = last.split(' ').next().unwrap_or_default();
-    let met = last.contains("\"took_place\":true");
+    let met = last.contains("\"occurred\":true");
     let failed = lines.first().copied().unwrap_or("nothing failed");
     let verdict = lines.last().copied().unwrap_or("-");
     format!("{fault}: {failed}; {verdict}, {code}, {met}")
 }
 
 #[test]
-fn every_fault_has_its_end() {
+fn every_fault_has_expected_outcome() {
     let faults = [
         "exit:web=3",
-        "relapse:web",
+        "unhealthy:web",
         "job:migrate=2",
         "create:web",
         "start:web",
         "stop:web",
         "port:8080",
         "refuse:12",
-        "lost-answer:14",
+        "lost-response:14",
         "interrupt:15",
         "crash:15",
         "crash:17",
@@ -238,15 +238,15 @@ fn every_fault_has_its_end() {
     let told: Vec<String> = faults.into_iter().map(outline).collect();
     insta::assert_snapshot!(told.join("\n"), @"
     exit:web=3: failed shop-web-1: exited with code 3; RolledBack, 5, true
-    relapse:web: failed shop-web-1: exited with code 1; RolledBack, 5, true
+    unhealthy:web: failed shop-web-1: exited with code 1; RolledBack, 5, true
     job:migrate=2: failed shop-migrate-1: `exit` will never pass: exited with code 2; RolledBack, 5, true
-    create:web: failed shop-web-1: creating container `shop-web-1`: the engine refuses it, as rehearsed; RolledBack, 5, true
-    start:web: failed shop-web-1: starting container `shop-web-1`: the engine refuses it, as rehearsed; RolledBack, 5, true
+    create:web: failed shop-web-1: creating container `shop-web-1`: the engine refuses it, an injected fault; RolledBack, 5, true
+    start:web: failed shop-web-1: starting container `shop-web-1`: the engine refuses it, an injected fault; RolledBack, 5, true
     stop:web: nothing failed; -, 0, false
     port:8080: failed shop-web-1: port 8080 of this host is already in use by a process of the host; RolledBack, 5, true
-    refuse:12: failed shop-migrate-1: call `12`: the engine refuses it, as rehearsed; RolledBack, 5, true
-    lost-answer:14: failed shop-postgres-1: call `14`: the answer was lost, as rehearsed; RolledBack, 5, true
-    interrupt:15: interrupted; Interrupted, 8, true
+    refuse:12: failed shop-migrate-1: call `12`: the engine refuses it, an injected fault; RolledBack, 5, true
+    lost-response:14: failed shop-postgres-1: call `14`: the answer was lost, an injected fault; RolledBack, 5, true
+    interrupt:15: interrupted; Cancelled, 8, true
     crash:15: nothing failed; -, 5, true
     crash:17: nothing failed; -, 0, true
     crash:900: nothing failed; -, 0, false
@@ -254,49 +254,49 @@ fn every_fault_has_its_end() {
 }
 
 #[test]
-fn a_way_back_that_gets_stuck_says_what_to_do() {
-    let rehearsed = rehearse(&[
+fn failed_rollback_prints_manual_steps() {
+    let simulated = simulate(&[
         "--progress",
         "quiet",
         "--fault",
-        "gate:web",
+        "not-ready:web",
         "--fault",
         "stop:web",
     ]);
-    assert_eq!(rehearsed.code, Some(6));
-    let end = rehearsed
+    assert_eq!(simulated.code, Some(6));
+    let end = simulated
         .err
         .lines()
         .skip_while(|line| !line.starts_with("in the"));
     insta::assert_snapshot!(end.collect::<Vec<_>>().join("\n"), @"
-    in the rehearsal `up` of `shop` failed, and so did the way back: an operator is needed (about 34.4 s)
+    in the simulation `up` of `shop` failed, and the rollback failed too: manual intervention is required (about 34.4 s)
       because: `web`: not ready within 20 s (http 3000 /health: connection refused)
-      left undone: stopping container `shop-web-1` failed: stopping container `shop-web-1`: the engine refuses it, as rehearsed; by hand: `docker stop shop-web-1`
-      left undone: removing container `shop-web-1` was not tried; by hand: `docker rm -v shop-web-1`
-      left undone: removing network `shop_default` was not tried; by hand: `docker network rm shop_default`
-      help: do what is left in this order, or remedy what stands above and run `cimandat -p shop recover`, which tries it again; `cimandat -p shop ps` shows what runs and what does not
-      data: no named volume was removed or put back
+      not rolled back: stopping container `shop-web-1` failed: stopping container `shop-web-1`: the engine refuses it, an injected fault; run manually: `docker stop shop-web-1`
+      not rolled back: removing container `shop-web-1` was not tried; run manually: `docker rm -v shop-web-1`
+      not rolled back: removing network `shop_default` was not tried; run manually: `docker network rm shop_default`
+      help: run the remaining commands in this order, or fix the cause above and run `cimandat -p shop recover`, which tries it again; `cimandat -p shop ps` shows what runs and what does not
+      data: no named volume was removed or restored
       kept volumes, with what the failed deploy wrote: `shop_db`
       help: `cimandat down --volumes` removes them and what they hold
 
     afterwards:
       generation 1 runs: `web`
-      to do: `cimandat -p shop recover`, when what stands above is remedied
-    this was a rehearsal: nothing on the engine was changed, and its times are nominal
+      to do: `cimandat -p shop recover`, after the cause above is fixed
+    this was a simulation: nothing on the engine was changed, and its times are nominal
     ");
 }
 
 #[test]
-fn a_killed_rehearsal_goes_on_with_the_recovery() {
-    let rehearsed = rehearse(&["--fault", "crash:15"]);
-    assert_eq!(rehearsed.code, Some(5));
-    let told = &rehearsed.err;
+fn killed_simulation_continues_with_recovery() {
+    let simulated = simulate(&["--fault", "crash:15"]);
+    assert_eq!(simulated.code, Some(5));
+    let told = &simulated.err;
     for part in [
-        "rehearsal: up: 3 to create",
+        "simulation: up: 3 to create",
         "`cimandat up` was killed at call 15, starting container `shop-migrate-1`",
-        "took away the lock of `cimandat up`",
-        "rehearsal: recover: rolling back deploy 1; 3 services to check",
-        "in the rehearsal deploy 1 of `shop`, which was interrupted, is rolled back",
+        "broke the lock of `cimandat up`",
+        "simulation: recover: rolling back deploy 1; 3 services to check",
+        "in the simulation deploy 1 of `shop`, which was interrupted, is rolled back",
         "running now: nothing, as before",
         "nothing of `shop` is there",
     ] {
@@ -305,17 +305,17 @@ fn a_killed_rehearsal_goes_on_with_the_recovery() {
 }
 
 #[test]
-fn killed_everywhere_it_always_ends_whole() {
-    let rehearsed = rehearse(&["--crash-everywhere", "--progress", "json"]);
+fn crash_at_every_call_ends_consistent() {
+    let simulated = simulate(&["--crash-matrix", "--progress", "json"]);
     assert_eq!(
-        rehearsed.code,
+        simulated.code,
         Some(0),
         "{}{}",
-        rehearsed.out,
-        rehearsed.err
+        simulated.out,
+        simulated.err
     );
-    assert_eq!(rehearsed.last["whole"], true);
-    let calls = rehearsed.last["calls"].as_array().unwrap();
+    assert_eq!(simulated.last["whole"], true);
+    let calls = simulated.last["calls"].as_array().unwrap();
     let worlds = |when: &str| -> String {
         let outcome = |call: &Value| format!("{}{}", call[when]["world"], call[when]["exit_code"]);
         calls
@@ -329,57 +329,57 @@ fn killed_everywhere_it_always_ends_whole() {
     old0 old0 old0 old0 old0 old5 old5 old5 old5 old5 old5 old5 old5 old5 old5 old5 old5 new0 new0 new0
     old0 old0 old0 old0 old5 old5 old5 old5 old5 old5 old5 old5 old5 old5 old5 old5 new0 new0 new0 new0
     ");
-    let told = rehearse(&["--crash-everywhere", "--fault", "gate:web"]);
+    let told = simulate(&["--crash-matrix", "--fault", "not-ready:web"]);
     assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
     assert!(
         told.out
-            .ends_with("each one ended whole; nothing on the engine was changed\n")
+            .ends_with("every recovery ended consistent; nothing on the engine was changed\n")
     );
 }
 
 #[test]
-fn a_fault_that_cannot_be_meant_is_told() {
+fn invalid_fault_is_reported() {
     let told = |fault: &str| {
-        let rehearsed = rehearse(&["--fault", fault]);
-        assert_eq!(rehearsed.code, Some(1));
-        rehearsed.err.lines().next().unwrap_or_default().to_owned()
+        let simulated = simulate(&["--fault", fault]);
+        assert_eq!(simulated.code, Some(1));
+        simulated.err.lines().next().unwrap_or_default().to_owned()
     };
     let faults = [
-        "gate:postgre",
-        "gate:x",
+        "not-ready:postgre",
+        "not-ready:x",
         "job:web",
-        "gate:migrate",
+        "not-ready:migrate",
         "build:web",
         "port:81",
         "gat:web",
     ];
     insta::assert_snapshot!(faults.map(told).join("\n"), @"
-    error: `gate:postgre`: there is no service `postgre`: did you mean `postgres`?
-    error: `gate:x`: there is no service `x`: there are `migrate`, `postgres`, `web`
+    error: `not-ready:postgre`: there is no service `postgre`: did you mean `postgres`?
+    error: `not-ready:x`: there is no service `x`: there are `migrate`, `postgres`, `web`
     error: `job:web`: `web` is no job; did you mean `exit:web`?
-    error: `gate:migrate`: `migrate` is a job; did you mean `job:migrate`?
+    error: `not-ready:migrate`: `migrate` is a job; did you mean `job:migrate`?
     error: `build:web`: `web` is not built here; did you mean `pull:web`?
     error: `port:81`: no service publishes port 81
-    error: invalid value 'gat:web' for '--fault <FAULT>': there is no fault `gat`: did you mean `gate`?
+    error: invalid value 'gat:web' for '--fault <FAULT>': there is no fault `gat`: there are not-ready, start, create, exit, unhealthy, job, build, pull, stop, port, refuse, lost-response, engine-crash, crash, interrupt
     ");
 }
 
 #[test]
-fn without_an_engine_it_says_how_it_goes_all_the_same() {
+fn missing_engine_suggests_from_nothing() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("cimandat.kdl"), SHOP).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_cimandat"))
-        .arg("rehearse")
+        .arg("simulate")
         .current_dir(folder.path())
         .env("DOCKER_HOST", "unix:///nowhere.sock")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(125));
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(err.contains("`--from-nothing`"), "{err}");
+    assert!(err.contains("`--empty`"), "{err}");
 }
 
-/// A world as hands and faults may have left it.
+/// A world as manual changes and faults may have left it.
 async fn used(seed: u64) -> (Sim, Project) {
     let wishes = |version| {
         let of_version = |wish: Wish| Wish { version, ..wish };
@@ -417,7 +417,7 @@ async fn used(seed: u64) -> (Sim, Project) {
 }
 
 #[test]
-fn a_world_that_was_observed_shows_itself_again_and_goes_on_alike() {
+fn seeded_simulation_matches_observed_state() {
     for seed in 0..20 {
         in_virtual_time(async {
             let (sim, next) = used(seed).await;
@@ -446,7 +446,7 @@ fn a_world_that_was_observed_shows_itself_again_and_goes_on_alike() {
     }
 }
 
-/// Everything on the engine that bears the project's label, as the engine tells it.
+/// Every object on the engine with the project's label, as the engine reports it.
 fn everything(world: &World) -> BTreeSet<String> {
     let containers = world.api.containers(&world.project);
     let mut all: BTreeSet<String> = containers
@@ -459,11 +459,12 @@ fn everything(world: &World) -> BTreeSet<String> {
     all
 }
 
-/// Two services in a row; the second says `text` and is ready when it says `wanted`.
+/// Writes a manifest of two services. The second depends on the first, serves `text`, and is ready
+/// when it serves `wanted`.
 fn stack(world: &World, text: &str, wanted: &str) {
     world.manifest(&format!(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         volume "data"
         secret "token" generate="alphanumeric" length=16
         service "first" {{
@@ -479,13 +480,13 @@ fn stack(world: &World, text: &str, wanted: &str) {
             depends-on "first"
             stop-grace-period "1s"
             restart "unless-stopped"
-            ready within="4s" {{ http 8080 contains="{wanted}"; }}
+            ready timeout="4s" {{ http 8080 contains="{wanted}"; }}
         }}
         "#
     ));
 }
 
-/// What the engine shows, a world seeded from it shows too.
+/// Asserts that a simulation seeded from the engine observes the same state.
 fn seeded_from_the_engine(world: &World) {
     let project = ProjectName::new(world.project.as_str()).unwrap();
     let query = Query {
@@ -518,51 +519,57 @@ fn seeded_from_the_engine(world: &World) {
 }
 
 #[test]
-fn a_rehearsal_touches_nothing_and_foretells_what_then_happens() {
-    let Some(world) = World::new("rehearse") else {
+fn simulation_changes_nothing_and_predicts_deploy() {
+    let Some(world) = World::new("simulate") else {
         return;
     };
     stack(&world, "one", "one");
-    world.run(&["rehearse"]).with_code(0);
+    world.run(&["simulate"]).with_code(0);
     assert_eq!(everything(&world), BTreeSet::new());
     assert!(!world.path(".cimandat").exists());
     world.up().with(0, Outcome::Converged);
     seeded_from_the_engine(&world);
-    // Seeded from what is there, there is nothing to do.
+    // A simulation seeded from the observed state has nothing to do.
     let before = everything(&world);
-    let rehearsed = world.run(&["rehearse", "--progress", "json"]).with_code(0);
-    assert_eq!(rehearsed.deeds(), Vec::<String>::new(), "{}", rehearsed.out);
-    assert!(rehearsed.out.contains("\"unchanged\""), "{}", rehearsed.out);
-    assert!(rehearsed.out.contains("\"calls\":0"), "{}", rehearsed.out);
+    let simulated = world.run(&["simulate", "--progress", "json"]).with_code(0);
+    assert_eq!(simulated.steps(), Vec::<String>::new(), "{}", simulated.out);
+    assert!(simulated.out.contains("\"unchanged\""), "{}", simulated.out);
+    assert!(simulated.out.contains("\"calls\":0"), "{}", simulated.out);
     stack(&world, "two", "never");
-    let rehearsed = world.run(&["rehearse", "--progress", "json", "--fault", "gate:second"]);
-    let rehearsed = rehearsed.with_code(5);
-    let everywhere = world.run(&["rehearse", "--crash-everywhere"]).with_code(0);
+    let simulated = world.run(&[
+        "simulate",
+        "--progress",
+        "json",
+        "--fault",
+        "not-ready:second",
+    ]);
+    let simulated = simulated.with_code(5);
+    let everywhere = world.run(&["simulate", "--crash-matrix"]).with_code(0);
     assert!(
-        everywhere.out.contains("each one ended whole"),
+        everywhere.out.contains("every recovery ended consistent"),
         "{}",
         everywhere.out
     );
     assert_eq!(everything(&world), before);
-    // The gate waits for a text that never comes.
+    // The gate waits for a text that is never served.
     let real = world.up().with(5, Outcome::RolledBack);
-    let sorted = |mut deeds: Vec<String>| {
-        deeds.sort();
-        deeds
+    let sorted = |mut recorded_calls: Vec<String>| {
+        recorded_calls.sort();
+        recorded_calls
     };
-    assert_eq!(sorted(rehearsed.deeds()), sorted(real.deeds()));
+    assert_eq!(sorted(simulated.steps()), sorted(real.steps()));
     let failed = |event: &Event| match event {
         Event::ReadinessFailed { report, .. } => {
             Some((report.container.clone(), report.cause.clone()))
         }
         _ => None,
     };
-    assert_eq!(rehearsed.told(failed), real.told(failed));
+    assert_eq!(simulated.told(failed), real.told(failed));
 }
 
 #[test]
-fn what_was_cut_off_comes_to_its_end_first_as_foretold() {
-    let Some(world) = World::new("rehearse-cut") else {
+fn simulation_predicts_recovery_of_interrupted_deploy() {
+    let Some(world) = World::new("simulate-cut") else {
         return;
     };
     stack(&world, "one", "one");
@@ -572,10 +579,10 @@ fn what_was_cut_off_comes_to_its_end_first_as_foretold() {
     command.env("CIMANDAT_CRASH", "after:12");
     assert_eq!(Running::begin(&world, command).end().code, None);
     let before = everything(&world);
-    let rehearsed = world.run(&["rehearse", "--progress", "json"]).with_code(0);
-    let everywhere = world.run(&["rehearse", "--crash-everywhere"]).with_code(0);
+    let simulated = world.run(&["simulate", "--progress", "json"]).with_code(0);
+    let everywhere = world.run(&["simulate", "--crash-matrix"]).with_code(0);
     assert!(
-        everywhere.out.contains("each one ended whole"),
+        everywhere.out.contains("every recovery ended consistent"),
         "{}",
         everywhere.out
     );
@@ -585,10 +592,10 @@ fn what_was_cut_off_comes_to_its_end_first_as_foretold() {
     let until_its_end = |ended: &Ended| {
         let events = ended.events.iter().map(|it| &it.event);
         let first = events.take_while(|it| !matches!(it, Event::RunFinished { .. }));
-        let mut deeds: Vec<String> = first.filter_map(told).collect();
-        deeds.sort();
-        deeds.retain(|it| !it.ends_with("recover"));
-        deeds
+        let mut recorded_calls: Vec<String> = first.filter_map(told).collect();
+        recorded_calls.sort();
+        recorded_calls.retain(|it| !it.ends_with("recover"));
+        recorded_calls
     };
-    assert_eq!(until_its_end(&rehearsed), until_its_end(&real));
+    assert_eq!(until_its_end(&simulated), until_its_end(&real));
 }

@@ -1,4 +1,4 @@
-//! The house rules, as tests: layers, confinement of libraries, sizes, first paragraphs.
+//! Code conventions as tests: layers, confinement of libraries, file sizes, module docs.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,7 +12,7 @@ use std::{
 
 use regex::Regex;
 
-/// Modules by layer, lowest first. A module names modules of lower layers only.
+/// Modules by layer, lowest first. A module references modules of lower layers only.
 const LAYERS: [&[&str]; 14] = [
     &["name", "span", "unit", "secret"],
     &["diagnostic"],
@@ -30,18 +30,18 @@ const LAYERS: [&[&str]; 14] = [
     &["main", "lib"],
 ];
 
-/// What may be named only in some places.
+/// Patterns that are allowed only in files under these paths.
 const CONFINED: [(&str, &[&str]); 10] = [
     (r"\bkdl::", &["src/manifest/"]),
     (r"\bpetgraph::", &["src/graph/"]),
     (r"\bbollard(_buildkit_proto)?::", &["src/engine/docker/"]),
     (r"\bindicatif::", &["src/report/live"]),
     (r"\bclap(_complete|_mangen)?::", &["src/cli/"]),
-    (r"\btokio::select!|\bselect! *\{", &["src/run/drive.rs"]),
-    // Beside the run's own clock: the patience of one question, and the simulated engine's time.
+    (r"\btokio::select!|\bselect! *\{", &["src/run/driver.rs"]),
+    // Besides the clock of a run: the timeout of one probe, and the time of the simulated engine.
     (
         r"\bInstant::now\b|\bSystemTime::now\b",
-        &["src/run/drive.rs", "src/engine/dial/", "src/engine/sim/"],
+        &["src/run/driver.rs", "src/engine/probe/", "src/engine/sim/"],
     ),
     (
         r"\benv::(var|vars|args|current_dir)|\bIsTerminal\b",
@@ -51,7 +51,7 @@ const CONFINED: [(&str, &[&str]); 10] = [
     (r"\bTimestamp::now\b", &["src/command/"]),
 ];
 
-/// Lines of code in a file, tests apart.
+/// Maximum lines of code in a file, without tests.
 const LONGEST_FILE: usize = 450;
 
 struct File {
@@ -61,7 +61,7 @@ struct File {
 }
 
 impl File {
-    /// The module at the top of the crate that it belongs to.
+    /// Top-level module that the file belongs to.
     fn module(&self) -> &str {
         let below = self.path.trim_start_matches("src/");
         below.split(['/', '.']).next().unwrap_or_default()
@@ -70,7 +70,13 @@ impl File {
 
 fn sources() -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut open = vec![root.join("src")];
+    let paths = rust_files(&root.join("src"));
+    paths.iter().map(|path| read(root, path)).collect()
+}
+
+/// The Rust files in a folder and below it, sorted.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut open = vec![folder.to_owned()];
     let mut paths: Vec<PathBuf> = Vec::new();
     while let Some(folder) = open.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -83,10 +89,10 @@ fn sources() -> Vec<File> {
         }
     }
     paths.sort();
-    paths.iter().map(|path| read(root, path)).collect()
+    paths
 }
 
-/// Reads a file; `code` leaves out comments and everything from the unit tests on.
+/// Reads a file. `code` excludes comments and everything from the unit tests on.
 fn read(root: &Path, path: &Path) -> File {
     let text = fs::read_to_string(path).unwrap();
     let shown = path
@@ -118,7 +124,7 @@ fn check(broken: &[String]) {
 }
 
 #[test]
-fn every_module_has_its_layer_and_names_lower_ones_only() {
+fn modules_reference_lower_layers_only() {
     let mut broken = Vec::new();
     let named = Regex::new(r"\bcrate::(?:\{|([a-z_]+))").unwrap();
     for file in sources() {
@@ -133,7 +139,7 @@ fn every_module_has_its_layer_and_names_lower_ones_only() {
                 .captures_iter(line)
                 .filter_map(|found| Some(found.get(1)?.as_str().to_owned()))
                 .collect();
-            // `use crate::{` spreads over lines: its direct children are indented by one step.
+            // `use crate::{` spans several lines. Its direct children are indented by one step.
             if inside && line.starts_with("    ") && !line.starts_with("     ") {
                 modules.extend(
                     line.trim()
@@ -164,7 +170,7 @@ fn every_module_has_its_layer_and_names_lower_ones_only() {
 }
 
 #[test]
-fn libraries_stay_where_they_belong() {
+fn libraries_are_confined_to_their_modules() {
     let mut broken = Vec::new();
     let files = sources();
     for (pattern, places) in CONFINED {
@@ -184,7 +190,7 @@ fn libraries_stay_where_they_belong() {
 }
 
 #[test]
-fn every_file_says_what_it_is_for() {
+fn files_start_with_module_doc() {
     let silent = sources()
         .into_iter()
         .filter(|file| !file.text.starts_with("//! "));
@@ -192,7 +198,7 @@ fn every_file_says_what_it_is_for() {
 }
 
 #[test]
-fn no_file_is_too_long() {
+fn files_stay_below_size_limit() {
     let long = sources()
         .into_iter()
         .filter(|file| file.code.len() > LONGEST_FILE);
@@ -204,7 +210,7 @@ fn no_file_is_too_long() {
 }
 
 #[test]
-fn no_file_is_called_after_nothing() {
+fn file_names_are_specific() {
     let empty = [
         "utils", "util", "helpers", "helper", "common", "misc", "types", "manager",
     ];
@@ -214,4 +220,86 @@ fn no_file_is_called_after_nothing() {
             .any(|part| empty.contains(&part))
     });
     check(&named.map(|file| file.path).collect::<Vec<_>>());
+}
+
+/// Words that must not return, each with the term to use instead. The vocabulary is that of Kubernetes,
+/// Terraform, systemd and Docker.
+const FORBIDDEN: [(&str, &str); 22] = [
+    (r"\bway back\b", "rollback"),
+    (r"\bway (on|forward)\b", "roll forward, deploy"),
+    (r"\bdeeds?\b", "applied changes, calls"),
+    (r"\brehears", "simulate, simulation"),
+    (r"\bwished for\b", "desired"),
+    (r"\bcut off\b", "interrupted"),
+    (r"\bat hand\b", "available"),
+    (r"\bby hand\b", "manually"),
+    (r"\bany (more|longer)\b", "no longer"),
+    (r"\bmade anew\b", "recreated"),
+    (r"\bput right\b", "repaired"),
+    (r"\bpassed over\b", "ignored"),
+    (r"\bin force\b", "active"),
+    (r"\bis gone\b", "does not exist, was removed"),
+    (r"\btaken away\b", "removed, broken (a lock)"),
+    (r"\bcannot be had\b", "is unavailable"),
+    (r"\bcannot stand\b", "is not allowed"),
+    (r"\bfor want of\b", "OOM-killed, without"),
+    (r"\bwhoever\b", "the process, the client"),
+    (r"\bsomebody\b", "another process, a user"),
+    (r"\brelapse", "unhealthy after ready"),
+    (r"\bshel(f|ves)\b", "collection"),
+];
+
+#[test]
+fn vocabulary_is_standard() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut texts = rust_files(&root.join("src"));
+    texts.extend(rust_files(&root.join("tests")));
+    texts.retain(|path| !path.ends_with("tidy.rs"));
+    for (pattern, instead) in FORBIDDEN {
+        let pattern = Regex::new(&format!("(?i){pattern}")).unwrap();
+        for path in &texts {
+            let text = fs::read_to_string(path).unwrap();
+            for (index, line) in text.lines().enumerate() {
+                if let Some(word) = pattern.find(line) {
+                    let (path, word) = (path.display(), word.as_str());
+                    let number = index + 1;
+                    found.push(format!("{path}:{number}: `{word}`, better: {instead}"));
+                }
+            }
+        }
+    }
+    check(&found);
+}
+
+#[test]
+fn dependencies_are_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let mut texts = rust_files(&root.join("src"));
+    texts.extend(rust_files(&root.join("tests")));
+    texts.extend(rust_files(&root.join("benches")));
+    let texts: Vec<String> = texts
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let mut section = "";
+    let mut unused = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+            continue;
+        }
+        let Some((name, _)) = line.split_once(" = ") else {
+            continue;
+        };
+        if !section.ends_with("dependencies]") {
+            continue;
+        }
+        let used = Regex::new(&format!(r"\b{}(::|!)", name.replace('-', "_"))).unwrap();
+        if !texts.iter().any(|text| used.is_match(text)) {
+            unused.push(name.to_owned());
+        }
+    }
+    check(&unused);
 }

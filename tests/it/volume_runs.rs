@@ -1,4 +1,4 @@
-//! Runs in which volumes are copied before a switch: in which order, and what becomes of the data.
+//! Runs that copy volumes before a switch: the order of the steps, and the data afterwards.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::fixtures::{
     Told, Wish, in_virtual_time, interrupts, never, observe, project, service_name, up, wish, world,
 };
 
-/// A database whose volume is copied, and what waits for it.
+/// A database whose volume is copied, and a service that depends on it.
 fn shop(version: u32) -> Vec<Wish> {
     let database = Wish {
         volume: true,
@@ -34,7 +34,7 @@ fn shop(version: u32) -> Vec<Wish> {
     ]
 }
 
-/// Two that write to one volume that is copied; the second waits for the first.
+/// Two services that write to one copied volume. The second depends on the first.
 fn writers(first: u32, second: u32) -> Vec<Wish> {
     let writer = |name, needs: &[&str], version| Wish {
         snapshot: true,
@@ -52,21 +52,21 @@ async fn running(wishes: &[Wish]) -> Sim {
     sim
 }
 
-/// What was done from the first end of a container to the commit, but for the names of images.
-fn deeds(told: &Told) -> String {
-    let deeds = told.events.iter().filter_map(|it| match &it.event {
+/// Applied changes from the first stop of a container to the commit, without image tags.
+fn calls(told: &Told) -> String {
+    let calls = told.events.iter().filter_map(|it| match &it.event {
         Event::StepStarted { verb, object, .. } => Some(format!("{verb} {object}")),
         Event::StepFailed { verb, object, .. } => Some(format!("failed: {verb} {object}")),
         Event::RollbackStarted { .. } => Some("back".to_owned()),
         Event::Committed => Some("committed".to_owned()),
         _ => None,
     });
-    let deeds: Vec<String> = deeds
+    let calls: Vec<String> = calls
         .skip_while(|it| !it.starts_with("stopping"))
         .take_while(|it| it != "committed")
         .filter(|it| !it.contains(" image "))
         .collect();
-    deeds.join("\n")
+    calls.join("\n")
 }
 
 fn held(sim: &Sim, volume: &str) -> Vec<String> {
@@ -84,11 +84,11 @@ fn fail_each(sim: &Sim, verb: &str, object: &str, when: FaultTiming) {
 }
 
 #[test]
-fn an_update_copies_between_the_end_and_the_start_and_keeps_one_copy() {
+fn update_copies_volume_and_keeps_one_snapshot() {
     in_virtual_time(async {
         let sim = running(&shop(1)).await;
         let told = up(&sim, &project(&shop(2)), never()).await;
-        insta::assert_snapshot!(deeds(&told), @"
+        insta::assert_snapshot!(calls(&told), @"
         stopping container shop-db-1
         copying volume shop_db
         starting container shop-db-1.g2
@@ -107,14 +107,14 @@ fn an_update_copies_between_the_end_and_the_start_and_keeps_one_copy() {
 }
 
 #[test]
-fn a_failed_update_gives_the_data_back_before_the_old_container() {
+fn failed_update_restores_data_before_old_container_starts() {
     in_virtual_time(async {
         let sim = running(&shop(1)).await;
         let before = (sim.snapshot(), sim.data());
         sim.script(&service_name("db"), Some(2), Behavior::never_ready());
         let told = up(&sim, &project(&shop(2)), never()).await;
         assert_eq!(told.outcome.outcome, Outcome::RolledBack);
-        insta::assert_snapshot!(deeds(&told), @"
+        insta::assert_snapshot!(calls(&told), @"
         stopping container shop-db-1
         copying volume shop_db
         starting container shop-db-1.g2
@@ -131,14 +131,14 @@ fn a_failed_update_gives_the_data_back_before_the_old_container() {
 }
 
 #[test]
-fn a_copy_that_fails_goes_and_nothing_is_put_back() {
+fn failed_snapshot_is_removed_without_restore() {
     in_virtual_time(async {
         let sim = running(&shop(1)).await;
         let before = (sim.snapshot(), sim.data());
         fail_each(&sim, "copying volume", "shop_db", FaultTiming::Midway);
         let told = up(&sim, &project(&shop(2)), never()).await;
         assert_eq!(told.outcome.outcome, Outcome::RolledBack);
-        insta::assert_snapshot!(deeds(&told), @"
+        insta::assert_snapshot!(calls(&told), @"
         stopping container shop-db-1
         copying volume shop_db
         failed: copying volume shop_db
@@ -153,7 +153,7 @@ fn a_copy_that_fails_goes_and_nothing_is_put_back() {
 }
 
 #[test]
-fn what_could_not_be_put_back_is_not_started_on() {
+fn failed_restore_leaves_old_container_stopped() {
     in_virtual_time(async {
         let sim = running(&shop(1)).await;
         sim.script(&service_name("db"), Some(2), Behavior::never_ready());
@@ -162,10 +162,10 @@ fn what_could_not_be_put_back_is_not_started_on() {
         assert_eq!(told.outcome.outcome, Outcome::RollbackFailed);
         insta::assert_snapshot!(told.outcome.unfinished.join("\n"), @"
         restoring volume `shop_db` failed: the engine's disk is full: no space left on device
-        starting container `shop-db-1` was not tried; by hand: `docker start shop-db-1`
-        waiting until ready `shop-db-1` was not tried; by hand: see `docker logs shop-db-1` why it is not ready
+        starting container `shop-db-1` was not tried; run manually: `docker start shop-db-1`
+        waiting until ready `shop-db-1` was not tried; run manually: see `docker logs shop-db-1` why it is not ready
         ");
-        // What was held is still there to be put back.
+        // The copy is kept, so that it can still be restored.
         assert_eq!(told.after.snapshots.len(), 1);
         let standing = told
             .after
@@ -177,7 +177,7 @@ fn what_could_not_be_put_back_is_not_started_on() {
 }
 
 #[test]
-fn an_interrupted_copy_leaves_nothing() {
+fn interrupted_snapshot_leaves_nothing() {
     in_virtual_time(async {
         let sim = running(&shop(1)).await;
         let before = (sim.snapshot(), sim.data());
@@ -193,14 +193,14 @@ fn an_interrupted_copy_leaves_nothing() {
 }
 
 #[test]
-fn all_who_write_end_before_the_copy_and_none_begins_before_it() {
+fn snapshot_is_taken_between_all_writers() {
     in_virtual_time(async {
         let sim = running(&writers(1, 1)).await;
         let before = (sim.snapshot(), sim.data());
         sim.script(&service_name("worker"), Some(2), Behavior::never_ready());
         let told = up(&sim, &project(&writers(2, 2)), never()).await;
         assert_eq!(told.outcome.outcome, Outcome::RolledBack);
-        insta::assert_snapshot!(deeds(&told), @"
+        insta::assert_snapshot!(calls(&told), @"
         stopping container shop-db-1
         stopping container shop-worker-1
         copying volume shop_common
@@ -225,7 +225,7 @@ fn all_who_write_end_before_the_copy_and_none_begins_before_it() {
 }
 
 #[test]
-fn who_goes_on_writing_is_refused_before_anything_is_touched() {
+fn snapshot_with_running_writer_is_refused() {
     in_virtual_time(async {
         let sim = running(&writers(1, 1)).await;
         let state = observe(&sim).await;
@@ -237,7 +237,7 @@ fn who_goes_on_writing_is_refused_before_anything_is_touched() {
             .collect();
         insta::assert_snapshot!(text.join("\n"), @r#"
         volume `shop_common` is to be copied before `db` is replaced, and `shop-worker-1`, which is not, writes to it
-         help: mount the volume `read-only=#true` there, replace both (`--force-recreate`), or give up `snapshot="before-switch"`
+         help: mount the volume `read-only=#true` there, replace both (`--force-recreate`), or give up `snapshot="before-update"`
         "#);
     });
 }
@@ -248,7 +248,7 @@ fn shown(project: &cimandat::project::Project, state: &State) -> String {
 }
 
 #[test]
-fn a_plan_says_what_is_copied() {
+fn plan_lists_snapshots() {
     in_virtual_time(async {
         let sim = running(&shop(1)).await;
         insta::assert_snapshot!(shown(&project(&shop(2)), &observe(&sim).await), @r#"
@@ -266,7 +266,7 @@ fn a_plan_says_what_is_copied() {
 }
 
 #[test]
-fn that_a_volume_is_copied_from_now_on_is_no_change_of_it() {
+fn enabling_snapshots_does_not_change_volume() {
     in_virtual_time(async {
         let mut plain = shop(1);
         plain[0].snapshot = false;
@@ -276,7 +276,7 @@ fn that_a_volume_is_copied_from_now_on_is_no_change_of_it() {
     });
 }
 
-/// A migration that is a point of no return, before a service that is never ready.
+/// The shop with an irreversible migration between its database and its service.
 fn migration(version: u32) -> Vec<Wish> {
     let mut wishes = shop(version);
     let job = Wish {
@@ -291,7 +291,7 @@ fn migration(version: u32) -> Vec<Wish> {
 }
 
 #[test]
-fn what_a_job_did_is_said_to_stay_and_what_was_copied_is_put_back() {
+fn rollback_reports_irreversible_job_and_restores_volume() {
     in_virtual_time(async {
         let sim = running(&migration(1)).await;
         let before = (sim.snapshot(), sim.data());
@@ -305,7 +305,7 @@ fn what_a_job_did_is_said_to_stay_and_what_was_copied_is_put_back() {
 }
 
 #[test]
-fn a_job_that_was_never_started_leaves_nothing_behind() {
+fn never_started_irreversible_job_is_not_reported() {
     in_virtual_time(async {
         let sim = running(&migration(1)).await;
         sim.script(&service_name("db"), Some(2), Behavior::never_ready());
@@ -316,7 +316,7 @@ fn a_job_that_was_never_started_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_plan_says_from_where_there_is_no_way_back() {
+fn plan_reports_point_of_no_return() {
     in_virtual_time(async {
         let sim = running(&migration(1)).await;
         let state = observe(&sim).await;

@@ -1,8 +1,8 @@
-//! Follows logs as lines come, across restarts and replacements of containers.
+//! Follows logs across restarts and replacements of containers.
 //!
-//! The engine ends a log with its container. Every start of a container of the project is heard of;
-//! then the project is looked at, and the logs that are not being read are read on from where they
-//! were left. Containers are known by their ids, as names change.
+//! The engine ends a log when its container ends. On each start of a container in the project, this
+//! module observes the project and resumes every log that is not being read. Containers are
+//! identified by their ids, because names change.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::{
     state::Container,
 };
 
-/// What is heard while logs are followed.
+/// Input of the follow loop.
 enum Heard {
     Notice(Result<ContainerEvent, EngineError>),
     Line(String, Result<LogLine, EngineError>),
@@ -40,9 +40,9 @@ pub(super) struct Follow<'a, E> {
 /// A container whose log is followed.
 struct Followed {
     label: String,
-    /// Its log is being read.
+    /// The log is being read.
     open: bool,
-    /// A container was started since it was opened: it may have been this one.
+    /// A container was started after the log was opened. It may have been this one.
     again: bool,
     position: Position,
 }
@@ -64,21 +64,21 @@ impl<'a, E: Engine> Follow<'a, E> {
         }
     }
 
-    /// Prints lines until nobody reads them, or the engine ends.
+    /// Prints lines until standard output is closed or the engine's event stream ends.
     pub async fn show(mut self, printer: &mut Printer<'_>) -> Result<(), Stop> {
-        // First of all, so that no start is missed.
+        // Subscribe before observing, so that no start is missed.
         let notices = self.engine.watch(self.project).await?;
         self.heard.push(notices.map(Heard::Notice).boxed());
         let tail = self.options.tail;
         self.look(tail, printer).await?;
         if self.followed.is_empty() {
-            printer.note("no container is there yet; its lines are shown when one is started");
+            printer.note("no container exists yet; output is shown when one starts");
         }
         while let Some(heard) = self.heard.next().await {
             match heard {
                 Heard::Notice(notice) => {
                     if notice?.what == ContainerEventKind::Started {
-                        // All lines of a container that is new are.
+                        // A new container is shown from its first line on.
                         self.look(None, printer).await?;
                     }
                 }
@@ -110,7 +110,7 @@ impl<'a, E: Engine> Follow<'a, E> {
         Ok(())
     }
 
-    /// Begins to follow a container, with its last lines.
+    /// Starts to follow a container, beginning with its last `tail` lines.
     async fn begin(
         &mut self,
         name: &ContainerName,
@@ -124,7 +124,7 @@ impl<'a, E: Engine> Follow<'a, E> {
             ..self.options.clone()
         };
         if tail == Some(0) {
-            // From the last line on, which is not shown: what comes after is not lost.
+            // Reading starts at the last line, which is not shown, so that no later line is lost.
             position = self.end_of(&address(name, container)).await?;
             options = position.options(&self.options);
         }
@@ -139,7 +139,7 @@ impl<'a, E: Engine> Follow<'a, E> {
         self.read(&id, &options).await
     }
 
-    /// Reads on where the lines of a container ended.
+    /// Resumes reading after the last line that was shown.
     async fn open(&mut self, id: &str) -> Result<(), Stop> {
         let Some(followed) = self.followed.get_mut(id) else {
             return Ok(());
@@ -155,7 +155,7 @@ impl<'a, E: Engine> Follow<'a, E> {
         };
         let lines = match self.engine.logs(&name, options).await {
             Ok(lines) => lines,
-            // It was removed since it was seen.
+            // The container was removed after it was observed.
             Err(EngineError::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
@@ -170,7 +170,7 @@ impl<'a, E: Engine> Follow<'a, E> {
         Ok(())
     }
 
-    /// The position after the last line that a container has.
+    /// Returns the position after the last line of a container.
     async fn end_of(&self, container: &ContainerName) -> Result<Position, Stop> {
         let options = LogOptions {
             follow: false,
@@ -209,7 +209,7 @@ impl<'a, E: Engine> Follow<'a, E> {
             }
             Err(EngineError::NotFound { .. }) => {}
             Err(error) if error.is_away() => return Err(error.into()),
-            // The others are followed all the same.
+            // The other logs are still followed.
             Err(error) => printer.note(&format!("`{}`: {error}", followed.label)),
         }
         Ok(())
@@ -227,47 +227,48 @@ impl<'a, E: Engine> Follow<'a, E> {
     }
 }
 
-/// How far the log of a container was shown, its two streams each for itself: only within one are
-/// lines in the order of their times.
+/// How far the log of a container was shown. The two streams are tracked separately, because lines
+/// are ordered by time only within one stream.
 #[derive(Debug, Default)]
 struct Position {
-    /// The time of the first line that was shown: earlier ones of the other stream were not asked
-    /// for.
+    /// Time of the first line that was shown. Earlier lines of the other stream were not requested.
     first: String,
     streams: [Mark; 2],
 }
 
 #[derive(Debug, Default)]
 struct Mark {
-    /// The time of the last line.
+    /// Time of the last line.
     time: String,
-    /// How many lines have that time.
+    /// Number of lines with that time.
     lines: usize,
-    /// As many lines of that time, and all earlier ones, come once more; `None`: no more do.
+    /// Number of lines of that time to skip, besides all earlier lines, which the engine repeats;
+    /// `None`: no more lines are repeated.
     repeated: Option<usize>,
 }
 
 impl Position {
-    /// The lines of the last second come once more from here on, as the engine counts in seconds.
+    /// Prepares for a resumed log. The engine filters by seconds, so it repeats the lines of the
+    /// last second.
     fn begin(&mut self) {
         for mark in &mut self.streams {
             mark.repeated = Some(mark.lines);
         }
     }
 
-    /// What is asked for to read on.
+    /// Returns the options for resuming the log.
     fn options(&self, asked: &LogOptions) -> LogOptions {
         let last = self.streams.iter().map(|mark| mark.time.as_str()).max();
         let last = last.and_then(|time| time.parse::<Timestamp>().ok());
         LogOptions {
             tail: None,
-            // A line of the other stream may be a little earlier.
+            // A line of the other stream may be slightly earlier.
             since: last.map_or(asked.since, |last| Some(last.as_second() - 1)),
             ..asked.clone()
         }
     }
 
-    /// Takes all lines up to this one for shown.
+    /// Marks all lines up to this one as shown.
     fn skip_to(&mut self, line: &LogLine) {
         self.first.clone_from(&line.time);
         self.streams = [(); 2].map(|()| Mark {
@@ -277,7 +278,7 @@ impl Position {
         });
     }
 
-    /// Whether a line is to be shown; then it counts as shown.
+    /// Whether to show a line. The line then counts as shown.
     fn pass(&mut self, line: &LogLine) -> bool {
         let mark = &mut self.streams[usize::from(line.stderr)];
         if let Some(repeated) = &mut mark.repeated {
@@ -312,7 +313,8 @@ mod tests {
     use super::*;
     use crate::engine::Part;
 
-    /// The lines that are shown of `second.nanosecond text` lines; `!` is standard error.
+    /// Returns the lines that are shown of `second.nanosecond text` lines; `!` marks standard
+    /// error.
     fn shown(position: &mut Position, lines: &[&str]) -> Vec<String> {
         let lines = lines.iter().filter_map(|line| {
             let (time, text) = line.split_once(' ').unwrap();
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn line_that_comes_again_is_shown_once() {
+    fn repeated_line_is_shown_once() {
         let mut position = Position::default();
         let first = ["05.100000000 a", "05.200000000 b", "05.200000000 b2"];
         assert_eq!(shown(&mut position, &first), ["a", "b", "b2"]);
@@ -341,9 +343,9 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_counted_each_for_itself() {
+    fn streams_are_tracked_separately() {
         let mut position = Position::default();
-        // Written in this order, though the time of the second is earlier.
+        // Written in this order, although the time of the second line is earlier.
         let lines = ["05.200000000 a", "05.100000000 !b"];
         assert_eq!(shown(&mut position, &lines[..1]), ["a"]);
         assert_eq!(
@@ -357,10 +359,10 @@ mod tests {
     }
 
     #[test]
-    fn line_before_the_first_is_not_asked_for() {
+    fn line_before_first_is_skipped() {
         let mut position = Position::default();
         let lines = ["05.100000000 !a", "05.200000000 b"];
-        // Of `--tail 1`.
+        // The log was read with `--tail 1`.
         assert_eq!(shown(&mut position, &lines[1..]), ["b"]);
         position.begin();
         let again = [&lines[..], &["05.300000000 !c"]].concat();
@@ -368,14 +370,14 @@ mod tests {
     }
 
     #[test]
-    fn clock_that_goes_back_loses_no_line() {
+    fn clock_set_back_loses_no_line() {
         let mut position = Position::default();
         assert_eq!(shown(&mut position, &["05.000000000 a"]), ["a"]);
         assert_eq!(shown(&mut position, &["04.000000000 b"]), ["b"]);
     }
 
     #[test]
-    fn without_old_lines_all_new_ones_are_shown() {
+    fn skip_to_shows_only_new_lines() {
         let mut position = Position::default();
         let old = LogLine {
             time: "2026-01-02T03:04:05.100000000Z".to_owned(),

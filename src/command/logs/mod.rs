@@ -1,4 +1,4 @@
-//! `cimandat logs`: the logs of several containers as one, in the order of time.
+//! `cimandat logs`: merges the logs of several containers, ordered by time.
 
 mod follow;
 mod print;
@@ -26,29 +26,29 @@ use crate::{
     unit,
 };
 
-/// Show logs.
+/// The `logs` command.
 #[derive(Debug)]
 pub struct Logs {
-    /// Only these services; empty: all.
+    /// Services to show; empty: all.
     pub services: Vec<ServiceName>,
-    /// Go on as lines come.
+    /// Continue with new lines.
     pub follow: bool,
-    /// Only the last so many lines of each container.
+    /// Maximum number of last lines of each container.
     pub tail: Option<usize>,
-    /// Only lines after; a duration before now, or a time.
+    /// Show only lines after this time; a duration before now, or a time.
     pub since: Option<String>,
-    /// Only lines before; a duration before now, or a time.
+    /// Show only lines before this time; a duration before now, or a time.
     pub until: Option<String>,
     /// Show the time of each line.
     pub timestamps: bool,
     /// Show the service before each line.
     pub prefix: bool,
-    /// In which form.
+    /// Output format.
     pub format: DataFormat,
 }
 
 impl Logs {
-    /// From now on, as after an `up`.
+    /// Follows the logs, starting with the last 10 lines, as after `up --attach`.
     pub(super) fn following(services: Vec<ServiceName>) -> Self {
         Self {
             services,
@@ -91,7 +91,7 @@ impl Logs {
         };
         let mut printer = Printer::new(self, console);
         let shown = pin!(async {
-            // Lines up to a moment have an end, whatever is started after it.
+            // With `until`, the output is finite, whatever is started later.
             if self.follow && options.until.is_none() {
                 let follow = Follow::new(self, engine, project, options);
                 follow.show(&mut printer).await
@@ -107,8 +107,8 @@ impl Logs {
         }
     }
 
-    /// The lines that are there, in the order of time. A log that cannot be read is reported when
-    /// all others were shown.
+    /// Prints the existing lines, ordered by time. A log that cannot be read is reported after all
+    /// others were printed.
     async fn show_all(
         &self,
         engine: &impl Engine,
@@ -118,7 +118,7 @@ impl Logs {
     ) -> Result<(), Stop> {
         let state = engine.observe(&Query::of(project.clone())).await?;
         let mut failed = None;
-        // One line of each log is in memory.
+        // Only one line of each log is kept in memory.
         let mut heads = Vec::new();
         for (name, container) in self.meant(&state) {
             let label = label(container);
@@ -151,7 +151,7 @@ impl Logs {
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// The containers whose logs are asked for.
+    /// Returns the containers whose logs were requested.
     fn meant<'s>(
         &self,
         state: &'s State,
@@ -164,11 +164,11 @@ impl Logs {
     }
 }
 
-/// Why no more lines are shown.
+/// Reason to stop printing.
 enum Stop {
-    /// Nobody reads them.
+    /// Standard output was closed by its reader.
     Closed,
-    /// Something failed.
+    /// An error occurred.
     Failed(CommandError),
 }
 
@@ -184,7 +184,8 @@ impl From<EngineError> for Stop {
     }
 }
 
-/// The next line of a log; `None`: it has ended, or its driver keeps none, which is reported once.
+/// Reads the next line of a log; `None`: it has ended, or its driver keeps none, which is reported
+/// once.
 async fn next(
     lines: &mut (impl StreamExt<Item = Result<LogLine, EngineError>> + Unpin),
     label: &str,
@@ -200,7 +201,7 @@ async fn next(
     }
 }
 
-/// The prefix of a container's lines.
+/// Returns the prefix of a container's lines.
 fn label(container: &Container) -> String {
     match container.replica {
         1 => container.service.to_string(),
@@ -208,12 +209,12 @@ fn label(container: &Container) -> String {
     }
 }
 
-/// A container by its id: its name may go to another one at any time.
+/// Addresses a container by its id, because its name may move to another container at any time.
 fn address(name: &ContainerName, container: &Container) -> ContainerName {
     ContainerName::new(container.id.as_str()).unwrap_or_else(|_| name.clone())
 }
 
-/// A moment in seconds since the epoch, from `10m` (before now) or an RFC 3339 time.
+/// Parses `10m` (before now) or an RFC 3339 time into seconds since the epoch.
 fn moment(text: &str) -> Result<i64, CommandError> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_second());

@@ -1,4 +1,4 @@
-//! Prints lines of logs, each with whom it is from, for as long as somebody reads them.
+//! Prints log lines with the label of their container until standard output is closed.
 
 use std::{
     collections::BTreeSet,
@@ -12,16 +12,15 @@ use crate::{
     report::text::{Color, Paint, calm, pad, reset, width},
 };
 
-/// Nobody reads what is printed.
+/// Standard output was closed by its reader.
 pub(super) struct Closed;
 
-/// Prints lines.
 pub(super) struct Printer<'a> {
     logs: &'a Logs,
     console: Console,
     /// Columns of the widest label so far.
     column: usize,
-    /// Whose missing log was reported.
+    /// Labels whose missing log was reported.
     without_log: BTreeSet<String>,
 }
 
@@ -35,12 +34,12 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Says whose lines will come.
+    /// Widens the label column for a container whose lines follow.
     pub fn make_room_for(&mut self, label: &str) {
         self.column = self.column.max(width(label));
     }
 
-    /// Says once that a container's log is not kept.
+    /// Reports once that a container's logging driver keeps no log.
     pub fn report_no_log(&mut self, label: &str, driver: &str) {
         if self.without_log.insert(label.to_owned()) {
             self.console.eprint(&format!(
@@ -49,7 +48,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Says what a person should know beside the lines.
+    /// Prints a note for the user to standard error.
     pub fn note(&self, text: &str) {
         self.console.eprint(&format!("{text}\n"));
     }
@@ -106,7 +105,7 @@ fn json(label: &str, line: &LogLine) -> String {
     shown.to_string()
 }
 
-/// Ends when nobody reads standard output any longer: a pipe is closed, though nothing is written.
+/// Completes when the pipe on standard output is closed by its reader, even if nothing is written.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) async fn nobody_reads() {
     use std::os::fd::AsFd;
@@ -114,15 +113,15 @@ pub(super) async fn nobody_reads() {
     use tokio::{io::Interest, net::unix::pipe::Sender};
 
     let out = io::stdout().as_fd().try_clone_to_owned();
-    // Nothing is written through it, so that it need not be a pipe and may block. A file cannot be
-    // watched, and need not be.
+    // Nothing is written through this descriptor, so it may block and need not be a pipe. A regular
+    // file cannot be watched, and never loses its reader.
     match out.and_then(Sender::from_owned_fd_unchecked) {
         Ok(watched) => drop(watched.ready(Interest::ERROR).await),
         Err(_) => future::pending().await,
     }
 }
 
-/// Here it shows with the next line.
+/// On this platform, a closed pipe is noticed only at the next write.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) async fn nobody_reads() {
     future::pending().await

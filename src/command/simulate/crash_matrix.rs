@@ -1,4 +1,4 @@
-//! `cimandat` is killed at every call in turn, and each time recovers.
+//! Kills the simulated `cimandat` at every call in turn, and recovers each time.
 
 use std::{fmt::Write as _, sync::Arc, thread};
 
@@ -20,18 +20,18 @@ use crate::{
     report::{table::table, text},
 };
 
-/// What came of being killed at a call.
+/// Result of a run that was killed at a call.
 #[derive(Debug, Clone, Serialize)]
 struct KilledRun {
     world: FinalState,
-    /// What the recovery says, as an exit code.
+    /// Exit code of the recovery.
     exit_code: u8,
-    /// Why that is not well.
+    /// Reason why the result is wrong, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     wrong: Option<String>,
 }
 
-/// Which of the two worlds it is.
+/// State in which the project ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum FinalState {
@@ -40,7 +40,7 @@ enum FinalState {
     Neither,
 }
 
-/// A call with its two ends.
+/// A call with the results of both kill points.
 #[derive(Debug, Clone, Serialize)]
 struct Row {
     call: usize,
@@ -49,18 +49,18 @@ struct Row {
     after: KilledRun,
 }
 
-/// What an end is compared with.
+/// States and outcome that a killed run is compared with.
 struct ExpectedStates {
     old: Snapshot,
     new: Snapshot,
-    /// How it ends when nobody is killed: also in part, or back.
+    /// Outcome of the run that is not killed. It may be a partial commit or a rollback.
     done: CommandOutcome,
-    /// An earlier deploy was cut off, and comes to its own end first.
+    /// An earlier deploy was interrupted and is ended first.
     cut_off: bool,
 }
 
 impl ExpectedStates {
-    /// Whether a recovery says truly which world it is.
+    /// Whether the outcome of a recovery matches the final state.
     fn matches_exit_code(&self, end: CommandOutcome, world: FinalState) -> bool {
         let says_old = end == CommandOutcome::Run(Outcome::RolledBack);
         let says_new = end == CommandOutcome::Run(Outcome::Converged);
@@ -73,7 +73,7 @@ impl ExpectedStates {
     }
 }
 
-/// Rehearses once to the end, and then each of the ends in between.
+/// Simulates the whole run once, and then every kill point.
 pub(super) async fn run(
     scene: SimulationSetup,
     console: Console,
@@ -95,7 +95,7 @@ pub(super) async fn run(
         done,
         cut_off: matches!(scene.standing, JournalState::Unfinished(_)),
     });
-    let places = (1..).zip(&whole.deeds);
+    let places = (1..).zip(&whole.recorded_calls);
     let deaths =
         places.flat_map(|(call, _)| [(call, FaultTiming::Before), (call, FaultTiming::After)]);
     let trials = deaths.map(|death| {
@@ -107,12 +107,12 @@ pub(super) async fn run(
     });
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let outcomes: Vec<KilledRun> = stream::iter(trials).buffered(cores).try_collect().await?;
-    let rows: Vec<Row> = rows(&whole.deeds, &outcomes);
+    let rows: Vec<Row> = rows(&whole.recorded_calls, &outcomes);
     let is_whole = outcomes.iter().all(|it| it.wrong.is_none());
     if console.progress == OutputMode::Json {
         print_json(&json!({
             "version": 1,
-            "rehearsal": true,
+            "simulated": true,
             "project": scene.project.name,
             "calls": rows,
             "whole": is_whole,
@@ -129,7 +129,7 @@ pub(super) async fn run(
     })
 }
 
-/// Carries work out on a thread of its own, which has its own clock.
+/// Runs `work` on a separate thread, which has its own clock.
 pub(super) async fn on_own_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
 ) -> Result<T, CommandError> {
@@ -137,13 +137,13 @@ pub(super) async fn on_own_thread<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(CommandError::Runtime(error.into())))
 }
 
-fn rows(deeds: &[RecordedCall], outcomes: &[KilledRun]) -> Vec<Row> {
-    let pairs = outcomes.chunks_exact(2).zip(deeds).enumerate();
-    let row = |(place, (pair, deed)): (usize, (&[KilledRun], &RecordedCall))| {
+fn rows(recorded_calls: &[RecordedCall], outcomes: &[KilledRun]) -> Vec<Row> {
+    let pairs = outcomes.chunks_exact(2).zip(recorded_calls).enumerate();
+    let row = |(place, (pair, recorded)): (usize, (&[KilledRun], &RecordedCall))| {
         let [before, after] = pair else { return None };
         Some(Row {
             call: place + 1,
-            doing: format!("{} {}", deed.verb, deed.object),
+            doing: format!("{} {}", recorded.verb, recorded.object),
             before: before.clone(),
             after: after.clone(),
         })
@@ -196,8 +196,8 @@ impl KilledRun {
     }
 }
 
-/// Whether two worlds are the same, past what is only kept: containers that were replaced, volumes
-/// with what somebody wrote, snapshots.
+/// Whether two states are equal, ignoring retained objects: replaced containers, volumes with data,
+/// snapshots.
 fn equivalent(one: &Snapshot, other: &Snapshot) -> bool {
     one.current() == other.current()
         && one.networks == other.networks
@@ -205,7 +205,7 @@ fn equivalent(one: &Snapshot, other: &Snapshot) -> bool {
 }
 
 fn shown(rows: &[Row], console: Console) -> String {
-    let headers = ["CALL", "DOING", "KILLED BEFORE ITS EFFECT", "AND AFTER IT"];
+    let headers = ["CALL", "REQUEST", "KILLED BEFORE", "KILLED AFTER"];
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
@@ -232,14 +232,14 @@ fn summary(rows: &[Row], whole: bool) -> String {
     let ends = text::count(outcomes().count(), "end");
     let _ = writeln!(
         out,
-        "in the rehearsal `cimandat up` was killed in {}, before and after: of {ends}, {} led back to \
+        "in the simulation `cimandat up` was killed in {}, before and after: of {ends}, {} led back to \
          the old world and {} on to the new one, each by `cimandat recover`",
         text::count(rows.len(), "call"),
         count(FinalState::Old),
         count(FinalState::New),
     );
     if whole {
-        out.push_str("each one ended whole; nothing on the engine was changed\n");
+        out.push_str("every recovery ended consistent; nothing on the engine was changed\n");
     } else {
         let wrong = outcomes().filter(|it| it.wrong.is_some()).count();
         let _ = writeln!(

@@ -1,4 +1,4 @@
-//! What is to go wrong in a rehearsal, as it is written: `KIND:WHAT` or `KIND:WHAT=CODE`.
+//! Faults of a simulation and their syntax: `KIND:WHAT` or `KIND:WHAT=CODE`.
 
 use std::{fmt, str::FromStr};
 
@@ -8,61 +8,61 @@ use crate::{
     project::{ImageSource, Kind as ServiceKind, Project},
 };
 
-/// The exit code of what fails without saying how.
+/// Default exit code of a failing process.
 const FAILED: i64 = 1;
 
-/// Something that is to go wrong.
+/// A fault to inject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub(super) kind: Kind,
     pub(super) at: At,
 }
 
-/// Where something goes wrong.
+/// Location of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum At {
-    /// With a service; the code is for what ends.
+    /// At a service. Only kinds that end a process use the code.
     Service { name: ServiceName, code: i64 },
-    /// With a port of the host.
+    /// At a port of the host.
     Port(u16),
-    /// With the call of this number, counted from 1.
+    /// At the engine call with this number, counted from 1.
     Call(u64),
 }
 
-/// What can go wrong.
+/// Kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    Gate,
+    NotReady,
     Start,
     Create,
     Exit,
-    Relapse,
+    Unhealthy,
     Job,
     Build,
     Pull,
     Stop,
     Port,
     Refuse,
-    LostAnswer,
-    EngineKilled,
+    LostResponse,
+    EngineCrash,
     Crash,
     Interrupt,
 }
 
 const KINDS: [(&str, Kind); 15] = [
-    ("gate", Kind::Gate),
+    ("not-ready", Kind::NotReady),
     ("start", Kind::Start),
     ("create", Kind::Create),
     ("exit", Kind::Exit),
-    ("relapse", Kind::Relapse),
+    ("unhealthy", Kind::Unhealthy),
     ("job", Kind::Job),
     ("build", Kind::Build),
     ("pull", Kind::Pull),
     ("stop", Kind::Stop),
     ("port", Kind::Port),
     ("refuse", Kind::Refuse),
-    ("lost-answer", Kind::LostAnswer),
-    ("engine-killed", Kind::EngineKilled),
+    ("lost-response", Kind::LostResponse),
+    ("engine-crash", Kind::EngineCrash),
     ("crash", Kind::Crash),
     ("interrupt", Kind::Interrupt),
 ];
@@ -73,9 +73,9 @@ impl Kind {
         known.map_or("", |(word, _)| word)
     }
 
-    /// Whether a code may follow.
+    /// Whether this kind accepts an exit code.
     fn ends(self) -> bool {
-        matches!(self, Self::Exit | Self::Relapse | Self::Job)
+        matches!(self, Self::Exit | Self::Unhealthy | Self::Job)
     }
 
     fn example(self) -> String {
@@ -83,8 +83,8 @@ impl Kind {
         match self {
             Self::Port => format!("{word}:8080"),
             Self::Refuse
-            | Self::LostAnswer
-            | Self::EngineKilled
+            | Self::LostResponse
+            | Self::EngineCrash
             | Self::Crash
             | Self::Interrupt => format!("{word}:12"),
             Self::Job => format!("{word}:migrate"),
@@ -107,21 +107,21 @@ impl FromStr for Fault {
         let kind = *kind;
         let wrong = |why: &str| format!("{why}, as in `{}`", kind.example());
         if what.is_empty() {
-            return Err(wrong(&format!("`{word}` needs to be told where")));
+            return Err(wrong(&format!("`{word}` needs a target")));
         }
         let number = || what.parse::<u64>().ok().filter(|number| *number > 0);
         let at = match kind {
             Kind::Port => {
                 let port = number().and_then(|number| u16::try_from(number).ok());
-                At::Port(port.ok_or_else(|| wrong(&format!("`{what}` is no port")))?)
+                At::Port(port.ok_or_else(|| wrong(&format!("`{what}` is not a port")))?)
             }
             Kind::Refuse
-            | Kind::LostAnswer
-            | Kind::EngineKilled
+            | Kind::LostResponse
+            | Kind::EngineCrash
             | Kind::Crash
             | Kind::Interrupt => {
                 let call = number();
-                At::Call(call.ok_or_else(|| wrong(&format!("`{what}` is no call's number")))?)
+                At::Call(call.ok_or_else(|| wrong(&format!("`{what}` is not a call number")))?)
             }
             _ => {
                 let (name, code) = match what.split_once('=') {
@@ -163,15 +163,15 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// Whether `cimandat` itself is killed.
+    /// Whether the fault kills `cimandat` itself.
     pub(super) fn is_a_crash(&self) -> bool {
         self.kind == Kind::Crash
     }
 
-    /// Whether it can be meant of this project.
+    /// Checks that the fault can occur in this project.
     ///
     /// # Errors
-    /// With what cannot, and what may have been meant.
+    /// Returns a message with the invalid part and a suggestion.
     pub(super) fn suits(&self, project: &Project) -> Result<(), String> {
         match &self.at {
             At::Call(_) => Ok(()),
@@ -202,7 +202,7 @@ impl Fault {
         let built = matches!(service.image, ImageSource::Build(_));
         let named = matches!(service.image, ImageSource::Reference(_));
         let instead = match self.kind {
-            Kind::Gate | Kind::Exit | Kind::Relapse if job => Some(("is a job", "job")),
+            Kind::NotReady | Kind::Exit | Kind::Unhealthy if job => Some(("is a job", "job")),
             Kind::Job if !job => Some(("is no job", "exit")),
             Kind::Build if named => Some(("is not built here", "pull")),
             Kind::Pull if built => Some(("is built here", "build")),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn faults_round_trip_through_text() {
         for (word, kind) in KINDS {
             assert_eq!(kind.word(), word);
             check(&kind.example(), &kind.example());
@@ -239,23 +239,26 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told() {
+    fn invalid_faults_are_reported() {
         check(
-            "gates:web",
-            "error: there is no fault `gates`: did you mean `gate`?",
+            "not-redy:web",
+            "error: there is no fault `not-redy`: did you mean `not-ready`?",
         );
         check(
-            "gate",
-            "error: `gate` needs to be told where, as in `gate:web`",
+            "not-ready",
+            "error: `not-ready` needs a target, as in `not-ready:web`",
         );
         check(
             "crash:soon",
-            "error: `soon` is no call's number, as in `crash:12`",
+            "error: `soon` is not a call number, as in `crash:12`",
         );
-        check("port:70000", "error: `70000` is no port, as in `port:8080`");
         check(
-            "gate:web=3",
-            "error: `gate` takes no code, as in `gate:web`",
+            "port:70000",
+            "error: `70000` is not a port, as in `port:8080`",
+        );
+        check(
+            "not-ready:web=3",
+            "error: `not-ready` takes no code, as in `not-ready:web`",
         );
         check(
             "exit:web=x",

@@ -1,4 +1,4 @@
-//! From a fault as it is written to what the simulated engine does.
+//! Translates faults into behavior of the simulated engine.
 
 use std::time::Duration;
 
@@ -14,20 +14,19 @@ use crate::{
     state::State,
 };
 
-/// Until a program answers: PostgreSQL took 2 s where it was measured, the others 0.2 to 0.7 s
+/// Time until a program is ready. Measured: 2 s for PostgreSQL, 0.2 to 0.7 s for the others
 /// (`benches/README.md`).
 const READY: Duration = Duration::from_secs(1);
-/// How long a job takes, and how long a program takes to end when it is asked to; both are up to
-/// the program.
+/// Duration of a job, and of stopping a program. Both depend on the program.
 const JOB_DURATION: Duration = Duration::from_secs(1);
 const STOP_DURATION: Duration = Duration::from_millis(300);
-/// Until a program ends that cannot run.
+/// Time until a program that cannot run exits.
 const IMMEDIATE_EXIT: Duration = Duration::from_millis(200);
-/// From the moment on from which it is ready: longer than any pause between two questions of a
-/// gate, and shorter than an update settles.
-const RELAPSE: Duration = Duration::from_millis(1500);
+/// Time from ready to exit: longer than any pause between two probes of a gate, and shorter than
+/// the stabilization window of an update.
+const UNHEALTHY_AFTER: Duration = Duration::from_millis(1500);
 
-/// What is planned, as faults need to know it.
+/// The plan and its inputs, as fault injection needs them.
 pub(super) struct Wanted<'a> {
     pub project: &'a Project,
     pub options: &'a Options,
@@ -36,19 +35,19 @@ pub(super) struct Wanted<'a> {
     pub deploy: &'a DeploymentPlan,
 }
 
-/// How it is seen whether a fault took place.
+/// How to detect that a fault occurred.
 pub(super) enum InjectedFault {
-    /// By the script of a service.
+    /// By the behavior script of a service, optionally of one generation.
     Script(ServiceName, Option<u64>),
-    /// By any of these.
+    /// By any of these engine faults.
     Faults(Vec<sim::Fault>),
-    /// By a port that was missed.
+    /// By a container that could not get this port.
     Port(u16),
     /// By the number of calls.
     Call(u64),
 }
 
-/// Lets everything behave as it usually does: what is there, and what is new.
+/// Scripts the usual behavior of existing and new containers.
 pub(super) fn default_behavior(sim: &Sim, project: &Project, state: &State) {
     for service in project.services.values() {
         let job = matches!(service.kind, ServiceKind::Job { .. });
@@ -74,7 +73,7 @@ fn usual(job: bool) -> Behavior {
 }
 
 impl Fault {
-    /// Sees to it that it takes place.
+    /// Injects the fault into the simulated engine.
     pub(super) fn inject(&self, sim: &Sim, wanted: &Wanted<'_>) -> InjectedFault {
         match &self.at {
             At::Port(port) => {
@@ -96,22 +95,22 @@ impl Fault {
                     verb: "call".to_owned(),
                     object,
                     status: 500,
-                    message: "the engine refuses it, as rehearsed".to_owned(),
+                    message: "the engine refuses it, an injected fault".to_owned(),
                 },
             ),
-            Kind::LostAnswer => (
+            Kind::LostResponse => (
                 FaultTiming::After,
                 EngineError::Transport {
                     verb: "call".to_owned(),
                     object,
-                    cause: "the answer was lost, as rehearsed".to_owned(),
+                    cause: "the answer was lost, an injected fault".to_owned(),
                 },
             ),
-            Kind::EngineKilled => {
+            Kind::EngineCrash => {
                 sim.meddle_at(call, FaultTiming::After, ExternalAction::KillEngine);
                 return InjectedFault::Call(number);
             }
-            // The one who asks sees to the others.
+            // The caller handles the other kinds.
             _ => return InjectedFault::Call(number),
         };
         let at = FaultTrigger::Call(call);
@@ -126,7 +125,7 @@ impl Fault {
         (name, code): (&ServiceName, i64),
     ) -> InjectedFault {
         let script = match self.kind {
-            Kind::Gate => Behavior {
+            Kind::NotReady => Behavior {
                 ready_after: None,
                 ..usual(false)
             },
@@ -135,10 +134,10 @@ impl Fault {
                 ..Behavior::exits(IMMEDIATE_EXIT, code)
             },
             Kind::Job => Behavior::exits(JOB_DURATION, code),
-            Kind::Relapse => Behavior {
+            Kind::Unhealthy => Behavior {
                 ready_after: Some(READY),
                 stop_takes: STOP_DURATION,
-                ..Behavior::exits(READY + RELAPSE, code)
+                ..Behavior::exits(READY + UNHEALTHY_AFTER, code)
             },
             _ => return self.refusals(sim, wanted, name),
         };
@@ -155,7 +154,7 @@ impl Fault {
         InjectedFault::Script(name.clone(), generation)
     }
 
-    /// What the engine refuses to do with the containers or the image of a service.
+    /// Makes the engine refuse operations on the containers or the image of a service.
     fn refusals(&self, sim: &Sim, wanted: &Wanted<'_>, name: &ServiceName) -> InjectedFault {
         let mut containers = made(wanted.deploy, name);
         if containers.is_empty() {
@@ -173,7 +172,7 @@ impl Fault {
                 verb: verb.to_owned(),
                 object: object.clone(),
                 status: 500,
-                message: "the engine refuses it, as rehearsed".to_owned(),
+                message: "the engine refuses it, an injected fault".to_owned(),
             };
             fault(verb, object, error)
         };
@@ -183,7 +182,7 @@ impl Fault {
 }
 
 impl Wanted<'_> {
-    /// The containers that a service has now.
+    /// Returns the current containers of a service.
     fn current(&self, name: &ServiceName) -> Vec<ContainerName> {
         let decisions = self.deploy.decisions.iter();
         let of_service = decisions.filter(|it| it.service == *name);
@@ -191,7 +190,7 @@ impl Wanted<'_> {
     }
 }
 
-/// The image of a service cannot be had.
+/// Makes the image of a service unavailable.
 fn no_image(sim: &Sim, wanted: &Wanted<'_>, name: &ServiceName) -> InjectedFault {
     let service = wanted.project.services.get(name);
     let tags = &wanted.options.tags;
@@ -208,12 +207,12 @@ fn no_image(sim: &Sim, wanted: &Wanted<'_>, name: &ServiceName) -> InjectedFault
             Action::BuildImage(build) => EngineError::Build {
                 service: build.service.to_string(),
                 step: String::new(),
-                cause: "it fails, as rehearsed".to_owned(),
+                cause: "it fails, an injected fault".to_owned(),
                 output: Vec::new(),
             },
             _ => EngineError::NoImage {
                 image: object.clone(),
-                cause: "no registry answers, as rehearsed".to_owned(),
+                cause: "no registry answers, an injected fault".to_owned(),
             },
         };
         Some(fault(action.verb(), object, error))
@@ -222,7 +221,7 @@ fn no_image(sim: &Sim, wanted: &Wanted<'_>, name: &ServiceName) -> InjectedFault
     InjectedFault::of(sim, faults)
 }
 
-/// The containers that are made for a service.
+/// Returns the containers that the plan creates for a service.
 fn made(deploy: &DeploymentPlan, service: &ServiceName) -> Vec<ContainerName> {
     let actions = deploy
         .plan
@@ -246,7 +245,7 @@ fn fault(verb: &str, object: String, error: EngineError) -> sim::Fault {
 }
 
 impl InjectedFault {
-    /// Lets these go wrong.
+    /// Registers the faults with the simulated engine.
     fn of(sim: &Sim, faults: Vec<sim::Fault>) -> Self {
         for fault in &faults {
             sim.fail(fault.clone());
@@ -254,7 +253,7 @@ impl InjectedFault {
         Self::Faults(faults)
     }
 
-    /// Whether the fault took place.
+    /// Whether the fault occurred.
     pub(super) fn was_triggered(&self, sim: &Sim) -> bool {
         match self {
             Self::Script(service, generation) => sim.acted(service, *generation),

@@ -1,8 +1,8 @@
-//! `cimandat rehearse`: carries out on a simulated engine what `up` would do, with what the user
-//! lets go wrong, and shows what would happen.
+//! `cimandat simulate`: runs `up` on a simulated engine, with the faults that the user requested,
+//! and reports the result.
 //!
-//! The world is seeded from what the real engine shows, which is only looked at; deploy, session,
-//! journal and recovery are those of `up`.
+//! The simulation starts from the state of the real engine, which is only read. Deploy, session,
+//! journal and recovery use the same code as `up`.
 
 mod crash_matrix;
 mod fault;
@@ -25,43 +25,42 @@ use crate::{
     project::Project,
 };
 
-/// Carry out on a simulated engine what `up` would do.
+/// The `simulate` command.
 #[derive(Debug)]
 pub struct Simulate {
-    /// What `up` would be told.
+    /// Options of `up`.
     pub options: Options,
-    /// The longest that any gate may take, instead of its own deadline.
-    pub wait_timeout: Option<Duration>,
+    /// Readiness timeout of every gate, in place of the gate's own.
+    pub ready_timeout: Option<Duration>,
     /// Keep new containers that failed.
     pub keep_failed: bool,
-    /// What goes wrong.
+    /// Faults to inject.
     pub faults: Vec<Fault>,
-    /// Begin with an empty engine; no other one is asked.
-    pub from_nothing: bool,
+    /// Start with an empty engine, and do not contact the real one.
+    pub empty: bool,
     /// List the calls that change something.
-    pub calls: bool,
-    /// Kill it at each call in turn.
-    pub crash_everywhere: bool,
+    pub list_calls: bool,
+    /// Kill `cimandat` at each call in turn.
+    pub crash_matrix: bool,
 }
 
-/// What `up` would do with a deploy that was interrupted brought to its end first, as a simulated
-/// engine shows it.
+/// Plans `up` on a simulated engine after the recovery of an interrupted deploy.
 pub(super) async fn planned_after_recovery(
     options: Options,
     scope: &ProjectSelector,
     settings: &Settings,
     console: Console,
 ) -> Result<(Project, Plan, DeploymentPlan), CommandError> {
-    let rehearse = Simulate {
+    let simulate = Simulate {
         options,
-        wait_timeout: None,
+        ready_timeout: None,
         keep_failed: false,
         faults: Vec::new(),
-        from_nothing: false,
-        calls: false,
-        crash_everywhere: false,
+        empty: false,
+        list_calls: false,
+        crash_matrix: false,
     };
-    let scene = Box::pin(SimulationSetup::look(&rehearse, scope, settings)).await?;
+    let scene = Box::pin(SimulationSetup::look(&simulate, scope, settings)).await?;
     let stage = ExecutionMode::Silent;
     let console = Console { stage, ..console };
     let planned = crash_matrix::on_own_thread(move || {
@@ -79,12 +78,12 @@ impl Simulate {
         console: Console,
     ) -> Result<CommandOutcome, CommandError> {
         let scene = Box::pin(SimulationSetup::look(&self, scope, settings)).await?;
-        if self.crash_everywhere {
+        if self.crash_matrix {
             return crash_matrix::run(scene, console).await;
         }
         let stage = ExecutionMode::Simulated;
         let console = Console { stage, ..console };
-        let calls = self.calls;
+        let calls = self.list_calls;
         let told = crash_matrix::on_own_thread(move || {
             let told = run::perform(&scene, console, None)?;
             if told.end.is_ok() {

@@ -1,5 +1,4 @@
-//! The world after a rehearsal: what runs, what somebody would have to do, and what of the faults
-//! did not take place.
+//! Report of a simulation: what runs, what remains to be done, and which faults did not occur.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -19,17 +18,17 @@ use crate::{
     state::{Container, State, Status},
 };
 
-/// How the containers of one generation of a service stand.
+/// Health of the containers of one generation of a service.
 #[derive(Debug, Default)]
 struct GenerationHealth {
     job: bool,
-    /// Containers that run, or have done their work.
+    /// Containers that run or have completed their work.
     well: usize,
-    /// Those that should run and do not.
+    /// Containers that should run but do not.
     down: usize,
 }
 
-/// By service and generation, without what is only kept.
+/// Counts the containers by service and generation, without retained ones.
 fn standings(state: &State) -> BTreeMap<(String, u64), GenerationHealth> {
     let mut standings: BTreeMap<_, GenerationHealth> = BTreeMap::new();
     let kept = |name: &ContainerName| state.is_superseded(name) || state.is_retained_failure(name);
@@ -57,7 +56,7 @@ fn is_well(container: &Container) -> bool {
     condition.status == Status::Running || (is_job(container) && condition.exit_code == Some(0))
 }
 
-/// As text for a person.
+/// Formats the report as text.
 pub(super) fn text(scene: &SimulationSetup, told: &SimulationResult, calls: bool) -> String {
     let mut out = String::from("\nafterwards:\n");
     let standings = standings(&told.state);
@@ -91,17 +90,23 @@ pub(super) fn text(scene: &SimulationSetup, told: &SimulationResult, calls: bool
         let _ = writeln!(out, "  {fault}");
     }
     if calls {
-        for (place, deed) in told.deeds.iter().enumerate() {
-            let _ = writeln!(out, "  call {}: {} {}", place + 1, deed.verb, deed.object);
+        for (place, recorded) in told.recorded_calls.iter().enumerate() {
+            let _ = writeln!(
+                out,
+                "  call {}: {} {}",
+                place + 1,
+                recorded.verb,
+                recorded.object
+            );
         }
     }
     out.push_str(
-        "this was a rehearsal: nothing on the engine was changed, and its times are nominal\n",
+        "this was a simulation: nothing on the engine was changed, and its times are nominal\n",
     );
     out
 }
 
-/// As one more line after a run's events.
+/// Formats the report as one JSON value, printed after the events of the run.
 pub(super) fn json(scene: &SimulationSetup, told: &SimulationResult, calls: bool) -> Value {
     let mut services: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for ((name, generation), it) in standings(&told.state) {
@@ -110,39 +115,39 @@ pub(super) fn json(scene: &SimulationSetup, told: &SimulationResult, calls: bool
     }
     let faults = scene.faults.iter().zip(&told.triggered);
     let faults: Vec<Value> = faults
-        .map(|(fault, met)| json!({ "fault": fault.to_string(), "took_place": met }))
+        .map(|(fault, met)| json!({ "fault": fault.to_string(), "occurred": met }))
         .collect();
     let mut line = json!({
         "v": VERSION,
-        "event": "rehearsed",
-        "rehearsal": true,
+        "event": "simulation-finished",
+        "simulated": true,
         "services": services,
         "faults": faults,
-        "calls": told.deeds.len(),
+        "calls": told.recorded_calls.len(),
         "killed_at": told.killed,
         "exit_code": code(&told.end) as u8,
     });
     if calls {
-        let deeds = told.deeds.iter();
-        line["deeds"] = deeds
-            .map(|deed| format!("{} {}", deed.verb, deed.object))
+        let recorded_calls = told.recorded_calls.iter();
+        line["call_list"] = recorded_calls
+            .map(|recorded| format!("{} {}", recorded.verb, recorded.object))
             .collect();
     }
     line
 }
 
-/// What somebody would have to do.
+/// Describes what the user would have to do.
 fn to_do(scene: &SimulationSetup, told: &SimulationResult, all_run: bool) -> String {
     let name = &scene.project.name;
     if !told.violations.is_empty() {
         return format!("this must not happen: {}", told.violations.join("; "));
     }
     if told.open {
-        return format!("to do: `cimandat -p {name} recover`, when what stands above is remedied");
+        return format!("to do: `cimandat -p {name} recover`, after the cause above is fixed");
     }
     match &told.end {
         Ok(CommandOutcome::Run(Outcome::RollbackFailed)) | Err(_) => {
-            "to do: what stands above".to_owned()
+            "to do: the items above".to_owned()
         }
         Ok(_) if !all_run => {
             format!("to do: `cimandat -p {name} recover`, which starts what should run")
@@ -152,12 +157,11 @@ fn to_do(scene: &SimulationSetup, told: &SimulationResult, all_run: bool) -> Str
             | CommandOutcome::Ok
             | CommandOutcome::ChangesPending,
         ) => "nothing is left to do".to_owned(),
-        Ok(_) => "nothing is left to do but to remedy the cause and to run `cimandat up` again"
-            .to_owned(),
+        Ok(_) => "fix the cause and run `cimandat up` again".to_owned(),
     }
 }
 
-/// The faults that did not take place, each with the reason.
+/// Lists the faults that did not occur, each with the reason.
 fn missed(scene: &SimulationSetup, told: &SimulationResult) -> Vec<String> {
     let faults = scene.faults.iter().zip(&told.triggered);
     let missed = faults.filter(|(_, met)| !**met);
@@ -167,32 +171,32 @@ fn missed(scene: &SimulationSetup, told: &SimulationResult) -> Vec<String> {
 fn why(fault: &Fault, told: &SimulationResult) -> String {
     let why = match (&fault.at, fault.kind) {
         (At::Call(_), _) => {
-            let calls = text::count(told.deeds.len(), "call");
-            format!("{calls} changed something, which `--calls` lists")
+            let calls = text::count(told.recorded_calls.len(), "call");
+            format!("{calls} changed something, which `--list-calls` lists")
         }
         (At::Port(port), _) => format!("no container was started that wants port {port}"),
-        (At::Service { name, .. }, Kind::Gate) => format!(
-            "no probe was asked of a container of `{name}`; where the gate asks only whether it \
+        (At::Service { name, .. }, Kind::NotReady) => format!(
+            "no probe ran against a container of `{name}`; where the gate asks only whether it \
              runs, `exit:{name}` lets it fail"
         ),
         (At::Service { name, .. }, Kind::Job) => {
             format!("`{name}` was not run; `--rerun {name}` runs it again")
         }
-        (At::Service { name, .. }, Kind::Relapse) => format!(
+        (At::Service { name, .. }, Kind::Unhealthy) => format!(
             "the deploy was over before `{name}` ended; a first deploy does not settle unless it \
-             is told to (`deploy settle=`)"
+             is told to (`deploy stabilize=`)"
         ),
         (At::Service { name, .. }, Kind::Build | Kind::Pull) => {
             format!("the image of `{name}` is there already")
         }
         (At::Service { name, .. }, kind) => {
-            let deed = match kind {
+            let recorded = match kind {
                 Kind::Stop => "stopped",
                 Kind::Create => "made",
                 _ => "started",
             };
-            format!("no such container of `{name}` had to be {deed}")
+            format!("no such container of `{name}` had to be {recorded}")
         }
     };
-    format!("`{fault}` did not take place: {why}")
+    format!("`{fault}` did not occur: {why}")
 }

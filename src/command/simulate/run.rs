@@ -1,4 +1,5 @@
-//! One rehearsal: `up` on a simulated engine, in time that passes only when everybody waits.
+//! One simulation: `up` on a simulated engine, with a clock that advances only while every task
+//! waits.
 
 use std::{cell::OnceCell, sync::Arc, time::Duration};
 
@@ -31,33 +32,34 @@ use crate::{
     state::State,
 };
 
-/// By then an engine that was killed is back.
+/// Time after which a killed engine is available again.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// What came of a rehearsal.
+/// Result of a simulation.
 pub(super) struct SimulationResult {
     pub end: Result<CommandOutcome, CommandError>,
     pub after: Snapshot,
     pub state: State,
-    /// The calls that changed something, without those of a recovery.
-    pub deeds: Vec<RecordedCall>,
-    /// The call in which `cimandat` was killed, counted from 1.
+    /// Calls that changed something, without those of a recovery.
+    pub recorded_calls: Vec<RecordedCall>,
+    /// Call in which `cimandat` was killed, counted from 1.
     pub killed: Option<u64>,
-    /// Of each fault, whether it took place.
+    /// For each fault, whether it occurred.
     pub triggered: Vec<bool>,
-    /// The journal speaks of a deploy that has not come to its end.
+    /// The journal has an unfinished deploy, or is corrupt.
     pub open: bool,
-    /// What must never happen, and did.
+    /// Violated invariants.
     pub violations: Vec<String>,
 }
 
-/// Where `cimandat` is killed: at a call, counted from 1, before its effect or after it.
+/// Where `cimandat` is killed: a call, counted from 1, and whether before or after its effect.
 pub(super) type KillPoint = (u64, FaultTiming);
 
-/// Rehearses.
+/// Runs a simulation.
 ///
 /// # Errors
-/// Where there is no runtime, or the simulated engine does not show what became of its world.
+/// Returns an error if the runtime cannot be started, or if the simulated engine cannot be observed
+/// at the end.
 pub(super) fn perform(
     scene: &SimulationSetup,
     console: Console,
@@ -66,11 +68,11 @@ pub(super) fn perform(
     in_its_own_time(play(scene, console, death))
 }
 
-/// What the world is when what was cut off before has come to its end, if something was: that is
-/// what a later deploy goes back to.
+/// Returns the state after the recovery of an interrupted deploy, if there is one. A later deploy
+/// rolls back to this state.
 ///
 /// # Errors
-/// As those of [`perform`], and where it does not come to its end.
+/// Same as [`perform`]; also returns an error if the recovery fails.
 pub(super) fn origin(scene: &SimulationSetup, console: Console) -> Result<Snapshot, CommandError> {
     in_its_own_time(async {
         let sim = scene.world();
@@ -81,11 +83,10 @@ pub(super) fn origin(scene: &SimulationSetup, console: Console) -> Result<Snapsh
     })
 }
 
-/// What `up` would do when a deploy that was interrupted has come to its end: the images, and the
-/// rest.
+/// Plans the images and the rest of `up` after the recovery of an interrupted deploy.
 ///
 /// # Errors
-/// As those of [`perform`], and where it does not come to its end.
+/// Same as [`perform`]; also returns an error if the recovery fails.
 pub(super) fn planned_after_recovery(
     scene: &SimulationSetup,
     console: Console,
@@ -128,13 +129,13 @@ async fn play(
             Either::Right(_) => (None, death.map(|(call, _)| call)),
         },
     };
-    let deeds = sim.deeds();
+    let recorded_calls = sim.recorded_calls();
     let faults = scene.faults.iter().enumerate();
     let end = if let Some(end) = end {
         end
     } else {
         sim.orphan_lock();
-        tell_of_death(console, killed, &deeds);
+        tell_of_death(console, killed, &recorded_calls);
         scene.recover(&engine, console).await
     };
     let met = faults.map(|(place, fault)| match (fault.kind, cues.get()) {
@@ -152,7 +153,7 @@ async fn play(
         end,
         after: sim.snapshot(),
         state: engine.observe(&Query::of(name.clone())).await?,
-        deeds,
+        recorded_calls,
         killed,
         triggered: met,
         open: matches!(replay(&pages), Ok(JournalState::Unfinished(_)) | Err(_)),
@@ -161,7 +162,7 @@ async fn play(
 }
 
 impl SimulationSetup {
-    /// Where `cimandat` is killed: when the call has its effect, and before the answer.
+    /// Where `cimandat` is killed: after the effect of the call, and before its response.
     fn death(&self) -> Option<KillPoint> {
         self.faults.iter().find_map(|fault| match fault.at {
             At::Call(call) if fault.kind == Kind::Crash => Some((call, FaultTiming::After)),
@@ -169,7 +170,7 @@ impl SimulationSetup {
         })
     }
 
-    /// The interrupts that are to come.
+    /// Returns the requested interrupts.
     fn interrupts(&self, sim: &Sim) -> impl Stream<Item = ()> + Unpin + use<> {
         let calls = self.faults.iter().filter_map(|fault| match fault.at {
             At::Call(call) if fault.kind == Kind::Interrupt => Some(call - 1),
@@ -196,7 +197,7 @@ impl SimulationSetup {
         }
     }
 
-    /// What `up` does.
+    /// Runs `up`.
     async fn up(
         &self,
         engine: &Arc<Sim>,
@@ -211,7 +212,7 @@ impl SimulationSetup {
             verb: "up",
             keep_failed: self.keep_failed,
         };
-        // What was cut off is brought to its end first: only then is it known what is planned.
+        // An interrupted deploy is ended first, because the plan depends on its outcome.
         let cut_off = matches!(self.standing, JournalState::Unfinished(_));
         if !cut_off {
             self.inject_faults(engine, self.standing.generation(), cues)
@@ -238,7 +239,7 @@ impl SimulationSetup {
         session.end(done).await
     }
 
-    /// Sees to it that faults take place.
+    /// Plans the deploy and injects all faults.
     async fn inject_faults(
         &self,
         sim: &Arc<Sim>,
@@ -258,12 +259,12 @@ impl SimulationSetup {
         };
         let faults = self.faults.iter();
         let instructed = faults.map(|fault| fault.inject(sim, &wanted)).collect();
-        // Nobody has instructed anybody before.
+        // The cell is empty, because faults are injected only once.
         let _ = cues.set(instructed);
         Ok(())
     }
 
-    /// What `up` would do in the world as it is now.
+    /// Plans `up` from the current state of the simulation.
     async fn planned(
         &self,
         sim: &Arc<Sim>,
@@ -281,7 +282,7 @@ impl SimulationSetup {
         Ok((state, images, deploy))
     }
 
-    /// What the next command does.
+    /// Runs the recovery that the next command would run.
     async fn recover(
         &self,
         engine: &Arc<Sim>,
@@ -295,16 +296,16 @@ impl SimulationSetup {
     }
 }
 
-/// Tells of the end of `cimandat`.
-fn tell_of_death(console: Console, killed: Option<u64>, deeds: &[RecordedCall]) {
+/// Reports that `cimandat` was killed.
+fn tell_of_death(console: Console, killed: Option<u64>, recorded_calls: &[RecordedCall]) {
     let call = killed.unwrap_or_default();
     let doing = usize::try_from(call)
         .ok()
-        .and_then(|call| deeds.get(call - 1));
-    if let Some(deed) = doing {
+        .and_then(|call| recorded_calls.get(call - 1));
+    if let Some(recorded) = doing {
         console.eprint(&format!(
-            "`cimandat up` was killed at call {call}, {} `{}`; `cimandat recover` goes on:\n",
-            deed.verb, deed.object
+            "`cimandat up` was killed at call {call}, {} `{}`; `cimandat recover` continues:\n",
+            recorded.verb, recorded.object
         ));
     }
 }

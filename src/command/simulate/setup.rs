@@ -1,5 +1,5 @@
-//! What a rehearsal begins with: the project, the world as it is, and what is to go wrong. The real
-//! engine is looked at here, and nowhere else; nothing on it is changed.
+//! Initial conditions of a simulation: the project, the observed state, and the faults. Only this
+//! module reads the real engine. It changes nothing there.
 
 use futures::try_join;
 
@@ -17,34 +17,34 @@ use crate::{
     state::{EngineInfo, Resource, State},
 };
 
-/// What a rehearsal begins with.
+/// Initial conditions of a simulation.
 pub(super) struct SimulationSetup {
     pub scope: ProjectSelector,
     pub project: Project,
     pub options: Options,
     pub keep_failed: bool,
     pub seed: Seed,
-    /// How the journal stands.
+    /// State of the journal.
     pub standing: JournalState,
     pub author: Author,
     pub faults: Vec<Fault>,
 }
 
 impl SimulationSetup {
-    /// Reads the manifest and looks at the engine.
+    /// Reads the manifest and observes the engine.
     pub async fn look(
-        rehearse: &Simulate,
+        simulate: &Simulate,
         scope: &ProjectSelector,
         settings: &Settings,
     ) -> Result<Self, CommandError> {
-        let named: Vec<_> = rehearse.options.named().into_iter().collect();
+        let named: Vec<_> = simulate.options.named().into_iter().collect();
         let request = rotate::Request {
             scope,
             settings,
             named: &named,
         };
         let mut project = request.project(StoreMode::ReadOnly)?;
-        let engine = if rehearse.from_nothing {
+        let engine = if simulate.empty {
             None
         } else {
             let connected = Docker::connect(settings).await;
@@ -55,11 +55,11 @@ impl SimulationSetup {
         {
             project = rotated;
         }
-        if let Some(within) = rehearse.wait_timeout {
+        if let Some(within) = simulate.ready_timeout {
             load::wait_at_most(&mut project, within);
         }
-        fit(rehearse, &project).map_err(CommandError::Usage)?;
-        let options = load::with_tags(&project, rehearse.options.clone())?;
+        fit(simulate, &project).map_err(CommandError::Usage)?;
+        let options = load::with_tags(&project, simulate.options.clone())?;
         let seed = match &engine {
             Some(engine) => Box::pin(seen(engine, &project, &options)).await?,
             None => nothing(&project),
@@ -67,21 +67,21 @@ impl SimulationSetup {
         let journal = seed
             .pages
             .iter()
-            .filter(|it| it.shelf == Collection::Journal);
+            .filter(|it| it.collection == Collection::Journal);
         let journal: Vec<_> = journal.cloned().collect();
         Ok(Self {
             standing: replay(&journal).map_err(CommandError::Journal)?,
             author: identity::author(scope, &project.directory).await,
             scope: scope.clone(),
-            keep_failed: rehearse.keep_failed,
-            faults: rehearse.faults.clone(),
+            keep_failed: simulate.keep_failed,
+            faults: simulate.faults.clone(),
             project,
             options,
             seed,
         })
     }
 
-    /// The world, in which nothing has happened yet.
+    /// Creates the simulated engine in its initial state.
     pub fn world(&self) -> Sim {
         let sim = Sim::of(self.seed.clone(), Latency::nominal());
         for service in self.project.services.values() {
@@ -97,25 +97,25 @@ impl SimulationSetup {
     }
 }
 
-/// Whether the faults can be meant, each and together.
-fn fit(rehearse: &Simulate, project: &Project) -> Result<(), String> {
-    for fault in &rehearse.faults {
+/// Checks that each fault applies to the project, and that the faults can be combined.
+fn fit(simulate: &Simulate, project: &Project) -> Result<(), String> {
+    for fault in &simulate.faults {
         fault.suits(project)?;
     }
-    let most = usize::from(!rehearse.crash_everywhere);
-    let mut crashes = rehearse.faults.iter().filter(|it| it.is_a_crash());
+    let most = usize::from(!simulate.crash_matrix);
+    let mut crashes = simulate.faults.iter().filter(|it| it.is_a_crash());
     match crashes.nth(most) {
         None => Ok(()),
         Some(fault) if most == 0 => Err(format!(
-            "`{fault}` and `--crash-everywhere`: it can be killed only once in a rehearsal"
+            "`{fault}` and `--crash-matrix`: it can be killed only once in a simulation"
         )),
         Some(fault) => Err(format!(
-            "`{fault}`: it can be killed only once in a rehearsal"
+            "`{fault}`: it can be killed only once in a simulation"
         )),
     }
 }
 
-/// Says besides how it goes without an engine.
+/// Adds the hint that a simulation is possible without an engine.
 fn with_hint(error: EngineError) -> EngineError {
     match error {
         EngineError::Unreachable {
@@ -125,13 +125,13 @@ fn with_hint(error: EngineError) -> EngineError {
         } => EngineError::Unreachable {
             address,
             cause,
-            help: format!("{help}; `--from-nothing` rehearses a first deploy without an engine"),
+            help: format!("{help}; `--empty` simulates a first deploy without an engine"),
         },
         error => error,
     }
 }
 
-/// The world as the engine shows it, with its journal and lock.
+/// Reads the initial state from the engine, with its journal and lock.
 async fn seen(engine: &Docker, project: &Project, options: &Options) -> Result<Seed, CommandError> {
     let observed = deployment::observe(engine, project, options);
     let (mut state, (mut pages, history, lock)) = try_join!(observed, async {
@@ -144,7 +144,8 @@ async fn seen(engine: &Docker, project: &Project, options: &Options) -> Result<S
         .map_err(CommandError::from)
     })?;
     pages.extend(history);
-    // What is in data directories can only be looked at here; a refusal is told by the rehearsal.
+    // Data directories can only be inspected on the real engine. The simulation itself reports a
+    // refusal.
     let mut looked = state.clone();
     match deployment::plan_with_databases(engine, project, options, &mut looked).await {
         Ok(_) | Err(CommandError::Refused(_)) => state.databases = looked.databases,
@@ -158,7 +159,7 @@ async fn seen(engine: &Docker, project: &Project, options: &Options) -> Result<S
     })
 }
 
-/// An engine on which there is nothing but what the manifest takes for granted.
+/// Returns an engine that has only the external networks and volumes of the manifest.
 fn nothing(project: &Project) -> Seed {
     let granted = |name: &String| {
         let resource = Resource {

@@ -1,11 +1,13 @@
-//! The way from this machine to a port of a container.
+//! Addresses on which this machine can reach a port of a container.
 //!
-//! A container's own address is dialled when the engine is local and this machine has a route to
-//! it over the very bridge of the container's network; the bridge's name proves that it is not
-//! another engine's network of the same range (a rootless engine, a virtual machine). A container in
-//! several networks has several addresses, and all of them are dialled. Otherwise a
-//! published port will do for probes that speak a protocol; never for a bare connect, which the
-//! engine's proxy accepts with nothing behind it.
+//! The container's own address is dialled when the engine is local and this machine routes to that
+//! address over the bridge of the container's network. The bridge's name proves that the address
+//! does not belong to another engine's network of the same range (a rootless engine, a virtual
+//! machine). A container in several networks has several addresses, and all of them are dialled.
+//!
+//! Otherwise a published port is used, but only for probes that speak a protocol. A bare connect
+//! would prove nothing, because the engine's proxy accepts it even when nothing listens behind the
+//! proxy.
 
 use std::{
     fs,
@@ -21,16 +23,16 @@ use tokio::net::lookup_host;
 use super::{Docker, container, error::present};
 use crate::{engine::ProbeResult, name::ContainerName, project::Probe};
 
-/// The option that gives a network's bridge another name than the engine's choice.
+/// The network option that names the bridge, in place of the engine's choice.
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 
-/// A way to a port of a container, or an address that there is none to.
+/// An address of a container, and how to dial it if this machine has a route.
 #[derive(Debug, PartialEq)]
 pub(super) struct Way {
-    /// Which address of the container, where it has several.
+    /// The address and its network, for messages; `None` if the container has only one address.
     pub place: Option<String>,
-    /// Where to dial, and what: the probe, with the port as seen from here. `None`: this machine
-    /// has no route.
+    /// The address to dial and the probe, with the port as seen from this machine. `None`: this
+    /// machine has no route to the address.
     pub to: Option<(IpAddr, Probe)>,
 }
 
@@ -43,7 +45,7 @@ impl Way {
     }
 }
 
-/// The ways to a container, one for each of its addresses; at least one leads there.
+/// Returns one [`Way`] for each address of the container. At least one of them can be dialled.
 pub(super) async fn reach(
     docker: &Docker,
     inspected: &ContainerInspectResponse,
@@ -63,7 +65,7 @@ pub(super) async fn reach(
     published(docker, holder, probe).await
 }
 
-/// The container whose network stack this one shares; `None`: it has its own.
+/// Returns the container whose network stack this one shares. `None`: the container has its own.
 async fn network_holder(
     docker: &Docker,
     inspected: &ContainerInspectResponse,
@@ -76,13 +78,13 @@ async fn network_holder(
     match container::inspect(docker, "looking at container", &name).await {
         Ok(Some(holder)) => Ok(Some(holder)),
         Ok(None) => Err(ProbeResult::Impossible(format!(
-            "container `{name}`, whose network it shares, is gone"
+            "container `{name}`, whose network it shares, does not exist"
         ))),
         Err(error) => Err(ProbeResult::Pending(error.to_string())),
     }
 }
 
-/// The engine's name of how a container is attached.
+/// Returns the network mode of a container, as the engine names it.
 pub(super) fn network_mode(inspected: &ContainerInspectResponse) -> &str {
     let config = inspected.host_config.as_ref();
     config
@@ -90,7 +92,7 @@ pub(super) fn network_mode(inspected: &ContainerInspectResponse) -> &str {
         .unwrap_or_default()
 }
 
-/// All addresses of a container, in the order of its networks, with the way to each.
+/// Returns all addresses of a container in the order of its networks, each with its route.
 async fn routed(docker: &Docker, inspected: &ContainerInspectResponse, probe: &Probe) -> Vec<Way> {
     let settings = inspected.network_settings.as_ref();
     let Some(networks) = settings.and_then(|settings| settings.networks.as_ref()) else {
@@ -114,7 +116,7 @@ async fn routed(docker: &Docker, inspected: &ContainerInspectResponse, probe: &P
     ways
 }
 
-/// The addresses of an endpoint; the engine writes an empty text for none.
+/// Returns the addresses of an endpoint. The engine writes an empty string for a missing address.
 fn addresses(endpoint: &EndpointSettings) -> impl Iterator<Item = IpAddr> {
     let texts = [&endpoint.ip_address, &endpoint.global_ipv6_address];
     texts
@@ -122,7 +124,7 @@ fn addresses(endpoint: &EndpointSettings) -> impl Iterator<Item = IpAddr> {
         .filter_map(|text| text.as_deref()?.parse().ok())
 }
 
-/// Whether this machine's route to an address is the bridge of its network.
+/// Returns whether this machine routes to an address over the bridge of the address's network.
 async fn leads_to(
     docker: &Docker,
     address: IpAddr,
@@ -135,7 +137,7 @@ async fn leads_to(
     is_bridge_of(docker, &interface, network, id).await
 }
 
-/// The interface of this machine's most exact route to an address; the default route is none.
+/// Returns the interface of the most specific route to an address. The default route is ignored.
 fn interface_to(address: IpAddr) -> Option<String> {
     let table = match address {
         IpAddr::V4(_) => "/proc/net/route",
@@ -148,8 +150,8 @@ fn interface_to(address: IpAddr) -> Option<String> {
     }
 }
 
-/// As [`interface_to`], from the text of the kernel's table: addresses in the host's byte order,
-/// as hexadecimal numbers.
+/// Like [`interface_to`], for IPv4, from the text of the kernel's table. Addresses in the table are
+/// hexadecimal numbers in the host's byte order.
 fn interface_in(table: &str, address: Ipv4Addr) -> Option<String> {
     let address = u32::from_ne_bytes(address.octets());
     let rows = table.lines().skip(1);
@@ -163,8 +165,8 @@ fn interface_in(table: &str, address: Ipv4Addr) -> Option<String> {
     .map(|(_, interface)| interface.to_owned())
 }
 
-/// As [`interface_in`], from the table for IPv6: an address is 32 digits in the order of the
-/// network, and the length of its prefix follows.
+/// Like [`interface_in`], for IPv6. An address in the table is 32 hexadecimal digits in network
+/// byte order, followed by its prefix length.
 fn interface_in_v6(table: &str, address: Ipv6Addr) -> Option<String> {
     let address = u128::from(address);
     let rows = table.lines();
@@ -179,8 +181,8 @@ fn interface_in_v6(table: &str, address: Ipv6Addr) -> Option<String> {
     .map(|(_, interface)| interface.to_owned())
 }
 
-/// Whether an interface is the bridge of a network: by the engine's own rule for its name, or as
-/// the network's options say.
+/// Returns whether an interface is the bridge of a network, either by the engine's naming rule or
+/// by the network's options.
 async fn is_bridge_of(docker: &Docker, interface: &str, network: &str, id: &str) -> bool {
     if interface.strip_prefix("br-") == id.get(..12) && !id.is_empty() {
         return true;
@@ -196,7 +198,8 @@ async fn is_bridge_of(docker: &Docker, interface: &str, network: &str, id: &str)
     options.get(BRIDGE_NAME).map(String::as_str) == Some(interface)
 }
 
-/// The published port of a probe, for those that hear more than that somebody accepts.
+/// Returns the published port for a probe that speaks a protocol. A bare connect is refused,
+/// because it would only prove that the engine's proxy accepts.
 async fn published(
     docker: &Docker,
     inspected: &ContainerInspectResponse,
@@ -224,7 +227,7 @@ async fn published(
     Ok(Way::only(engine_host(docker).await?, moved))
 }
 
-/// The port of the host that leads to a port of the container.
+/// Returns the host port that is published for a port of the container.
 fn host_port(inspected: &ContainerInspectResponse, port: u16) -> Option<u16> {
     let ports = inspected.network_settings.as_ref()?.ports.as_ref()?;
     let bindings = ports.get(&format!("{port}/tcp"))?.as_ref()?;
@@ -233,7 +236,7 @@ fn host_port(inspected: &ContainerInspectResponse, port: u16) -> Option<u16> {
         .find_map(|binding| binding.host_port.as_ref()?.parse().ok())
 }
 
-/// The address of the engine's host.
+/// Resolves the address of the engine's host.
 pub(super) async fn engine_host(docker: &Docker) -> Result<IpAddr, ProbeResult> {
     let host = docker.place.host();
     if let Ok(address) = host.parse() {
@@ -260,7 +263,7 @@ br-0123456789ab\t000012AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn the_most_exact_route_leads() {
+    fn most_specific_ipv4_route_is_used() {
         let to = |address: [u8; 4]| interface_in(TABLE, Ipv4Addr::from(address));
         assert_eq!(to([172, 18, 0, 2]).as_deref(), Some("br-0123456789ab"));
         assert_eq!(to([172, 19, 0, 2]).as_deref(), Some("wide"));
@@ -274,7 +277,7 @@ fd000000000000000000000000000000 10 00000000000000000000000000000000 00 00000000
 ";
 
     #[test]
-    fn most_exact_ipv6_route_leads() {
+    fn most_specific_ipv6_route_is_used() {
         let to = |address: &str| interface_in_v6(TABLE_V6, address.parse().unwrap());
         assert_eq!(to("fd00:0:0:1::2").as_deref(), Some("br-0123456789ab"));
         assert_eq!(to("fd00:0:0:2::2").as_deref(), Some("wide"));

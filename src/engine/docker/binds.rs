@@ -1,9 +1,9 @@
-//! Bound files and folders of the host that were replaced after their container was started.
+//! Bind mounts whose source on the host was replaced after the container started.
 //!
-//! A bind mount shows the file that stood at its source when the container was started. An editor
-//! that writes a new file and renames it, or a link that is set to another file, leaves the
-//! container with the old one. Which file a container sees is known on the engine's own machine only,
-//! and only to root, as it takes a look into the container's processes. Elsewhere nothing is reported.
+//! A bind mount shows the file that was at its source when the container started. When an editor
+//! writes a new file and renames it, or when a symbolic link is redirected, the container keeps the
+//! old file. Which file a container sees is known only on the engine's own machine, and only to
+//! root, because it is read from the container's processes. Elsewhere nothing is reported.
 
 use std::{
     collections::BTreeSet,
@@ -14,13 +14,13 @@ use std::{
 
 use bollard::models::ContainerInspectResponse;
 
-/// Types of file systems that are not asked: an answer may take for ever, or inodes change.
+/// Types of file systems that are not checked: they may never answer, or their inodes may change.
 const REMOTE: [&str; 9] = [
     "nfs", "cifs", "smb", "fuse", "9p", "ceph", "gluster", "afs", "virtiofs",
 ];
 
-/// The targets of those bind mounts of a running container whose source on the host is another
-/// file or folder by now.
+/// Returns the targets of the bind mounts of a running container whose source on the host is now a
+/// different file or folder.
 pub(super) fn replaced(inspected: &ContainerInspectResponse) -> BTreeSet<String> {
     let mounts = inspected.mounts.iter().flatten();
     let binds: Vec<(&str, &str)> = mounts
@@ -38,7 +38,7 @@ pub(super) fn replaced(inspected: &ContainerInspectResponse) -> BTreeSet<String>
 }
 
 fn replaced_of(process: &Path, id: &str, binds: &[(&str, &str)]) -> io::Result<BTreeSet<String>> {
-    // The number means the container's process only where its control group says so.
+    // The pid belongs to the container only if the process's control group names the container.
     let is_its_own = fs::read_to_string(process.join("cgroup"))?.contains(id);
     if !is_its_own || !sees_the_same_files(process)? {
         return Ok(BTreeSet::new());
@@ -51,8 +51,8 @@ fn replaced_of(process: &Path, id: &str, binds: &[(&str, &str)]) -> io::Result<B
     Ok(found.map(|(_, target)| (*target).to_owned()).collect())
 }
 
-/// Whether paths mean to this process what they mean to the one that started the container's first
-/// process, and that resolved the sources.
+/// Returns whether paths mean the same to this process as to the parent of the container's first
+/// process, which resolved the bind sources.
 fn sees_the_same_files(process: &Path) -> io::Result<bool> {
     let status = fs::read_to_string(process.join("status"))?;
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
@@ -61,20 +61,20 @@ fn sees_the_same_files(process: &Path) -> io::Result<bool> {
     Ok(fs::read_link(parent.join(files))? == fs::read_link(Path::new("/proc/self").join(files))?)
 }
 
-/// Whether something is mounted exactly here, and from a file system that answers at once.
+/// Returns whether a file system that answers promptly is mounted exactly at this target.
 fn is_local_mount(table: &str, target: &str) -> bool {
     let mut kinds = table.lines().filter_map(|line| {
         let (mount, source) = line.split_once(" - ")?;
         let at = unescaped(mount.split(' ').nth(4)?);
         (at == target).then(|| source.split(' ').next().unwrap_or_default())
     });
-    // The last one covers the others.
+    // The last mount at a target covers the earlier ones.
     kinds
         .next_back()
         .is_some_and(|kind| !REMOTE.iter().any(|remote| kind.starts_with(remote)))
 }
 
-/// The kernel writes spaces and the like as octal numbers.
+/// Decodes the octal escapes of the kernel for spaces, tabs, newlines and backslashes.
 fn unescaped(path: &str) -> String {
     ["\\040 ", "\\011\t", "\\012\n", "\\134\\"]
         .iter()
@@ -88,7 +88,7 @@ fn inside(root: &Path, target: &str) -> PathBuf {
     root.join(target.trim_start_matches('/'))
 }
 
-/// Whether both are there and are not the same.
+/// Returns whether both paths exist and are different files.
 fn differ(source: &Path, mounted: &Path) -> bool {
     let identity = |path: &Path| {
         let found = fs::metadata(path).ok()?;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn only_mounts_of_local_file_systems_are_looked_at() {
+    fn only_local_file_system_mounts_are_checked() {
         check_mount("/etc/app.conf", true);
         check_mount("/etc/app", false);
         check_mount("/srv/far", false);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_took_the_place_of_another_differs() {
+    fn replaced_source_differs_from_mounted_file() {
         let folder = tempfile::tempdir().unwrap();
         let [source, kept, new] = ["source", "kept", "new"].map(|name| folder.path().join(name));
         fs::write(&source, "1").unwrap();
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_of_another_container_is_not_looked_into() {
+    fn process_of_another_container_is_skipped() {
         let own = Path::new("/proc/self");
         let found = replaced_of(own, "no-such-id", &[("/", "/proc")]);
         assert_eq!(found.unwrap(), BTreeSet::new());

@@ -1,7 +1,7 @@
-//! Finds the engine and opens the way to it.
+//! Finds the engine and connects to it.
 //!
-//! What the environment says comes in as a [`Settings`] value; nothing here reads a variable. One
-//! round trip (`/_ping`, under 1 ms on a local socket) proves that somebody answers.
+//! The environment is passed in as a [`Settings`] value; this module reads no variables. One round
+//! trip (`/_ping`, under 1 ms on a local socket) proves that an engine answers.
 
 use std::path::{Path, PathBuf};
 
@@ -16,41 +16,43 @@ use super::{
 };
 use crate::engine::EngineError;
 
-/// Seconds until an answer begins. Generous: what takes longer than this says so by a stream.
+/// Timeout in seconds until a response begins. Generous: a longer operation reports its progress in
+/// a stream.
 const TIMEOUT: u64 = 120;
 
-/// The socket of an engine that was installed as usual.
+/// The socket of a default engine installation.
 const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 
-/// What the environment says about the engine.
+/// Settings of the environment that concern the engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `DOCKER_HOST`; empty counts as not set.
     pub host: Option<String>,
     /// `DOCKER_CONTEXT`; empty counts as not set.
     pub context: Option<String>,
-    /// `DOCKER_TLS_VERIFY` is set to something.
+    /// Whether `DOCKER_TLS_VERIFY` is set to a nonempty value.
     pub tls_verify: bool,
     /// `DOCKER_CERT_PATH`.
     pub cert_path: Option<PathBuf>,
     /// `DOCKER_CONFIG`.
     pub config_dir: Option<PathBuf>,
-    /// The user's home, for `~/.docker`.
+    /// The user's home folder, for `~/.docker`.
     pub home: Option<PathBuf>,
     /// `SSH_AUTH_SOCK`.
     pub ssh_agent: Option<PathBuf>,
-    /// `CIMANDAT_CRASH`: where this program is to end, to try what is left then.
+    /// `CIMANDAT_CRASH`: the request at which this program aborts, to test recovery.
     pub crash: Option<Crash>,
 }
 
 impl Settings {
-    /// Whether the engine that would be asked is on this machine, as far as its address tells.
+    /// Returns whether the selected engine is on this machine, judging only by its address. `false`
+    /// if the settings select no valid address.
     #[must_use]
     pub fn is_local(&self) -> bool {
         EngineEndpoint::find(self).is_ok_and(|place| place.is_local())
     }
 
-    /// The folder of the docker configuration.
+    /// Returns the folder of the docker configuration.
     pub(super) fn configuration_folder(&self) -> Option<PathBuf> {
         match &self.config_dir {
             Some(folder) => Some(folder.clone()),
@@ -59,20 +61,20 @@ impl Settings {
     }
 }
 
-/// Where the engine is, and who says so.
+/// The address of the engine, and the reason for choosing it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EngineEndpoint {
     /// `unix://…`, `tcp://…`, `ssh://…`.
     pub(super) address: String,
     /// The folder with `ca.pem`, `cert.pem` and `key.pem`, for TLS.
     pub(super) tls: Option<PathBuf>,
-    /// Why there, in a fragment.
+    /// The reason for the address, as a sentence fragment.
     pub(super) chosen: String,
 }
 
 impl EngineEndpoint {
-    /// In the order of the docker command: `DOCKER_HOST`, the named context, the current context
-    /// of the configuration, the default socket.
+    /// Selects the address in the order of the docker command: `DOCKER_HOST`, the named context,
+    /// the current context of the configuration, the default socket.
     pub(super) fn find(settings: &Settings) -> Result<Self, EngineError> {
         let said = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         if let Some(address) = said(&settings.host) {
@@ -80,7 +82,7 @@ impl EngineEndpoint {
             return Ok(Self {
                 tls: tls.then(|| settings.cert_folder()),
                 address: normal(address),
-                chosen: "`DOCKER_HOST` says so".to_owned(),
+                chosen: "set by `DOCKER_HOST`".to_owned(),
             });
         }
         let folder = settings.configuration_folder();
@@ -126,12 +128,13 @@ impl EngineEndpoint {
         })
     }
 
-    /// Whether the engine's processes may be those of this machine: only a local socket says so.
+    /// Returns whether the engine's processes may run on this machine. Only a local socket implies
+    /// that.
     pub(super) fn is_local(&self) -> bool {
         self.address.starts_with("unix://")
     }
 
-    /// The host part of the address: where published ports are to be found.
+    /// Returns the host part of the address, on which published ports are reachable.
     pub(super) fn host(&self) -> &str {
         let Some((scheme, rest)) = self.address.split_once("://") else {
             return "127.0.0.1";
@@ -147,7 +150,7 @@ impl EngineEndpoint {
         }
     }
 
-    /// The error for an engine that is not there.
+    /// Returns the error for an engine that does not answer.
     pub(super) fn unreachable(&self, cause: String) -> EngineError {
         EngineError::Unreachable {
             address: self.address.clone(),
@@ -174,7 +177,8 @@ impl EngineEndpoint {
                 }),
                 None => bollard::Docker::connect_with_http(address, TIMEOUT, API_DEFAULT_VERSION),
                 Some(folder) => {
-                    // Somebody else may have chosen already; then that choice stands.
+                    // Another part of the process may have installed a provider already, which then
+                    // stays.
                     let _ = rustls::crypto::ring::default_provider().install_default();
                     bollard::Docker::connect_with_ssl(
                         address,
@@ -202,7 +206,7 @@ impl Settings {
     }
 }
 
-/// A bare path is a socket.
+/// Turns a bare path into the address of a socket.
 fn normal(address: String) -> String {
     if address.starts_with('/') {
         format!("unix://{address}")
@@ -213,18 +217,19 @@ fn normal(address: String) -> String {
 
 fn misconfigured(by: &str, cause: String) -> EngineError {
     EngineError::Unreachable {
-        address: "the configured place".to_owned(),
+        address: "the configured address".to_owned(),
         cause,
         help: format!("correct what {by} says, or point `DOCKER_HOST` at the engine to use"),
     }
 }
 
 impl Docker {
-    /// Finds the engine and asks whether it is there.
+    /// Finds the engine and pings it.
     ///
     /// # Errors
-    /// [`EngineError::Unreachable`] when nothing answers, with the place that was tried and why;
-    /// [`EngineError::Denied`] when the socket is there, but not for this user.
+    /// [`EngineError::Unreachable`] when no engine answers, with the address that was tried and the
+    /// reason; [`EngineError::PermissionDenied`] when the socket exists but this user may not use
+    /// it.
     pub async fn connect(settings: &Settings) -> Result<Self, EngineError> {
         let place = EngineEndpoint::find(settings)?;
         let client = place
@@ -248,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_variable_goes_before_everything() {
+    fn docker_host_takes_precedence_over_context() {
         let settings = Settings {
             host: Some("tcp://far:2376".into()),
             context: Some("other".into()),
@@ -262,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_names_a_context() {
+    fn configuration_file_selects_context() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(
             folder.path().join("config.json"),
@@ -282,14 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_means_the_default_socket() {
+    fn empty_settings_select_default_socket() {
         let place = EngineEndpoint::find(&Settings::default()).unwrap();
         assert_eq!(place.address, DEFAULT_SOCKET);
         assert!(place.is_local());
     }
 
     #[test]
-    fn published_ports_are_on_the_engines_host() {
+    fn published_ports_use_host_of_engine_address() {
         assert_eq!(place("unix:///run/docker.sock").host(), "127.0.0.1");
         assert_eq!(place("tcp://far:2375").host(), "far");
         assert_eq!(place("tcp://[fd00::1]:2375").host(), "fd00::1");
@@ -297,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_engine_is_told_with_its_place() {
+    async fn missing_engine_error_names_its_address() {
         let settings = Settings {
             host: Some("unix:///nowhere/docker.sock".into()),
             ..Settings::default()
@@ -307,6 +312,6 @@ mod tests {
         };
         assert!(matches!(error, EngineError::Unreachable { .. }), "{error}");
         assert!(error.to_string().contains("unix:///nowhere/docker.sock"));
-        assert!(error.help().unwrap().contains("`DOCKER_HOST` says so"));
+        assert!(error.help().unwrap().contains("set by `DOCKER_HOST`"));
     }
 }

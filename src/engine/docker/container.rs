@@ -1,6 +1,6 @@
-//! The life of a container after it was made: start, stop, rename, remove, restart policy.
+//! Lifecycle of an existing container: start, stop, rename, remove, restart policy.
 //!
-//! Each looks at the container first (0.6 ms) and refuses one that does not bear our label.
+//! Each function inspects the container first (0.6 ms) and refuses one without cimandat's label.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -28,10 +28,10 @@ use crate::{
     state::{ContainerRecord, label},
 };
 
-/// What the engine may take on top of a grace period until it answers.
+/// Time that the engine may need to answer in addition to a grace period.
 const MARGIN: Duration = Duration::from_mins(1);
 
-/// Looks at a container; `None`: there is none of that name.
+/// Inspects a container. `None`: no container has that name.
 pub(super) async fn inspect(
     docker: &Docker,
     verb: &str,
@@ -44,7 +44,7 @@ pub(super) async fn inspect(
     present(inspected).map_err(|wire| docker.doing(verb, name.as_str()).failed(wire))
 }
 
-/// As [`inspect`], and an error for a container that is not ours.
+/// Like [`inspect`], but a container without cimandat's label is an error.
 pub(super) async fn own(
     docker: &Docker,
     verb: &str,
@@ -59,7 +59,7 @@ pub(super) async fn own(
     }
 }
 
-/// As [`own`], and an error for a container that is not there.
+/// Like [`own`], but a missing container is an error.
 pub(super) async fn own_or_gone(
     docker: &Docker,
     verb: &str,
@@ -74,7 +74,7 @@ fn gone(name: &ContainerName) -> EngineError {
     }
 }
 
-/// The labels of a container, none being an empty map.
+/// Returns the labels of a container; an empty map if it has none.
 pub(super) fn labels(inspected: &ContainerInspectResponse) -> HashMap<String, String> {
     let config = inspected.config.as_ref();
     config
@@ -82,7 +82,7 @@ pub(super) fn labels(inspected: &ContainerInspectResponse) -> HashMap<String, St
         .unwrap_or_default()
 }
 
-/// Starts a container; one that runs is left alone.
+/// Starts a container. A running container is left unchanged.
 pub(super) async fn start(docker: &Docker, name: &ContainerName) -> Result<(), EngineError> {
     let verb = "starting container";
     let inspected = own_or_gone(docker, verb, name).await?;
@@ -99,7 +99,8 @@ pub(super) async fn start(docker: &Docker, name: &ContainerName) -> Result<(), E
     }
 }
 
-/// Stops a container and returns when it has ended; one that does not run is left alone.
+/// Stops a container and returns when it has ended. Succeeds if it is not running or does not
+/// exist.
 pub(super) async fn stop(
     docker: &Docker,
     name: &ContainerName,
@@ -130,13 +131,13 @@ pub(super) async fn stop(
         .map_err(|wire| docker.doing(verb, name.as_str()).failed(wire))
 }
 
-/// The engine counts grace in whole seconds; a part of one is given whole.
+/// Rounds a grace period up to whole seconds, which is the engine's unit.
 fn whole_seconds(grace: Duration) -> i32 {
     let whole = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
     i32::try_from(whole).unwrap_or(i32::MAX)
 }
 
-/// Gives a container another name; one that has it already is left alone.
+/// Renames a container. Succeeds if it already has the new name.
 pub(super) async fn rename(
     docker: &Docker,
     from: &ContainerName,
@@ -156,7 +157,8 @@ pub(super) async fn rename(
         Ok(()) => Ok(()),
         Err(wire) => {
             if status(&wire) == Some(409) {
-                // Somebody else's container says so itself; one of ours is the engine's refusal.
+                // A container without cimandat's label gets its own error; otherwise the engine's
+                // error stands.
                 own(docker, verb, to).await?;
             }
             Err(docker.doing(verb, from.as_str()).failed(wire))
@@ -164,7 +166,7 @@ pub(super) async fn rename(
     }
 }
 
-/// Removes a container that does not run, and the volumes that were made for it alone.
+/// Removes a stopped container and the anonymous volumes that were created for it.
 pub(super) async fn remove(docker: &Docker, name: &ContainerName) -> Result<(), EngineError> {
     let verb = "removing container";
     let Some(inspected) = own(docker, verb, name).await? else {
@@ -207,9 +209,9 @@ async fn wait_until_removed(
     }
 }
 
-/// Anonymous volumes that were carried over are mounted by name, and what has a name the engine
-/// keeps; the last container that mounts one takes it along all the same. One that another
-/// container still mounts, or that the manifest declares, stays.
+/// Removes the anonymous volumes that were carried over. They are mounted by name, and the engine
+/// keeps volumes with a name, so the last container that mounts one has to remove it. A volume that
+/// another container still mounts, or that the manifest declares, stays.
 async fn remove_carried(
     docker: &Docker,
     verb: &str,
@@ -236,7 +238,7 @@ async fn remove_carried(
     Ok(())
 }
 
-/// What a container was made from, as recorded on itself.
+/// Returns the [`ContainerRecord`] from the container's labels.
 pub(super) fn record(inspected: &ContainerInspectResponse) -> Option<ContainerRecord> {
     serde_json::from_str(labels(inspected).get(label::RECORD)?).ok()
 }
@@ -253,7 +255,7 @@ fn declared_volumes(inspected: &ContainerInspectResponse) -> Vec<String> {
         .collect()
 }
 
-/// Sets what the engine does when the container ends.
+/// Sets the restart policy of a container.
 pub(super) async fn set_restart_policy(
     docker: &Docker,
     name: &ContainerName,
@@ -272,7 +274,7 @@ pub(super) async fn set_restart_policy(
         .map_err(|wire| docker.doing(verb, name.as_str()).failed(wire))
 }
 
-/// A restart policy in the engine's words.
+/// Converts a restart policy to the engine's type.
 pub(super) fn restart_policy(policy: RestartPolicy) -> bollard::models::RestartPolicy {
     let (name, max) = match policy {
         RestartPolicy::No => (RestartPolicyNameEnum::NO, 0),

@@ -1,4 +1,4 @@
-//! How a container does, from what the engine says about it.
+//! The status of a container, from the engine's inspect response.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::state::{ContainerStatus, Health, Status};
 
-/// Translates an inspected container; `now` is the engine's clock, if it was asked for.
+/// Converts an inspected container. `now` is the engine's clock, if it was requested.
 pub(super) fn condition(
     inspected: &ContainerInspectResponse,
     now: Option<Timestamp>,
@@ -38,7 +38,7 @@ pub(super) fn condition(
     }
 }
 
-/// The moment of a state; the engine writes year 1 for never.
+/// Parses a time of a container's state. The engine writes year 1 for a missing time.
 pub(super) fn time(text: Option<&str>) -> Option<Timestamp> {
     text.and_then(|text| text.parse::<Timestamp>().ok())
         .filter(|time| *time > Timestamp::UNIX_EPOCH)
@@ -60,7 +60,7 @@ fn status(state: &ContainerState) -> Status {
     }
 }
 
-/// How many checks in a row have to fail until a container is unhealthy; 3 unless said otherwise.
+/// Returns how many consecutive failed checks make a container unhealthy; 3 by default.
 fn retries(inspected: &ContainerInspectResponse) -> i64 {
     let config = inspected.config.as_ref();
     let check = config.and_then(|config| config.healthcheck.as_ref());
@@ -68,12 +68,12 @@ fn retries(inspected: &ContainerInspectResponse) -> i64 {
     retries.filter(|retries| *retries > 0).unwrap_or(3)
 }
 
-/// What the engine's own health check says; `None`: there is none.
+/// Returns the result of the engine's own health check. `None`: there is no health check.
 fn health(state: &ContainerState, retries: i64) -> Option<Health> {
     let health = state.health.as_ref()?;
     match health.status? {
-        // An engine that pauses a container calls it unhealthy until the next check, which may be a
-        // long time after it goes on. No check has said so.
+        // An engine that pauses a container reports it as unhealthy until the next check, which may
+        // run long after the container is unpaused. In that case no check has found it unhealthy.
         HealthStatusEnum::UNHEALTHY if health.failing_streak.is_some_and(|it| it < retries) => {
             Some(Health::Starting)
         }
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_never_ended_has_no_exit_code() {
+    fn running_container_has_no_exit_code() {
         let condition = condition(
             &inspected(
                 r#"{"Status":"running","ExitCode":0,"OOMKilled":false,"Error":"",
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_unhealthy_when_enough_checks_failed() {
+    fn container_is_unhealthy_after_enough_failed_checks() {
         let health = |streak: &str, config: &str| {
             let inspected = format!(
                 r#"{{"State":{{"Status":"running","Health":{{"Status":"unhealthy"{streak}}}}}{config}}}"#
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_told_with_its_cause() {
+    fn exited_container_reports_code_and_oom_kill() {
         let condition = condition(
             &inspected(
                 r#"{"Status":"exited","ExitCode":137,"OOMKilled":true,"Error":"",

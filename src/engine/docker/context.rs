@@ -1,7 +1,7 @@
-//! The docker configuration: which engine it points at.
+//! The docker configuration, which selects the engine.
 //!
-//! Reads `config.json` and the stored contexts of a folder that is handed in. Reads no environment
-//! and connects to nothing.
+//! Reads `config.json` and the stored contexts of a given folder. Reads no environment variables
+//! and opens no connection.
 
 use std::{
     collections::BTreeMap,
@@ -13,11 +13,11 @@ use std::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-/// The parts of `config.json` that matter here.
+/// The relevant parts of `config.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Configuration {
-    /// The context that is used when nobody names one.
+    /// The context that is used when none is named explicitly.
     pub(super) current_context: Option<String>,
     /// Credentials in the file itself, by registry.
     pub(super) auths: BTreeMap<String, StoredAuth>,
@@ -27,7 +27,7 @@ pub(super) struct Configuration {
     pub(super) cred_helpers: BTreeMap<String, String>,
 }
 
-/// Credentials of one registry as the file has them.
+/// Stored credentials of one registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "lowercase")]
 pub(super) struct StoredAuth {
@@ -35,25 +35,25 @@ pub(super) struct StoredAuth {
     pub(super) auth: Option<String>,
     /// A token instead of a password.
     pub(super) identitytoken: Option<String>,
-    /// In plain text, as some tools write it.
+    /// The user name in plain text, as some tools write it.
     pub(super) username: Option<String>,
-    /// In plain text, as some tools write it.
+    /// The password in plain text, as some tools write it.
     pub(super) password: Option<String>,
 }
 
-/// Where a context says the engine is.
+/// The engine endpoint of a context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Context {
     /// `unix://…`, `tcp://…`, `ssh://…`.
     pub(super) host: String,
     /// The folder with `ca.pem`, `cert.pem` and `key.pem`, when there is one.
     pub(super) tls: Option<PathBuf>,
-    /// The server's certificate is not to be checked.
+    /// Whether the check of the server's certificate is disabled.
     pub(super) skip_verify: bool,
 }
 
 impl Configuration {
-    /// Reads `config.json` of a folder; a folder without one is an empty configuration.
+    /// Reads `config.json` of a folder. A folder without the file yields an empty configuration.
     pub(super) fn read(folder: &Path) -> Result<Self, String> {
         let path = folder.join("config.json");
         let text = match fs::read(&path) {
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_without_configuration_is_an_empty_one() {
+    fn missing_configuration_file_reads_as_empty() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(
             Configuration::read(folder.path()),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_context_is_found_under_the_digest_of_its_name() {
+    fn context_is_found_by_digest_of_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let id = "512eea46ceb3921dff4363c7069d89d4964d1d9fccaa0f411851a7aa60a5c868";
         let meta = folder.path().join("contexts/meta").join(id);

@@ -1,6 +1,6 @@
 //! Credentials of a registry, from the docker configuration or a credential helper.
 //!
-//! They go to the engine, with a pull or a build, and nowhere else.
+//! Credentials are sent only to the engine, with a pull or a build.
 
 use std::{io, path::Path, process::Stdio};
 
@@ -19,16 +19,17 @@ use super::{
 };
 use crate::{engine::EngineError, secret::Secret};
 
-/// The key under which Docker Hub's credentials are kept, since its first version.
+/// The key of Docker Hub's credentials in the configuration, unchanged since its first version.
 const HUB: &str = "https://index.docker.io/v1/";
 
-/// The host that Docker Hub's images come from.
+/// The registry host of Docker Hub's images.
 const HUB_REGISTRY: &str = "registry-1.docker.io";
 
-/// The header that carries them.
+/// The request header with the credentials.
 const HEADER: &str = "X-Registry-Auth";
 
-/// The credentials for an image's registry; `None`: there are none, and it may do without.
+/// Returns the credentials for an image's registry. `None`: there are none, and the registry may
+/// not need any.
 pub(super) async fn of(
     docker: &Docker,
     reference: &str,
@@ -42,9 +43,9 @@ pub(super) async fn of(
     })
 }
 
-/// The login for a host that the builder wants to fetch from.
+/// Returns the login for a registry host that the builder fetches from.
 ///
-/// What goes wrong here is not told: the registry will then refuse, or serve anybody.
+/// Errors are not reported here: without a login, the registry refuses or serves anonymous clients.
 pub(super) async fn login(folder: Option<&Path>, host: &str) -> Option<Login> {
     let registry = if host == HUB_REGISTRY { HUB } else { host };
     let found = find(folder?, registry).await.ok()??;
@@ -91,7 +92,7 @@ fn registry(reference: &str) -> &str {
     }
 }
 
-/// Keys are written with and without scheme and path.
+/// Returns the host of a key. Keys are written with and without a scheme and a path.
 fn host(key: &str) -> &str {
     let key = key.split_once("://").map_or(key, |(_, rest)| rest);
     key.split('/').next().unwrap_or(key)
@@ -129,7 +130,7 @@ struct Given {
     secret: String,
 }
 
-/// Asks a helper; `None`: it has none for this registry.
+/// Runs a credential helper. `None`: the helper has no credentials for this registry.
 async fn ask(helper: &str, registry: &str) -> Result<Option<DockerCredentials>, String> {
     let program = format!("docker-credential-{helper}");
     let run = async {
@@ -157,7 +158,7 @@ async fn ask(helper: &str, registry: &str) -> Result<Option<DockerCredentials>, 
     let given: Given = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("`{program}` cannot be understood: {error}"))?;
     let server = Some(registry.to_owned());
-    // A helper says by this name that the secret is a token.
+    // A helper marks a token with this user name.
     Ok(Some(if given.username == "<token>" {
         DockerCredentials {
             identitytoken: Some(given.secret),
@@ -174,8 +175,9 @@ async fn ask(helper: &str, registry: &str) -> Result<Option<DockerCredentials>, 
     }))
 }
 
-/// Writes the credentials of a request in the alphabet that the engine reads: the client library
-/// uses the other one, and a password with a `?` may then come out as no credentials at all.
+/// Encodes the credentials of a request in URL-safe base64, which the engine expects. The client
+/// library uses standard base64, and the engine may then read a password with a `?` as no
+/// credentials at all.
 pub(super) fn url_safe(mut request: BollardRequest) -> BollardRequest {
     let header = request.headers().get(HEADER);
     let rewritten = header
@@ -192,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_registry_is_told_from_the_reference() {
+    fn registry_is_parsed_from_image_reference() {
         assert_eq!(registry("debian:trixie"), HUB);
         assert_eq!(registry("library/debian"), HUB);
         assert_eq!(registry("docker.io/library/debian"), HUB);
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_the_file_is_decoded() {
+    fn stored_auth_entry_is_decoded() {
         let stored = StoredAuth {
             auth: Some(STANDARD.encode("me:pass:word")),
             ..StoredAuth::default()
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_helper_is_named() {
+    async fn missing_credential_helper_is_named_in_error() {
         let error = ask("of-nobody", "ghcr.io").await.unwrap_err();
         assert!(error.contains("docker-credential-of-nobody"), "{error}");
     }

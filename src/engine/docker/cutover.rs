@@ -1,11 +1,12 @@
-//! Attaches containers to their networks anew: one gets names, addresses and published ports, and
-//! another gives them up.
+//! Reattaches containers to their networks: one container gains aliases, addresses and published
+//! ports, and another container loses them.
 //!
-//! An endpoint cannot be changed, but it can be taken away and put back with the same address: open
-//! connections of both directions wait for the 0.1 to 0.2 s that it takes, and go on. The container is
-//! paused meanwhile, or requests that it makes itself would fail (measured on engines 28.5 and 20.10).
-//! A container that waits for its next start after a crash cannot be paused, and the engine changes
-//! none of its endpoints: it is stopped meanwhile, and started again.
+//! An endpoint cannot be changed in place, but it can be removed and recreated with the same
+//! address. Open connections in both directions wait for the 0.1 to 0.2 s that this takes, and then
+//! continue. The container is paused meanwhile, because its own requests would fail otherwise
+//! (measured on engines 28.5 and 20.10). A container that waits for its next restart after a crash
+//! cannot be paused, and the engine changes none of its endpoints. Such a container is stopped
+//! meanwhile and started again.
 
 use bollard::{
     errors::Error as Wire,
@@ -25,20 +26,22 @@ use crate::{
     plan::{Attached, Cutover},
 };
 
-/// Performs a cutover; what is as it is to be already is left alone.
+/// Performs a cutover. Endpoints that are already as desired are left unchanged.
 ///
-/// Between the loss of a published port and its gain stand the two calls only that do it.
+/// Only the two engine calls that release and acquire a published port separate its loss from its
+/// gain.
 pub(super) async fn cutover(
     docker: &Docker,
     verb: &str,
     request: &Cutover,
 ) -> Result<(), EngineError> {
     let found = container::own_or_gone(docker, verb, &request.to.container).await?;
-    // Without another container a hand's work is put right: then an address has to be fixed. In a
-    // switch it is enough that the container has it, or one that goes on would be paused for nothing.
+    // A cutover without a source container repairs manual changes, so it requires a fixed address.
+    // Between two containers it is enough that the container has the address. Otherwise a container
+    // that keeps running would be paused for nothing.
     let strict = request.from.is_none();
     let mut to = Side::new(docker, verb, (&request.to, strict), &found).await?;
-    // The other one may have been removed since.
+    // The source container may have been removed in the meantime.
     let mut from = match &request.from {
         None => None,
         Some(from) => match container::own(docker, verb, &from.container).await? {
@@ -47,7 +50,7 @@ pub(super) async fn cutover(
         },
     };
     let done = switch(&mut to, from.as_mut()).await;
-    // After a failure, too.
+    // Both containers continue even after a failure.
     let to = to.go_on(true).await;
     let from = match &mut from {
         None => Ok(()),
@@ -64,13 +67,14 @@ async fn switch(to: &mut Side<'_>, from: Option<&mut Side<'_>>) -> Result<(), En
         return to.attach().await;
     };
     from.end_loop().await?;
-    // An address is free only when its container has another one, which may be that of the first.
+    // An address that the source container still has becomes free only when the source gets another
+    // address, which may be the current address of the target container.
     let swaps = to.again.iter().chain(&to.missing).any(|(network, wanted)| {
         let wanted = wanted
             .ipam_config
             .as_ref()
             .and_then(|it| it.ipv4_address.as_ref());
-        // What the other one leaves altogether is free by then.
+        // Addresses in networks that the source container leaves are free by then.
         let kept = !from.surplus.contains(network);
         kept && wanted.is_some() && from.addresses.iter().any(|it| Some(it) == wanted)
     });
@@ -80,8 +84,8 @@ async fn switch(to: &mut Side<'_>, from: Option<&mut Side<'_>>) -> Result<(), En
     }
     to.attach_again().await?;
     from.detach().await?;
-    // An engine before 28 publishes ports on an internal network where no other one is left, but not
-    // when the container is attached to it anew.
+    // An engine before 28 publishes ports on an internal network if no other network is left, but
+    // not after the container is attached to the internal network again.
     let clings = !from.surplus.is_empty() && from.publishes().await?;
     if clings {
         from.again.append(&mut from.same);
@@ -95,19 +99,19 @@ async fn switch(to: &mut Side<'_>, from: Option<&mut Side<'_>>) -> Result<(), En
     to.detach().await
 }
 
-/// How the container of a side runs.
+/// The run state of a container during a cutover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
-    /// It does not run.
+    /// The container is not running.
     Ended,
     Runs,
-    /// It waits for its next start after a crash.
+    /// The container waits for its next restart after a crash.
     Loops,
-    /// A cutover that was cut off has left it paused.
+    /// An interrupted cutover left the container paused.
     LeftPaused,
-    /// It is paused for the time of this cutover.
+    /// This cutover paused the container.
     Paused,
-    /// It is stopped for the time of this cutover, as it crashes again and again.
+    /// This cutover stopped the container, because it crashes repeatedly.
     Stopped,
 }
 
@@ -115,7 +119,7 @@ impl Pace {
     fn of(container: &ContainerInspectResponse) -> Self {
         let state = container.state.as_ref();
         let is = |flag: fn(&ContainerState) -> Option<bool>| state.and_then(flag) == Some(true);
-        // One that waits for its next start also counts as running.
+        // A container that waits for its next restart also counts as running.
         if is(|it| it.restarting) {
             Self::Loops
         } else if is(|it| it.paused) {
@@ -128,21 +132,21 @@ impl Pace {
     }
 }
 
-/// A container, and what of its endpoints is not as it is to be.
+/// A container of a cutover, and the differences between its endpoints and the desired ones.
 struct Side<'a> {
     docker: &'a Docker,
     verb: &'a str,
     name: &'a ContainerName,
     pace: Pace,
-    /// Its addresses now, in networks that it stays in.
+    /// The current addresses in networks that the container stays in.
     addresses: Vec<String>,
-    /// Networks that it is in and is to be in otherwise.
+    /// Networks in which the container's endpoint differs from the desired one.
     again: Vec<(String, EndpointSettings)>,
-    /// Networks that it is in as it is to be.
+    /// Networks in which the container's endpoint is as desired.
     same: Vec<(String, EndpointSettings)>,
-    /// Networks that it is not in yet.
+    /// Networks that the container is not attached to yet.
     missing: Vec<(String, EndpointSettings)>,
-    /// Networks that it is not to be in.
+    /// Networks that the container has to leave.
     surplus: Vec<String>,
 }
 
@@ -187,7 +191,7 @@ impl<'a> Side<'a> {
         Ok(side)
     }
 
-    /// Stops a container that waits for its next start, where its endpoints change.
+    /// Stops a container that waits for its next restart, if its endpoints change.
     async fn end_loop(&mut self) -> Result<(), EngineError> {
         let changes = self.again.len() + self.missing.len() + self.surplus.len() > 0;
         if self.pace == Pace::Loops && changes {
@@ -197,7 +201,7 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    /// Pauses a container that runs.
+    /// Pauses a running container.
     async fn hold(&mut self) -> Result<(), EngineError> {
         if self.pace != Pace::Runs {
             return Ok(());
@@ -205,7 +209,7 @@ impl<'a> Side<'a> {
         let name = self.name.as_str();
         match self.docker.client.pause_container(name).await {
             Ok(()) => self.pace = Pace::Paused,
-            // It has crashed since.
+            // The container has crashed in the meantime.
             Err(wire) if refuses(&wire, "is restarting") => {
                 self.pace = Pace::Loops;
                 self.end_loop().await?;
@@ -217,8 +221,8 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    /// Lets a container go on that is paused for this cutover; at its end also one that was left
-    /// paused before, or was stopped.
+    /// Unpauses a container that this cutover paused. At the end of the cutover, also unpauses a
+    /// container that was paused before and starts a container that was stopped.
     async fn go_on(&mut self, at_the_end: bool) -> Result<(), EngineError> {
         match self.pace {
             Pace::Stopped if at_the_end => container::start(self.docker, self.name).await?,
@@ -232,7 +236,7 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    /// Takes endpoints away and puts them back at once, while the container is paused.
+    /// Recreates the differing endpoints while the container is paused.
     async fn attach_again(&mut self) -> Result<(), EngineError> {
         if self.again.is_empty() {
             return Ok(());
@@ -242,7 +246,7 @@ impl<'a> Side<'a> {
         self.go_on(false).await
     }
 
-    /// Takes the same endpoints away only; the container stays paused until they are put back.
+    /// Removes the differing endpoints. The container stays paused until they are recreated.
     async fn take_away(&mut self) -> Result<(), EngineError> {
         if self.again.is_empty() {
             return Ok(());
@@ -262,7 +266,7 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    /// Whether it has a port of the host now.
+    /// Returns whether the container currently publishes a host port.
     async fn publishes(&self) -> Result<bool, EngineError> {
         let found = container::own(self.docker, self.verb, self.name).await?;
         let settings = found.and_then(|it| it.network_settings);
@@ -296,15 +300,15 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Whether the engine refuses to pause a container, in these words.
+/// Returns whether the engine refuses to pause a container with this message.
 fn refuses(wire: &Wire, words: &str) -> bool {
     status(wire) == Some(409)
         && matches!(wire, Wire::DockerResponseServerError { message, .. } if message.contains(words))
 }
 
-/// Whether an endpoint is as it is to be: in all that drift is looked for in, but for the hardware
-/// address, which the engine gives at create only. An address that it has without having asked for it
-/// will do, but not where it is `strict`ly to be a fixed one.
+/// Returns whether an endpoint is as desired. Compares everything that drift detection compares,
+/// except the MAC address, which the engine sets only at create. An address that the engine
+/// assigned is accepted, unless `strict` requires a fixed one.
 fn is_as(
     (there, container): (&EndpointSettings, &ContainerInspectResponse),
     wanted: &EndpointSettings,
@@ -345,7 +349,7 @@ mod tests {
 
     use super::*;
 
-    /// An endpoint with fixed addresses and one that it has; each may be empty.
+    /// Returns an endpoint with fixed addresses and a current address; each may be empty.
     fn endpoint(ipv4: &str, ipv6: &str, has: &str) -> EndpointSettings {
         let text = |text: &str| Some(text.to_owned());
         EndpointSettings {
@@ -367,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoint_with_an_address_by_chance_is_as_wanted_only_in_a_switch() {
+    fn assigned_address_is_accepted_unless_strict() {
         let wanted = endpoint("10.1.0.2", "", "");
         let fixed = endpoint("10.1.0.2", "", "10.1.0.2");
         check(&fixed, &wanted, true, true);
@@ -377,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoint_that_has_drifted_is_not_as_wanted() {
+    fn drifted_endpoint_is_not_as_desired() {
         let wanted = endpoint("", "fd00::2", "");
         let there = endpoint("", "fd00::2", "10.1.0.3");
         check(&there, &wanted, true, true);

@@ -1,7 +1,7 @@
-//! Which database wrote a container's data directory.
+//! Detects the database version that wrote a container's data directory.
 //!
-//! One file is read, through the archive of the container, whether it runs or not; only of
-//! containers that were asked for.
+//! Reads one file through the container's archive, whether the container runs or not. Reads it only
+//! for containers in the query.
 
 use std::{collections::BTreeMap, io, pin::pin};
 
@@ -17,10 +17,10 @@ use crate::{
     state::Database,
 };
 
-/// More than the archive of a file of one line has.
+/// Size limit in bytes. The archive of a file of one line is smaller.
 const SMALL: usize = 16 * 1024;
 
-/// The data directories of those that were asked for.
+/// Returns the databases of the containers in the query.
 pub(super) async fn databases(
     docker: &Docker,
     query: &Query,
@@ -49,7 +49,7 @@ pub(super) async fn databases(
     Ok(found)
 }
 
-/// Where its data may be: where the environment says, else where volumes are.
+/// Returns the possible data directories: `PGDATA` if it is set, otherwise the volumes.
 fn folders(container: &ContainerInspectResponse) -> Vec<String> {
     let env = container
         .config
@@ -65,7 +65,7 @@ fn folders(container: &ContainerInspectResponse) -> Vec<String> {
         .collect()
 }
 
-/// What the folder's `PG_VERSION` says: `17`, and `9.6` before 10. `None`: there is none.
+/// Reads `PG_VERSION` of a folder: `17`, or `9.6` before version 10. `None`: there is no such file.
 async fn version(
     docker: &Docker,
     name: &ContainerName,
@@ -98,7 +98,7 @@ fn content(archive: &[u8]) -> Option<String> {
     io::read_to_string(&mut file).ok()
 }
 
-/// The major version in the text of the file; what is no version says nothing.
+/// Returns the major version in the text of the file. `None`: the text is not a version.
 fn major(text: &str) -> Option<String> {
     let text = text.trim();
     let digits = text.chars().all(|c| c.is_ascii_digit() || c == '.');
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_read_as_the_server_writes_it() {
+    fn major_version_is_parsed_from_pg_version() {
         assert_eq!(major("17\n").as_deref(), Some("17"));
         assert_eq!(major("9.6\n").as_deref(), Some("9.6"));
         assert_eq!(major("garbage"), None);

@@ -1,7 +1,7 @@
-//! What the engine's answers mean: every error of the client library becomes an [`EngineError`].
+//! Converts the client library's errors into [`EngineError`].
 //!
-//! The library's types go no further than this folder. The engine tells its errors apart by status
-//! and by text only, so this is the one place where text is looked at.
+//! The library's types do not leave the `docker` module. The engine distinguishes its errors only
+//! by status and text, so the conversion inspects the text.
 
 use std::{error::Error as _, io};
 
@@ -10,19 +10,19 @@ use bollard::errors::Error as Wire;
 use super::{connect::EngineEndpoint, explain::explained};
 use crate::engine::EngineError;
 
-/// What was being done, for the message of an error.
+/// A running operation, for the message of an error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operation<'a> {
-    /// The engine's place.
+    /// The endpoint of the engine.
     pub(super) place: &'a EngineEndpoint,
-    /// `creating container`.
+    /// The verb, for example `creating container`.
     pub(super) verb: &'a str,
-    /// Its name on the engine.
+    /// The object's name on the engine.
     pub(super) object: &'a str,
 }
 
 impl Operation<'_> {
-    /// What an error of the library means here.
+    /// Converts an error of the client library.
     pub(super) fn failed(self, wire: Wire) -> EngineError {
         match wire {
             Wire::DockerResponseServerError {
@@ -36,7 +36,7 @@ impl Operation<'_> {
         }
     }
 
-    /// The engine refuses, in its own words.
+    /// Converts an error response of the engine.
     pub(super) fn answered(self, status: u16, message: String) -> EngineError {
         if message.contains("no space left on device") {
             return EngineError::DiskFull { cause: message };
@@ -58,7 +58,7 @@ impl Operation<'_> {
         self.refused(status, message)
     }
 
-    /// A refusal with a message.
+    /// Returns an API error with a message.
     pub(super) fn refused(self, status: u16, message: String) -> EngineError {
         EngineError::Api {
             verb: self.verb.to_owned(),
@@ -68,7 +68,7 @@ impl Operation<'_> {
         }
     }
 
-    /// The connection, or what came through it, was no good.
+    /// Returns the error for a failed connection, or for unusable data from it.
     pub(super) fn broke(self, cause: String) -> EngineError {
         EngineError::Transport {
             verb: self.verb.to_owned(),
@@ -78,7 +78,7 @@ impl Operation<'_> {
     }
 }
 
-/// The HTTP status of an error, when the engine gave one.
+/// Returns the HTTP status of an error, if the engine sent one.
 pub(super) fn status(wire: &Wire) -> Option<u16> {
     match wire {
         Wire::DockerResponseServerError { status_code, .. } => Some(*status_code),
@@ -86,7 +86,7 @@ pub(super) fn status(wire: &Wire) -> Option<u16> {
     }
 }
 
-/// `None` for a thing that is not there, everything else as it is.
+/// Converts status 404 into `None`. Other results are unchanged.
 pub(super) fn present<T>(result: Result<T, Wire>) -> Result<Option<T>, Wire> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -95,7 +95,7 @@ pub(super) fn present<T>(result: Result<T, Wire>) -> Result<Option<T>, Wire> {
     }
 }
 
-/// What an error means when nobody has answered yet.
+/// Converts an error that occurred while connecting.
 pub(super) fn connecting(place: &EngineEndpoint, wire: &Wire) -> EngineError {
     if denied(wire) {
         return EngineError::PermissionDenied {
@@ -115,7 +115,7 @@ pub(super) fn connecting(place: &EngineEndpoint, wire: &Wire) -> EngineError {
     })
 }
 
-/// As [`connecting`], for a connection of our own.
+/// Like [`connecting`], for a connection that this crate opens itself.
 pub(super) fn dialling(place: &EngineEndpoint, cause: &io::Error) -> EngineError {
     match cause.kind() {
         io::ErrorKind::PermissionDenied => EngineError::PermissionDenied {
@@ -146,7 +146,8 @@ fn denied(wire: &Wire) -> bool {
     false
 }
 
-/// An error with its causes, outermost first. A cause that its effect quotes is not said twice.
+/// Returns an error with its causes, outermost first. A cause that is already quoted is not
+/// repeated.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -161,15 +162,16 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What stands behind a phrase, up to the end of the line.
+/// Returns the text after a phrase, up to the end of the line.
 fn after(message: &str, phrase: &str) -> Option<String> {
     let (_, rest) = message.split_once(phrase)?;
     let rest = rest.lines().next().unwrap_or_default();
     Some(rest.trim().trim_matches(['"', '\'']).to_owned())
 }
 
-/// A 404 is also given for a program that is missing inside a container: only those that name
-/// the thing itself say that it is gone.
+/// Returns whether a 404 is about the object itself. The engine also sends 404 for a program that
+/// is missing inside a container. Only a message that names the object means that it does not
+/// exist.
 fn names_a_missing_thing(message: &str, object: &str) -> bool {
     let message = message.to_ascii_lowercase();
     [
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engines_texts_are_understood() {
+    fn engine_messages_map_to_error_variants() {
         assert_eq!(
             meant(404, "No such image: web:2"),
             EngineError::NoImage {

@@ -1,7 +1,8 @@
 //! Runs a command inside a running container.
 //!
-//! The engine offers no way to end such a command. One that takes too long is killed where its
-//! process can be seen from here, and is otherwise left to end; it is not run again before.
+//! The engine has no request to end such a command. A command that exceeds its timeout is killed if
+//! its process is visible on this machine. Otherwise the command is left to end by itself, and it
+//! is not started again before that.
 
 use std::{fs, process::Stdio, time::Duration};
 
@@ -20,26 +21,26 @@ use tokio::{
 use super::{Docker, container, error::present};
 use crate::{engine::EngineError, plan::RunHook};
 
-/// How much of a command's output is kept, from its end, in bytes.
+/// How many bytes of a command's output are kept, from its end.
 const KEPT: usize = 64 * 1024;
-/// How many of the last lines of a failed hook are reported.
+/// How many of the last lines are reported for a failed hook.
 const REPORTED: usize = 20;
 
-/// Between two looks whether a command has ended: first, and at most.
+/// First and longest pause between two checks whether a command has ended.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// Its exit code.
+    /// The exit code.
     pub(super) code: i64,
-    /// The last of what it printed, both streams together.
+    /// The end of the output, standard output and standard error together.
     pub(super) output: String,
 }
 
 impl Outcome {
-    /// The last line that says anything.
+    /// Returns the last line that is not blank.
     pub(super) fn last_line(&self) -> &str {
         let mut lines = self.output.lines().rev().map(str::trim);
         lines.find(|line| !line.is_empty()).unwrap_or_default()
@@ -54,7 +55,7 @@ impl Outcome {
     }
 }
 
-/// Runs a hook; an exit code other than 0 is a failure.
+/// Runs a hook. An exit code other than 0 is an error.
 pub(super) async fn hook(docker: &Docker, run: &RunHook) -> Result<(), EngineError> {
     let verb = "running a hook in container";
     container::own_or_gone(docker, verb, &run.container).await?;
@@ -88,7 +89,8 @@ pub(super) async fn hook(docker: &Docker, run: &RunHook) -> Result<(), EngineErr
     })
 }
 
-/// Runs a command for as long as `patience` lasts; `None`: it has not ended by then.
+/// Runs a command for at most `patience`. `None`: the command has not ended by then, or its
+/// previous run has not ended yet.
 pub(super) async fn within(
     docker: &Docker,
     container: &str,
@@ -111,7 +113,7 @@ pub(super) async fn within(
     Ok(None)
 }
 
-/// Whether the last run of a command, which took too long, goes on even now.
+/// Returns whether the previous run of a command, which exceeded its timeout, is still running.
 async fn still_runs(docker: &Docker, key: &(String, Vec<String>)) -> bool {
     let last = match docker.unfinished.lock() {
         Ok(mut unfinished) => unfinished.remove(key),
@@ -175,10 +177,10 @@ async fn finish(
     })
 }
 
-/// The exit code of a command whose output has ended.
+/// Returns the exit code of a command whose output has ended.
 ///
-/// The engine closes the output a little before it knows the code, and a command may close its
-/// output long before it ends; there is nothing that can be waited for.
+/// The engine closes the output shortly before it knows the exit code, and a command may close its
+/// output long before it ends. The engine offers no event to wait for, so this function polls.
 async fn exit_code(docker: &Docker, id: &str) -> Result<i64, Wire> {
     let mut pause = FIRST_PAUSE;
     loop {
@@ -198,11 +200,10 @@ fn keep(kept: &mut Vec<u8>, chunk: LogOutput) {
     }
 }
 
-/// Kills a command that took too long, when its process is one of this machine.
+/// Kills a command that exceeded its timeout, if its process runs on this machine.
 ///
-/// The engine tells its process id as the engine's host counts; only when the process of that id
-/// is in the container's control group is it the one that is meant (a socket may be forwarded
-/// from another machine).
+/// The engine reports the process id as seen on the engine's host. A socket may be forwarded from
+/// another machine, so the process is killed only if it is in the container's control group.
 async fn kill(docker: &Docker, id: &str) {
     if !docker.place.is_local() {
         return;
@@ -216,7 +217,7 @@ async fn kill(docker: &Docker, id: &str) {
     };
     let group = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     if pid > 1 && group.contains(&container) {
-        // That it cannot be killed is no failure: it is then left to end by itself.
+        // A failed kill is not an error: the command is then left to end by itself.
         let _ = Command::new("kill")
             .args(["-KILL", &pid.to_string()])
             .stdin(Stdio::null())
@@ -232,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_that_says_anything_is_the_answer() {
+    fn last_line_ignores_blank_lines() {
         let outcome = Outcome {
             code: 1,
             output: "first\n  second  \n\n".into(),
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_end_of_a_long_output_is_kept() {
+    fn long_output_keeps_only_its_end() {
         let mut kept = Vec::new();
         for _ in 0..5 {
             let message = vec![b'x'; KEPT].into();

@@ -1,9 +1,9 @@
-//! What the engine's own sentences mean, in a sentence of ours that stands in front of them.
+//! Explanations of the engine's error messages, placed in front of the original message.
 //!
-//! They quote how its parts call each other, and paths of its host; what a person has to know is a
-//! word or two in the middle.
+//! The messages quote calls between the engine's components and paths of the engine's host. The
+//! part that matters to a user is a word or two in the middle.
 
-/// A refusal of the engine, with a sentence of ours in front where one is known.
+/// Returns an error message of the engine, with an explanation in front if one is known.
 pub(super) fn explained(message: String) -> String {
     match meaning(&message) {
         Some(meaning) => format!("{meaning}; the engine says: {message}"),
@@ -21,7 +21,7 @@ fn meaning(message: &str) -> Option<String> {
 fn mount(message: &str) -> Option<String> {
     if let Some(path) = between(message, "creating mount source path '", "'") {
         return Some(format!(
-            "the folder `{path}` cannot be made on the engine's host"
+            "the folder `{path}` cannot be created on the engine's host"
         ));
     }
     let source = between(message, "error mounting \"", "\"")?;
@@ -34,7 +34,7 @@ fn mount(message: &str) -> Option<String> {
     let why = if message.contains("not a directory") || message.contains("is a directory") {
         ": one is a folder and the other a file"
     } else if message.contains("read-only file system") {
-        ": there is no such place, and it cannot be made on what is read-only"
+        ": the mount point does not exist, and the parent is read-only"
     } else if message.contains("inside /proc") {
         ": nothing may be mounted inside `/proc`"
     } else {
@@ -82,15 +82,15 @@ fn setting(message: &str) -> Option<String> {
         .then(|| "the engine may not set a `ulimit` as high as that".to_owned())
 }
 
-/// Whatever else speaks of the engine's own files.
+/// Explains any other message that mentions the engine's own files.
 fn internal(message: &str) -> Option<String> {
     let mut words = message.split(|it: char| it.is_whitespace() || matches!(it, '"' | '\'' | '`'));
     words
         .any(is_internal)
-        .then(|| "this fails inside of the engine".to_owned())
+        .then(|| "internal error of the engine".to_owned())
 }
 
-/// Whether a path is one of the engine's own files.
+/// Returns whether a path is one of the engine's own files.
 fn is_internal(path: &str) -> bool {
     [
         "/var/lib/docker",
@@ -102,7 +102,7 @@ fn is_internal(path: &str) -> bool {
     .any(|own| path.starts_with(own))
 }
 
-/// What stands between a phrase and the next end of it.
+/// Returns the text between a phrase and the next occurrence of `end`.
 fn between<'a>(message: &'a str, phrase: &str, end: &str) -> Option<&'a str> {
     let (_, rest) = message.split_once(phrase)?;
     let (found, _) = rest.split_once(end)?;
@@ -117,7 +117,7 @@ mod tests {
                            runtime create failed: runc create failed: unable to start container \
                            process: ";
 
-    /// As engine 28.5 says it.
+    /// Checks the explanation of a message, as engine 28.5 writes it.
     fn check(message: &str, expected: &str) {
         assert_eq!(meaning(message).as_deref(), Some(expected), "{message}");
         assert!(explained(message.to_owned()).ends_with(message));
@@ -165,8 +165,8 @@ mod tests {
                 "error mounting \"/tmp/f\" to rootfs at \"/x/y\": mkdir \
                  /var/lib/docker/overlay2/0d64/merged/x: read-only file system",
             ),
-            "`/tmp/f` of the host cannot be mounted at `/x/y`: there is no such place, and it \
-             cannot be made on what is read-only",
+            "`/tmp/f` of the host cannot be mounted at `/x/y`: the mount point does not exist, and the \
+             parent is read-only",
         );
         check(
             &mount(
@@ -177,7 +177,7 @@ mod tests {
         );
         check(
             "error while creating mount source path '/proc/x/y': mkdir /proc/x: no such file",
-            "the folder `/proc/x/y` cannot be made on the engine's host",
+            "the folder `/proc/x/y` cannot be created on the engine's host",
         );
     }
 
@@ -194,12 +194,12 @@ mod tests {
         );
         check(
             "mkdir /var/lib/docker/tmp: input/output error",
-            "this fails inside of the engine",
+            "internal error of the engine",
         );
     }
 
     #[test]
-    fn plain_sentences_are_left_alone() {
+    fn unknown_messages_are_unchanged() {
         let message = "Minimum memory limit allowed is 6MB";
         assert_eq!(explained(message.to_owned()), message);
     }

@@ -1,7 +1,7 @@
-//! Ends this program at a request to the engine, as `kill -9` would, so that it can be tried what
-//! is left then.
+//! Aborts this program at a request to the engine, as `kill -9` would, to test the recovery.
 //!
-//! Unset, none of this is in the way of a request: the client library's own transports are used.
+//! Fault injection that is not enabled has no effect on requests: the client library's own
+//! transports are used.
 
 use std::{
     fmt, process,
@@ -17,8 +17,9 @@ use hyper::{Method, Response, body::Incoming, header};
 
 use super::{build, connect::EngineEndpoint};
 
-/// Where this program is to end. Requests that change something (`POST`, `PUT`, `DELETE`) are
-/// counted from 1, over the whole process; those of a build's own connections are not.
+/// The request at which this program aborts. Requests that change something (`POST`, `PUT`,
+/// `DELETE`) are counted from 1, across the whole process. Requests on a build's own connections
+/// are not counted.
 #[derive(Debug, Clone)]
 pub struct Crash {
     at: At,
@@ -27,11 +28,11 @@ pub struct Crash {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// Instead of sending this request.
+    /// Abort instead of sending this request.
     Before(u64),
-    /// When this request was answered, before anybody hears of the answer.
+    /// Abort when this request is answered, before the caller receives the answer.
     After(u64),
-    /// Nowhere: they are only counted.
+    /// Never abort; requests are only counted.
     Never,
 }
 
@@ -53,7 +54,7 @@ impl FromStr for Crash {
     }
 }
 
-/// A text that names no place to end at.
+/// The error for a text that is not a valid [`Crash`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable;
 
@@ -63,7 +64,7 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// Two are the same if they end at the same place.
+/// Two values are equal if they abort at the same request.
 impl PartialEq for Crash {
     fn eq(&self, other: &Self) -> bool {
         self.at == other.at
@@ -73,13 +74,13 @@ impl PartialEq for Crash {
 impl Eq for Crash {}
 
 impl Crash {
-    /// How many changing requests there were; `None`: nobody asked for their number.
+    /// Returns the number of changing requests so far. `None`: counting was not requested.
     #[must_use]
     pub fn counted(&self) -> Option<u64> {
         (self.at == At::Never).then(|| self.count.load(Ordering::Relaxed))
     }
 
-    /// A client whose requests are counted on their way.
+    /// Returns a client that counts its requests.
     pub(super) fn client(
         &self,
         place: &EngineEndpoint,
@@ -110,7 +111,7 @@ impl Crash {
         if number.is_some_and(|number| self.at == At::Before(number)) {
             process::abort();
         }
-        // To the engine itself and not through a proxy, a request names the path alone.
+        // A request that goes to the engine directly, and not through a proxy, names only the path.
         if let Some(path) = request.uri().path_and_query().cloned() {
             *request.uri_mut() = path.into();
         }
@@ -136,14 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn a_place_to_end_at_is_read() {
+    fn crash_point_is_parsed() {
         assert_eq!(at("before:1"), Some(At::Before(1)));
         assert_eq!(at("after:12"), Some(At::After(12)));
         assert_eq!(at("count"), Some(At::Never));
     }
 
     #[test]
-    fn what_names_no_place_is_refused() {
+    fn invalid_crash_point_is_refused() {
         for text in [
             "", "before", "before:", "before:0", "after:x", "count:3", "during:3",
         ] {

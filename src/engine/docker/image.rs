@@ -1,4 +1,4 @@
-//! Names of images that are on the engine.
+//! Names of images on the engine.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,7 +11,8 @@ use crate::{
     plan,
 };
 
-/// The names under which images are kept for a project's generations, where they are asked for.
+/// Returns the names under which images are kept for a project's generations. `None`: the query
+/// does not ask for them.
 pub(super) async fn kept(
     docker: &Docker,
     query: &Query,

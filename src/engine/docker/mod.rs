@@ -1,7 +1,7 @@
-//! The Docker Engine, through its API.
+//! Docker Engine backend, over the engine's HTTP API.
 //!
-//! The client library stays in this folder: what comes out are the crate's own types. Decides
-//! nothing: it observes, performs, asks and reports.
+//! Types of the client library stay inside this module; the public interface uses the crate's own
+//! types. This module makes no decisions: it observes, performs, probes and reports.
 
 mod address;
 mod binds;
@@ -59,23 +59,23 @@ use crate::{
     state::{EngineInfo, State},
 };
 
-/// A Docker Engine that answered when [`Docker::connect`] asked.
+/// A connected Docker Engine, created by [`Docker::connect`].
 #[derive(Debug)]
 pub struct Docker {
     client: bollard::Docker,
     place: EngineEndpoint,
     /// The docker configuration, for credentials.
     configuration: Option<PathBuf>,
-    /// The socket of the ssh agent, for builds that ask for it.
+    /// The socket of the ssh agent, for builds that request it.
     ssh_agent: Option<PathBuf>,
-    /// What it said when it was greeted.
+    /// Server information from the ping in [`Docker::connect`].
     greeting: ServerInfo,
-    /// That and what may have to be asked for, once, when it is first needed.
+    /// Engine information, completed on first use because the processor may need another request.
     info: OnceCell<EngineInfo>,
-    /// Commands of probes that did not end in time, by container and command: none is run again
-    /// before its last run has ended, so that they do not pile up.
+    /// Exec ids of probe commands that exceeded their timeout, by container and command. A command
+    /// is not started again before its last run has ended, so that runs do not pile up.
     unfinished: Mutex<BTreeMap<(String, Vec<String>), String>>,
-    /// Held while an address range is chosen and taken.
+    /// Held while a free address range is chosen and a network is created in it.
     ranges: tokio::sync::Mutex<()>,
     /// Held while an image is removed: Engine 20.10 fails with `unrecognized image ID` when two
     /// names of one image are removed at the same time.
@@ -102,7 +102,7 @@ impl Docker {
         }
     }
 
-    /// Words for what is being done, for its errors.
+    /// Describes an operation, for its error messages.
     fn doing<'a>(&'a self, verb: &'a str, object: &'a str) -> Operation<'a> {
         Operation {
             place: &self.place,
@@ -111,10 +111,10 @@ impl Docker {
         }
     }
 
-    /// The engine's version and what goes with it.
+    /// Returns the engine's version, API version, platform and address.
     ///
     /// # Errors
-    /// When it does not answer (any more).
+    /// [`EngineError`] when the engine does not answer.
     pub async fn info(&self) -> Result<&EngineInfo, EngineError> {
         self.info
             .get_or_try_init(|| async {
@@ -129,7 +129,8 @@ impl Docker {
             .await
     }
 
-    /// The engine's processor. A local engine runs on the one that this program was made for.
+    /// Returns the engine's processor architecture. A local engine is assumed to run on the
+    /// architecture that this program was built for.
     async fn arch(&self) -> Result<String, EngineError> {
         if self.place.is_local() && cfg!(target_arch = "x86_64") {
             return Ok("amd64".to_owned());
@@ -144,30 +145,30 @@ impl Docker {
         Ok(version.arch.unwrap_or_default())
     }
 
-    /// The newest API that the engine speaks. Requests name no version, so this is what they are
-    /// read by.
+    /// Returns the newest API version that the engine supports. Requests name no version, so the
+    /// engine reads them as requests of this version.
     fn api(&self) -> Api {
         Api::parse(&self.greeting.api)
     }
 }
 
-/// A version of the engine's API. The oldest that is served is 1.41 (Engine 20.10).
+/// A version of the engine's API. The oldest supported version is 1.41 (Engine 20.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Api(u32, u32);
 
 impl Api {
-    /// A bind's missing source can be made.
+    /// The engine can create the missing source of a bind mount.
     const MAKES_BIND_SOURCES: Self = Self(1, 42);
     /// Annotations for the runtime.
     const ANNOTATIONS: Self = Self(1, 43);
-    /// Several networks at create, a start interval of health checks, a fixed hardware address.
+    /// Several networks at create, a start interval of health checks, a fixed MAC address.
     const SEVERAL_NETWORKS: Self = Self(1, 44);
-    /// A folder in a volume can be mounted.
+    /// A folder of a volume can be mounted.
     const SUBPATH: Self = Self(1, 45);
-    /// The network of the default route can be told.
+    /// The network of the default route can be selected.
     const GATEWAY_PRIORITY: Self = Self(1, 48);
 
-    /// What cannot be read counts as the oldest.
+    /// Parses `MAJOR.MINOR`. A part that is missing or unreadable counts as 0.
     fn parse(text: &str) -> Self {
         let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
         Self(parts.next().unwrap_or(0), parts.next().unwrap_or(0))
@@ -238,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_compared_as_numbers() {
+    fn api_versions_compare_as_numbers() {
         assert!(Api::parse("1.9") < Api::parse("1.41"));
         assert!(Api::parse("1.51") > Api::GATEWAY_PRIORITY);
         assert!(Api::parse("") < Api::parse("1.41"));

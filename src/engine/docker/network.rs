@@ -1,4 +1,4 @@
-//! Networks: make and remove.
+//! Networks: create, attach, detach and remove.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -26,19 +26,19 @@ use crate::{
     state::{Resource, label},
 };
 
-/// The engine's own network has no name server, and an alias in it is refused.
+/// The engine's default network. It has no name server, and the engine refuses aliases in it.
 const DEFAULT_BRIDGE: &str = "bridge";
 
-/// How many ranges are tried for a network when others take them first.
+/// How many ranges are tried for a network when other clients take them first.
 const RANGE_ATTEMPTS: usize = 20;
 
-/// The first pause before a network is removed again whose containers have ended: an engine before 25
-/// frees their endpoints a moment after it reports the end. Each pause is twice the one before it.
+/// First pause before the removal of a network is retried. An engine before 25 frees the endpoints
+/// of ended containers a moment after it reports the end. Each pause is twice the previous one.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// All pauses are shorter than this, and together they take twice as long at most.
+/// Upper bound of a single pause. All pauses together take at most twice as long.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Makes a network; one of the same name and definition that is ours is left alone.
+/// Creates a network. A network of the project with the same name and definition is left unchanged.
 ///
 /// An engine before 25 allows several networks of one name, so the name is looked up first.
 pub(super) async fn create(docker: &Docker, request: &CreateNetwork) -> Result<(), EngineError> {
@@ -52,7 +52,7 @@ pub(super) async fn create(docker: &Docker, request: &CreateNetwork) -> Result<(
     }
     match docker.client.create_network(body(request)).await {
         Ok(_) => Ok(()),
-        // Somebody was faster: the same question as before.
+        // Another client was faster, so the network is checked like an existing one.
         Err(wire) if status(&wire) == Some(409) => match labels_of(docker, verb, name).await? {
             Some(labels) => check(docker, request, &labels),
             None => Err(docker.doing(verb, name).failed(wire)),
@@ -61,12 +61,12 @@ pub(super) async fn create(docker: &Docker, request: &CreateNetwork) -> Result<(
     }
 }
 
-/// Makes a network in a range that is free. Another client may take the range first: then the next
-/// one is tried.
+/// Creates a network in a free range. If another client takes the range first, the next range is
+/// tried.
 async fn create_in_free_range(docker: &Docker, request: &CreateNetwork) -> Result<(), EngineError> {
     let verb = "creating network";
     let name = request.network.engine_name.as_str();
-    // Networks of one run are made at the same time.
+    // Networks of one run are created concurrently.
     let _one_at_a_time = docker.ranges.lock().await;
     let mut body = body(request);
     for attempt in 1_usize.. {
@@ -74,7 +74,7 @@ async fn create_in_free_range(docker: &Docker, request: &CreateNetwork) -> Resul
         if docker.place.is_local() {
             subnet = subnet::choose(docker, (verb, name), attempt - 1).await?;
         }
-        // The engine may know better what is free.
+        // The engine may find a free range that this machine cannot see.
         if subnet.is_none() {
             subnet = subnet::engine_choice(docker, verb, &body).await?;
         }
@@ -90,7 +90,8 @@ async fn create_in_free_range(docker: &Docker, request: &CreateNetwork) -> Resul
     Ok(())
 }
 
-/// Whether an engine refuses a range because another network has part of it, or the very same one.
+/// Returns whether the engine refuses a range because it overlaps or equals another network's
+/// range.
 fn overlaps(wire: &Wire) -> bool {
     matches!(wire, Wire::DockerResponseServerError { message, .. }
         if message.contains("verlap") || message.contains("failed to allocate gateway"))
@@ -115,7 +116,8 @@ fn check(
     Ok(())
 }
 
-/// The labels of the network of exactly this name: the engine's filter also finds longer names.
+/// Returns the labels of the network with exactly this name. The engine's filter also finds longer
+/// names.
 async fn labels_of(
     docker: &Docker,
     verb: &str,
@@ -179,8 +181,9 @@ fn ipam(subnets: &[Subnet]) -> Option<Ipam> {
     })
 }
 
-/// The request for an endpoint. A numbered address lies in the part of the network's range that the
-/// engine does not give addresses from; where the engine has chosen the range, any will do.
+/// Returns the settings of an endpoint. A numbered address is taken from the part of the network's
+/// range from which the engine assigns no addresses. If the engine chose the range itself, the
+/// endpoint gets no fixed address.
 pub(super) async fn settings(
     docker: &Docker,
     verb: &str,
@@ -190,7 +193,7 @@ pub(super) async fn settings(
     let doing = docker.doing(verb, network);
     if spec.mac.is_some() && docker.api() < Api::SEVERAL_NETWORKS {
         let message = format!(
-            "a fixed hardware address needs engine API 1.44, and this engine speaks {}",
+            "a fixed MAC address needs engine API 1.44, and this engine speaks {}",
             docker.greeting.api
         );
         return Err(doing.refused(0, message));
@@ -235,7 +238,7 @@ async fn numbered(
         .map(|address| address.to_string()))
 }
 
-/// What a network is, by its labels and its address ranges.
+/// Returns the [`Resource`] for a network or a volume, from its labels and its address ranges.
 pub(super) fn resource(
     labels: &HashMap<String, String>,
     ipam: Option<&Ipam>,
@@ -262,10 +265,11 @@ pub(super) fn resource(
     }
 }
 
-/// Attaches a container; one that is attached already is left alone.
+/// Attaches a container to a network. A container that is already attached is left unchanged.
 ///
-/// An engine that was killed may keep an endpoint that its container does not have. It refuses with
-/// the same words then, so that the container is asked; what it does not have is freed first.
+/// An engine that was killed may keep an endpoint that its container does not have. The engine then
+/// refuses with the same message, so the container is inspected, and such an endpoint is freed
+/// first.
 pub(super) async fn connect(
     docker: &Docker,
     doing: Operation<'_>,
@@ -293,7 +297,7 @@ pub(super) async fn connect(
     connect().await.map_err(|wire| doing.failed(wire))
 }
 
-/// Why a container was not attached: a port of the host that it publishes there may be taken.
+/// Returns why a container was not attached: a host port that it publishes may be taken.
 async fn refusal(
     docker: &Docker,
     doing: Operation<'_>,
@@ -309,8 +313,9 @@ async fn refusal(
     doing.failed(wire)
 }
 
-/// Takes a container out of a network by force. One that is not in it is fine, and so is a network
-/// that is gone: a container that does not run would still look for it.
+/// Detaches a container from a network by force. Succeeds if the container is not attached, or if
+/// the network does not exist: a container that is not running may still refer to a removed
+/// network.
 pub(super) async fn disconnect(
     docker: &Docker,
     doing: Operation<'_>,
@@ -327,16 +332,17 @@ pub(super) async fn disconnect(
     }
 }
 
-/// Whether an engine refuses because there is such an endpoint.
+/// Returns whether the engine refuses because such an endpoint exists.
 fn already_connected(wire: &Wire) -> bool {
     matches!(wire, Wire::DockerResponseServerError { message, .. }
         if message.contains("already exists in network") || message.contains("already attached"))
 }
 
-/// Removes a network that bears our label; one that is gone is fine.
+/// Removes a network with cimandat's label. Succeeds if the network does not exist.
 ///
-/// Engines lose the container of an endpoint now and then, and refuse to remove the network for good.
-/// Such endpoints are freed when they are still there after half of the pauses.
+/// An engine occasionally loses the container of an endpoint, and then refuses permanently to
+/// remove the network. Such endpoints are freed if they still exist after half of the total pause
+/// time.
 pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineError> {
     let doing = docker.doing("removing network", name);
     let inspected = docker
@@ -352,7 +358,7 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
             name: name.to_owned(),
         });
     }
-    // By id: a name may also be the beginning of another network's id.
+    // By id, because a name may also be the beginning of another network's id.
     let id = network.id.as_deref().unwrap_or(name);
     let mut pause = FIRST_PAUSE;
     loop {
@@ -361,7 +367,7 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
         };
         let may_pass = has_endpoints(&wire) && pause < LONGEST_PAUSE;
         match users::unremoved(docker, doing, Used::Network(id), wire).await {
-            // No container uses it, as the engine itself says.
+            // The engine itself lists no container that uses the network.
             EngineError::Api { .. } if may_pass => sleep(pause).await,
             why => return Err(why),
         }
@@ -384,7 +390,7 @@ async fn free_lost_endpoints(
         .await;
     let found = present(inspected).map_err(|wire| doing.failed(wire))?;
     let endpoints = found.and_then(|it| it.containers).unwrap_or_default();
-    // The engine lists an endpoint without a container by the endpoint's own id.
+    // The engine lists an endpoint without a container under the endpoint's own id.
     let lost = endpoints.iter().filter(|(key, _)| key.starts_with("ep-"));
     for (_, endpoint) in lost {
         let name = endpoint
@@ -398,13 +404,13 @@ async fn free_lost_endpoints(
     Ok(())
 }
 
-/// Whether an engine refuses because containers are attached.
+/// Returns whether the engine refuses because containers are attached.
 fn has_endpoints(wire: &Wire) -> bool {
     matches!(wire, Wire::DockerResponseServerError { message, .. }
         if message.contains("has active endpoints"))
 }
 
-/// Whether an engine refuses because the container is not in the network.
+/// Returns whether the engine refuses because the container is not in the network.
 fn not_connected(wire: &Wire) -> bool {
     matches!(wire, Wire::DockerResponseServerError { message, .. }
         if message.contains("is not connected to"))

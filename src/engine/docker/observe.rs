@@ -1,7 +1,8 @@
-//! What the engine has, in as few questions as possible, all asked at once.
+//! Observes the engine's state with as few requests as possible, sent concurrently.
 //!
-//! One list each of containers, networks and volumes, one look at each image asked for; then one
-//! look at each container of the project (0.6 ms). Changes nothing.
+//! One list request each for containers, networks and volumes, and one inspect request for each
+//! image in the query. Then one inspect request for each container of the project (0.6 ms). Changes
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -34,7 +35,7 @@ use crate::{
     unit::Protocol,
 };
 
-/// Everything that the query asks for.
+/// Returns the observed state for a query.
 pub(super) async fn observe(docker: &Docker, query: &Query) -> Result<State, EngineError> {
     let (engine, greeting, summaries, networks, volumes, images, own_images, kept) = try_join!(
         docker.info(),
@@ -105,7 +106,8 @@ fn found_volumes(volumes: &[Volume], summaries: &[ContainerSummary]) -> BTreeMap
         .collect()
 }
 
-/// The networks of the project, those asked for, and those that its containers are attached to.
+/// Returns the networks of the project, the networks in the query, and the networks that the
+/// project's containers are attached to.
 fn wanted(
     query: &Query,
     networks: &[Network],
@@ -132,7 +134,8 @@ fn wanted(
     found.collect()
 }
 
-/// The ranges that networks of others have: none of the project's can have them, too.
+/// Returns the address ranges of networks outside the project. The project's networks cannot use
+/// them.
 fn foreign_ranges(query: &Query, networks: &[Network]) -> BTreeMap<String, Vec<String>> {
     let foreign = networks.iter().filter(|network| {
         let labels = network.labels.as_ref();
@@ -151,7 +154,7 @@ fn foreign_ranges(query: &Query, networks: &[Network]) -> BTreeMap<String, Vec<S
         .collect()
 }
 
-/// All containers, whoever they belong to: names and ports may be taken by anybody.
+/// Lists all containers, of any owner, because any of them may hold a name or a port.
 pub(super) async fn containers(docker: &Docker) -> Result<Vec<ContainerSummary>, EngineError> {
     let options = ListContainersOptionsBuilder::new().all(true).build();
     docker
@@ -169,13 +172,14 @@ async fn networks(docker: &Docker) -> Result<Vec<Network>, EngineError> {
         .map_err(|wire| docker.doing("listing", "networks").failed(wire))
 }
 
-/// The engine's filter for what bears the project's label.
+/// The engine's filter for objects with the project's label.
 fn of_project(query: &Query) -> HashMap<&'static str, Vec<String>> {
     let wanted = format!("{}={}", label::PROJECT, query.project);
     HashMap::from([("label", vec![wanted])])
 }
 
-/// The project's by its label; those asked for one by one, as there may be very many others.
+/// Lists the project's volumes by label, and inspects each volume in the query. There may be very
+/// many other volumes.
 async fn volumes(docker: &Docker, query: &Query) -> Result<Vec<Volume>, EngineError> {
     let options = ListVolumesOptionsBuilder::new()
         .filters(&of_project(query))
@@ -201,8 +205,8 @@ async fn volumes(docker: &Docker, query: &Query) -> Result<Vec<Volume>, EngineEr
     Ok(volumes)
 }
 
-/// Those volumes that are snapshots of others, each with the containers that copy into or out of
-/// it.
+/// Returns the volumes that are snapshots of other volumes, each with the containers that copy into
+/// or out of it.
 fn snapshots(volumes: &[Volume], own: &[&ContainerSummary]) -> BTreeMap<String, Snapshot> {
     let of_label = |volume: &Volume| volume.labels.get(label::SNAPSHOT_OF).cloned();
     let helpers = |snapshot: &str| {
@@ -239,8 +243,8 @@ async fn images(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// The names of the images that bear the project's label; the image of an earlier build, which has
-/// lost its name to a later one, has none.
+/// Returns the names of the images with the project's label. An image of an earlier build that lost
+/// its name to a later build has no name and is not returned.
 async fn own_images(docker: &Docker, query: &Query) -> Result<BTreeSet<ImageRef>, EngineError> {
     if !query.own_images {
         return Ok(BTreeSet::new());
@@ -260,7 +264,7 @@ async fn own_images(docker: &Docker, query: &Query) -> Result<BTreeSet<ImageRef>
         .collect())
 }
 
-/// A container may go between the list and the look at it.
+/// Inspects a listed container. `None`: the container was removed after the list request.
 async fn inspect(
     docker: &Docker,
     summary: &ContainerSummary,
@@ -303,7 +307,8 @@ fn container(
     Some((name(summary)?, container))
 }
 
-/// Somebody gave it the project's label; it is neither a service nor one of our own tools.
+/// Returns whether a container has the project's label, but neither a service nor a role: a user
+/// has set the label manually.
 fn is_unknown(summary: &ContainerSummary) -> bool {
     service(summary).is_none() && labelled(summary, label::ROLE).is_none()
 }
@@ -312,7 +317,7 @@ fn service(summary: &ContainerSummary) -> Option<ServiceName> {
     ServiceName::new(labelled(summary, label::SERVICE)?).ok()
 }
 
-/// What the engine does when a container ends; `None`: unknown.
+/// Returns the restart policy of a container. `None`: unknown.
 pub(super) fn restart(inspected: &ContainerInspectResponse) -> Option<RestartPolicy> {
     let policy = inspected.host_config.as_ref()?.restart_policy.as_ref()?;
     Some(match policy.name? {
@@ -328,7 +333,7 @@ pub(super) fn restart(inspected: &ContainerInspectResponse) -> Option<RestartPol
     })
 }
 
-/// By the network's name; empty while the container does not run.
+/// Returns the addresses by network name; an address is empty while the container is not running.
 fn addresses(inspected: &ContainerInspectResponse) -> BTreeMap<String, String> {
     let settings = inspected.network_settings.as_ref();
     let networks = settings.and_then(|settings| settings.networks.as_ref());
@@ -361,7 +366,8 @@ fn mounted(inspected: &ContainerInspectResponse) -> BTreeMap<String, MountedVolu
         .collect()
 }
 
-/// The engine names what nobody named with 64 hexadecimal digits.
+/// Returns whether a volume is anonymous: the engine names such a volume with 64 hexadecimal
+/// digits.
 pub(super) fn is_anonymous(volume: &str) -> bool {
     volume.len() == 64 && volume.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -377,7 +383,7 @@ fn foreign(summary: &ContainerSummary) -> Option<(ContainerName, UnmanagedContai
     Some((name(summary)?, foreign))
 }
 
-/// Ports of the host; the list has them only while the container runs.
+/// Returns the published host ports. The list response has them only while the container runs.
 pub(super) fn held(summary: &ContainerSummary) -> Vec<PublishedPort> {
     let mut ports: Vec<PublishedPort> = summary
         .ports
@@ -400,7 +406,7 @@ pub(super) fn held(summary: &ContainerSummary) -> Vec<PublishedPort> {
     ports
 }
 
-/// The container's own name; the others, with a second slash, are links.
+/// Returns the container's own name. Names with a second slash are links.
 pub(super) fn name(summary: &ContainerSummary) -> Option<ContainerName> {
     let names = summary.names.as_ref()?;
     let name = names
@@ -425,7 +431,7 @@ fn uses_volume(summary: &ContainerSummary, volume: &str) -> bool {
     mounts.any(|mount| mount.name.as_deref() == Some(volume))
 }
 
-/// The value of a variable of an environment, where it is set to something.
+/// Returns the value of an environment variable, if it is set and not empty.
 pub(super) fn variable<'a>(env: Option<&'a [String]>, name: &str) -> Option<&'a str> {
     let mut set = env?.iter().filter_map(|line| line.split_once('='));
     let (_, value) = set.find(|(its, _)| *its == name)?;

@@ -1,6 +1,6 @@
-//! Carries out actions: one arm for each, matched exhaustively.
+//! Performs actions: one arm for each action, matched exhaustively.
 //!
-//! Knows who does what and nothing more; how a thing is done stands with the thing.
+//! This module only dispatches. Each action is implemented in the module of its object.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{engine::EngineError, event::Progress, name::ImageRef, plan::Action};
 
-/// Performs one action; twice has the effect of once.
+/// Performs one action. Performing it twice has the effect of performing it once.
 pub(super) async fn perform(
     docker: &Docker,
     action: &Action,
@@ -27,7 +27,7 @@ pub(super) async fn perform(
 ) -> Result<(), EngineError> {
     let verb = action.verb();
     match action {
-        // The large ones are boxed, so that the small ones stay small.
+        // Large futures are boxed, so that the small ones stay small.
         Action::BuildImage(request) => Box::pin(builder(docker).build(request, progress)).await,
         Action::PullImage(request) => Box::pin(pull::pull(docker, request, progress)).await,
         Action::CreateNetwork(request) => network::create(docker, request).await,
@@ -61,7 +61,7 @@ pub(super) async fn perform(
     }
 }
 
-/// The builder inside of the engine, reached by the same way.
+/// Returns a builder for the engine's BuildKit, at the same address.
 fn builder(docker: &Docker) -> Builder {
     let wire = Transport::new(docker.place.address.clone(), docker.place.tls.clone());
     let configuration = docker.configuration.clone();
@@ -75,7 +75,7 @@ fn builder(docker: &Docker) -> Builder {
     }
 }
 
-/// Gives an image one more name; one that has it already is left alone.
+/// Adds a name to an image. An image that already has the name is left unchanged.
 async fn tag_image(
     docker: &Docker,
     verb: &str,
@@ -97,8 +97,8 @@ async fn tag_image(
         .map_err(|wire| docker.doing(verb, tag.as_str()).failed(wire))
 }
 
-/// Takes a name away from an image, and the image with its last name. Never by force: an image
-/// that a container uses stays.
+/// Removes a name from an image, and the image with its last name. Never forces the removal, so an
+/// image that a container uses stays.
 async fn remove_image(docker: &Docker, verb: &str, image: &ImageRef) -> Result<(), EngineError> {
     let removing = docker.removing_image.lock().await;
     let removed = docker

@@ -1,7 +1,7 @@
-//! The first word with an engine: whether it is there, how old it is, what time it has.
+//! The first request to an engine: availability, version and clock.
 //!
-//! All of it stands in the headers of its cheapest answer (0.6 ms); asked for in the usual way, its
-//! version and its time take 8 ms each.
+//! All of them are in the headers of the cheapest response (0.6 ms). The usual requests for the
+//! version and the time take 8 ms each.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use tokio::time::timeout;
 use super::{build::Transport, connect::EngineEndpoint, error};
 use crate::engine::EngineError;
 
-/// How long an engine may take for its first word, also far away and through ssh.
+/// Timeout of the first response, also for a distant engine and through ssh.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What an engine says of itself.
+/// What an engine reports about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ServerInfo {
-    /// `28.5.2`; empty when it does not tell.
+    /// The version, for example `28.5.2`; empty if the engine does not report it.
     pub(super) version: String,
-    /// The newest API that it speaks, `1.51`.
+    /// The newest supported API version, for example `1.51`.
     pub(super) api: String,
-    /// `linux`.
+    /// The operating system, for example `linux`.
     pub(super) os: String,
-    /// Its clock, in whole seconds.
+    /// The engine's clock, in whole seconds.
     pub(super) clock: Option<Timestamp>,
 }
 
-/// Greets the engine at a place.
+/// Pings the engine at an endpoint.
 pub(super) async fn greet(place: &EngineEndpoint) -> Result<ServerInfo, EngineError> {
     let wire = Transport::new(place.address.clone(), place.tls.clone());
     match timeout(PATIENCE, wire.ping()).await {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_headers_say_it_all() {
+    fn response_headers_yield_server_info() {
         let headers = [
             ("Api-Version", "1.51"),
             ("Ostype", "linux"),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_may_be_silent() {
+    fn missing_headers_yield_empty_server_info() {
         assert_eq!(read(&HeaderMap::new()), ServerInfo::default());
     }
 }

@@ -1,4 +1,4 @@
-//! Who holds a port of the host: a container, or a process of this machine.
+//! Finds the owner of a host port: a container, or a process of this machine.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -7,15 +7,15 @@ use bollard::{errors::Error as Wire, models::ContainerInspectResponse};
 use super::{Docker, observe};
 use crate::{engine::EngineError, state::label};
 
-/// What the engine says when a port of the host cannot be had, in its several voices.
+/// The engine's different messages for a host port that is unavailable.
 const PORT_IN_USE: [&str; 2] = ["port is already allocated", "address already in use"];
 
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTENING: &str = "0A";
-/// The state of an open one in `/proc/net/udp`.
+/// The state of an open socket in `/proc/net/udp`.
 const OPEN: &str = "07";
 
-/// Whether a failed start means that a port is taken, and by whom.
+/// Returns an error with the owner of a host port, if a taken port is why a start failed.
 pub(super) async fn port_taken(
     docker: &Docker,
     inspected: &ContainerInspectResponse,
@@ -35,7 +35,7 @@ pub(super) async fn port_taken(
     let holder = match container_on(docker, *port).await {
         Some(container) => container,
         None if docker.place.is_local() => {
-            process_on(Path::new("/proc"), *port).unwrap_or_else(|| "another process".to_owned())
+            process_on(Path::new("/proc"), *port).unwrap_or_else(|| "an unknown owner".to_owned())
         }
         None => "another process of the engine's host".to_owned(),
     };
@@ -57,7 +57,7 @@ fn wanted_ports(inspected: &ContainerInspectResponse) -> BTreeSet<u16> {
         .collect()
 }
 
-/// Whether a message names this port and not a longer number.
+/// Returns whether a message names exactly this port, and not a longer number.
 fn names_port(message: &str, port: u16) -> bool {
     let wanted = format!(":{port}");
     message.match_indices(&wanted).any(|(at, found)| {
@@ -84,8 +84,8 @@ async fn container_on(docker: &Docker, port: u16) -> Option<String> {
     })
 }
 
-/// The process that listens on a port, by the tables under `proc`; other users' processes can
-/// only be told by root.
+/// Returns the process that listens on a port, from the tables under `proc`. Only root can find
+/// processes of other users.
 fn process_on(proc: &Path, port: u16) -> Option<String> {
     let inodes: BTreeSet<String> = ["tcp", "tcp6", "udp", "udp6"]
         .iter()
@@ -108,7 +108,7 @@ fn process_on(proc: &Path, port: u16) -> Option<String> {
     })
 }
 
-/// The inodes of the sockets that listen on a port, from a table of the kernel.
+/// Returns the inodes of the sockets that listen on a port, from a table of the kernel.
 fn listeners(table: &str, port: u16) -> Vec<String> {
     let wanted = format!(":{port:04X}");
     let rows = table.lines().skip(1);
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_found_in_the_engines_message() {
+    fn port_is_found_in_engine_message() {
         let message = "Bind for 0.0.0.0:8080 failed: port is already allocated";
         assert!(names_port(message, 8080));
         assert!(!names_port(message, 808));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_process_that_listens_is_named() {
+    fn listening_process_is_named() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let holder = process_on(Path::new("/proc"), port).unwrap();

@@ -1,6 +1,6 @@
-//! Asks a container one question.
+//! Probes a container once.
 //!
-//! Decides nothing about when to ask again; that is the gate's affair.
+//! The gate decides when to probe again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,23 +27,23 @@ use crate::{
     state::{Health, Status},
 };
 
-/// Asks, and waits no longer than `patience`.
+/// Probes a container for at most `patience`.
 pub(super) async fn probe(
     docker: &Docker,
     name: &ContainerName,
     probe: &Probe,
     patience: Duration,
 ) -> ProbeResult {
-    // An inspect takes 0.6 ms and says whether a question makes sense at all, and where to.
+    // An inspect takes 0.6 ms. It shows whether the probe makes sense at all, and where to send it.
     let inspected = match container::inspect(docker, "asking container", name).await {
         Ok(Some(inspected)) => inspected,
-        Ok(None) => return ProbeResult::Impossible("the container is gone".to_owned()),
+        Ok(None) => return ProbeResult::Impossible("the container does not exist".to_owned()),
         Err(error) => return ProbeResult::Pending(error.to_string()),
     };
     match probe {
         Probe::Exit => return exit(docker, name, &inspected, patience).await,
         Probe::Started => return started(&inspected),
-        // The log of a container that has ended is still there.
+        // The log of a container that has ended still exists.
         Probe::Log { pattern, times } => {
             return log(docker, name, &inspected, (pattern, *times), patience).await;
         }
@@ -65,7 +65,7 @@ pub(super) async fn probe(
     }
 }
 
-/// What there is to say about a container that does not run; `None`: it runs.
+/// Returns the result for a container that is not running. `None`: the container is running.
 fn not_running(inspected: &ContainerInspectResponse) -> Option<ProbeResult> {
     let now = container_status::condition(inspected, None);
     let code = now.exit_code.unwrap_or_default();
@@ -86,8 +86,8 @@ fn started(inspected: &ContainerInspectResponse) -> ProbeResult {
     not_running(inspected).unwrap_or_else(|| ProbeResult::Passed("running".to_owned()))
 }
 
-/// Asks on every address of the container at the same time: one answer is enough, as a program need
-/// not listen on all of them.
+/// Probes every address of the container concurrently. One success is enough, because a program
+/// need not listen on all addresses.
 async fn dialled(
     docker: &Docker,
     inspected: &ContainerInspectResponse,
@@ -124,8 +124,8 @@ async fn ask(way: &Way, patience: Duration) -> ProbeResult {
         .unwrap_or_else(|| ProbeResult::Impossible(format!("`{probe}` cannot be dialled")))
 }
 
-/// What is said when no address gave the wanted answer: each answer with the addresses that gave it.
-/// Waiting is in vain where all say so.
+/// Returns the result when no address passed: each answer, with the addresses that gave it. The
+/// result is `Impossible` only if all answers are.
 fn none_passed<'a>(answers: impl Iterator<Item = (Option<&'a str>, ProbeResult)>) -> ProbeResult {
     let mut never = true;
     let mut heard: Vec<(String, Vec<&str>)> = Vec::new();
@@ -175,7 +175,9 @@ async fn command_passes(
                 code => ProbeResult::Pending(format!("exit code {code}{said}")),
             }
         }
-        Ok(None) => ProbeResult::Pending(format!("no end within {} ms", patience.as_millis())),
+        Ok(None) => {
+            ProbeResult::Pending(format!("did not exit within {} ms", patience.as_millis()))
+        }
         Err(error) => ProbeResult::Pending(error.to_string()),
     }
 }
@@ -187,8 +189,8 @@ async fn file(docker: &Docker, name: &ContainerName, path: &str) -> ProbeResult 
         .get_container_archive_info(name.as_str(), Some(options))
         .await;
     match present(found) {
-        Ok(Some(_)) => ProbeResult::Passed("it is there".to_owned()),
-        Ok(None) => ProbeResult::Pending("it is not there".to_owned()),
+        Ok(Some(_)) => ProbeResult::Passed("the file exists".to_owned()),
+        Ok(None) => ProbeResult::Pending("the file does not exist".to_owned()),
         Err(wire) => {
             let doing = docker.doing("looking for a file in container", name.as_str());
             ProbeResult::Pending(doing.failed(wire).to_string())
@@ -196,7 +198,8 @@ async fn file(docker: &Docker, name: &ContainerName, path: &str) -> ProbeResult 
     }
 }
 
-/// What the engine says, and while it does not know yet, what the same test says now.
+/// Returns the engine's health status. While the engine reports `starting`, runs the same test
+/// directly.
 async fn healthcheck(
     docker: &Docker,
     name: &ContainerName,
@@ -227,7 +230,7 @@ async fn healthcheck(
     }
 }
 
-/// The command of a health check, as the engine would run it.
+/// Returns the command of a health check, as the engine would run it.
 fn command_of(inspected: &ContainerInspectResponse, test: &HealthConfig) -> Option<Vec<String>> {
     let (kind, words) = test.test.as_ref()?.split_first()?;
     match kind.as_str() {
@@ -257,7 +260,7 @@ async fn exit(
     };
     let now = container_status::condition(inspected, None);
     match now.status {
-        // The engine would say at once that it does not run.
+        // The engine would report at once that the container is not running.
         Status::Created => return ProbeResult::Pending("not started".to_owned()),
         Status::Exited | Status::Dead => return ended(now.exit_code.unwrap_or_default()),
         _ => {}
@@ -277,7 +280,7 @@ async fn exit(
     }
 }
 
-/// Follows the log of this start until enough lines have matched.
+/// Follows the log of the last start until enough lines have matched.
 async fn log(
     docker: &Docker,
     name: &ContainerName,
@@ -323,7 +326,7 @@ async fn log(
     }
 }
 
-/// What a log says that has not the wanted lines yet.
+/// Returns the message for a log that does not have enough matching lines yet.
 fn no_match(pattern: &Regex, (matched, times): (u32, u32), seen: usize) -> String {
     match (seen, matched) {
         (0, _) => "its log has no line yet".to_owned(),
@@ -345,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_is_named_with_its_answer() {
+    fn failed_probe_names_every_address_with_its_answer() {
         let refused = || not_yet("connection refused");
         let never = || ProbeResult::Impossible("no such role".to_owned());
         let check = |answers: &[(Option<&str>, ProbeResult)], expected: ProbeResult| {
@@ -365,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn log_without_match_says_how_many_lines_came() {
+    fn log_without_match_reports_line_count() {
         let pattern = Regex::new("READY").unwrap();
         let said = |matched, seen| no_match(&pattern, (matched, 3), seen);
         assert_eq!(said(0, 0), "its log has no line yet");

@@ -1,4 +1,4 @@
-//! Gets an image from its registry.
+//! Pulls an image from its registry.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{Docker, credentials};
 use crate::{engine::EngineError, event::Progress, plan::PullImage};
 
-/// Pulls an image and tells how far it is.
+/// Pulls an image and reports the progress.
 pub(super) async fn pull(
     docker: &Docker,
     request: &PullImage,
@@ -41,14 +41,15 @@ pub(super) async fn pull(
             return Err(failed(docker, request, Wire::DockerStreamError { error }).await);
         }
         if let Some(now) = layers.take(&step) {
-            // Nobody may be listening; then nobody misses it.
+            // An error means that the receiver is closed, so nothing is lost.
             let _ = progress.send(now);
         }
     }
     Ok(())
 }
 
-/// Whatever a registry refuses means that the image cannot be had, unless it is there already.
+/// Converts an error of a pull. Any refusal by a registry means that the image is unavailable,
+/// unless the engine already has it.
 async fn failed(docker: &Docker, request: &PullImage, wire: Wire) -> EngineError {
     let image = request.image.to_string();
     let cause = match docker.doing("pulling image", &image).failed(wire) {
@@ -67,7 +68,7 @@ async fn failed(docker: &Docker, request: &PullImage, wire: Wire) -> EngineError
     }
 }
 
-/// Whether the engine says that nobody answers for the registry.
+/// Returns whether the engine reports that the registry is unreachable.
 fn is_away(message: &str) -> bool {
     const SIGNS: [&str; 6] = [
         "dial tcp",
@@ -80,7 +81,7 @@ fn is_away(message: &str) -> bool {
     SIGNS.iter().any(|sign| message.contains(sign))
 }
 
-/// Without a tag the engine would pull them all.
+/// Adds the tag `latest` to a reference without a tag. The engine would otherwise pull all tags.
 fn tagged(reference: &str) -> String {
     let last = reference.rsplit('/').next().unwrap_or(reference);
     if last.contains(':') || last.contains('@') {
@@ -90,7 +91,7 @@ fn tagged(reference: &str) -> String {
     }
 }
 
-/// How far each layer is.
+/// The progress of each layer.
 #[derive(Default)]
 struct Layers {
     known: BTreeMap<String, Layer>,
@@ -104,7 +105,7 @@ struct Layer {
 }
 
 impl Layers {
-    /// Takes a step in; `None`: it says nothing about a layer.
+    /// Applies a progress message. `None`: the message is not about a layer.
     fn take(&mut self, step: &CreateImageInfo) -> Option<Progress> {
         let status = step.status.as_deref()?;
         let id = step.id.as_deref()?;
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reference_gets_its_tag() {
+    fn untagged_reference_gets_latest_tag() {
         assert_eq!(tagged("debian"), "debian:latest");
         assert_eq!(tagged("debian:trixie"), "debian:trixie");
         assert_eq!(tagged("host:5000/debian"), "host:5000/debian:latest");
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_add_up() {
+    fn pull_progress_sums_all_layers() {
         let mut layers = Layers::default();
         let mut take = |json: &str| layers.take(&serde_json::from_str(json).unwrap());
         assert_eq!(take(r#"{"status":"Pulling from x","id":"latest"}"#), None);

@@ -1,4 +1,4 @@
-//! How a container is set up now, from what the engine says about it.
+//! The current runtime configuration of a container, from the engine's inspect response.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::{
     unit::ByteSize,
 };
 
-/// As much of an id as the engine gives as a name.
+/// Length of the part of an id that the engine uses as a name.
 const SHORT_ID: usize = 12;
 
-/// Translates an inspected container.
+/// Converts an inspected container.
 pub(super) fn setup(inspected: &ContainerInspectResponse) -> RuntimeConfig {
     let networks = inspected
         .network_settings
@@ -59,8 +59,8 @@ fn endpoint(found: &EndpointSettings, inspected: &ContainerInspectResponse) -> E
     }
 }
 
-/// The names in a network that nobody gave: an engine before 25 lists the start of the container's id
-/// and its host name, too.
+/// Returns the names in a network that no user configured. An engine before 25 also lists the start
+/// of the container's id and its host name.
 pub(super) fn own_names(
     found: &EndpointSettings,
     inspected: &ContainerInspectResponse,
@@ -75,7 +75,7 @@ pub(super) fn own_names(
     [id].into_iter().chain(host).collect()
 }
 
-/// The names that the container's record gives, in any network.
+/// Returns the aliases in the container record, of all networks, and the service name.
 fn given_names(inspected: &ContainerInspectResponse) -> BTreeSet<String> {
     let config = inspected.config.as_ref();
     let labels = config.and_then(|config| config.labels.as_ref());
@@ -92,7 +92,7 @@ fn given_names(inspected: &ContainerInspectResponse) -> BTreeSet<String> {
     aliases.chain(label(label::SERVICE)).collect()
 }
 
-/// What the engine does not apply it shows as 0, or not at all.
+/// Returns the resource limits. The engine shows a limit that it does not apply as 0, or omits it.
 fn allowance(host: &HostConfig) -> ResourceLimits {
     let bytes = |found: Option<i64>| {
         let found = found.and_then(|bytes| u64::try_from(bytes).ok());
@@ -123,8 +123,8 @@ mod tests {
 
     use super::*;
 
-    /// The names that are left of these, in a container of `app` with this host name, whose record
-    /// gives it the name `shop`.
+    /// Returns the aliases that remain of the listed ones, in a container of service `app` with
+    /// this host name, whose container record has the alias `shop`.
     fn names(listed: &[&str], host: &str) -> Vec<String> {
         let spec = json!({ "network": { "networks": { "back": { "aliases": ["shop"] } } } });
         let record = json!({ "spec": spec }).to_string();
@@ -149,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn names_that_the_engine_adds_are_left_out() {
+    fn engine_generated_aliases_are_ignored() {
         assert_eq!(names(&["app", "961e528ab9c9", "box"], "box"), ["app"]);
-        // A given name that is the host name, too.
+        // A configured alias that is also the host name.
         let given = names(&["app", "961e528ab9c9", "shop"], "shop");
         assert_eq!(given, ["app", "shop"]);
-        // A newer engine adds none: somebody gave this one.
+        // A newer engine adds no names, so a user has configured this one.
         assert_eq!(names(&["app", "box"], "box"), ["app", "box"]);
     }
 }

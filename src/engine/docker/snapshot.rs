@@ -1,12 +1,12 @@
-//! Snapshots of volumes: taken, put back, removed.
+//! Snapshots of volumes: create, restore, remove.
 //!
-//! Data goes through the archive API of containers that are never started, out of one and into
-//! another (the engine locks a container for as long as an archive of it is on its way). So it
-//! works with any image, also one without a shell, on any engine, and no program runs that could
-//! do harm. Owner, group, mode, links, pipes and times (in whole seconds) are kept; holes of sparse
-//! files are filled, and sockets and extended attributes are left out.
+//! Data goes through the archive API, out of one container and into another. Neither container is
+//! ever started. There are two because the engine locks a container while an archive of it is
+//! transferred. The copy works on any engine and with any image, even one without a shell, and runs
+//! no program that could do harm. Owner, group, mode, links, pipes and times (in whole seconds) are
+//! preserved. Holes of sparse files are filled. Sockets and extended attributes are not copied.
 //!
-//! A snapshot says itself whether it is whole: a file beside its data is written last.
+//! A snapshot records whether it is complete: a file beside its data is written last.
 
 use std::{collections::HashMap, io, time::Duration};
 
@@ -28,27 +28,27 @@ use tokio::sync::mpsc;
 use super::{Docker, container, error::present, volume};
 use crate::{engine::EngineError, name::ContainerName, plan::VolumeSnapshot, state::label};
 
-/// Where a volume is mounted; also the name of its folder in a snapshot.
+/// Mount target of a volume; also the name of the volume's folder in a snapshot.
 const VOLUME: &str = "/volume";
-/// Where a snapshot is mounted.
+/// Mount target of a snapshot.
 const SNAPSHOT: &str = "/snapshot";
-/// The file that says how a snapshot stands.
+/// Name of the file with the status of a snapshot.
 const MARK: &str = "mark";
-/// It holds all that its volume held.
+/// Status of a snapshot that holds all data of its volume.
 const WHOLE: &str = "whole";
-/// Its volume holds all of it again.
+/// Status of a snapshot whose data is completely restored to its volume.
 const RESTORED: &str = "restored";
 
-/// The longest that a copy may take.
+/// Timeout of a copy.
 const LONGEST: Duration = Duration::from_hours(24);
-/// An archive ends with so many zeros; one that was cut off does not.
+/// Number of zero bytes at the end of a complete archive; a truncated archive has fewer.
 const ARCHIVE_END: usize = 1024;
-/// More than the archive of an empty folder has.
+/// Size limit of a small archive in bytes. The archive of an empty folder is smaller.
 const EMPTY: usize = 16 * 1024;
-/// Parts of an archive that may wait between the two ends of a copy.
+/// Maximum number of archive parts that wait between the two ends of a copy.
 const WAITING: usize = 16;
 
-/// Takes a snapshot, in place of one of the same name.
+/// Creates a snapshot, in place of one with the same name.
 pub(super) async fn take(docker: &Docker, request: &VolumeSnapshot) -> Result<(), EngineError> {
     let copy = Copy {
         docker,
@@ -67,8 +67,8 @@ pub(super) async fn take(docker: &Docker, request: &VolumeSnapshot) -> Result<()
     container::remove(docker, &snapshot).await
 }
 
-/// Puts a snapshot back and removes it. One that was put back already is only removed: since
-/// then the volume has been written to again.
+/// Restores a snapshot to its volume and removes the snapshot. A snapshot that was already restored
+/// is only removed, because the volume has been written to since then.
 pub(super) async fn restore(docker: &Docker, request: &VolumeSnapshot) -> Result<(), EngineError> {
     let copy = Copy {
         docker,
@@ -101,7 +101,8 @@ pub(super) async fn restore(docker: &Docker, request: &VolumeSnapshot) -> Result
     remove(docker, &request.name).await
 }
 
-/// Removes a snapshot and what a copy that was cut off left; one that is gone is fine.
+/// Removes a snapshot and the remains of an interrupted copy. Succeeds if the snapshot does not
+/// exist.
 pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineError> {
     let verb = "removing snapshot";
     for side in [CopyDirection::Volume, CopyDirection::Snapshot] {
@@ -119,7 +120,8 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
         .map_err(|wire| docker.doing(verb, name).failed(wire))
 }
 
-/// The labels of a snapshot; `None`: it is not there. A volume that is none is never touched.
+/// Returns the labels of a snapshot. `None`: it does not exist. Any other volume is an error, so
+/// that it is never touched.
 async fn own_labels(
     docker: &Docker,
     verb: &str,
@@ -133,7 +135,7 @@ async fn own_labels(
     }
 }
 
-/// What a helper mounts.
+/// The volume that a helper container mounts.
 #[derive(Debug, Clone, Copy)]
 enum CopyDirection {
     Volume,
@@ -146,8 +148,8 @@ impl CopyDirection {
             Self::Volume => "volume",
             Self::Snapshot => "copy",
         };
-        // The names of volumes are made of the characters of containers' names; a very long one
-        // is known by its end, which has the generation.
+        // Names of volumes use the characters of container names. A very long name is identified by
+        // its end, which contains the generation.
         let name = format!("{snapshot}.{end}");
         let skipped = name.len().saturating_sub(180);
         let name = name.get(skipped..).unwrap_or_default();
@@ -157,7 +159,7 @@ impl CopyDirection {
     }
 }
 
-/// One copy, with what all its parts need.
+/// One copy, with the parameters that all its parts need.
 struct Copy<'a> {
     docker: &'a Docker,
     request: &'a VolumeSnapshot,
@@ -171,7 +173,7 @@ impl Copy<'_> {
             .failed(wire)
     }
 
-    /// The engine would make an empty volume where there is none.
+    /// Fails if the source volume does not exist, because the engine would create an empty one.
     async fn expect_source(&self) -> Result<(), EngineError> {
         let source = &self.request.source;
         match volume::labels_of(self.docker, self.verb, source).await? {
@@ -199,7 +201,7 @@ impl Copy<'_> {
         made.map(|_| ()).map_err(|wire| self.failed(wire))
     }
 
-    /// Makes a container that is never started, anew if one was left.
+    /// Creates a container that is never started, and replaces one that an interrupted copy left.
     async fn helper(&self, side: CopyDirection) -> Result<ContainerName, EngineError> {
         let request = self.request;
         let name = side.helper_of(&request.name);
@@ -220,7 +222,7 @@ impl Copy<'_> {
         };
         let body = ContainerCreateBody {
             image: Some(request.image.clone()),
-            // Never run; the engine asks for one where the image has none.
+            // Never run. The engine requires one if the image has none.
             entrypoint: Some(vec!["never-started".to_owned()]),
             labels: Some(HashMap::from([
                 (label::PROJECT.to_owned(), request.project.to_string()),
@@ -245,7 +247,7 @@ impl Copy<'_> {
         made.map(|_| name).map_err(|wire| self.failed(wire))
     }
 
-    /// Carries a folder with all that is in it from one container into a folder of another.
+    /// Copies a folder with all its content from one container into a folder of another.
     async fn carry(
         &self,
         (from, folder): (&ContainerName, &str),
@@ -264,19 +266,19 @@ impl Copy<'_> {
                 let part = match part {
                     Ok(part) => part,
                     Err(wire) => {
-                        // So that what has arrived is not taken for all.
-                        let _ = send.send(Err(io::Error::other("cut off"))).await;
+                        // Prevents the transferred part from being accepted as a complete archive.
+                        let _ = send.send(Err(io::Error::other("interrupted"))).await;
                         return Err(self.failed(wire));
                     }
                 };
                 zeros = trailing_zeros(zeros, &part);
                 if send.send(Ok(part)).await.is_err() {
-                    // The other end has failed, and says why.
+                    // The other end has failed and reports the reason.
                     return Ok(());
                 }
             }
             if zeros < ARCHIVE_END {
-                let _ = send.send(Err(io::Error::other("cut off"))).await;
+                let _ = send.send(Err(io::Error::other("interrupted"))).await;
                 let doing = self.docker.doing(self.verb, &self.request.source);
                 return Err(doing.broke("the engine broke off in the middle".to_owned()));
             }
@@ -295,11 +297,11 @@ impl Copy<'_> {
         written.map_err(|wire| self.failed(wire))
     }
 
-    /// Removes all that is in the volume.
+    /// Removes all content of the volume.
     ///
-    /// The archive API only adds and replaces. But a file in place of a folder replaces all that
-    /// is in the folder too, and only then fails, as the folder itself is in use as a mount. That
-    /// nothing is left is looked at, as the failure does not say it.
+    /// The archive API can only add and replace. A file that replaces a folder also removes the
+    /// folder's content. The replacement fails only afterwards, because the folder itself is in use
+    /// as a mount. The failure does not show whether anything is left, so the content is checked.
     async fn empty(&self, helper: &ContainerName) -> Result<(), EngineError> {
         let file = archive(VOLUME.trim_start_matches('/'), b"");
         let options = UploadToContainerOptionsBuilder::new().path("/").build();
@@ -326,7 +328,7 @@ impl Copy<'_> {
         Ok(matches!(entries, Ok(1)))
     }
 
-    /// A small archive; `None`: it is not there, or is not small.
+    /// Downloads a small archive. `None`: the path does not exist, or the archive is not small.
     async fn download(
         &self,
         helper: &ContainerName,
@@ -351,7 +353,7 @@ impl Copy<'_> {
         Ok(Some(bytes))
     }
 
-    /// Says how the snapshot stands.
+    /// Writes the status of the snapshot.
     async fn mark(&self, helper: &ContainerName, word: &str) -> Result<(), EngineError> {
         let options = UploadToContainerOptionsBuilder::new()
             .path(SNAPSHOT)
@@ -371,25 +373,25 @@ impl Copy<'_> {
     }
 }
 
-/// The text of the only file of an archive.
+/// Returns the text of the only file in an archive.
 fn content(archive: &[u8]) -> Option<String> {
     let mut archive = tar::Archive::new(archive);
     let mut file = archive.entries().ok()?.next()?.ok()?;
     io::read_to_string(&mut file).ok()
 }
 
-/// An archive of one file, root's own.
+/// Builds an archive of one file that is owned by root.
 fn archive(name: &str, content: &[u8]) -> Bytes {
     let mut header = Header::new_gnu();
     header.set_size(content.len() as u64);
     header.set_mode(0o600);
     let mut builder = Builder::new(Vec::new());
-    // Writing to memory does not fail, and the names are ours and short.
+    // Writing to memory does not fail, and the names are short constants.
     let _ = builder.append_data(&mut header, name, content);
     builder.into_inner().map(Bytes::from).unwrap_or_default()
 }
 
-/// How many zeros stand at the end, after so many of before.
+/// Returns the number of zeros at the end of the data, given the number before this part.
 fn trailing_zeros(before: usize, part: &[u8]) -> usize {
     let zeros = part.iter().rev().take_while(|byte| **byte == 0).count();
     if zeros == part.len() {
@@ -404,7 +406,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_an_archive_is_known_however_it_is_cut_into_parts() {
+    fn archive_end_is_detected_for_any_part_size() {
         let bytes = archive("mark", b"whole");
         for size in [1, 7, 512, 4096] {
             let zeros = bytes.chunks(size).fold(0, trailing_zeros);
@@ -415,13 +417,13 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_read_as_it_was_written() {
+    fn snapshot_mark_reads_back_as_written() {
         assert_eq!(content(&archive(MARK, b"whole")).as_deref(), Some("whole"));
         assert_eq!(content(b""), None);
     }
 
     #[test]
-    fn helpers_have_names_however_long_the_volume_has_one() {
+    fn long_volume_name_yields_valid_helper_names() {
         let long = format!("{}.before-g7", "v".repeat(240));
         let name = CopyDirection::Snapshot.helper_of(&long);
         assert!(name.as_str().ends_with(".before-g7.copy"), "{name}");

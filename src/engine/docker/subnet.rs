@@ -1,9 +1,9 @@
-//! The address range of a network that the manifest gives none.
+//! The address range of a network for which the manifest gives none.
 //!
-//! An engine accepts an address of the client's choice only in a network whose range was given when
-//! it was made. So one is given: as the engine itself would choose, from its address pools, without an
-//! overlap with any network, route or name server. The engine hands out addresses by itself from one
-//! half of it.
+//! An engine accepts a requested container address only in a network that was created with an
+//! explicit range. So this module chooses a range as the engine itself would: from the engine's
+//! address pools, without an overlap with any network, route or name server. The engine assigns
+//! addresses by itself from one half of the range.
 
 use std::{fs, net::Ipv4Addr};
 
@@ -19,7 +19,7 @@ use crate::{
     project::{Network, Subnet},
 };
 
-/// The pools of an engine that is not set up otherwise, each with the prefix of its parts:
+/// The default pools of an engine, each with the prefix length of its parts:
 /// `GetLocalScopeDefaultNetworks` of the engine's sources, versions 18.09 to 28.5.
 const POOLS: [(&str, u32); 7] = [
     ("172.17.0.0/16", 16),
@@ -31,7 +31,7 @@ const POOLS: [(&str, u32); 7] = [
     ("192.168.0.0/16", 20),
 ];
 
-/// A range of IPv4 addresses: the first one and the prefix.
+/// A range of IPv4 addresses: the first address and the prefix length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Range(u32, u32);
 
@@ -48,7 +48,7 @@ impl Range {
         network(self.0) == network(other.0)
     }
 
-    /// Its parts of this prefix.
+    /// Returns the parts of the range with this prefix length.
     fn parts(self, prefix: u32) -> impl Iterator<Item = Self> {
         let step = 1_u64 << (32 - prefix.min(32));
         let count = 1_u64 << prefix.saturating_sub(self.1).min(32);
@@ -60,14 +60,14 @@ impl Range {
     }
 }
 
-/// Whether a range is chosen for a network: not for one with IPv6 addresses, of which the engine
-/// gives each container one that cannot be asked for again.
+/// Returns whether a range is chosen for a network. Not for a network with IPv6: the engine assigns
+/// each container an IPv6 address that cannot be requested again.
 pub(super) fn is_chosen(network: &Network) -> bool {
     network.subnets.is_empty() && network.driver == "bridge" && !network.ipv6
 }
 
-/// A free range of the engine's pools, but for the first so many, which others are just taking;
-/// `None`: there is none left.
+/// Returns a free range of the engine's pools, without the first `skipped` ones, which other
+/// clients are taking. `None`: no range is left.
 pub(super) async fn choose(
     docker: &Docker,
     (verb, name): (&str, &str),
@@ -82,7 +82,8 @@ pub(super) async fn choose(
     let mut taken: Vec<Range> = networks.iter().flat_map(ranges).collect();
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     taken.extend(name_servers(&read("/etc/resolv.conf")));
-    // Where the first one names the stub on this machine only.
+    // If `/etc/resolv.conf` names only the stub resolver of this machine, this file names the
+    // servers.
     taken.extend(name_servers(&read("/run/systemd/resolve/resolv.conf")));
     let routes = read("/proc/net/route");
     taken.extend(routed(&routes, false));
@@ -103,14 +104,14 @@ pub(super) async fn choose(
             .filter_map(|(base, prefix)| Some((Range::parse(base)?, *prefix)))
             .collect(),
     };
-    // Routes by way of a gateway do not count for the engine, and those of a VPN may lead everywhere. A
-    // range that hides none of them is better all the same.
+    // The engine ignores routes through a gateway, and those of a VPN may lead everywhere. A range
+    // that hides none of these routes is still preferred.
     let all = [taken.as_slice(), elsewhere.as_slice()].concat();
     let best = free(&pools, &all, skipped);
     Ok(best.or_else(|| free(&pools, &taken, skipped)))
 }
 
-/// The parts of the pools that overlap with nothing, in their order: the one after so many.
+/// Returns the first part of the pools that overlaps nothing, after `skipped` such parts.
 fn free(pools: &[(Range, u32)], taken: &[Range], skipped: usize) -> Option<Subnet> {
     let parts = pools.iter().flat_map(|(pool, prefix)| pool.parts(*prefix));
     let mut free = parts.filter(|part| !taken.iter().any(|it| it.overlaps(*part)));
@@ -118,8 +119,8 @@ fn free(pools: &[(Range, u32)], taken: &[Range], skipped: usize) -> Option<Subne
     halved(&format!("{}/{}", Ipv4Addr::from(part.0), part.1))
 }
 
-/// The range that the engine chooses, where this machine does not see its routes, or finds nothing free
-/// beside them: it is let make the network, which is removed again.
+/// Returns the range that the engine chooses, if this machine cannot see the engine's routes or
+/// finds no free range beside them. The engine creates the network, which is then removed again.
 pub(super) async fn engine_choice(
     docker: &Docker,
     verb: &str,
@@ -148,9 +149,9 @@ fn ranges(network: &Found) -> Vec<Range> {
         .collect()
 }
 
-/// The ranges that this machine has a route to, by way of a gateway or directly, but for the default
-/// route, from the text of the kernel's table: addresses in the host's byte order, as hexadecimal
-/// numbers.
+/// Returns the ranges that this machine has a route to, through a gateway or directly, except the
+/// default route. Addresses in the text of the kernel's table are hexadecimal numbers in the host's
+/// byte order.
 fn routed(table: &str, by_gateway: bool) -> Vec<Range> {
     let rows = table.lines().skip(1);
     rows.filter_map(|row| {
@@ -163,7 +164,7 @@ fn routed(table: &str, by_gateway: bool) -> Vec<Range> {
     .collect()
 }
 
-/// The name servers of a `resolv.conf`, each as a range of its own.
+/// Returns the name servers of a `resolv.conf`, each as a range of one address.
 fn name_servers(text: &str) -> Vec<Range> {
     let addresses = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -191,11 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn first_free_part_of_the_pools_is_chosen() {
+    fn first_free_range_of_pools_is_chosen() {
         check_free(&POOLS, &["172.17.0.0/16"], Some("172.18.0.0/16"));
         let most = ["172.16.0.0/12", "192.168.0.0/20"];
         check_free(&POOLS, &most, Some("192.168.16.0/20"));
-        // A narrow route takes its whole part.
+        // A narrow route occupies the whole part.
         check_free(
             &[("10.0.0.0/15", 16)],
             &["10.0.7.0/24"],
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn routes_are_ranges_but_for_the_default_route() {
+    fn default_route_is_not_a_taken_range() {
         let table = "\
 Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0
@@ -221,7 +222,7 @@ br-0123456789ab\t000012AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
     }
 
     #[test]
-    fn name_servers_are_ranges_of_one_address() {
+    fn name_servers_occupy_ranges_of_one_address() {
         let text = "\
 # nameserver 10.0.0.1
 search example.org

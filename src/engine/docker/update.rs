@@ -1,6 +1,6 @@
-//! What can be set on a container while it runs: its limits, and whether it is frozen.
+//! Settings that can change while a container runs: resource limits, and whether it is paused.
 //!
-//! Each looks at the container first (0.6 ms) and refuses one that does not bear our label.
+//! Each function inspects the container first (0.6 ms) and refuses one without cimandat's label.
 
 use bollard::{
     errors::Error as Wire,
@@ -10,7 +10,7 @@ use bollard::{
 use super::{Docker, container::own_or_gone, create::bytes};
 use crate::{engine::EngineError, name::ContainerName, state::ResourceLimits};
 
-/// Sets what a container may use; what is not said stays as it is.
+/// Sets the resource limits of a container. A limit that is not given stays unchanged.
 pub(super) async fn set_allowance(
     docker: &Docker,
     verb: &str,
@@ -20,7 +20,7 @@ pub(super) async fn set_allowance(
     own_or_gone(docker, verb, name).await?;
     let body = ContainerUpdateBody {
         nano_cpus: allowance.nano_cpus,
-        // Together, as the one bounds the other.
+        // Memory and swap are sent together, because one bounds the other.
         memory: allowance.memory.map(bytes),
         memory_swap: allowance.swap.map(bytes),
         memory_reservation: allowance.reserved.map(bytes),
@@ -34,7 +34,7 @@ pub(super) async fn set_allowance(
         .map_err(|wire| docker.doing(verb, name.as_str()).failed(wire))
 }
 
-/// Freezes a container, or lets it go on; one that is so already is left alone.
+/// Pauses or unpauses a container. A container that is already in that state is left unchanged.
 pub(super) async fn set_paused(
     docker: &Docker,
     verb: &str,
@@ -52,7 +52,7 @@ pub(super) async fn set_paused(
     };
     match done {
         Ok(()) => Ok(()),
-        // Somebody was faster.
+        // Another client was faster.
         Err(wire) if already(&wire) => Ok(()),
         Err(wire) => Err(docker.doing(verb, name.as_str()).failed(wire)),
     }
@@ -64,7 +64,7 @@ fn is_paused(found: &ContainerInspectResponse) -> bool {
 }
 
 fn already(wire: &Wire) -> bool {
-    // With status 409 the one, and with 500 the other.
+    // The engine sends the first with status 409 and the second with 500.
     matches!(wire, Wire::DockerResponseServerError { message, .. }
         if message.contains("is already paused") || message.contains("is not paused"))
 }

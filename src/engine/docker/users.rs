@@ -1,4 +1,4 @@
-//! Who keeps something from being removed.
+//! Finds the containers that prevent the removal of an object.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use bollard::{errors::Error as Wire, query_parameters::ListContainersOptionsBuil
 use super::{Docker, error::Operation};
 use crate::{engine::EngineError, state::label};
 
-/// What cannot be removed as long as containers use it.
+/// An object that cannot be removed while containers use it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Used<'a> {
     /// A network, with its id.
@@ -18,8 +18,8 @@ pub(super) enum Used<'a> {
     Image,
 }
 
-/// Why something was not removed: where containers use it, their names and what frees it; else what
-/// the engine says.
+/// Returns why an object was not removed. If containers use it, the error has their names and the
+/// command that frees it; otherwise it is the engine's own error.
 pub(super) async fn unremoved(
     docker: &Docker,
     doing: Operation<'_>,
@@ -35,9 +35,9 @@ pub(super) async fn unremoved(
         Used::Volume => ("volume", "volume", object.as_str()),
         Used::Image => ("image", "ancestor", object.as_str()),
     };
-    // A container that does not run has no endpoint in a network.
+    // A container that is not running has no endpoint in a network.
     let all = !matches!(used, Used::Network(_));
-    // What the engine has said is as good where it does not tell who it is.
+    // If the engine does not list the users, its first error is good enough.
     let Ok(users) = users(docker, (key, value), all).await else {
         return refused;
     };
@@ -63,7 +63,7 @@ pub(super) async fn unremoved(
     }
 }
 
-/// The names of the containers that a filter finds, and whose each is.
+/// Returns the names and the owners of the containers that a filter matches.
 async fn users(
     docker: &Docker,
     (key, value): (&str, &str),

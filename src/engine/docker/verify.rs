@@ -1,4 +1,4 @@
-//! Makes one check of the whole.
+//! Runs one check of the whole deployment.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     project::Check,
 };
 
-/// Checks, and waits no longer than `patience`.
+/// Runs a check for at most `patience`.
 pub(super) async fn check(
     docker: &Docker,
     name: Option<&ContainerName>,
@@ -42,8 +42,8 @@ pub(super) async fn check(
     }
 }
 
-/// A container with the host's own network stack is asked from here; any other is as reachable
-/// as its published ports are.
+/// Checks that a port is unreachable. A port of a container with the host's network stack is
+/// dialled from this machine. Any other container is reachable only through its published ports.
 async fn unreachable(
     docker: &Docker,
     name: &ContainerName,
@@ -52,7 +52,7 @@ async fn unreachable(
 ) -> ProbeResult {
     let inspected = match container::inspect(docker, "checking container", name).await {
         Ok(Some(inspected)) => inspected,
-        Ok(None) => return ProbeResult::Impossible("the container is gone".to_owned()),
+        Ok(None) => return ProbeResult::Impossible("the container does not exist".to_owned()),
         Err(error) => return ProbeResult::Pending(error.to_string()),
     };
     if address::network_mode(&inspected) == "host" {
@@ -110,7 +110,9 @@ async fn command_says(
             }
             _ => ProbeResult::Passed("exit code 0".to_owned()),
         },
-        Ok(None) => ProbeResult::Pending(format!("no end within {} ms", patience.as_millis())),
+        Ok(None) => {
+            ProbeResult::Pending(format!("did not exit within {} ms", patience.as_millis()))
+        }
         Err(error) => ProbeResult::Pending(error.to_string()),
     }
 }

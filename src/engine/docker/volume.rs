@@ -1,4 +1,4 @@
-//! Volumes: make and remove.
+//! Volumes: create and remove.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{engine::EngineError, plan::CreateVolume, state::label};
 
-/// Makes a volume; one of the same name that is ours is left alone, with what it holds.
+/// Creates a volume. A volume of the project with the same name is left unchanged, with its data.
 ///
-/// The engine itself takes any existing volume for the one that was asked for, whoever made it;
-/// so it is looked at first.
+/// The engine itself accepts any existing volume with the requested name, regardless of its
+/// creator. So the volume is inspected first.
 pub(super) async fn create(docker: &Docker, request: &CreateVolume) -> Result<(), EngineError> {
     let volume = &request.volume;
     let name = volume.engine_name.as_str();
@@ -61,7 +61,7 @@ pub(super) async fn create(docker: &Docker, request: &CreateVolume) -> Result<()
         .map_err(|wire| docker.doing("creating volume", name).failed(wire))
 }
 
-/// Removes a volume that bears our label; one that is gone is fine.
+/// Removes a volume with cimandat's label. Succeeds if the volume does not exist.
 pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineError> {
     let verb = "removing volume";
     match labels_of(docker, verb, name).await? {
@@ -96,12 +96,13 @@ pub(super) async fn labels_of(
         .map_err(|wire| docker.doing(verb, name).failed(wire))
 }
 
-/// A snapshot, or what the journal is in: no volume of a service.
+/// Returns whether a volume is a snapshot or holds the journal, and so belongs to no service.
 pub(super) fn is_auxiliary(labels: &HashMap<String, String>) -> bool {
     labels.contains_key(label::SNAPSHOT_OF) || labels.contains_key(label::ROLE)
 }
 
-/// The generations that made a project's own volumes, by name: others count for themselves.
+/// Returns the generations that created the project's own volumes, by name. Volumes of other
+/// projects are not included.
 pub(super) fn generations(volumes: &[Volume], project: &str) -> BTreeMap<String, u64> {
     let ours = |labels: &HashMap<String, String>| {
         let bears = labels.get(label::PROJECT).map(String::as_str) == Some(project);
@@ -112,7 +113,7 @@ pub(super) fn generations(volumes: &[Volume], project: &str) -> BTreeMap<String,
         .collect()
 }
 
-/// The generation that made something, where its labels say so.
+/// Returns the generation that created an object, if its labels have it.
 pub(super) fn generation(labels: &HashMap<String, String>) -> Option<u64> {
     labels.get(label::GENERATION)?.parse().ok()
 }

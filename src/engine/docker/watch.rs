@@ -1,4 +1,4 @@
-//! What happens to the project's containers, as the engine tells it.
+//! Events of the project's containers, as the engine reports them.
 
 use std::collections::HashMap;
 
@@ -18,8 +18,8 @@ const VERB: &str = "watching the containers of";
 
 /// Subscribes to the project's events from now on.
 ///
-/// The subscription names the engine's own time of this moment, so that what happens between
-/// this call and the engine's first byte is replayed and nothing is missed.
+/// The subscription starts at the engine's current time. Events between this call and the engine's
+/// first byte are therefore replayed, and none is missed.
 pub(super) async fn watch(
     docker: &Docker,
     project: &ProjectName,
@@ -63,7 +63,7 @@ pub(super) async fn watch(
     .boxed())
 }
 
-/// The engine's clock, exactly: whole seconds would replay what happened before.
+/// Returns the engine's exact clock. Whole seconds would replay earlier events.
 async fn now(docker: &Docker) -> Result<Option<Timestamp>, EngineError> {
     let info = docker.client.info().await.map_err(|wire| {
         docker
@@ -73,7 +73,7 @@ async fn now(docker: &Docker) -> Result<Option<Timestamp>, EngineError> {
     Ok(info.system_time.and_then(|time| time.parse().ok()))
 }
 
-/// What an event means here; `None`: nothing.
+/// Converts an event. `None`: the event is irrelevant.
 fn notice(event: &EventMessage) -> Option<ContainerEvent> {
     let attributes = event.actor.as_ref()?.attributes.as_ref()?;
     let what = match event.action.as_deref()? {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_understood() {
+    fn engine_events_are_converted() {
         assert_eq!(meant("start", ""), Some(ContainerEventKind::Started));
         assert_eq!(
             meant("die", "137"),

@@ -1,6 +1,6 @@
-//! Why a question got no proper answer, in words for a person.
+//! Errors of a probe, as messages for a user.
 //!
-//! Whether waiting helps is said here too; what to do with it is the gate's affair.
+//! This module also says whether waiting can help. The gate decides what to do with that.
 
 use std::{io, time::Duration};
 
@@ -8,37 +8,37 @@ use thiserror::Error;
 
 use super::super::ProbeResult;
 
-/// Why a question got no proper answer.
+/// The reason why a probe got no valid answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProbeError {
-    /// The name in an address is not known here.
+    /// The host name in an address cannot be resolved.
     #[error("the name `{0}` cannot be looked up")]
     NoSuchName(String),
-    /// The host is there, and nothing listens on the port.
+    /// The host is reachable, but nothing listens on the port.
     #[error("connection refused")]
     Refused,
-    /// The network has no way to the host.
+    /// There is no route to the host.
     #[error("no route to {0}")]
     Unreachable(&'static str),
-    /// Nothing came back at all.
+    /// The connection was not accepted within the timeout.
     #[error("no connection within {}", words(*.0))]
     NoConnection(Duration),
-    /// The connection is accepted, and then nothing.
+    /// The connection was accepted, but no answer followed within the timeout.
     #[error("connected, but no answer within {}", words(*.0))]
     Silent(Duration),
-    /// The connection ended before the answer did.
+    /// The connection ended before the answer was complete.
     #[error("connection closed before an answer")]
     Closed,
-    /// The connection broke in another way, in the system's words.
+    /// The connection broke for another reason of the operating system.
     #[error("{0}")]
     Broken(io::ErrorKind),
-    /// Something answers in another language than the one asked in.
+    /// The answer is not in the expected protocol.
     #[error("something answers, but it is not {0}")]
     WrongProtocol(&'static str),
-    /// The handshake failed, for the reason given.
+    /// The TLS handshake failed, with the reason.
     #[error("TLS: {0}")]
     Handshake(String),
-    /// The question itself is wrong, so that asking again cannot help.
+    /// The probe itself is invalid, so that a retry cannot help.
     #[error("{0}")]
     Mistaken(String),
 }
@@ -53,7 +53,8 @@ impl From<&io::Error> for ProbeError {
     fn from(error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
         let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-        // A server may object to us only after the handshake: for want of a certificate of ours.
+        // A server may reject this client only after the handshake, for example for a missing
+        // client certificate.
         if let Some(error) = cause.map(rustls::Error::to_string) {
             return Self::Handshake(error);
         }
@@ -94,14 +95,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_patience_is_named() {
+    fn timeout_error_names_the_duration() {
         let said = |ms| ProbeError::Silent(Duration::from_millis(ms)).to_string();
         assert_eq!(said(1000), "connected, but no answer within 1 s");
         assert_eq!(said(1500), "connected, but no answer within 1500 ms");
     }
 
     #[test]
-    fn a_late_objection_is_passed_on() {
+    fn late_tls_alert_is_reported() {
         let alert = rustls::AlertDescription::CertificateRequired;
         let error = rustls::Error::AlertReceived(alert);
         let trouble = ProbeError::from(io::Error::new(io::ErrorKind::InvalidData, error));
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_mistaken_question_ends_the_wait() {
+    fn only_an_invalid_probe_is_impossible() {
         let never = ProbeResult::from(ProbeError::Mistaken("no".into()));
         assert_eq!(never, ProbeResult::Impossible("no".into()));
         let refused = ProbeResult::from(ProbeError::from(io::Error::from(

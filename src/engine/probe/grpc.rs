@@ -1,6 +1,6 @@
-//! gRPC: does the health service (`grpc.health.v1.Health/Check`) say `SERVING`?
+//! gRPC: probes the health service (`grpc.health.v1.Health/Check`) for `SERVING`.
 //!
-//! One unary call over HTTP/2, with its two one-field messages encoded by hand.
+//! Makes one unary call over HTTP/2. The two one-field messages are encoded manually.
 
 use std::pin::pin;
 
@@ -16,14 +16,14 @@ use super::{
     tls::{self, Alpn, Stream, TlsMode},
 };
 
-/// What is said when the other side does not speak the protocol.
+/// The error for a server that does not speak the protocol.
 const WRONG_PROTOCOL: ProbeError = ProbeError::WrongProtocol("gRPC");
 /// Longest reply that is read, in bytes; the real one has seven.
 const LONGEST: usize = 1 << 12;
-/// Code of a call that the server does not know (gRPC, "Status codes").
+/// Status code for a method that the server does not implement (gRPC, "Status codes").
 const UNIMPLEMENTED: &str = "12";
 
-/// Ready when the service, or the whole server if its name is empty, is `SERVING`.
+/// Passes if the service, or the whole server if `service` is empty, is `SERVING`.
 pub async fn ask(
     line: &Connection,
     service: &str,
@@ -53,12 +53,12 @@ pub async fn ask(
     .await
 }
 
-/// What came back.
+/// The parts of a response.
 #[derive(Debug, Default)]
 struct Reply {
-    /// HTTP's own.
+    /// HTTP status.
     status: u16,
-    /// `grpc-status` and `grpc-message`, wherever they stood.
+    /// `grpc-status` and `grpc-message`, from the headers or the trailers.
     code: String,
     message: String,
     body: Vec<u8>,
@@ -76,7 +76,8 @@ async fn call(stream: Stream, request: Request<()>, message: Bytes) -> Result<Re
             body: collect(&mut body).await?,
             ..Reply::default()
         };
-        // A call that failed at once has its status in the head, else it stands in the trailers.
+        // A call that failed at once has its status in the headers. All others have it in the
+        // trailers.
         let trailers = body.trailers().await?.unwrap_or_default();
         for part in [&head.headers, &trailers] {
             take(part, "grpc-status", &mut reply.code);
@@ -84,8 +85,8 @@ async fn call(stream: Stream, request: Request<()>, message: Bytes) -> Result<Re
         }
         Ok(reply)
     });
-    // The connection moves the bytes while the talk waits for them. When it breaks, the talk is
-    // told so too.
+    // The connection future moves the bytes while `talk` waits for them. If the connection breaks,
+    // `talk` gets the error too.
     match select(talk, pin!(connection)).await {
         Either::Left((reply, _)) => reply,
         Either::Right((_, talk)) => talk.await,
@@ -140,8 +141,8 @@ fn judge(reply: &Reply) -> Result<ProbeResult, ProbeError> {
     })
 }
 
-/// A message as it was before its header: there, what is not plain ASCII stands as `%` and two
-/// hexadecimal digits for each byte. Whatever else stands there is left as it is.
+/// Decodes a `grpc-message` header: each byte that is not plain ASCII is encoded as `%` and two
+/// hexadecimal digits. Everything else is kept as it is.
 fn decoded(message: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = message.as_bytes();
@@ -161,8 +162,8 @@ fn decoded(message: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A `HealthCheckRequest` (field 1: the service's name) with the prefix of a gRPC message: not
-/// compressed, four bytes of length.
+/// Encodes a `HealthCheckRequest` (field 1: the service name) with the prefix of a gRPC message:
+/// not compressed, four bytes of length.
 fn framed(service: &str) -> Bytes {
     let mut message = Vec::new();
     if !service.is_empty() {
@@ -182,7 +183,8 @@ fn framed(service: &str) -> Bytes {
     framed.into()
 }
 
-/// The `status` of a `HealthCheckResponse` (field 1, a number; absent: 0). `None`: it is none.
+/// Decodes the `status` of a `HealthCheckResponse` (field 1, a number; 0 if absent). `None` if the
+/// body is not such a message.
 fn serving(mut body: &[u8]) -> Option<u64> {
     if body.try_get_u8().ok()? != 0 {
         return None;
@@ -199,7 +201,7 @@ fn serving(mut body: &[u8]) -> Option<u64> {
                     status = value;
                 }
             }
-            // Fields of a later version, with a length before them or of a fixed one.
+            // Fields of a later version, either length-delimited or of a fixed length.
             kind => {
                 let length = match kind {
                     1 => 8,
@@ -214,7 +216,7 @@ fn serving(mut body: &[u8]) -> Option<u64> {
     Some(status)
 }
 
-/// A number in groups of seven bits, the lowest first.
+/// Decodes a varint: groups of seven bits, the lowest first.
 fn number(message: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
@@ -240,14 +242,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_names_its_service() {
+    fn request_encodes_service_name() {
         assert_eq!(&framed("")[..], [0, 0, 0, 0, 0]);
         assert_eq!(&framed("shop")[..], b"\0\0\0\0\x06\x0a\x04shop");
         assert_eq!(&framed(&"s".repeat(200))[5..8], [0x0a, 0xc8, 0x01]);
     }
 
     #[test]
-    fn an_answer_is_read_with_what_a_later_version_adds() {
+    fn response_with_unknown_fields_is_decoded() {
         assert_eq!(serving(&[0, 0, 0, 0, 0]), Some(0));
         assert_eq!(serving(&[0, 0, 0, 0, 2, 8, 1]), Some(1));
         assert_eq!(serving(b"\0\0\0\0\x07\x12\x03abc\x08\x02"), Some(2));
@@ -257,13 +259,13 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_read_as_it_was_meant() {
+    fn status_message_is_percent_decoded() {
         assert_eq!(decoded("not%20yet%3A 5%"), "not yet: 5%");
         assert_eq!(decoded("%C3%A4%zz%2"), "ä%zz%2");
     }
 
     #[test]
-    fn a_call_that_failed_is_judged_by_its_status() {
+    fn failed_call_is_judged_by_status() {
         let reply = |status, code: &str, message: &str| Reply {
             status,
             code: code.into(),

@@ -1,7 +1,7 @@
-//! HTTP/1.1: is a request answered as expected?
+//! HTTP/1.1: sends a request and checks the response.
 //!
-//! Follows redirects within the same origin only; one to elsewhere is itself the answer. Reads
-//! no more of a body than it has to, and keeps no connection.
+//! Follows redirects within the same origin only. A redirect to another origin is itself the
+//! answer. Reads no more of a body than necessary, and reuses no connection.
 
 use std::{collections::BTreeMap, error::Error, io, net::SocketAddr, pin::pin, time::Duration};
 
@@ -28,19 +28,19 @@ use crate::{
     secret::Text,
 };
 
-/// How many redirects are followed.
+/// Maximum number of redirects that are followed.
 const REDIRECTS: usize = 5;
-/// How much of a body is searched, in bytes.
+/// Maximum size of a body that is searched, in bytes.
 const SEARCHED: usize = 1 << 20;
-/// How much of the body of an unwanted reply is repeated, in bytes.
+/// Maximum length of the body of an unexpected response that is reported, in bytes.
 const REPEATED: usize = 200;
-/// How long that is waited for.
+/// Timeout for reading that body.
 const BODY_PATIENCE: Duration = Duration::from_millis(100);
 
-/// What is asked, and what answer is expected.
+/// A request and the expected response.
 #[derive(Debug)]
 pub struct HttpRequest<'a> {
-    /// As in the `Host` header: with the port, unless it is the scheme's own.
+    /// The `Host` header: with the port, unless it is the default port of the scheme.
     authority: String,
     path: String,
     method: Method,
@@ -48,12 +48,12 @@ pub struct HttpRequest<'a> {
     status: &'a StatusSet,
     contains: Option<&'a str>,
     wrap: TlsMode<'a>,
-    /// The authority is a name, and not the address of a container.
+    /// Whether the authority is a host name, instead of the address of a container.
     named: bool,
 }
 
 impl<'a> HttpRequest<'a> {
-    /// What an HTTP probe asks at an address; `None` for other probes.
+    /// Creates the request of an HTTP probe for an address; `None` for other probes.
     pub fn of(probe: &'a Probe, address: SocketAddr, wrap: TlsMode<'a>) -> Option<Self> {
         let Probe::Http {
             path,
@@ -94,7 +94,7 @@ impl<'a> HttpRequest<'a> {
         }
     }
 
-    /// The host alone, as a certificate would name it.
+    /// The host without the port, as a certificate would name it.
     fn host(&self) -> &str {
         host_of(&self.authority)
     }
@@ -102,7 +102,7 @@ impl<'a> HttpRequest<'a> {
     fn request(&self, method: Method, path: &str) -> Result<Request<Empty<Bytes>>, ProbeError> {
         let uri: Uri = path
             .parse()
-            .map_err(|_| ProbeError::Mistaken(format!("`{path}` is no path of a request")))?;
+            .map_err(|_| ProbeError::Mistaken(format!("`{path}` is not a valid request path")))?;
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -112,10 +112,10 @@ impl<'a> HttpRequest<'a> {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         for (name, text) in self.headers {
-            // A value of which only the record is left cannot be sent; see `verdict`.
+            // A value of which only the digest is known cannot be sent; see `verdict`.
             if let Some(text) = text.expose() {
                 let bytes = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-                    ProbeError::Mistaken(format!("`{name}` is no name of a header"))
+                    ProbeError::Mistaken(format!("`{name}` is not a valid header name"))
                 })?;
                 headers.insert(bytes, value(name, text)?);
             }
@@ -127,14 +127,14 @@ impl<'a> HttpRequest<'a> {
         Ok(request)
     }
 
-    /// What a reply means, when it is not a redirect that is followed.
+    /// Judges a response that is not a redirect to follow.
     fn verdict(&self, reply: &Reply, took: Duration) -> ProbeResult {
         let code = reply.status.as_u16();
         let took = took.as_millis();
         let lost = || self.headers.values().any(|text| text.expose().is_none());
         if !self.status.contains(code) {
-            // On the way back to an older generation a secret is known by its record only. A server
-            // that asks for it is up, like a database that asks for a password.
+            // In a rollback to an older generation, only the digest of a secret may be known. A
+            // server that demands the secret is up, like a database that asks for a password.
             if matches!(code, 401 | 403) && lost() {
                 return ProbeResult::Passed(format!(
                     "up, asks for credentials ({code} in {took} ms)"
@@ -150,7 +150,8 @@ impl<'a> HttpRequest<'a> {
         }
     }
 
-    /// A status that is not in the set, with what the server says about it and what would accept it.
+    /// Describes a status that is not in the set, with the reason that the server gives and the
+    /// setting that would accept it.
     fn unwanted(&self, reply: &Reply) -> String {
         let status = reply.status.to_string();
         let status = status.trim_end_matches(" <unknown status code>");
@@ -170,7 +171,7 @@ impl<'a> HttpRequest<'a> {
         format!("{status}{more}{accepted}{by_name}")
     }
 
-    /// The name that the server may want to be asked by, where it was asked by its address.
+    /// The host name that the server may expect, if the request was made by address.
     fn wanted_host<'r>(&self, reply: &'r Reply) -> Option<&'r str> {
         if self.named {
             return None;
@@ -180,12 +181,12 @@ impl<'a> HttpRequest<'a> {
             Some(location) if reply.status.is_redirection() => {
                 redirect::authority(location).filter(|other| host_of(other) != self.host())
             }
-            // It says of no name that it would serve it.
+            // These statuses do not name a host that the server would accept.
             _ => matches!(code, 400 | 403 | 421).then_some("NAME"),
         }
     }
 
-    /// Whether a body may be repeated: it could repeat what was sent.
+    /// Whether the body of a response may be reported. A body could echo what was sent.
     fn keeps_no_secret(&self) -> bool {
         let sealed = |text: &Text| matches!(text, Text::Sealed { .. });
         !self.path.contains('?') && !self.headers.values().any(sealed)
@@ -206,7 +207,7 @@ fn value(name: &str, text: &str) -> Result<HeaderValue, ProbeError> {
     })
 }
 
-/// Ready when the status is in the set and the body holds the text.
+/// Passes if the status is in the set and the body contains the text.
 pub async fn ask(line: &Connection, question: &HttpRequest<'_>) -> Result<ProbeResult, ProbeError> {
     let mut path = question.path.clone();
     let mut method = question.method.clone();
@@ -231,14 +232,14 @@ pub async fn ask(line: &Connection, question: &HttpRequest<'_>) -> Result<ProbeR
     }
 }
 
-/// What [`super::check_http`] asks.
+/// Implements [`super::check_http`].
 pub async fn check(
     url: &str,
     status: &StatusSet,
     contains: Option<&str>,
     patience: Duration,
 ) -> Result<ProbeResult, ProbeError> {
-    // The address is not repeated: it may hold a token.
+    // The error does not repeat the address, because it may contain a token.
     let mistaken = || ProbeError::Mistaken("the address is none of `http://` or `https://`".into());
     let uri: Uri = url.parse().map_err(|_| mistaken())?;
     let (wrap, standard) = match uri.scheme_str() {
@@ -268,14 +269,14 @@ pub async fn check(
     ask(&line, &question).await
 }
 
-/// What came back.
+/// The parts of a response.
 #[derive(Debug)]
 struct Reply {
     status: StatusCode,
     location: Option<String>,
-    /// The body holds the text that it should.
+    /// Whether the body contains the expected text.
     holds: bool,
-    /// How the body of an unwanted reply begins.
+    /// The beginning of the body, if the response is unexpected.
     body: Option<String>,
 }
 
@@ -318,15 +319,15 @@ async fn exchange(
         }
         Ok(reply)
     });
-    // The connection moves the bytes while the talk waits for them; it ends before the talk when
-    // the whole response has arrived.
+    // The connection future moves the bytes while `talk` waits for them. It completes before `talk`
+    // when the whole response has arrived.
     match select(talk, pin!(connection)).await {
         Either::Left((reply, _)) => reply,
         Either::Right((_, talk)) => talk.await,
     }
 }
 
-/// How a body begins, in one line; what does not come at once is not waited for.
+/// Reads the beginning of a body as one line. Data that does not arrive at once is not awaited.
 async fn beginning(mut body: Incoming) -> Option<String> {
     let mut seen = Vec::new();
     let read = async {
@@ -337,16 +338,16 @@ async fn beginning(mut body: Incoming) -> Option<String> {
             }
         }
     };
-    // Whether it ended or not: what has come is repeated.
+    // Whether the read completed or timed out: the data that has arrived is reported.
     let _ = timeout(BODY_PATIENCE, read).await;
     one_line(&seen)
 }
 
-/// The beginning of a text in one line; `None`: it is empty, or no text.
+/// The beginning of a text as one line; `None` if it is empty or not text.
 fn one_line(bytes: &[u8]) -> Option<String> {
     let bytes = bytes.get(..REPEATED).unwrap_or(bytes);
     let text = String::from_utf8_lossy(bytes);
-    // A character that was cut in two is no sign of anything.
+    // A character that was cut in two does not mean that the body is binary.
     let text = text.trim_end_matches('\u{fffd}');
     let words: Vec<&str> = text.split_whitespace().collect();
     let line = words.join(" ");
@@ -355,7 +356,7 @@ fn one_line(bytes: &[u8]) -> Option<String> {
     (is_text && !line.is_empty()).then(|| format!("{}{more}", line.replace('`', "'")))
 }
 
-/// Whether a body holds a text, known as soon as the text has arrived.
+/// Whether a body contains a text. Returns as soon as the text has arrived.
 async fn holds(mut body: Incoming, text: &str) -> hyper::Result<bool> {
     let text = text.as_bytes();
     let mut seen = Vec::new();
@@ -364,7 +365,7 @@ async fn holds(mut body: Incoming, text: &str) -> hyper::Result<bool> {
         let Some(data) = frame.data_ref() else {
             continue;
         };
-        // The text may have begun in the frame before.
+        // The text may have begun in the previous frame.
         let from = seen.len().saturating_sub(text.len());
         let room = SEARCHED - seen.len();
         seen.extend_from_slice(data.get(..room).unwrap_or(data));
@@ -400,7 +401,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beginning_of_a_body_is_one_line_of_text() {
+    fn body_excerpt_is_one_line_of_text() {
         let check = |body: &[u8], expected: Option<&str>| {
             assert_eq!(one_line(body).as_deref(), expected);
         };
@@ -408,7 +409,7 @@ mod tests {
         check(b" \n", None);
         check(b"\x1f\x8b\x08\x00\xff", None);
         check(b"a\x1b[2Jb", None);
-        // Cut in the middle of a character.
+        // The text is cut in the middle of a character.
         let long = format!("x{}", "\u{e4}".repeat(REPEATED));
         let shown = format!("x{}…", "\u{e4}".repeat(REPEATED / 2 - 1));
         check(long.as_bytes(), Some(&shown));

@@ -1,8 +1,8 @@
-//! Native clients for readiness probes: dial a container's address, ask one question, hear one
-//! answer.
+//! Native clients for readiness probes: connect to a container's address, send one request, read
+//! one answer.
 //!
-//! Speaks TCP, HTTP, PostgreSQL, Redis and the gRPC health service, each over TLS where asked for.
-//! Nothing here retries, sleeps or decides when to ask again, and no secret gets into an answer.
+//! Supports TCP, HTTP, PostgreSQL, Redis and the gRPC health service, each optionally over TLS.
+//! This module never retries, sleeps or decides when to probe again. No secret gets into a result.
 
 mod error;
 mod grpc;
@@ -22,10 +22,10 @@ use self::{http::HttpRequest, tcp::Connection, tls::TlsMode};
 use super::ProbeResult;
 use crate::project::{Probe, StatusSet};
 
-/// Asks what listens on `address`, and waits no longer than `patience`, connecting included.
+/// Probes `address`, with `patience` as the timeout for the connection and the answer together.
 ///
-/// `None`: the probe is none that can be dialled (`exec`, `log`, `file`, `healthcheck`, `exit`,
-/// `started`).
+/// Returns `None` if the probe does not use the network (`exec`, `log`, `file`, `healthcheck`,
+/// `exit`, `started`).
 pub async fn ask(address: IpAddr, probe: &Probe, patience: Duration) -> Option<ProbeResult> {
     let line = |port: u16| Connection::to(SocketAddr::new(address, port), patience);
     let heard = match probe {
@@ -67,8 +67,8 @@ pub async fn ask(address: IpAddr, probe: &Probe, patience: Duration) -> Option<P
     Some(heard.unwrap_or_else(ProbeResult::from))
 }
 
-/// Asks an `http://` or `https://` address as a visitor on this host would: its name is looked up
-/// here, and its certificate must be one that this host trusts. Waits no longer than `patience`.
+/// Requests an `http://` or `https://` URL as a visitor on this host would: the name is resolved on
+/// this host, and the certificate must be one that this host trusts. `patience` is the timeout.
 pub async fn check_http(
     url: &str,
     status: &StatusSet,
@@ -84,9 +84,10 @@ pub async fn check_http(
 mod tests {
     use super::*;
 
-    /// Callers spawn these; a future that is not `Send` would break them, not this module.
+    /// Callers spawn these futures. A future that is not `Send` would break the callers, not this
+    /// module.
     #[test]
-    fn questions_can_be_asked_from_any_task() {
+    fn probe_futures_are_send() {
         fn sendable(_: &impl Send) {}
         sendable(&ask(
             IpAddr::from([127, 0, 0, 1]),
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_dialled_has_no_answer() {
+    async fn probe_without_network_returns_none() {
         let address = IpAddr::from([127, 0, 0, 1]);
         let log = Probe::Log {
             pattern: "ready".into(),

@@ -1,8 +1,8 @@
-//! PostgreSQL: how far does a server take a start-up message?
+//! PostgreSQL: checks how a server answers a start-up message.
 //!
-//! Logs in only where no password is asked for, and sends no query. Leaves in such a way that the
-//! server's log stays clean. Messages are those of protocol 3.0 (PostgreSQL manual, "Message
-//! Formats").
+//! Logs in only if the server asks for no password, and sends no query. Closes the connection so
+//! that the server logs nothing. The messages are those of protocol 3.0 (PostgreSQL manual,
+//! "Message Formats").
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -15,14 +15,14 @@ use super::{
 
 /// Version 3.0, as the first field of a start-up message.
 const PROTOCOL: u32 = 3 << 16;
-/// Asks for TLS in place of a version: 1234.5679 in decimal.
+/// Requests TLS in place of a version: 1234.5679 in decimal.
 const SSL_REQUEST: u32 = 0x04d2_162f;
-/// Longest message that is read; those of a start-up have some hundred bytes.
+/// Longest message that is read, in bytes; those of a start-up have some hundred.
 const LONGEST: usize = 1 << 16;
-/// What is said when the other side does not speak the protocol.
+/// The error for a server that does not speak the protocol.
 const WRONG_PROTOCOL: ProbeError = ProbeError::WrongProtocol("PostgreSQL");
 
-/// Ready when the server takes the start-up message, or asks for a password.
+/// Passes if the server accepts the start-up message or asks for a password.
 pub async fn ask(
     line: &Connection,
     user: &str,
@@ -40,7 +40,7 @@ pub async fn ask(
                         "the server does not offer TLS".to_owned(),
                     ));
                 }
-                // An error in place of an answer: the server cannot even fork.
+                // An error message in place of the answer: the server cannot even fork.
                 b'E' => return Ok(ProbeResult::Pending("the server has no room".to_owned())),
                 _ => return Err(WRONG_PROTOCOL),
             }
@@ -52,28 +52,29 @@ pub async fn ask(
             match judge(kind, &payload)? {
                 StartupVerdict::GoOn => {}
                 StartupVerdict::Leave(answer) => {
-                    // Said while a password is awaited, it would be logged as a wrong answer.
+                    // Sent while the server waits for a password, it would be logged as a failed
+                    // login.
                     stream.write_all(&[b'X', 0, 0, 0, 4]).await?;
                     break answer;
                 }
                 StartupVerdict::HangUp(answer) => break answer,
             }
         };
-        // The answer stands, however the connection ends.
+        // The result is known, however the connection ends.
         let _ = stream.shutdown().await;
         Ok(answer)
     })
     .await
 }
 
-/// What a message means for the question.
+/// What one message means for the probe.
 #[derive(Debug, PartialEq, Eq)]
 enum StartupVerdict {
-    /// Nothing yet.
+    /// No result yet.
     GoOn,
-    /// The answer; the session is open and must be closed.
+    /// A result; the session is open and must be closed.
     Leave(ProbeResult),
-    /// The answer; there is no session.
+    /// A result; there is no session.
     HangUp(ProbeResult),
 }
 
@@ -88,13 +89,13 @@ fn judge(kind: u8, payload: &[u8]) -> Result<StartupVerdict, ProbeError> {
         },
         b'Z' => StartupVerdict::Leave(ProbeResult::Passed("up, accepts queries".to_owned())),
         b'E' => StartupVerdict::HangUp(refusal(payload)),
-        // A parameter, the key for cancelling, a notice, a lower minor version.
+        // A parameter, the cancellation key, a notice, or a lower minor version.
         b'S' | b'K' | b'N' | b'v' => StartupVerdict::GoOn,
         _ => return Err(WRONG_PROTOCOL),
     })
 }
 
-/// What an error means, by its SQLSTATE (PostgreSQL manual, appendix A).
+/// Judges an error by its SQLSTATE (PostgreSQL manual, appendix A).
 fn refusal(payload: &[u8]) -> ProbeResult {
     let (state, message) = (field(payload, b'C'), field(payload, b'M'));
     if state.starts_with("28") || state == "3D000" {
@@ -103,7 +104,7 @@ fn refusal(payload: &[u8]) -> ProbeResult {
     ProbeResult::Pending(format!("{message} ({state})"))
 }
 
-/// A field of an error message: a letter, then text up to a zero.
+/// A field of an error message: a letter, then text up to a zero byte.
 fn field(payload: &[u8], letter: u8) -> String {
     payload
         .split(|byte| *byte == 0)
@@ -115,7 +116,7 @@ fn field(payload: &[u8], letter: u8) -> String {
 async fn message(stream: &mut Stream) -> Result<(u8, Vec<u8>), ProbeError> {
     let kind = stream.read_u8().await?;
     let length = usize::try_from(stream.read_u32().await?).map_err(|_| WRONG_PROTOCOL)?;
-    // The length counts itself.
+    // The length includes itself.
     let length = length.checked_sub(4).ok_or(WRONG_PROTOCOL)?;
     if length > LONGEST {
         return Err(WRONG_PROTOCOL);
@@ -142,7 +143,7 @@ fn start_up(user: &str, database: &str) -> Vec<u8> {
     framed(PROTOCOL, &body)
 }
 
-/// A first message: its length with itself, a code, a body.
+/// A first message: its length (which includes itself), a code, a body.
 fn framed(code: u32, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 8).unwrap_or(u32::MAX);
     [&length.to_be_bytes()[..], &code.to_be_bytes(), body].concat()
@@ -153,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_messages_are_those_of_the_manual() {
+    fn start_up_messages_match_the_manual() {
         assert_eq!(framed(SSL_REQUEST, &[]), [0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f]);
         let message = start_up("u", "d");
         assert_eq!(&message[..8], [0, 0, 0, 53, 0, 3, 0, 0]);
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_judged_by_its_state() {
+    fn error_is_judged_by_sqlstate() {
         let error = |state: &str| {
             let payload = format!("SFATAL\0VFATAL\0C{state}\0Mwhat went wrong\0Fx.c\0\0");
             judge(b'E', payload.as_bytes())
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_for_a_password_is_an_answer_and_a_login_is_none_yet() {
+    fn password_request_passes_and_login_goes_on() {
         assert_eq!(judge(b'R', &[0, 0, 0, 0]), Ok(StartupVerdict::GoOn));
         assert!(matches!(
             judge(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"),

@@ -1,11 +1,11 @@
-//! Redirects: where does a `Location` lead, and is that still the server that was asked?
+//! Redirects: resolves a `Location` and checks that it has the same origin.
 //!
-//! Pure; following is the business of `http`.
+//! The functions are pure. `http` follows the redirects.
 
 use hyper::Uri;
 
-/// The path that a location leads to, seen from `path` of `scheme://authority`; `None` when it
-/// leads to another origin or makes no sense.
+/// Resolves a location relative to `path` of `scheme://authority`. Returns the path; `None` if the
+/// location has another origin or is invalid.
 pub fn within(scheme: &str, authority: &str, path: &str, location: &str) -> Option<String> {
     let location = location.split('#').next().unwrap_or(location);
     let absolute = if location.starts_with("//") {
@@ -23,12 +23,13 @@ pub fn within(scheme: &str, authority: &str, path: &str, location: &str) -> Opti
     })
 }
 
-/// A location as it may be shown: its query often holds a token, and says nothing of readiness.
+/// A location without its query, for messages. A query often contains a token, and says nothing
+/// about readiness.
 pub fn shown(location: &str) -> &str {
     location.split(['?', '#']).next().unwrap_or(location)
 }
 
-/// The host that an absolute location names, with its port if it names one.
+/// The host that an absolute location names, with its port if it has one.
 pub fn authority(location: &str) -> Option<&str> {
     let (scheme, rest) = location.split_once("//")?;
     if !matches!(
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_stays_at_its_origin() {
+    fn redirect_within_origin_is_followed() {
         check("/login", Some("/login"));
         check(
             "/login?next=http://other/#top",
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_to_elsewhere_is_not_followed() {
+    fn redirect_to_other_origin_is_not_followed() {
         for location in [
             "https://shop:3000/",
             "http://shop/",
@@ -100,13 +101,13 @@ mod tests {
     }
 
     #[test]
-    fn a_port_of_the_scheme_goes_without_saying() {
+    fn redirect_with_default_port_has_same_origin() {
         let path = within("https", "shop", "/", "https://shop:443/x");
         assert_eq!(path.as_deref(), Some("/x"));
     }
 
     #[test]
-    fn host_of_an_absolute_location_is_found() {
+    fn authority_of_absolute_location_is_found() {
         let check = |location: &str, expected: Option<&str>| {
             assert_eq!(authority(location), expected, "{location}");
         };
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_not_shown() {
+    fn shown_location_omits_query() {
         assert_eq!(shown("https://id/login?token=1"), "https://id/login");
     }
 }

@@ -1,6 +1,6 @@
-//! Redis: does a server answer `PING`?
+//! Redis: checks that a server answers `PING`.
 //!
-//! The same for Valkey and whatever else speaks RESP. Sends `AUTH` and `PING`, nothing else.
+//! Also works with Valkey and other servers that speak RESP. Sends only `AUTH` and `PING`.
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
@@ -13,19 +13,19 @@ use super::{
 
 /// Longest reply that is read, in bytes; the longest of Redis itself has about 900 (`DENIED`).
 const LONGEST: u64 = 4096;
-/// How much of a reply is passed on, in characters.
+/// Maximum length of a reply that is reported, in characters.
 const SHOWN: usize = 160;
 
-/// With what to log in.
+/// Credentials for the login.
 #[derive(Clone, Copy)]
 pub struct Login<'a> {
-    /// The ACL user, if not the default one.
+    /// The ACL user; `None` for the default user.
     pub user: Option<&'a str>,
-    /// Never shown.
+    /// The password. It is never shown.
     pub password: &'a str,
 }
 
-/// Ready when `PING` is answered, or when a password is asked for and none was given.
+/// Passes if `PING` is answered, or if the server asks for a password and none is configured.
 pub async fn ask(
     line: &Connection,
     login: Option<Login<'_>>,
@@ -35,7 +35,7 @@ pub async fn ask(
     line.hear(async {
         let stream = tls::wrap(stream, wrap, &line.host(), Alpn::Unnamed).await?;
         let mut stream = BufReader::new(stream);
-        // Both commands in one packet: one round trip.
+        // Both commands are sent in one packet, for one round trip.
         let mut commands = login.map(auth).unwrap_or_default();
         commands.extend(command(&["PING"]));
         stream.write_all(&commands).await?;
@@ -47,14 +47,14 @@ pub async fn ask(
         }
         let reply = reply(&mut stream).await?;
         let answer = judge(&reply, login)?;
-        // The answer stands, however the connection ends.
+        // The result is known, however the connection ends.
         let _ = stream.shutdown().await;
         Ok(answer)
     })
     .await
 }
 
-/// One line without its end.
+/// Reads one line without its end.
 async fn reply(stream: &mut BufReader<Stream>) -> Result<String, ProbeError> {
     let mut line = Vec::new();
     stream.take(LONGEST).read_until(b'\n', &mut line).await?;
@@ -72,7 +72,7 @@ fn judge(reply: &str, login: Option<Login<'_>>) -> Result<ProbeResult, ProbeErro
     let Some(error) = reply.strip_prefix('-') else {
         return Err(ProbeError::WrongProtocol("Redis"));
     };
-    // Some servers repeat the arguments of what they do not understand.
+    // Some servers repeat the arguments of a command that they do not understand.
     let mut said = match login {
         Some(login) if !login.password.is_empty() => error.replace(login.password, "…"),
         _ => error.to_owned(),
@@ -83,8 +83,8 @@ fn judge(reply: &str, login: Option<Login<'_>>) -> Result<ProbeResult, ProbeErro
     }
     Ok(match (error.split(' ').next().unwrap_or(error), login) {
         ("NOAUTH", None) => ProbeResult::Passed("up, asks for a password".to_owned()),
-        // Time changes none of these: a wrong password, one that is too little, or a server in
-        // protected mode, which talks to its own host only.
+        // None of these errors changes with time: a wrong password, insufficient permissions, or a
+        // server in protected mode, which accepts connections from its own host only.
         ("NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED", _) => {
             ProbeResult::Impossible(format!("up, but refuses: {said}"))
         }
@@ -95,7 +95,7 @@ fn judge(reply: &str, login: Option<Login<'_>>) -> Result<ProbeResult, ProbeErro
 fn auth(login: Login<'_>) -> Vec<u8> {
     match login.user {
         Some(user) => command(&["AUTH", user, login.password]),
-        // In this form also understood by servers older than ACLs (Redis 6).
+        // Servers older than ACLs (Redis 6) also accept this form.
         None => command(&["AUTH", login.password]),
     }
 }
@@ -121,7 +121,7 @@ mod tests {
     });
 
     #[test]
-    fn commands_are_counted_in_bytes() {
+    fn command_lengths_are_in_bytes() {
         assert_eq!(command(&["PING"]), b"*1\r\n$4\r\nPING\r\n");
         let login = Login {
             user: Some("ci"),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_judged_by_their_first_word() {
+    fn reply_is_judged_by_first_word() {
         let not_yet = |text: &str| Ok(ProbeResult::Pending(text.into()));
         assert_eq!(judge("+PONG", None), Ok(ProbeResult::Passed("PONG".into())));
         assert_eq!(judge("-LOADING wait", None), not_yet("LOADING wait"));
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_comes_back_is_not_passed_on() {
+    fn echoed_password_is_masked() {
         let reply = "-ERR unknown command `AUTH`, with args beginning with: `hunter2`";
         let answer = judge(reply, LOGIN);
         let expected = "ERR unknown command `AUTH`, with args beginning with: `…`";
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_reply_is_cut_between_characters() {
+    fn long_reply_is_cut_between_characters() {
         let Ok(ProbeResult::Pending(said)) = judge(&format!("-ERR {}", "ä".repeat(500)), None)
         else {
             panic!("an error is no readiness");

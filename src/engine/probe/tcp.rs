@@ -1,6 +1,6 @@
-//! Connections: making one, and the bound on everything that is done with it.
+//! TCP connections, and the timeout on all use of a connection.
 //!
-//! A plain connection is also the simplest probe. Knows no protocol above TCP.
+//! A plain connection is also the simplest probe. This module knows no protocol above TCP.
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{super::ProbeResult, error::ProbeError};
 
-/// Where to connect, and until when to wait; one for each question.
+/// A target with a deadline, for one probe.
 #[derive(Debug)]
 pub struct Connection {
     addresses: Vec<SocketAddr>,
@@ -20,7 +20,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// To one address. Patience is counted from here.
+    /// Targets one address. The timeout starts now.
     pub fn to(address: SocketAddr, patience: Duration) -> Self {
         Self {
             addresses: vec![address],
@@ -29,7 +29,8 @@ impl Connection {
         }
     }
 
-    /// To the addresses that a name has on this host. Patience is counted from here.
+    /// Targets the addresses that a name resolves to on this host. The timeout starts now, before
+    /// the name is resolved.
     pub async fn by_name(host: &str, port: u16, patience: Duration) -> Result<Self, ProbeError> {
         let opened = Instant::now();
         let addresses = timeout_at(opened + patience, lookup_host((host, port)))
@@ -49,18 +50,18 @@ impl Connection {
         let stream = timeout_at(self.deadline(), TcpStream::connect(&self.addresses[..]))
             .await
             .map_err(|_| ProbeError::NoConnection(self.patience))??;
-        // On the loopback address the system may choose, for our end, the very port that nobody
-        // listens on: then it connects to itself (RFC 9293, simultaneous open).
+        // On the loopback address, the system may choose for the local end the same port that
+        // nothing listens on. The socket then connects to itself (RFC 9293, simultaneous open).
         if stream.local_addr()? == stream.peer_addr()? {
             return Err(ProbeError::Refused);
         }
-        // A question is one small packet; it must not wait for a second one. Where the system
-        // refuses that, the question is only slower.
+        // A probe is one small packet, which must not wait for a second one. If the system refuses
+        // the option, the probe is only slower.
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
 
-    /// Talks for as long as patience lasts.
+    /// Runs an exchange until the deadline.
     pub async fn hear<T>(
         &self,
         talk: impl Future<Output = Result<T, ProbeError>>,
@@ -70,7 +71,7 @@ impl Connection {
             .map_err(|_| ProbeError::Silent(self.patience))?
     }
 
-    /// The address, as a certificate would name it when the server has no other name.
+    /// The IP address, as a certificate would name it if the server has no other name.
     pub fn host(&self) -> String {
         self.addresses
             .first()
@@ -78,7 +79,7 @@ impl Connection {
             .unwrap_or_default()
     }
 
-    /// Address and port, as a request names them.
+    /// Address and port, for the authority of a request.
     pub fn authority(&self) -> String {
         self.addresses
             .first()
@@ -86,7 +87,7 @@ impl Connection {
             .unwrap_or_default()
     }
 
-    /// How long it has taken until now.
+    /// Time since the timeout started.
     pub fn took(&self) -> Duration {
         self.opened.elapsed()
     }
@@ -96,7 +97,7 @@ impl Connection {
     }
 }
 
-/// Ready when the connection is accepted.
+/// Passes if the connection is accepted.
 pub async fn ask(line: &Connection) -> Result<ProbeResult, ProbeError> {
     line.connect().await?;
     Ok(ProbeResult::Passed(format!(

@@ -1,7 +1,7 @@
-//! TLS around a connection, believing as much of the server's certificate as the probe says.
+//! TLS for a connection, with the verification of the server's certificate that the probe asks for.
 //!
-//! Never resumes a session, so that each probe sees the certificate that is served now. Installs
-//! no process-wide provider.
+//! Never resumes a session, so that each probe sees the certificate that the server uses now.
+//! Installs no process-wide provider.
 
 use std::{
     collections::BTreeMap,
@@ -26,24 +26,24 @@ use crate::project::Tls;
 
 /// A connection, plain or encrypted.
 ///
-/// The encrypted one is boxed, as its state has more than a kilobyte.
+/// The encrypted variant is boxed, because its state is larger than a kilobyte.
 pub type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-/// How a connection is encrypted.
+/// The encryption of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode<'a> {
-    /// Not at all.
+    /// No encryption.
     Plain,
-    /// Encrypted, whoever it is.
+    /// Encryption without verification of the certificate.
     Anyone,
-    /// Signed by this authority, for this name.
+    /// Encryption with a certificate that this authority signed for this name.
     Signed {
-        /// PEM.
+        /// The authority, as PEM.
         authority: &'a str,
-        /// The name that the certificate must bear.
+        /// The name that the certificate must contain.
         host: &'a str,
     },
-    /// Signed by an authority that this host trusts.
+    /// Encryption with a certificate of an authority that this host trusts.
     Public,
 }
 
@@ -57,10 +57,10 @@ impl<'a> From<Option<&'a Tls>> for TlsMode<'a> {
     }
 }
 
-/// The protocol that is named in the handshake; some servers insist.
+/// The protocol that the handshake names. Some servers require one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alpn {
-    /// None is named: the database protocols have no name in common use.
+    /// No protocol: the database protocols have no common ALPN name.
     Unnamed,
     /// `http/1.1`.
     Http1,
@@ -68,7 +68,7 @@ pub enum Alpn {
     Http2,
 }
 
-/// Wraps a connection to the server that `name` is a name or an address of.
+/// Wraps a connection to a server. `name` is a name or an address of the server.
 pub async fn wrap(
     stream: TcpStream,
     wrap: TlsMode<'_>,
@@ -95,7 +95,7 @@ pub async fn wrap(
     }
 }
 
-/// Whose signature is believed.
+/// The required signer of the certificate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Verification {
     Anyone,
@@ -103,7 +103,8 @@ enum Verification {
     Public,
 }
 
-/// The configuration of each kind, made once; there are as many as authorities in the manifest.
+/// Returns the configuration of a kind, created once. There are as many as authorities in the
+/// manifest.
 fn config(trust: Verification, speaks: Alpn) -> Result<Arc<ClientConfig>, ProbeError> {
     static CONFIGS: Mutex<BTreeMap<(Verification, Alpn), Arc<ClientConfig>>> =
         Mutex::new(BTreeMap::new());
@@ -160,7 +161,7 @@ fn trouble(error: &Error, name: &str) -> ProbeError {
     ProbeError::Handshake(match error {
         Error::InvalidMessage(_) => return ProbeError::WrongProtocol("TLS"),
         Error::InvalidCertificate(cause) => match cause {
-            // The second: an authority of the same name, with another key.
+            // The second error means an authority with the same name and another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "the certificate is not signed by a trusted authority".to_owned()
             }
@@ -179,7 +180,7 @@ fn trouble(error: &Error, name: &str) -> ProbeError {
     })
 }
 
-/// Accepts every certificate, even one that cannot be read: the probe asked for encryption only.
+/// Accepts every certificate, even an invalid one: the probe asked for encryption only.
 #[derive(Debug)]
 struct NoVerifier(Arc<CryptoProvider>);
 

@@ -1,42 +1,42 @@
-//! What a simulated container does, and what goes wrong. Data only.
+//! The behavior of simulated containers, and injected faults. Data only.
 
 use std::time::Duration;
 
 use crate::{engine::EngineError, plan::Action};
 
-/// What a container does once it is started.
+/// The behavior of a container after its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Behavior {
-    /// Every probe passes so long after the start; `None`: none ever does.
+    /// Time from the start until every probe passes; `None` if no probe ever passes.
     pub ready_after: Option<Duration>,
-    /// It ends by itself.
+    /// An exit of the container by itself.
     pub ends: Option<Exit>,
-    /// How long it takes to end when it is asked to.
+    /// Time that the container takes to stop.
     pub stop_takes: Duration,
-    /// The exit code of every hook and command run in it.
+    /// Exit code of every hook and command in the container.
     pub hooks: i64,
 }
 
-/// An end that a container comes to by itself.
+/// An exit of a container by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
-    /// After the start.
+    /// Time from the start.
     pub after: Duration,
-    /// With this code.
+    /// Exit code of the container.
     pub exit_code: i64,
-    /// Killed for want of memory.
+    /// Whether the container is OOM-killed.
     pub out_of_memory: bool,
 }
 
 impl Default for Behavior {
-    /// Ready after 10 ms, and runs until it is stopped.
+    /// Becomes ready after 10 ms, and runs until it is stopped.
     fn default() -> Self {
         Self::ready_after(Duration::from_millis(10))
     }
 }
 
 impl Behavior {
-    /// Ready so long after its start.
+    /// Becomes ready `after` its start, and runs until it is stopped.
     #[must_use]
     pub fn ready_after(after: Duration) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Behavior {
         }
     }
 
-    /// Runs, and is never ready.
+    /// Runs, but never becomes ready.
     #[must_use]
     pub fn never_ready() -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Behavior {
         }
     }
 
-    /// Ends with this code so long after its start; ready, if ever, when it is told so besides.
+    /// Exits with this code `after` its start. Never ready, unless `ready_after` is set.
     #[must_use]
     pub fn exits(after: Duration, exit_code: i64) -> Self {
         let ends = Some(Exit {
@@ -71,23 +71,23 @@ impl Behavior {
     }
 }
 
-/// Something that goes wrong.
+/// An injected fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
-    /// At which action.
+    /// The call at which the fault occurs.
     pub at: FaultTrigger,
-    /// Before or after the effect.
+    /// The point of the fault relative to the effect.
     pub when: FaultTiming,
-    /// What the engine says.
+    /// The error that the engine reports.
     pub error: EngineError,
 }
 
-/// At which action something goes wrong.
+/// Selects the calls at which a fault occurs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultTrigger {
-    /// The so manieth, counted from 0.
+    /// The call with this number, counted from 0.
     Call(u64),
-    /// Each of this kind that is done to this object (`stopping container`, `shop-web-1`).
+    /// Each call of this kind on this object (`stopping container`, `shop-web-1`).
     Each {
         /// [`Action::verb`].
         verb: String,
@@ -97,7 +97,8 @@ pub enum FaultTrigger {
 }
 
 impl FaultTrigger {
-    /// Whether it is about the `call`-th call, which is this action, or none of the project's.
+    /// Returns whether the trigger matches the `call`-th call. `action` is `None` for calls to the
+    /// journal or the lock.
     #[must_use]
     pub fn meets(&self, call: u64, action: Option<&Action>) -> bool {
         match self {
@@ -109,13 +110,13 @@ impl FaultTrigger {
     }
 }
 
-/// Before, amid or after the effect.
+/// The point of a fault or an event relative to the effect of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultTiming {
-    /// The world was not changed.
+    /// Before the effect: the world is unchanged.
     Before,
-    /// It was begun and broke off: what is done at once was not done, a copy is there in part.
+    /// During the effect: an atomic change does not happen, a copy is partial.
     Midway,
-    /// The world was changed; only the answer was lost.
+    /// After the effect: the world is changed, and only the answer is lost.
     After,
 }

@@ -1,4 +1,4 @@
-//! A call to the simulated engine: which it is, how long it takes, and what goes wrong with it.
+//! One call to the simulated engine: its number, its latency and its fault.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use crate::plan::Action;
 
 /// A call that changes something.
 pub(super) struct Call {
-    /// Counted from 0.
+    /// Number of the call, counted from 0.
     pub number: u64,
-    /// How long it takes until its effect.
+    /// Latency until the effect.
     pub before: Duration,
-    /// And from there until its answer.
+    /// Latency from the effect until the answer.
     pub after: Duration,
-    /// What goes wrong with it.
+    /// The fault that occurs in this call.
     pub fault: Option<Fault>,
 }
 
 impl Inner {
-    /// Counts a call that changes something.
+    /// Counts and records a call that changes something.
     pub(super) fn begin_call(
         &mut self,
         action: Option<&Action>,
         (verb, object): (&str, &str),
     ) -> Call {
-        let number = self.deeds.len() as u64;
-        self.deeds.push(RecordedCall {
+        let number = self.recorded_calls.len() as u64;
+        self.recorded_calls.push(RecordedCall {
             verb: verb.to_owned(),
             object: object.to_owned(),
         });

@@ -1,5 +1,5 @@
-//! What happens to a simulated world past the one who deploys: people, the engine's own ends, and
-//! the end of the asking program.
+//! Events in a simulated world besides the deploy: manual changes, restarts of the engine, and the
+//! death of the calling program.
 
 use std::time::Duration;
 
@@ -13,58 +13,59 @@ use crate::{
     state::{PublishedPort, UnmanagedContainer},
 };
 
-/// How long an engine that ended is away.
+/// Downtime of an engine that is restarted.
 const ENGINE_RESTART: Duration = Duration::from_millis(500);
 
-/// What somebody does past `cimandat`.
+/// A change to the world without `cimandat`, such as a manual change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExternalAction {
-    /// Runs a container that is nobody's, and publishes these ports.
+    /// Runs a container without a project, and publishes these ports.
     Run {
-        /// Its name.
+        /// The name of the container.
         container: ContainerName,
-        /// What it holds from then on.
+        /// The ports that the container holds.
         ports: Vec<PublishedPort>,
     },
     /// Starts a container.
     Start(ContainerName),
-    /// Stops a container, in good order.
+    /// Stops a container gracefully.
     Stop(ContainerName),
     /// Kills a container.
     Kill(ContainerName),
-    /// Freezes a container.
+    /// Pauses a container.
     Pause(ContainerName),
-    /// Thaws a container.
+    /// Resumes a paused container.
     Unpause(ContainerName),
-    /// Removes a container, whatever it does, and its anonymous volumes.
+    /// Removes a container in any state, with its anonymous volumes.
     Remove(ContainerName),
-    /// Not a hand at all: a container ends by itself.
+    /// A container exits by itself.
     End {
-        /// Which.
+        /// The container.
         container: ContainerName,
-        /// With this code.
+        /// The exit code.
         exit_code: i64,
     },
-    /// Removes all containers that do not run.
+    /// Removes all stopped containers.
     PruneContainers,
-    /// Removes all networks that nothing running is attached to.
+    /// Removes all networks without running containers.
     PruneNetworks,
-    /// Removes all anonymous volumes that nobody mounts.
+    /// Removes all anonymous volumes that no container mounts.
     PruneVolumes,
-    /// Removes all images that no container was made from.
+    /// Removes all images that no container uses.
     PruneImages,
-    /// Removes an image's name.
+    /// Removes the name of an image.
     RemoveImage(ImageRef),
-    /// The engine is stopped in good order, and started again.
+    /// The engine is stopped gracefully and started again.
     RestartEngine,
-    /// The engine is killed, and started again; its containers live on until it is back.
+    /// The engine is killed and started again. Its containers run on until the engine is back.
     KillEngine,
-    /// The engine's host goes down, and comes up again.
+    /// The engine's host loses power and boots again.
     CutPower,
 }
 
 impl Sim {
-    /// Somebody does something. Needs a running runtime, as it may have consequences.
+    /// Performs an external action. Requires a running Tokio runtime, because the action may have
+    /// later consequences.
     pub fn external(&self, hand: &ExternalAction) {
         match hand {
             ExternalAction::Run { container, ports } => {
@@ -103,12 +104,12 @@ impl Sim {
         }
     }
 
-    /// What a hand cannot do, it does not do: nobody asks why.
+    /// An external action that the engine refuses has no effect, and nothing reports the error.
     fn attempt(&self, action: &Action) {
         let _ = self.effect(action);
     }
 
-    /// The engine ends and comes back: every stream breaks off, nothing answers in between.
+    /// The engine ends and comes back. Every event stream ends, and all calls fail in between.
     fn end_engine(&self, how: EngineEnd) {
         let mut inner = self.lock();
         inner.world.engine_ends(how);
@@ -132,10 +133,10 @@ impl Sim {
         });
     }
 
-    /// Which of its lives the engine is in.
+    /// Returns the boot count of the engine.
     ///
     /// # Errors
-    /// [`EngineError::Unreachable`] while it is away.
+    /// [`EngineError::Unreachable`] while the engine is down.
     pub(super) fn reach(&self) -> Result<u64, EngineError> {
         let inner = self.lock();
         if inner.down {
@@ -148,12 +149,12 @@ impl Sim {
         Ok(inner.boot_count)
     }
 
-    /// A hand does something at this call, counted from 0, while it is carried out.
+    /// Performs an external action during this call, counted from 0.
     pub fn meddle_at(&self, call: u64, when: FaultTiming, hand: ExternalAction) {
         self.plot(call, when, Event::Hand(hand));
     }
 
-    /// What this gives is ready when this call, counted from 0, is carried out.
+    /// Returns a receiver that is notified during this call, counted from 0.
     pub fn notify_at(&self, call: u64, when: FaultTiming) -> oneshot::Receiver<()> {
         let (tell, told) = oneshot::channel();
         self.plot(call, when, Event::Word(tell));
@@ -164,10 +165,11 @@ impl Sim {
         self.lock().plots.push(Scheduled { call, when, event });
     }
 
-    /// Carries a call to the engine and its answer back, as far as both come there.
+    /// Runs the effect of a call on the engine and returns the result, with latency and faults.
     ///
     /// # Errors
-    /// Those of the way; what the engine itself answers is the result.
+    /// The errors of the connection and of injected faults. The result contains the errors of the
+    /// engine itself.
     pub(super) async fn carry<T>(
         &self,
         call: Call,
@@ -187,7 +189,7 @@ impl Sim {
         let result = effect(self);
         self.meet(call.number, FaultTiming::After).await;
         sleep(call.after).await;
-        // An answer comes from the life of the engine that was asked, or not at all.
+        // An answer arrives only if the engine was not restarted since the call.
         if self.lock().boot_count != life {
             return Err(EngineError::Transport {
                 verb: verb.to_owned(),
@@ -201,8 +203,8 @@ impl Sim {
         }
     }
 
-    /// The one who asks dies at this call, counted from 0: the call never returns, and what this
-    /// gives is then ready. Before the effect, or after it.
+    /// The caller crashes at this call, counted from 0, before or after the effect. The call never
+    /// returns, and the returned receiver is notified.
     pub fn crash_at(&self, call: u64, when: FaultTiming) -> oneshot::Receiver<()> {
         let (tell, told) = oneshot::channel();
         let another = |it: &Scheduled| !matches!(it.event, Event::Death(_));
@@ -211,7 +213,7 @@ impl Sim {
         told
     }
 
-    /// What is to happen at a call happens. Does not return if the one who asks is to die here.
+    /// Triggers the events that are scheduled at a call. Never returns if the caller crashes here.
     async fn meet(&self, call: u64, when: FaultTiming) {
         let here = |it: &mut Scheduled| (it.call, it.when) == (call, when);
         let plots: Vec<Scheduled> = self.lock().plots.extract_if(.., here).collect();
@@ -228,7 +230,7 @@ impl Sim {
                     tell
                 }
             };
-            // Nobody waits for a word any more: then it is over already.
+            // The receiver may have been dropped, because the test is over.
             let _ = told.send(());
         }
         if dies {
@@ -244,7 +246,7 @@ fn paused(container: &ContainerName, paused: bool) -> Action {
     }
 }
 
-/// Something that is to happen at a call.
+/// An event that is scheduled at a call.
 pub(super) struct Scheduled {
     call: u64,
     when: FaultTiming,
@@ -252,11 +254,11 @@ pub(super) struct Scheduled {
 }
 
 enum Event {
-    /// The one who asks dies, and somebody is told.
+    /// The caller crashes, and a receiver is notified.
     Death(oneshot::Sender<()>),
-    /// Somebody does something.
+    /// An external action.
     Hand(ExternalAction),
-    /// Somebody is told.
+    /// A receiver is notified.
     Word(oneshot::Sender<()>),
 }
 

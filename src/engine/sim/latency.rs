@@ -1,67 +1,67 @@
-//! How long things take in a simulated world.
+//! Latency of the calls in a simulated world.
 
 use std::time::Duration;
 
 use crate::plan::Action;
 
-/// A question that changes nothing, all calls of it together (a no-op, which is questions only,
-/// takes some 40 ms: `benches/README.md`).
+/// A read, all its calls together (a no-op, which consists of reads only, takes some 40 ms:
+/// `benches/README.md`).
 const LOOK: Duration = Duration::from_millis(10);
-/// Writing a record, or taking or giving back the lock (5 to 12 ms: `ARCHITECTURE.md`).
+/// Writing a journal record, or acquiring or releasing the lock (5 to 12 ms: `docs/decisions`).
 const RECORD: Duration = Duration::from_millis(8);
-/// Making a container (55 ms in the run of the README).
+/// Creating a container (55 ms in the run of the README).
 const CREATE: Duration = Duration::from_millis(50);
-/// Starting one (0.3 s there; with the end of the one before it is 0.65 to 0.97 s).
+/// Starting a container (0.3 s there; 0.65 to 0.97 s together with the stop of the previous one).
 const START: Duration = Duration::from_millis(300);
-/// Stopping one, besides the time that its own program takes.
+/// Stopping a container, in addition to the time that its own program takes.
 const STOP: Duration = Duration::from_millis(100);
-/// Making or removing a network, which sets up a bridge.
+/// Creating or removing a network, which sets up a bridge.
 const NETWORK: Duration = Duration::from_millis(100);
 /// Removing a container with its file system.
 const REMOVE: Duration = Duration::from_millis(50);
-/// Names, labels and settings: one entry is changed.
+/// Changing one entry, such as a name, a label or a setting.
 const ENTRY: Duration = Duration::from_millis(10);
-/// Copying a volume of 200 MB and 1,000 files (2.5 s: `ARCHITECTURE.md`).
+/// Copying a volume of 200 MB and 1,000 files (2.5 s: `docs/decisions`).
 const COPY: Duration = Duration::from_millis(2500);
-/// A command inside of a container.
+/// A command in a container.
 const HOOK: Duration = Duration::from_millis(50);
-/// Pulling an image; nobody can know: a guess that is seen to be one.
+/// Pulling an image. The real time is unknown: a guess, and obviously one.
 const PULL: Duration = Duration::from_secs(10);
-/// Building an image; a guess as well.
+/// Building an image. A guess as well.
 const BUILD: Duration = Duration::from_secs(30);
 
-/// How long things take.
+/// The latency of all calls.
 #[derive(Debug, Clone)]
 pub struct Latency(Times);
 
 #[derive(Debug, Clone)]
 enum Times {
-    /// Reproducible from the seed (the generator is `SplitMix64`).
+    /// Random, reproducible from the seed (the generator is `SplitMix64`).
     Drawn { seed: u64, longest: Duration },
-    /// As on a machine that was measured.
+    /// As measured on a real machine.
     Nominal,
 }
 
 impl Latency {
-    /// Everything takes a time between nothing and `longest`.
+    /// Draws each latency between zero and `longest`, reproducible from `seed`.
     #[must_use]
     pub fn new(seed: u64, longest: Duration) -> Self {
         Self(Times::Drawn { seed, longest })
     }
 
-    /// Nothing takes any time.
+    /// Zero latency for all calls.
     #[must_use]
     pub fn instant() -> Self {
         Self::new(0, Duration::ZERO)
     }
 
-    /// Everything takes about what it took where it was measured.
+    /// Approximately the latency that was measured on a real machine.
     #[must_use]
     pub fn nominal() -> Self {
         Self(Times::Nominal)
     }
 
-    /// How long a question takes.
+    /// Draws the latency of a read.
     pub fn draw(&mut self) -> Duration {
         let Times::Drawn { seed, longest } = &mut self.0 else {
             return LOOK;
@@ -75,8 +75,8 @@ impl Latency {
         Duration::from_micros(mixed.checked_rem(micros).unwrap_or(0))
     }
 
-    /// How long a call that changes something takes until its effect, and from there until its
-    /// answer; without an action it is about journal or lock.
+    /// Returns the latency of a call until its effect, and from the effect until its answer. A call
+    /// without an action concerns the journal or the lock.
     pub(super) fn of_call(&mut self, action: Option<&Action>) -> (Duration, Duration) {
         match self.0 {
             Times::Drawn { .. } => (self.draw(), self.draw()),

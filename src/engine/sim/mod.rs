@@ -1,8 +1,8 @@
-//! A world of pure memory with the semantics of a real engine.
+//! An in-memory engine with the semantics of a real one.
 //!
-//! Names are taken or free, ports are bound at start, volumes outlive containers, containers do
-//! what their [`Script`] says. [`Fault`]s are part of it, before and after an effect, and so is
-//! time, if it passes: a [`Pace`] is drawn for each call.
+//! Names must be unique, ports are bound at start, volumes outlive containers, and containers act
+//! as their [`Behavior`] says. A [`Fault`] can occur before or after an effect. Each call takes a
+//! time drawn from a [`Latency`].
 
 mod behavior;
 mod call;
@@ -52,10 +52,10 @@ use crate::{
     state::{State, UnmanagedContainer},
 };
 
-/// Until the engine starts a container again that ended by itself.
+/// Delay until the engine restarts a container that exited by itself.
 const RESTART_DELAY: Duration = Duration::from_millis(100);
 
-/// A simulated engine. A clone is the same engine.
+/// A simulated engine. Clones share the same engine.
 #[derive(Clone)]
 pub struct Sim {
     inner: Arc<Mutex<Inner>>,
@@ -67,22 +67,22 @@ struct Inner {
     scripts: BTreeMap<(ServiceName, Option<u64>), Behavior>,
     checks: BTreeMap<String, ProbeResult>,
     faults: Vec<Fault>,
-    /// Those of them that took place, by their places.
+    /// Indexes of the faults that occurred.
     triggered: BTreeSet<usize>,
-    /// Scripts by which a container was not ready when it was asked, or came to its end.
+    /// Behaviors that took effect: a container was not ready when probed, or it exited.
     acted: BTreeSet<ScriptKey>,
     pace: Latency,
-    /// The calls so far.
-    deeds: Vec<RecordedCall>,
+    /// All calls so far.
+    recorded_calls: Vec<RecordedCall>,
     plots: Vec<Scheduled>,
-    /// How often the engine was started again.
+    /// Number of restarts of the engine.
     boot_count: u64,
-    /// It is between two of them.
+    /// Whether the engine is down between two boots.
     down: bool,
     listeners: Vec<UnboundedSender<Result<ContainerEvent, EngineError>>>,
 }
 
-/// A service, and the generation that a script is about; `None`: all others.
+/// A service, and the generation that a behavior is for; `None` for all others.
 type ScriptKey = (ServiceName, Option<u64>);
 
 impl Inner {
@@ -108,7 +108,7 @@ impl Inner {
         script.cloned().unwrap_or_else(usual)
     }
 
-    /// Whose script a container goes by, if it has one.
+    /// Returns the key of a container's behavior, if it has one.
     fn role(&self, thing: &SimContainer) -> Option<ScriptKey> {
         let role = |generation| (thing.service.clone(), generation);
         [role(Some(thing.generation)), role(None)]
@@ -118,7 +118,7 @@ impl Inner {
 }
 
 impl Sim {
-    /// An empty world for one project.
+    /// Creates an empty world for one project.
     #[must_use]
     pub fn new(project: ProjectName, pace: Latency) -> Self {
         Self::in_world(World::new(project), pace)
@@ -133,7 +133,7 @@ impl Sim {
             triggered: BTreeSet::new(),
             acted: BTreeSet::new(),
             pace,
-            deeds: Vec::new(),
+            recorded_calls: Vec::new(),
             plots: Vec::new(),
             boot_count: 0,
             down: false,
@@ -146,58 +146,60 @@ impl Sim {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A test that failed elsewhere leaves the world readable.
+        // The world stays readable after a test failed in another thread.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says what containers of a service do; of one generation, or of all others.
+    /// Sets the behavior of the containers of a service: of one generation, or of all others.
     pub fn script(&self, service: &ServiceName, generation: Option<u64>, script: Behavior) {
         self.lock()
             .scripts
             .insert((service.clone(), generation), script);
     }
 
-    /// Says how a check, by its text, is answered; otherwise it passes.
+    /// Sets the answer of a check, by its text. Without one, the check passes unless its container
+    /// is down.
     pub fn answer(&self, check: &str, answer: ProbeResult) {
         self.lock().checks.insert(check.to_owned(), answer);
     }
 
-    /// Lets something go wrong.
+    /// Injects a fault.
     pub fn fail(&self, fault: Fault) {
         self.lock().faults.push(fault);
     }
 
-    /// An image that is there.
+    /// Adds an image to the engine.
     pub fn add_image(&self, image: ImageRef, id: &str) {
         self.lock().world.add_image(image, id.to_owned());
     }
 
-    /// An image that can be pulled.
+    /// Adds an image to the registry, from which it can be pulled.
     pub fn offer_image(&self, image: ImageRef) {
         self.lock().world.registry.insert(image);
     }
 
-    /// A container that is not the project's.
+    /// Adds a container that is not of the project.
     pub fn add_foreign(&self, name: ContainerName, foreign: UnmanagedContainer) {
         self.lock().world.foreign.insert(name, foreign);
     }
 
-    /// Several containers may write to this volume at a time, by its name on the engine.
+    /// Allows several containers to write to a volume at the same time, by its name on the engine.
     pub fn share_volume(&self, name: String) {
         self.lock().world.shared.insert(name);
     }
 
-    /// A process of the host that is no container takes this port as soon as it is free.
+    /// A process of the host takes this port as soon as it is free.
     pub fn grab_port(&self, port: u16) {
         self.lock().world.occupied.insert(port, false);
     }
 
-    /// Breaks off every subscription to what happens; it can be had anew.
+    /// Ends every subscription to events. Clients can subscribe again.
     pub fn break_off(&self) {
         self.lock().listeners.clear();
     }
 
-    /// A container ends by itself, now. Needs a running runtime, as the engine may start it again.
+    /// Ends a container by itself, now. Requires a running Tokio runtime, because the engine may
+    /// restart the container.
     pub fn kill(&self, container: &ContainerName, exit_code: i64) {
         let inner = self.lock();
         let Some(thing) = inner.world.containers.get(container) else {
@@ -211,26 +213,25 @@ impl Sim {
         }
     }
 
-    /// Somebody does this by hand: it is none of the actions that are counted, and nothing goes
-    /// wrong in it.
+    /// Performs an action as a manual change: it is not counted as a call, and no fault occurs.
     ///
     /// # Errors
-    /// Where the engine refuses it.
+    /// The error with which the engine refuses the action.
     pub fn by_hand(&self, action: &Action) -> Result<(), EngineError> {
         self.effect(action)
     }
 
-    /// Somebody takes a container out of a network, by its name on the engine.
+    /// Detaches a container from a network, by its name on the engine.
     pub fn detach(&self, container: &ContainerName, network: &str) {
         self.lock().world.detach(container, network);
     }
 
-    /// Another program removes a container and makes one with the same name and labels.
+    /// Another program removes a container and creates one with the same name and labels.
     pub fn recreate(&self, container: &ContainerName) {
         self.lock().world.recreate(container);
     }
 
-    /// Somebody replaces the file or folder on the host that is mounted here.
+    /// Another program replaces the file or folder on the host that is mounted at `target`.
     pub fn replace_bound(&self, container: &ContainerName, target: &str) {
         self.lock().world.replace_bound(container, target);
     }
@@ -248,7 +249,7 @@ impl Sim {
         !notices.is_empty()
     }
 
-    /// The effect of an action, with the life that a started container then has.
+    /// Applies the effect of an action, and resumes the behavior of a started container.
     fn effect(&self, action: &Action) -> Result<(), EngineError> {
         let mut inner = self.lock();
         let notice = inner.world.perform(action, self.now())?;
@@ -272,7 +273,7 @@ impl Sim {
         Ok(())
     }
 
-    /// A container that was just started leads the life that its script gives it.
+    /// Runs the behavior of a container that was just started.
     fn resume(&self, inner: &Inner, name: &ContainerName) {
         let script = inner.script(name);
         if let (Some(end), Some(thing)) = (script.ends, inner.world.containers.get(name)) {
@@ -280,7 +281,7 @@ impl Sim {
         }
     }
 
-    /// A container that ends by itself, again and again as far as it is started again.
+    /// Ends a container by itself, again after each restart.
     async fn live(self, id: String, mut starts: u64, end: Exit) {
         loop {
             sleep(end.after).await;
@@ -295,7 +296,7 @@ impl Sim {
         }
     }
 
-    /// The engine starts a container again, if its restart policy says so.
+    /// Restarts a container after the delay, if its restart policy says so.
     async fn start_again(&self, id: &str) -> bool {
         sleep(RESTART_DELAY).await;
         let mut inner = self.lock();
@@ -363,7 +364,7 @@ impl Engine for Sim {
             if !waits || !matches!(answer, ProbeResult::Pending(_)) || Instant::now() >= deadline {
                 return answer;
             }
-            // What is due now but not yet to be seen is so in the next instant.
+            // A change that is due now may be visible only in the next instant.
             let next = due.map_or(deadline, |due| self.birth + due);
             let soon = Instant::now() + Duration::from_millis(1);
             sleep_until(next.max(soon).min(deadline.max(soon))).await;

@@ -1,4 +1,4 @@
-//! What a simulated container answers when it is asked.
+//! Probe results of a simulated container.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{Inner, Sim};
 use crate::{engine::ProbeResult, name::ContainerName, project::Probe, state::Status};
 
 impl Sim {
-    /// What this probe brings now, and when another answer is to be expected.
+    /// Returns the result of a probe now, and the time at which the result will change.
     pub(super) fn probe(
         &self,
         container: &ContainerName,
@@ -57,7 +57,7 @@ impl Sim {
 }
 
 impl Inner {
-    /// A container came to the end that its script has for it.
+    /// Records that a container exited as its behavior says.
     pub(super) fn note_end(&mut self, id: &str) {
         let mut containers = self.world.containers.values();
         let role = containers

@@ -1,33 +1,33 @@
-//! What can be asked of a simulated world when something has happened in it.
+//! Queries about the past of a simulated world, for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Fault, Sim, Snapshot};
 use crate::name::ServiceName;
 
-/// What a call that changes something is about.
+/// A call that changed something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedCall {
-    /// `creating container`, `writing`, …
+    /// The operation, such as `creating container` or `writing`.
     pub verb: String,
-    /// Its object.
+    /// The object of the operation.
     pub object: String,
 }
 
 impl Sim {
-    /// How many calls changed, or were to change, something.
+    /// Returns the number of calls that changed something or tried to.
     #[must_use]
     pub fn calls(&self) -> u64 {
-        self.lock().deeds.len() as u64
+        self.lock().recorded_calls.len() as u64
     }
 
-    /// Those calls, in the order of their beginning.
+    /// Returns those calls, in the order in which they began.
     #[must_use]
-    pub fn deeds(&self) -> Vec<RecordedCall> {
-        self.lock().deeds.clone()
+    pub fn recorded_calls(&self) -> Vec<RecordedCall> {
+        self.lock().recorded_calls.clone()
     }
 
-    /// The faults that have not taken place.
+    /// Returns the faults that did not occur.
     #[must_use]
     pub fn unmet(&self) -> Vec<Fault> {
         let inner = self.lock();
@@ -36,31 +36,32 @@ impl Sim {
         unmet.map(|(_, fault)| fault.clone()).collect()
     }
 
-    /// Whether a container that goes by this script was asked in vain, or came to its end.
+    /// Returns whether a container with this behavior was not ready when probed, or exited.
     #[must_use]
     pub fn acted(&self, service: &ServiceName, generation: Option<u64>) -> bool {
         self.lock().acted.contains(&(service.clone(), generation))
     }
 
-    /// Whether somebody was in want of a port that was grabbed.
+    /// Returns whether a container needed a port that was grabbed.
     #[must_use]
     pub fn missed_port(&self, port: u16) -> bool {
         self.lock().world.occupied.get(&port) == Some(&true)
     }
 
-    /// What happened that must never happen, each in a fragment.
+    /// Returns the violated invariants, each as a sentence fragment.
     #[must_use]
     pub fn breaches(&self) -> Vec<String> {
         self.lock().world.violations.clone()
     }
 
-    /// What each volume holds: a note of each generation of a service that wrote to it.
+    /// Returns the content of each volume: an entry for each generation of a service that wrote to
+    /// it.
     #[must_use]
     pub fn data(&self) -> BTreeMap<String, BTreeSet<String>> {
         self.lock().world.data.clone()
     }
 
-    /// What can be seen of the world.
+    /// Returns the observable state of the world.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of(&self.lock().world)

@@ -1,4 +1,4 @@
-//! A simulated world that begins as a real one was seen.
+//! A simulated world that starts from the observed state of a real engine.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,20 +20,20 @@ use crate::{
     state::{Container, Resource, Snapshot, State, Status},
 };
 
-/// What a world begins with.
+/// The initial state of a world.
 #[derive(Debug, Clone)]
 pub struct Seed {
-    /// Whose world.
+    /// The project of the world.
     pub project: ProjectName,
-    /// What was observed of it.
+    /// The observed state.
     pub state: State,
-    /// Its journal and history.
+    /// The pages of the journal and the history.
     pub pages: Vec<Page>,
-    /// Who changes it, if somebody does.
+    /// The project's lock, if it is held.
     pub lock: Option<Lock>,
 }
 
-/// Of a recorded spec, what the engine keeps to itself until a container starts.
+/// The fields of a recorded spec that the engine does not show until a container starts.
 #[derive(Debug, Default, Deserialize)]
 struct Recorded {
     #[serde(default)]
@@ -41,10 +41,10 @@ struct Recorded {
 }
 
 impl Sim {
-    /// A world that shows what was observed, and goes on from there.
+    /// Creates a world that shows an observed state and continues from there.
     ///
-    /// What cannot be observed is taken for well: whatever runs is ready, and what a volume holds
-    /// is one note.
+    /// What cannot be observed is assumed healthy: every running container is ready. Each volume
+    /// contains one entry.
     #[must_use]
     pub fn of(seed: Seed, pace: Latency) -> Self {
         Self::in_world(World::of(seed), pace)
@@ -76,7 +76,9 @@ impl World {
         world.foreign_ranges = state.foreign_ranges;
         world.engine = state.engine;
         let pages = seed.pages.into_iter();
-        world.pages = pages.map(|it| ((it.shelf, it.name.clone()), it)).collect();
+        world.pages = pages
+            .map(|it| ((it.collection, it.name.clone()), it))
+            .collect();
         world.orphaned = seed.lock.as_ref().is_some_and(|lock| lock.holder_exited);
         world.lock = seed.lock.map(|lock| SimLock {
             id: lock.id,
@@ -87,7 +89,7 @@ impl World {
         world
     }
 
-    /// Volumes that nobody asked for are there all the same, and all hold something.
+    /// Adds the volumes that were not queried but are mounted. Every volume contains data.
     fn mount(&mut self) {
         let mounted = self.containers.values().flat_map(|it| it.volumes.values());
         let mounted: BTreeSet<String> = mounted.map(|it| it.name.clone()).collect();
@@ -107,7 +109,7 @@ impl World {
         }
     }
 
-    /// The image of a container is there, also when its name means another one by now.
+    /// Adds the images of the containers, even if their names point to other images by now.
     fn know_images(&mut self) {
         let ids: BTreeSet<String> = self
             .containers
@@ -148,7 +150,7 @@ fn thing(container: &Container) -> SimContainer {
         holds: container.ports.clone(),
         volumes: container.volumes.clone(),
         policy,
-        // What is to come back and did not was stopped by somebody.
+        // A container that should have been restarted and was not was stopped manually.
         stopped_by_hand: !condition.status.is_up() && policy != RestartPolicy::No,
         started: Duration::ZERO,
         earlier: condition.running_for.unwrap_or_default(),
@@ -160,7 +162,8 @@ fn thing(container: &Container) -> SimContainer {
     }
 }
 
-/// What others use, without the uses that the world counts itself.
+/// Returns the resources with only the users outside the project. The world counts its own users
+/// itself.
 fn without_own(
     those: BTreeMap<String, Resource>,
     own: impl Fn(&str) -> usize,
@@ -175,7 +178,7 @@ fn without_own(
         .collect()
 }
 
-/// Whether a snapshot is whole cannot be seen, but that a copy was cut off.
+/// A snapshot does not show whether it is complete, but it shows that a copy was interrupted.
 fn kept(snapshot: Snapshot) -> Kept {
     Kept {
         of: snapshot.of,
@@ -189,7 +192,7 @@ fn note() -> BTreeSet<String> {
     BTreeSet::from(["what was there before".to_owned()])
 }
 
-/// The last of the ids that a simulated world gave, so that none is given twice.
+/// Returns the highest id that a simulated world assigned, so that no id is assigned twice.
 fn last_id(state: &State) -> u64 {
     let containers = state.containers.values();
     let ids = containers.flat_map(|it| {

@@ -1,4 +1,4 @@
-//! What can be seen of the simulated world: as an engine shows it, and as tests compare it.
+//! The observable state of the simulated world: as an engine reports it, and as tests compare it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use crate::{
     state::{Container, ContainerStatus, Resource, State},
 };
 
-/// A world as far as two of them can be compared: without ids and times.
+/// The comparable state of a world: without ids and times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The project's containers.
@@ -23,29 +23,29 @@ pub struct Snapshot {
     pub networks: BTreeSet<String>,
     /// Named volumes by name on the engine.
     pub volumes: BTreeSet<String>,
-    /// How many anonymous volumes nobody mounts.
+    /// Number of anonymous volumes that no container mounts.
     pub stray_volumes: usize,
     /// Snapshots of volumes by name on the engine.
     pub snapshots: BTreeSet<String>,
-    /// Containers that are not the project's, and whether each runs.
+    /// Containers that are not of the project, and whether each runs.
     pub foreign: BTreeMap<ContainerName, bool>,
 }
 
-/// How a container stands.
+/// The comparable state of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerSnapshot {
-    /// Its service.
+    /// The service of the container.
     pub service: ServiceName,
-    /// The generation that made it.
+    /// The generation that created the container.
     pub generation: u64,
     /// Whether it runs.
     pub up: bool,
-    /// What the engine does when it ends.
+    /// The restart policy.
     pub policy: RestartPolicy,
 }
 
 impl Snapshot {
-    /// The containers but for those that a later one has replaced and that are kept.
+    /// Returns the containers, except for kept ones that a later generation has replaced.
     #[must_use]
     pub fn current(&self) -> BTreeMap<&ContainerName, &ContainerSnapshot> {
         let replaced = |name: &ContainerName, it: &ContainerSnapshot| {
@@ -91,7 +91,7 @@ impl Snapshot {
     }
 }
 
-/// The world as an engine shows it.
+/// Returns the state as an engine reports it.
 pub(super) fn observe(world: &World, query: &Query, now: Duration) -> State {
     let containers = world.containers.iter();
     let images = world

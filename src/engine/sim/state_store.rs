@@ -12,25 +12,25 @@ use crate::{
     state::Holder,
 };
 
-/// A lock that somebody has.
+/// A lock that is held.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SimLock {
     pub id: LockId,
-    /// As far as it is known.
+    /// The holder, as far as it is known.
     pub holder: Option<Holder>,
-    /// The last sign of life, since the world's beginning.
+    /// Time of the last heartbeat, since the creation of the world.
     pub sign: Duration,
-    /// How long it had been silent before that.
+    /// Time without a heartbeat before `sign`.
     pub silent_for: Duration,
 }
 
 impl Sim {
-    /// The holder of the lock is a process that is not there any more.
+    /// The holder of the lock becomes a process that has ended.
     pub fn orphan_lock(&self) {
         self.lock().world.orphaned = true;
     }
 
-    /// One call that changes journal or lock: takes its time and may go wrong.
+    /// Runs one call that changes the journal or the lock, with latency and faults.
     async fn change<T>(
         &self,
         doing: (&str, &str),
@@ -64,7 +64,10 @@ impl StateStore for Sim {
         self.reach()?;
         let inner = self.lock();
         let pages = inner.world.pages.values();
-        Ok(pages.filter(|page| page.shelf == from).cloned().collect())
+        Ok(pages
+            .filter(|page| page.collection == from)
+            .cloned()
+            .collect())
     }
 
     async fn write_pages(&self, _project: &ProjectName, pages: &[Page]) -> Result<(), EngineError> {
@@ -72,7 +75,7 @@ impl StateStore for Sim {
         self.change(("writing", "journal"), |sim| {
             let mut inner = sim.lock();
             for page in pages {
-                let place = (page.shelf, page.name.clone());
+                let place = (page.collection, page.name.clone());
                 inner.world.pages.insert(place, page);
             }
         })

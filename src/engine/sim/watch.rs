@@ -1,7 +1,8 @@
-//! What is noted of a simulated world while it changes, and a second world that goes its own way.
+//! Invariants that are recorded while a simulated world changes, and forks of a world.
 //!
-//! Some things must hold at every moment and cannot be seen in the world at the end: who started
-//! before what it builds on, and who ran beside whom over the same files.
+//! Some invariants must hold at every moment and cannot be checked in the final state: that no
+//! container starts before its dependencies are ready, and which containers run at the same time on
+//! the same files.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::{
 /// which at least one of them can write to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VolumeRace {
-    /// By its name on the engine.
+    /// Name of the volume on the engine.
     pub volume: String,
     /// A service, and the generation of its container.
     pub one: (ServiceName, u64),
@@ -27,8 +28,8 @@ pub struct VolumeRace {
 }
 
 impl Sim {
-    /// Another engine with a world like this one's is now. Calls under way are this one's only,
-    /// and so is what goes wrong with calls. Needs a running runtime.
+    /// Creates another engine with a copy of the current world. Pending calls, and the faults and
+    /// events that are scheduled at calls, are not copied. Requires a running Tokio runtime.
     #[must_use]
     pub fn fork(&self, pace: Latency) -> Self {
         let inner = self.lock();
@@ -62,7 +63,8 @@ impl Sim {
         (inner.boot_count, inner.down) = (other.boot_count, other.down);
     }
 
-    /// Who ran beside whom. Of one service, that would be a breach.
+    /// Returns the pairs of containers of different services that ran at the same time on one
+    /// volume. Two of one service would be a violated invariant.
     #[must_use]
     pub fn meetings(&self) -> BTreeSet<VolumeRace> {
         self.lock().world.meetings.clone()
@@ -70,7 +72,8 @@ impl Sim {
 }
 
 impl Inner {
-    /// Takes note of a first start that comes before what it builds on has become ready.
+    /// Records a violation if a container is started for the first time before its dependencies are
+    /// ready.
     pub(super) fn note_order(&mut self, action: &Action, now: Duration) {
         let Action::StartContainer(name) = action else {
             return;
@@ -79,7 +82,8 @@ impl Inner {
         let Some(thing) = world.containers.get(name) else {
             return;
         };
-        // What ran before is started again as well as may be, also when what it built on is lost.
+        // A container that ran before is restarted on a best-effort basis, even if its dependency
+        // is lost.
         if thing.starts > 0 {
             return;
         }
@@ -102,7 +106,7 @@ impl Inner {
         self.world.violations.extend(early);
     }
 
-    /// Whether a container has passed, or would have passed, its gate since its last start.
+    /// Whether a container passed its gate since its last start, or would have passed it.
     fn became(
         &self,
         name: &crate::name::ContainerName,
@@ -121,12 +125,12 @@ impl Inner {
             .iter()
             .any(|it| !matches!(it, Probe::Started));
         let ready = self.script(name).ready_after;
-        // What ran when the world began has passed its gate long before.
+        // A container that ran when the world was created passed its gate long before.
         !asked || thing.started.is_zero() || ready.is_some_and(|after| thing.started + after <= now)
     }
 }
 
-/// Whether a container can be built on. One that ended by itself just now is not to blame.
+/// Whether a container can satisfy a dependency. A container that just exited by itself still can.
 fn exists(thing: &SimContainer, dependency: &Dependency) -> bool {
     dependency.until == Until::Completed || thing.condition.status.is_up() || !thing.stopped_by_hand
 }

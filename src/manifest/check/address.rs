@@ -1,4 +1,4 @@
-//! Addresses that are fixed: ranges of networks, and the addresses of containers in them.
+//! Checks of fixed addresses: the ranges of networks, and the addresses of containers in them.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -12,7 +12,7 @@ use crate::{
     span::Span,
 };
 
-/// A range, and where it is declared.
+/// A range with its declaration.
 struct Held<'a> {
     network: &'a Network,
     subnet: &'a Subnet,
@@ -21,7 +21,7 @@ struct Held<'a> {
 
 /// Checks the ranges of networks, and the addresses of containers.
 pub(super) fn check(parts: &Declarations, services: &[&Service], scope: &LowerContext<'_>) {
-    // What exists already has its range from elsewhere.
+    // An external network gets its range from elsewhere.
     let own = parts.networks.values().filter(|network| !network.external);
     let mut ranges: Vec<Held<'_>> = own.flat_map(ranges).collect();
     ranges.sort_by_key(|held| held.subnet.span);
@@ -58,7 +58,7 @@ fn addresses(attachment: &Attachment) -> impl Iterator<Item = IpAddr> {
     ipv4.into_iter().chain(attachment.ipv6.map(IpAddr::V6))
 }
 
-/// The engine gives an address to one network only.
+/// Reports overlapping ranges: the engine assigns an address to one network only.
 fn overlaps(ranges: &[Held<'_>], scope: &LowerContext<'_>) {
     for (index, held) in ranges.iter().enumerate() {
         let first = ranges[..index]
@@ -77,14 +77,14 @@ fn overlaps(ranges: &[Held<'_>], scope: &LowerContext<'_>) {
     }
 }
 
-/// A range of the same size that nobody has.
+/// Returns an unused range of the same size.
 fn free(ranges: &[Held<'_>], like: Range) -> Option<Range> {
     let all = std::iter::successors(like.after(), |range| range.after());
     all.take(1024)
         .find(|range| ranges.iter().all(|held| !held.range.overlaps(*range)))
 }
 
-/// A network of the engine's usual driver has one range of each family.
+/// Reports a second range of the same family: a `bridge` network has one range of each family.
 fn families(ranges: &[Held<'_>], scope: &LowerContext<'_>) {
     for (index, held) in ranges.iter().enumerate() {
         let first = ranges[..index].iter().find(|first| {
@@ -108,7 +108,7 @@ fn families(ranges: &[Held<'_>], scope: &LowerContext<'_>) {
     }
 }
 
-/// Whether the engine would give a container this address.
+/// Reports an address that the engine would not assign to a container.
 fn fixed(
     (name, address): (&str, IpAddr),
     at: Span,
@@ -159,11 +159,12 @@ fn fixed(
     }
 }
 
-/// The address that the engine gives to the gateway of a network of its usual driver: the first one of
-/// the part that it gives addresses from, and of the whole the one behind the network's own.
+/// Returns the address that the engine assigns to the gateway of a `bridge` network. It is the
+/// first address of the range that addresses are assigned from. If that is the network's own
+/// address, it is the next one.
 fn implied_gateway(held: &Held<'_>) -> Option<IpAddr> {
     let mut options = held.network.options.keys();
-    // Some networks can do without a gateway.
+    // A network with one of these options can have no gateway.
     let special = options.any(|it| it.contains("gateway_mode") || it.contains("inhibit_ipv4"));
     if special || !is_bridge(held.network) {
         return None;
@@ -181,7 +182,7 @@ fn is_bridge(network: &Network) -> bool {
     driver.is_none_or(|driver| driver.value == "bridge")
 }
 
-/// An address is given to one container.
+/// Reports an address that is given to two containers.
 fn clash<'a>(
     place: (&'a str, IpAddr),
     service: &'a Service,

@@ -1,4 +1,4 @@
-//! Things that only one can have, given to two.
+//! Checks of resources that only one service or container can have.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use crate::{
     span::Span,
 };
 
-/// Checks names, addresses, ports of the host, and places in containers.
+/// Checks names, addresses, host ports, and paths in containers.
 pub(super) fn check(parts: &Declarations, scope: &LowerContext<'_>) {
-    // In source order, so that of two the second is the one that clashes.
+    // Source order, so that the second of two declarations is the one that is reported.
     let mut services: Vec<&Service> = parts.services.values().collect();
     services.sort_by_key(|service| service.name.span);
     port::clashes(&services, scope);
@@ -24,7 +24,7 @@ pub(super) fn check(parts: &Declarations, scope: &LowerContext<'_>) {
     }
 }
 
-/// Names of services are names of hosts and of images, and neither knows capital letters.
+/// Reports service names that differ only in case: host names and image names ignore case.
 fn names(services: &[&Service], scope: &LowerContext<'_>) {
     let mut taken: BTreeMap<String, &Service> = BTreeMap::new();
     for service in services.iter().copied() {
@@ -40,7 +40,8 @@ fn names(services: &[&Service], scope: &LowerContext<'_>) {
     }
 }
 
-/// Whether two services can run at one time: not when their profiles tell them apart.
+/// Returns whether two services can run at the same time. They cannot if both have profiles and
+/// share none.
 pub(super) fn together(one: &Service, other: &Service) -> bool {
     let apart = !one.profiles.is_empty()
         && !other.profiles.is_empty()
@@ -97,7 +98,7 @@ fn replicas(service: &Service, scope: &LowerContext<'_>) {
     }
 }
 
-/// Secrets and configs that are put in one place.
+/// Reports mounts, secrets and configs with the same path.
 fn files(service: &Service, scope: &LowerContext<'_>) {
     let secrets = service.secrets.iter().map(|file| {
         let target = file

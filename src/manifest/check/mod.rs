@@ -1,4 +1,4 @@
-//! What can only be seen of the whole manifest: names that nothing bears, circles, clashes.
+//! Checks that need the whole manifest: undeclared names, cycles and clashes.
 
 mod address;
 mod conflict;
@@ -8,7 +8,7 @@ mod reference;
 use super::{context::LowerContext, interpolate::Layer, lower::Declarations};
 use crate::{diagnostic::ParseError, span::Span};
 
-/// Notes every mistake that shows when the parts are put together.
+/// Reports every error that shows when the parts of the manifest are combined.
 pub(super) fn check(parts: &Declarations, layers: &[Layer], scope: &LowerContext<'_>) {
     reference::check(parts, layers, scope);
     conflict::check(parts, scope);

@@ -1,4 +1,4 @@
-//! Ports of the host: given to two services, or to more replicas than there are ports.
+//! Checks of host ports: published by two services, or fewer than there are replicas.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use crate::{
     unit::Protocol,
 };
 
-/// Checks that no port is published twice, be it by a replica.
+/// Checks that no port is published twice, by services or by their replicas.
 pub(super) fn clashes(services: &[&Service], scope: &LowerContext<'_>) {
     let mut taken: BTreeMap<(u16, Protocol), Vec<(&Service, &Port)>> = BTreeMap::new();
     for service in services.iter().copied() {
@@ -44,14 +44,14 @@ pub(super) fn clashes(services: &[&Service], scope: &LowerContext<'_>) {
                     first: known.span,
                     help: elsewhere(services, port),
                 });
-                // The other ports of its range would say the same.
+                // The other ports of the range would cause the same error.
                 break;
             }
         }
     }
 }
 
-/// Checks that each replica has its own port of the host.
+/// Checks that each replica has its own host port.
 pub(super) fn of_replicas(service: &Service, replicas: Spanned<u32>, scope: &LowerContext<'_>) {
     let mut told = BTreeSet::new();
     for port in &service.ports {
@@ -87,7 +87,7 @@ fn replicas(service: &Service) -> u32 {
     service.replicas.map_or(1, |replicas| replicas.value)
 }
 
-/// How to give each replica a port.
+/// Returns help on how to give each replica a port.
 fn one_each(service: &Service, port: &Port, replicas: u32) -> String {
     let chosen = format!("let the engine choose: `port 0{}`", rest(port));
     let Some(range) = long_enough(port, replicas) else {
@@ -103,7 +103,8 @@ fn one_each(service: &Service, port: &Port, replicas: u32) -> String {
     format!("{how}: `port {written}`, or {chosen}")
 }
 
-/// A range of the host that has a port for each replica, from the first port on where that can be.
+/// Returns a host range with a port for each replica. It starts at the published port, or lower if
+/// the range would end above 65535.
 fn long_enough(port: &Port, replicas: u32) -> Option<RangeInclusive<u16>> {
     let further = u16::try_from(replicas.checked_sub(1)?).ok()?;
     let latest = u16::MAX.checked_sub(further).filter(|first| *first > 0)?;
@@ -111,7 +112,7 @@ fn long_enough(port: &Port, replicas: u32) -> Option<RangeInclusive<u16>> {
     Some(first..=first + further)
 }
 
-/// How to publish a port where no service publishes one.
+/// Returns help on how to publish a port where no service publishes one.
 fn elsewhere(services: &[&Service], port: &Port) -> Option<String> {
     let range = port.range()?;
     let all = services.iter().flat_map(|service| {
@@ -131,7 +132,7 @@ fn elsewhere(services: &[&Service], port: &Port) -> Option<String> {
     Some(format!("publish one of them elsewhere: `port {written}`"))
 }
 
-/// Ports of the host for the same port inside the container, as a manifest says it.
+/// Formats a host range and the container port as in a manifest.
 fn written(range: &RangeInclusive<u16>, port: &Port) -> String {
     let (first, last) = (range.start(), range.end());
     let rest = rest(port);
@@ -142,7 +143,8 @@ fn written(range: &RangeInclusive<u16>, port: &Port) -> String {
     }
 }
 
-/// What follows the port of the host: without its address it would be open to all.
+/// Formats the properties that follow the host port. The host address is one of them: without it,
+/// the port would be open to all.
 fn rest(port: &Port) -> String {
     let address = port
         .host_ip
@@ -155,7 +157,7 @@ fn rest(port: &Port) -> String {
     format!(" to={}{address}{protocol}", port.target)
 }
 
-/// Whether two addresses of the host can be the same one.
+/// Returns whether two host addresses can be the same one.
 fn meet(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
     let any = |address: Option<IpAddr>| address.is_none_or(|address| address.is_unspecified());
     any(one) || any(other) || one == other

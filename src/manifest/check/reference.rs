@@ -1,4 +1,4 @@
-//! Names that nothing bears, and services that wait for one another.
+//! Checks of references: undeclared names, and services that wait for one another.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
     span::Span,
 };
 
-/// Checks every name that is used.
+/// Checks every name that is referenced.
 pub(super) fn check(parts: &Declarations, layers: &[Layer], scope: &LowerContext<'_>) {
     let names = Names {
         declared: &parts.declared,
@@ -101,7 +101,7 @@ impl Names<'_> {
             }
         }
         for (name, attachment) in &service.networks {
-            // The network that services without a network of their own share.
+            // The network that is shared by services without a network of their own.
             if name.as_str() != "default" {
                 self.one("network", name.as_str(), attachment.span);
             }
@@ -145,7 +145,7 @@ impl Names<'_> {
     }
 }
 
-/// A service keeps running: nobody can wait for its end.
+/// Reports dependencies that wait for the completion of a service: a service keeps running.
 fn conditions(parts: &Declarations, scope: &LowerContext<'_>) {
     let all = parts
         .services
@@ -162,7 +162,7 @@ fn conditions(parts: &Declarations, scope: &LowerContext<'_>) {
     }
 }
 
-/// Why one service starts after another, for the label.
+/// Reason that one service starts after another, for the label.
 #[derive(Clone, Copy)]
 enum Wait {
     DependsOn,
@@ -216,14 +216,14 @@ fn waits(parts: &Declarations, scope: &LowerContext<'_>) {
     }
 }
 
-/// Services that take their image from one another.
+/// Reports services that take their image from one another.
 fn images(parts: &Declarations, scope: &LowerContext<'_>) {
     let mut edges = Edges::new();
     for service in parts.services.values() {
         let ImageSource::Of(of) = &service.image else {
             continue;
         };
-        // Where no image is given at all, the service's own name stands in (see `body`).
+        // Without any image, the service's own name is a placeholder (see `body`).
         let stands_in = of.span == service.name.span;
         if of.value == service.name.value && !stands_in {
             let service = service.name.to_string();

@@ -1,6 +1,6 @@
-//! Files with variables (`.env`), in the grammar that Compose reads.
+//! Parser for files of variables (`.env`), in the grammar of Compose.
 //!
-//! Text in, entries out: which layer they belong to, and where the file is, is for the caller.
+//! The parser maps text to entries. The caller knows the layer and the path of the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,32 +13,33 @@ use super::{
 /// One variable of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name.
+    /// Name of the variable.
     pub name: String,
-    /// Its value; `None` for a name alone, which means the value that it has anyway.
+    /// Value; `None` for a name alone, which keeps the value that the variable already has.
     pub value: Option<String>,
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub line: usize,
 }
 
-/// What was read of a file with variables.
+/// Content of a file of variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// The variables that could be read.
+    /// Variables that were read without an error.
     pub entries: Vec<Entry>,
-    /// Those that have a line, and no value because of a mistake in it.
+    /// Variables that have a line, but no value because of an error in it.
     pub broken: BTreeSet<String>,
-    /// All mistakes of the file, in its order.
+    /// All errors of the file, in source order.
     pub errors: Vec<DotenvError>,
 }
 
-/// Reads a file with variables. What has no mistake is read, whatever is wrong with other lines.
+/// Parses a file of variables. Lines without an error are read even if other lines have errors.
 ///
-/// A line is `NAME=value`, `NAME: value` or `NAME` alone, each also behind `export`; an empty line;
-/// or a comment. `'…'` is taken as it is, but for `\'`; in `"…"` the escapes `\n`, `\r`, `\t`, `\"`, `\\` and
-/// `\$` hold; both may go over several lines. A value without quotes ends at the line's end or at
-/// ` #`. Variables are replaced in values that are not in single quotes: the process environment
-/// comes first, then earlier lines, then the other layers of `environment`.
+/// A line is empty, a comment, or one of `NAME=value`, `NAME: value` and `NAME` alone. Each of the
+/// three forms may follow `export`. `'…'` is literal, except for `\'`. `"…"` has the escapes `\n`,
+/// `\r`, `\t`, `\"`, `\\` and `\$`. Both may span several lines. A value without quotes ends at the
+/// end of the line or at ` #`. Variables are replaced in values that are not in single quotes. They
+/// are looked up in the process environment, then in earlier lines, then in the other layers of
+/// `environment`.
 pub fn parse(text: &str, environment: &Environment) -> Contents {
     let mut reader = Reader::new(text, environment);
     while reader.at < text.len() {
@@ -52,8 +53,8 @@ pub fn parse(text: &str, environment: &Environment) -> Contents {
     reader.contents
 }
 
-/// Reads a file with variables as the engine's own command line does: everything behind the first
-/// `=` is the value, quotes and dollar signs too.
+/// Parses a file of variables as the engine's own command line does: everything after the first `=`
+/// is the value, including quotes and dollar signs.
 pub fn parse_raw(text: &str) -> Contents {
     let mut contents = Contents::default();
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
@@ -90,16 +91,17 @@ pub fn parse_raw(text: &str) -> Contents {
 struct Reader<'a> {
     text: &'a str,
     environment: &'a Environment,
-    /// In bytes.
+    /// Current position, in bytes.
     at: usize,
-    /// What the lines so far say.
+    /// Variables of the lines so far.
     known: BTreeMap<String, String>,
     contents: Contents,
-    /// A quote was not closed: what follows may be text or lines, and its mistakes are not reported.
+    /// Whether a quote was not closed. The rest may be text or lines, so its errors are not
+    /// reported.
     is_lost: bool,
 }
 
-/// A value whose escapes are gone, with the place in the file of each of its bytes.
+/// A value with its escapes resolved, and the position in the file of each of its bytes.
 #[derive(Default)]
 struct Unescaped {
     text: String,
@@ -192,7 +194,7 @@ impl<'a> Reader<'a> {
             return Err(self.error(self.at, DotenvErrorKind::NoName { found }));
         }
         let line = self.error(start, DotenvErrorKind::Secret).line;
-        // Until its value has been read.
+        // The name is removed when its value has been read.
         self.contents.broken.insert(name.to_owned());
         let value = match self.peek() {
             Some('=' | ':') => {
@@ -226,7 +228,7 @@ impl<'a> Reader<'a> {
         self.skip(is_name)
     }
 
-    /// `None`: its mistakes have been noted.
+    /// Returns `None` if the value has errors, which are already reported.
     fn value(&mut self) -> Result<Option<String>, DotenvError> {
         let start = self.at;
         match self.peek() {
@@ -253,8 +255,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// To the closing single quote, which is not eaten. A backslash before any other character than
-    /// the quote is itself, and so is that character.
+    /// Reads up to the closing single quote, which is not consumed. A backslash before any
+    /// character other than the quote is literal, and so is that character.
     fn literal(&mut self) -> String {
         let mut value = String::new();
         while let Some(character) = self.peek().filter(|c| *c != '\'') {
@@ -272,7 +274,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// To the closing double quote, which is not eaten.
+    /// Reads up to the closing double quote, which is not consumed.
     fn escaped(&mut self) -> Unescaped {
         let mut cooked = Unescaped::default();
         while let Some(character) = self.peek().filter(|c| *c != '"') {
@@ -288,7 +290,7 @@ impl<'a> Reader<'a> {
                 Some('t') => cooked.push("\t", place),
                 Some('"') => cooked.push("\"", place),
                 Some('\\') | None => cooked.push("\\", place),
-                // As interpolation wants a dollar sign that is one.
+                // Interpolation requires `$$` for a literal dollar sign.
                 Some('$') => cooked.push("$$", place),
                 Some(other) => {
                     cooked.push("\\", place);
@@ -299,10 +301,10 @@ impl<'a> Reader<'a> {
         cooked
     }
 
-    /// Eats the closing quote, and what may follow it on its line.
+    /// Consumes the closing quote, and what may follow it on its line.
     fn close(&mut self, opened: usize, quote: char) -> Result<(), DotenvError> {
         if self.bump().is_none() {
-            // The lines behind it can be read nevertheless.
+            // The lines after the opening quote can still be read.
             self.at = opened;
             return Err(self.error(opened, DotenvErrorKind::Unclosed { quote }));
         }
@@ -316,7 +318,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes its mistakes, unless they are those of a line before.
+    /// Interpolates the value. Reports its errors, except those that an earlier line caused.
     fn interpolated(&mut self, cooked: &Unescaped) -> Option<String> {
         let lookup = |name: &str| {
             let process = self.environment.process().get(name);
@@ -361,7 +363,7 @@ fn is_name(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '_' | '.' | '-' | '[' | ']')
 }
 
-/// The rest of a line without a comment behind a blank.
+/// Returns the rest of a line without a comment that follows a blank.
 fn without_comment(line: &str) -> &str {
     let mut before = ' ';
     for (at, character) in line.char_indices() {
@@ -406,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_of_a_line() {
+    fn dotenv_line_forms_are_parsed() {
         check(
             "A=1\n\n# no\nexport B = 2\nC: 3",
             &[("A", Some("1")), ("B", Some("2")), ("C", Some("3"))],
@@ -428,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_and_comments() {
+    fn dotenv_quotes_and_comments_are_parsed() {
         check(
             "A=x y # z\nB=x#y\nC=#y\nD='x # y' # z\nE=\"x # y\"",
             &[
@@ -449,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_come_from_the_process_and_from_earlier_lines() {
+    fn dotenv_variables_resolve_from_process_then_earlier_lines() {
         check(
             "A=$SET\nB=\"${A}-${NO:-d} \\$A $$A\"\nHOME=/x\nC=$HOME",
             &[
@@ -462,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_has_line_and_column() {
+    fn dotenv_errors_have_line_and_column() {
         check_mistakes(
             "A=1\n=2\nB C\nD='x' y",
             &[
@@ -485,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escaped_quote_is_part_of_a_value_in_single_quotes() {
+    fn dotenv_single_quotes_allow_escaped_quote() {
         check(
             "A='Let\\'s go!' # now\nB='\\''\nC='x\\\\'",
             &[
@@ -497,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_keeps_no_other_from_being_read() {
+    fn dotenv_invalid_line_does_not_affect_other_lines() {
         let contents = parse(
             "A=1\nB='x' y\nC=${NO}\nD=$B-$C\nE=$A\nF G\nH='x\nI=2\n=3",
             &environment(),
@@ -515,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_file_is_taken_as_it_is() {
+    fn raw_env_file_keeps_values_verbatim() {
         let entries = parse_raw("A=\"$x\" # y\n#c\nB\n").entries;
         let values: Vec<_> = entries.iter().map(|e| e.value.as_deref()).collect();
         assert_eq!(values, [Some("\"$x\" # y"), None]);
@@ -524,13 +526,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in r#"([A-Z]=|[ '"\\$#{}\n\r]|.)*"#) {
+        fn dotenv_parser_never_panics(text in r#"([A-Z]=|[ '"\\$#{}\n\r]|.)*"#) {
             let _ = parse(&text, &environment());
             let _ = parse_raw(&text);
         }
 
         #[test]
-        fn a_value_in_single_quotes_is_itself(value in "([^'\\\\]|\\\\[^'])*") {
+        fn dotenv_single_quoted_value_is_literal(value in "([^'\\\\]|\\\\[^'])*") {
             let text = format!("A='{value}'\nB=2");
             let contents = parse(&text, &environment());
             prop_assert_eq!(contents.errors, []);
@@ -539,7 +541,7 @@ mod tests {
         }
 
         #[test]
-        fn any_value_can_stand_in_single_quotes(value in "[^\\\\]*") {
+        fn dotenv_single_quotes_can_hold_any_value(value in "[^\\\\]*") {
             let text = format!("A='{}'\nB=2", value.replace('\'', "\\'"));
             let contents = parse(&text, &environment());
             prop_assert_eq!(contents.errors, []);

@@ -1,13 +1,13 @@
-//! The grammar of texts with variables: text in, parts out.
+//! Grammar of texts with variables: text to parts.
 //!
-//! Knows no value of any variable; what the parts are worth is for the evaluation.
+//! The parser knows no values of variables. The evaluation in `interpolate` looks them up.
 
 use std::{iter::Peekable, ops::Range, str::CharIndices};
 
 use super::mistake::{InterpolationError, InterpolationErrorKind};
 use crate::name::SecretName;
 
-/// Deepest nesting of `${A:-${B:-…}}`; bounds the recursion on hostile input.
+/// Maximum nesting of `${A:-${B:-…}}`; bounds the recursion on hostile input.
 pub(super) const MAX_DEPTH: usize = 32;
 
 /// A part of a text.
@@ -21,10 +21,10 @@ pub(super) enum Part {
     },
 }
 
-/// An operator with its right side.
+/// An operator with its right-hand side.
 pub(super) struct Form {
     pub(super) operator: Operator,
-    /// With a colon: an empty value counts as unset.
+    /// The operator has a colon: an empty value counts as unset.
     pub(super) empty_is_unset: bool,
     pub(super) right: Vec<Part>,
 }
@@ -68,7 +68,7 @@ impl<'a> Parser<'a> {
         self.errors.push(InterpolationError { range, kind });
     }
 
-    /// To the end of the text; or, inside of a `${` at `opened`, to its `}` (which is eaten).
+    /// Parses to the end of the text or, inside a `${` at `opened`, to its `}` (which is consumed).
     pub(super) fn parts(&mut self, opened: Option<usize>, depth: usize) -> Vec<Part> {
         let mut parts = Vec::new();
         let mut text = String::new();
@@ -103,7 +103,7 @@ impl<'a> Parser<'a> {
         parts
     }
 
-    /// Behind a `$` at `start`.
+    /// Parses what follows a `$` at `start`.
     fn variable(&mut self, start: usize, depth: usize) -> Option<Part> {
         if !self.eat('{') {
             let name = self.name();
@@ -132,7 +132,7 @@ impl<'a> Parser<'a> {
         self.braced(start, name, depth)
     }
 
-    /// Behind `${NAME`.
+    /// Parses what follows `${NAME`.
     fn braced(&mut self, start: usize, name: String, depth: usize) -> Option<Part> {
         if self.eat('}') {
             let range = start..self.position();
@@ -167,7 +167,7 @@ impl<'a> Parser<'a> {
         Some(Part::Variable { name, range, form })
     }
 
-    /// Behind `${secret:`.
+    /// Parses what follows `${secret:`.
     fn secret(&mut self, start: usize) -> Option<Part> {
         let from = self.position();
         while self.rest.next_if(|(_, found)| *found != '}').is_some() {}
@@ -185,7 +185,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Notes a mistake and passes over the rest of its braces, with no mistakes from inside.
+    /// Reports an error and skips the rest of the braces, without the errors inside them.
     fn recover(&mut self, start: usize, depth: usize, kind: InterpolationErrorKind) {
         let known = self.errors.len();
         self.parts(Some(start), depth + 1);

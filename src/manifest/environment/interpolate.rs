@@ -1,8 +1,8 @@
-//! Variables in strings: `${NAME}` and its forms are replaced by their values.
+//! Interpolation of variables in strings: `${NAME}` and its forms are replaced by their values.
 //!
-//! Parsing first, evaluation second: a malformed text is a mistake even where its value would not
-//! be needed, an unset variable only where it is. Values are not interpolated again, and secrets
-//! stay symbolic: this file never sees one.
+//! Parsing comes first, evaluation second. A malformed text is an error even where its value is not
+//! needed; an unset variable is an error only where its value is needed. Values are not
+//! interpolated again. Secrets stay symbolic: this file never has a secret's value.
 
 use std::{collections::BTreeSet, ops::Range};
 
@@ -13,15 +13,15 @@ use super::{
     template::{Segment, Template, push},
 };
 
-/// Replaces the variables of a text by their values.
+/// Replaces the variables of a text with their values.
 ///
 /// The forms are `${A}` and `$A`; `${A:-x}` (`x` when unset or empty), `${A-x}` (when unset);
-/// `${A:?x}`, `${A?x}` (a mistake with the message `x`); `${A:+x}`, `${A+x}` (`x` when set);
-/// `${secret:NAME}`; `$$` for a dollar sign. The right side may hold variables itself, and braces
-/// as long as they are balanced.
+/// `${A:?x}`, `${A?x}` (an error with the message `x`); `${A:+x}`, `${A+x}` (`x` when set);
+/// `${secret:NAME}`; `$$` for a dollar sign. The right-hand side may contain variables, and braces
+/// if they are balanced.
 ///
 /// # Errors
-/// All mistakes of the text, in its order.
+/// All errors of the text, in source order.
 pub fn interpolate(
     text: &str,
     environment: &Environment,
@@ -31,7 +31,7 @@ pub fn interpolate(
     })
 }
 
-/// As [`interpolate`], with any source of values.
+/// Interpolates as [`interpolate`] does, with any source of values.
 pub(super) fn interpolate_with(
     text: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_has_its_meaning() {
+    fn interpolation_supports_all_forms() {
         check("a ${SET} b $SET-c", "a value b value-c");
         check("${SET:-d} ${EMPTY:-d} ${UNSET:-d}", "value d d");
         check("${SET-d} ${EMPTY-d} ${UNSET-d}", "value  d");
@@ -170,12 +170,12 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_not_interpolated_again() {
+    fn interpolated_value_is_not_interpolated_again() {
         check("${DOLLAR}", "${SET}");
     }
 
     #[test]
-    fn an_unused_default_need_not_have_its_variables() {
+    fn interpolation_unused_default_ignores_unset_variables() {
         check("${SET:-${NOWHERE}}", "value");
         let template = interpolate("${SET:-${NOWHERE}} $EMPTY", &environment()).unwrap();
         assert_eq!(
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_at_its_place() {
+    fn interpolation_errors_have_exact_ranges() {
         check_mistakes(
             "x ${A} $B y",
             &[
@@ -231,14 +231,14 @@ mod tests {
             "${secret:a b}",
             &[(
                 "${secret:a b}",
-                "`${secret:…}` needs the name of a secret: ` ` cannot stand at position 2 of the \
+                "`${secret:…}` needs the name of a secret: ` ` is not allowed at position 2 of the \
                  name `a b`",
             )],
         );
     }
 
     #[test]
-    fn nesting_has_a_bound() {
+    fn interpolation_nesting_is_bounded() {
         let text = "${A:-".repeat(100_000);
         let errors = interpolate(&text, &environment()).unwrap_err();
         assert!(
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_stays_symbolic() {
+    fn interpolation_keeps_secrets_symbolic() {
         let template = interpolate("u:${secret:db}@h", &environment()).unwrap();
         assert_eq!(template.as_plain(), None);
         assert_eq!(
@@ -264,7 +264,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in r"([${}:?+a-zA-Z_-]|\$\{|secret:|.)*") {
+        fn interpolation_never_panics(text in r"([${}:?+a-zA-Z_-]|\$\{|secret:|.)*") {
             if let Err(errors) = interpolate(&text, &environment()) {
                 prop_assert!(!errors.is_empty());
                 for error in errors {
@@ -274,13 +274,13 @@ mod tests {
         }
 
         #[test]
-        fn a_text_without_a_dollar_is_itself(text in "[^$]*") {
+        fn interpolation_without_dollar_is_identity(text in "[^$]*") {
             let template = interpolate(&text, &environment()).unwrap();
             prop_assert_eq!(template.as_plain(), Some(text.as_str()));
         }
 
         #[test]
-        fn a_text_with_doubled_dollars_is_itself(text in ".*") {
+        fn interpolation_unescapes_doubled_dollars(text in ".*") {
             let template = interpolate(&text.replace('$', "$$"), &environment()).unwrap();
             prop_assert_eq!(template.as_plain(), Some(text.as_str()));
         }

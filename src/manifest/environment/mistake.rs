@@ -1,4 +1,4 @@
-//! What can be wrong with a text with variables, and with a file of them.
+//! Errors of texts with variables, and of files of variables.
 
 use std::ops::Range;
 
@@ -7,61 +7,61 @@ use thiserror::Error;
 use super::expression::MAX_DEPTH;
 use crate::name::NameError;
 
-/// A mistake in a text with variables.
+/// An error in a text with variables.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{kind}")]
 pub struct InterpolationError {
-    /// Where, in bytes of the text.
+    /// Range of the error, in bytes of the text.
     pub range: Range<usize>,
-    /// What.
+    /// Kind of the error.
     pub kind: InterpolationErrorKind,
 }
 
-/// What can be wrong with a text with variables.
+/// Kinds of errors in a text with variables.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InterpolationErrorKind {
     /// No source has the variable, and the text has no default.
     #[error("variable `{name}` is not set")]
     Unset {
-        /// The variable.
+        /// Name of the variable.
         name: String,
     },
-    /// `${NAME:?message}`, and it is not set (or empty).
+    /// The variable of `${NAME:?message}` is not set (or empty).
     #[error("variable `{name}` is required: {message}")]
     Required {
-        /// The variable.
+        /// Name of the variable.
         name: String,
-        /// The manifest's own words.
+        /// Message from the manifest.
         message: String,
     },
-    /// `${` without its `}`.
+    /// A `${` has no `}`.
     #[error("`${{` has no closing `}}`")]
     Unclosed,
-    /// `${}` or `${:-x}`.
+    /// A `${` has no name of a variable: `${}` or `${:-x}`.
     #[error("`${{` is not followed by the name of a variable")]
     Nameless,
-    /// Something behind the name that is not an operator.
+    /// The text after the name is not an operator.
     #[error("`{found}` cannot follow the name of a variable")]
     UnknownOperator {
-        /// The first character of it.
+        /// First character after the name.
         found: char,
     },
-    /// A `$` that begins nothing.
+    /// A `$` does not begin a variable.
     #[error("a single `$` begins a variable, and none follows")]
     LoneDollar,
-    /// `${secret:…}` with what cannot be a name.
+    /// A `${secret:…}` has an invalid name.
     #[error("`${{secret:…}}` needs the name of a secret: {cause}")]
     SecretName {
-        /// Why it cannot.
+        /// Reason that the name is invalid.
         cause: NameError,
     },
-    /// Nested deeper than anybody can read.
+    /// Variables are nested too deep to be readable.
     #[error("variables are nested more than {MAX_DEPTH} deep")]
     TooDeep,
 }
 
 impl InterpolationErrorKind {
-    /// The variable, when what is wrong is that it has no value.
+    /// Returns the name of the variable if the error is that it has no value.
     pub(in crate::manifest) fn unset(&self) -> Option<&str> {
         match self {
             Self::Unset { name } | Self::Required { name, .. } => Some(name),
@@ -69,7 +69,7 @@ impl InterpolationErrorKind {
         }
     }
 
-    /// What to do about it.
+    /// Returns the suggested fix.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         Some(match self {
@@ -92,59 +92,59 @@ impl InterpolationErrorKind {
     }
 }
 
-/// A mistake in a file with variables.
+/// An error in a file of variables.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{kind}")]
 pub struct DotenvError {
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub line: usize,
-    /// In characters, counted from 1.
+    /// Column in characters, counted from 1.
     pub column: usize,
-    /// What.
+    /// Kind of the error.
     pub kind: DotenvErrorKind,
 }
 
-/// What can be wrong with a file with variables.
+/// Kinds of errors in a file of variables.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DotenvErrorKind {
-    /// A line that does not begin with a name.
+    /// A line does not begin with a name.
     #[error("`{found}` cannot begin the name of a variable")]
     NoName {
-        /// What stands there.
+        /// Character that was found.
         found: char,
     },
-    /// Something other than `=` or `:` behind a name.
+    /// A character other than `=` or `:` follows a name.
     #[error("`{found}` cannot follow the name `{name}`")]
     NoEquals {
-        /// The name.
+        /// Name of the variable.
         name: String,
-        /// What stands there.
+        /// Character that was found.
         found: char,
     },
-    /// A quote that is never closed.
+    /// A quote is never closed.
     #[error("the quote `{quote}` is never closed")]
     Unclosed {
-        /// Which.
+        /// The quote character.
         quote: char,
     },
-    /// Something behind a closing quote that is no comment.
+    /// Text that is not a comment follows a closing quote.
     #[error("`{found}` cannot follow a closing quote")]
     Trailing {
-        /// What stands there.
+        /// Character that was found.
         found: char,
-        /// The quote.
+        /// The quote character.
         quote: char,
     },
-    /// A mistake in the value's variables.
+    /// The value has an error in its variables.
     #[error("{0}")]
     Interpolation(InterpolationErrorKind),
-    /// `${secret:…}`, which only a manifest may say.
+    /// A file of variables uses `${secret:…}`, which is allowed in a manifest only.
     #[error("a secret cannot be part of a variable")]
     Secret,
 }
 
 impl DotenvErrorKind {
-    /// What to do about it.
+    /// Returns the suggested fix.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         Some(match self {

@@ -1,6 +1,7 @@
-//! The variables of a manifest: where each comes from, and which source wins.
+//! Variables of a manifest: the sources of their values, and the precedence of the sources.
 //!
-//! Values come in: the process environment as a map, files as text. Nothing is read here.
+//! The caller provides the values: the process environment as a map, files as text. This module
+//! reads no files.
 
 mod dotenv;
 mod expression;
@@ -21,25 +22,25 @@ pub use self::{
     template::{Segment, Template},
 };
 
-/// All variables, in layers: a stronger layer hides the values of a weaker one.
+/// All variables, in layers. A stronger layer hides the values of a weaker one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     process: BTreeMap<String, String>,
     files: BTreeMap<Layer, BTreeMap<String, FileValue>>,
-    /// Variables that a file gives a value that cannot be read.
+    /// Variables with a value in a file that could not be parsed.
     broken: BTreeSet<String>,
-    /// A file with variables could not be read.
+    /// Whether a file of variables could not be read.
     is_incomplete: bool,
 }
 
-/// The layers of files, weakest first. The process environment is stronger than all of them.
+/// Layers of files, weakest first. The process environment is stronger than all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
     /// `.env` beside the manifest.
     Default,
-    /// The manifest's own `env-file`.
+    /// The `env-file` of the manifest.
     Manifest,
-    /// `--env-file` of the command line.
+    /// The `--env-file` of the command line.
     CommandLine,
 }
 
@@ -50,16 +51,16 @@ struct FileValue {
     line: usize,
 }
 
-/// Where a value comes from.
+/// Source of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin<'a> {
-    /// The environment of the process.
+    /// The process environment.
     Process,
     /// A line of a file.
     File {
-        /// The file as it was named.
+        /// Path of the file, as it was named.
         path: &'a Path,
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
     },
 }
@@ -73,17 +74,17 @@ impl fmt::Display for Origin<'_> {
     }
 }
 
-/// A variable with its value and where that comes from.
+/// A variable with its value and the source of the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable<'a> {
-    /// Its name.
+    /// Name of the variable.
     pub name: &'a str,
-    /// Its value; `None`: no source has it.
+    /// Value and its source; `None` if no source has the variable.
     pub value: Option<(&'a str, Origin<'a>)>,
 }
 
 impl Environment {
-    /// Only the process environment.
+    /// Returns an environment with only the process environment.
     #[must_use]
     pub fn new(process: BTreeMap<String, String>) -> Self {
         Self {
@@ -92,19 +93,19 @@ impl Environment {
         }
     }
 
-    /// Adds a file to a layer, over what the layer has already.
+    /// Adds a file to a layer. Its values replace those that the layer already has.
     ///
-    /// Variables in its values are looked up in the process environment, then among the file's
-    /// earlier lines, then in what was added before; so add weaker layers first.
+    /// Variables in its values are looked up in the process environment, then in the file's earlier
+    /// lines, then in everything added before. Therefore, add weaker layers first.
     ///
-    /// Gives all mistakes of the file; what has none is added.
+    /// Returns all errors of the file. The lines without an error are added.
     #[must_use = "mistakes have to be reported"]
     pub fn add(&mut self, layer: Layer, path: &Path, text: &str) -> Vec<DotenvError> {
         let contents = parse(text, self);
         self.broken.extend(contents.broken);
         let values = self.files.entry(layer).or_default();
         for Entry { name, value, line } in contents.entries {
-            // A name alone means the value that the variable has anyway.
+            // A name alone keeps the value that the variable already has.
             if let Some(value) = value {
                 let path = path.to_owned();
                 values.insert(name, FileValue { value, path, line });
@@ -113,19 +114,19 @@ impl Environment {
         contents.errors
     }
 
-    /// Notes that a file with variables could not be read.
+    /// Records that a file of variables could not be read.
     pub fn lacks_a_file(&mut self) {
         self.is_incomplete = true;
     }
 
-    /// Whether a variable without a value may have one in a file that could not be read. The mistake
-    /// of the file is reported, and a second report would be about the same mistake.
+    /// Returns whether a variable without a value may have one in a file or line that could not be
+    /// read. That error is already reported; an error for the variable would have the same cause.
     #[must_use]
     pub fn is_in_doubt(&self, name: &str) -> bool {
         self.is_incomplete || self.broken.contains(name)
     }
 
-    /// The strongest value of a variable, and where it comes from.
+    /// Returns the strongest value of a variable, and its source.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<(&str, Origin<'_>)> {
         if let Some(value) = self.process.get(name) {
@@ -143,7 +144,7 @@ impl Environment {
         Some((&found.value, origin))
     }
 
-    /// These variables with their values, for a person who wants to know why.
+    /// Returns these variables with their values and sources, to explain the result to a user.
     pub fn explain<'a>(
         &'a self,
         names: impl IntoIterator<Item = &'a str>,
@@ -154,7 +155,7 @@ impl Environment {
         })
     }
 
-    /// Only the environment of the process, without any file.
+    /// Returns the process environment alone, without any file.
     #[must_use]
     pub fn process(&self) -> &BTreeMap<String, String> {
         &self.process
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stronger_layer_hides_a_weaker_one() {
+    fn environment_stronger_layer_overrides_weaker() {
         let process = BTreeMap::from([("A".to_owned(), "process".to_owned())]);
         let mut environment = Environment::new(process);
         let mut add = |layer, path: &str, text: &str| {
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_sees_the_process_first_then_its_own_lines() {
+    fn env_file_lookup_prefers_process_over_own_lines() {
         let process = BTreeMap::from([("HOME".to_owned(), "/root".to_owned())]);
         let mut environment = Environment::new(process);
         let text = "HOME=/other\nDIR=${HOME}/x\nFILE=$DIR/y\nHOME";

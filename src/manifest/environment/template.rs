@@ -1,12 +1,12 @@
 //! A string of a manifest after interpolation.
 //!
-//! Holds the names of secrets, never their values.
+//! A template contains the names of secrets, never their values.
 
 use std::{collections::BTreeSet, fmt};
 
 use crate::name::SecretName;
 
-/// A string of a manifest after interpolation: text, and secrets by their names.
+/// A string of a manifest after interpolation: text, and references to secrets by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     pub(super) pieces: Vec<Segment>,
@@ -16,14 +16,14 @@ pub struct Template {
 /// A part of a [`Template`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {
-    /// As it is.
+    /// Literal text.
     Text(String),
     /// The value of this secret.
     Secret(SecretName),
 }
 
 impl Template {
-    /// The value of one secret and nothing else.
+    /// Returns a template of the value of one secret alone.
     #[must_use]
     pub fn secret(name: SecretName) -> Self {
         Self {
@@ -32,13 +32,13 @@ impl Template {
         }
     }
 
-    /// In their order; never two texts in a row, never an empty text.
+    /// Segments in order; never two texts in a row, never an empty text.
     #[must_use]
     pub fn pieces(&self) -> &[Segment] {
         &self.pieces
     }
 
-    /// The string, if no secret is part of it.
+    /// Returns the string, or `None` if it contains a secret.
     #[must_use]
     pub fn as_plain(&self) -> Option<&str> {
         match self.pieces.as_slice() {
@@ -48,7 +48,7 @@ impl Template {
         }
     }
 
-    /// The secrets that are part of it, in their order.
+    /// Returns the names of the secrets in the string, in order.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretName> {
         self.pieces.iter().filter_map(|piece| match piece {
             Segment::Secret(name) => Some(name),
@@ -56,7 +56,7 @@ impl Template {
         })
     }
 
-    /// The variables that were looked at to make it.
+    /// Returns the variables that were evaluated during interpolation.
     #[must_use]
     pub fn variables(&self) -> &BTreeSet<String> {
         &self.variables
@@ -64,7 +64,7 @@ impl Template {
 }
 
 impl From<&str> for Template {
-    /// A text that is taken as it is, without interpolation.
+    /// Creates a template from literal text, without interpolation.
     fn from(text: &str) -> Self {
         let mut pieces = Vec::new();
         push(&mut pieces, text);
@@ -74,7 +74,7 @@ impl From<&str> for Template {
 }
 
 impl fmt::Display for Template {
-    /// With each secret by its name: `postgresql://u:${secret:db}@db/x`.
+    /// Formats each secret as its name: `postgresql://u:${secret:db}@db/x`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for piece in &self.pieces {
             match piece {
@@ -86,7 +86,7 @@ impl fmt::Display for Template {
     }
 }
 
-/// Adds text, so that there are never two texts in a row.
+/// Appends text, and merges it with a preceding text.
 pub(super) fn push(pieces: &mut Vec<Segment>, text: &str) {
     if text.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! A line with the nodes that stand on it, and what is odd about the first that is odd.
+//! Lines with their tokens and nodes, and the first thing on a line that is not KDL.
 
 use super::{
     Found, rewrite, text,
@@ -9,21 +9,21 @@ use crate::manifest::{
     parse_hint::{Habit, ParseHint},
 };
 
-/// The most tokens that a list in brackets is believed to have.
+/// Maximum number of tokens in a list in brackets.
 const LIST: usize = 400;
 
-/// What stands between two ends of lines; a list in brackets may go over several.
+/// Tokens between two line ends; a list in brackets may span several lines.
 #[derive(Debug, Clone)]
 pub(super) struct Line<'a> {
-    /// At least one.
+    /// At least one token.
     pub tokens: Vec<Token<'a>>,
-    /// From the first to the last.
+    /// Source text, from the first to the last token.
     source: &'a str,
-    /// Characters before the first.
+    /// Number of characters before the first token.
     pub indent: usize,
 }
 
-/// All lines on which something stands.
+/// Returns all lines that have tokens.
 pub(super) fn lines<'a>(text: &'a str, tokens: &[Token<'a>]) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     let mut current: Vec<Token<'a>> = Vec::new();
@@ -42,7 +42,8 @@ pub(super) fn lines<'a>(text: &'a str, tokens: &[Token<'a>]) -> Vec<Line<'a>> {
     lines
 }
 
-/// How many tokens there are to the bracket that closes the first; a block is in no list.
+/// Returns the number of tokens up to the bracket that closes the first one. A list contains no
+/// blocks.
 fn list(tokens: &[Token<'_>]) -> Option<usize> {
     let mut depth = 0_usize;
     for (index, token) in tokens.iter().take(LIST).enumerate() {
@@ -59,7 +60,7 @@ fn list(tokens: &[Token<'_>]) -> Option<usize> {
     None
 }
 
-/// Whether the text is one of another language altogether.
+/// Returns a finding if the whole text is written in another language.
 pub(super) fn language(lines: &[Line<'_>]) -> Option<Found> {
     let first = lines.first()?;
     if first.tokens[0].is(Kind::Open) {
@@ -76,7 +77,8 @@ pub(super) fn language(lines: &[Line<'_>]) -> Option<Found> {
     })
 }
 
-/// A block by indentation, in braces or as one node for each item; `None`: it is too much to show.
+/// Rewrites a block by indentation, in braces or as one node for each item; `None` if the result is
+/// too long to show.
 pub(super) fn block(name: &str, below: &[Line<'_>]) -> Option<String> {
     let indent = below.first()?.indent;
     if below.iter().any(|line| line.indent != indent) {
@@ -112,13 +114,13 @@ fn habit(token: &Token<'_>, habit: Habit) -> Option<Found> {
     Some(found(token, ParseHint::Habit(habit, None), false))
 }
 
-/// One that the parser takes for something else.
+/// Creates a finding for text that the parser accepts with another meaning.
 #[expect(clippy::unnecessary_wraps, reason = "each is its caller's answer")]
 fn silent(token: &Token<'_>, habit: Habit) -> Option<Found> {
     Some(found(token, ParseHint::Habit(habit, None), true))
 }
 
-/// Where in a node a token stands.
+/// Position of a token in a node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Start,
@@ -143,12 +145,12 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// The name of its first node.
+    /// Returns the name of the first node.
     pub fn name(&self) -> &'a str {
         self.tokens[0].text
     }
 
-    /// Whether it is an item of a list in YAML.
+    /// Returns whether the line is a YAML list item.
     pub fn is_item(&self) -> bool {
         self.tokens[0].is_word("-")
     }
@@ -159,7 +161,7 @@ impl<'a> Line<'a> {
             .any(|token| matches!(token.kind, Kind::Open | Kind::Close))
     }
 
-    /// `[section]` or `[[section]]`.
+    /// Returns whether the line is `[section]` or `[[section]]`.
     fn is_header(&self) -> bool {
         use Kind::{CloseBracket, OpenBracket, Word};
         let kinds: Vec<Kind> = self.tokens.iter().map(|token| token.kind).collect();
@@ -170,7 +172,8 @@ impl<'a> Line<'a> {
         ) && !self.tokens.iter().any(|token| token.text.contains(','))
     }
 
-    /// The first thing on it that is no KDL, or is not what it seems to be.
+    /// Returns the first thing on the line that is not KDL, or that the parser accepts with another
+    /// meaning.
     pub fn oddity(&self) -> Option<Found> {
         let mut place = Place::Start;
         let mut parentheses = 0_usize;
@@ -189,7 +192,7 @@ impl<'a> Line<'a> {
             match token.kind {
                 Kind::OpenParenthesis => parentheses += 1,
                 Kind::CloseParenthesis if parentheses > 0 => parentheses -= 1,
-                // A list in brackets is reported at its opening one.
+                // A list in brackets is reported at its opening bracket.
                 Kind::CloseParenthesis | Kind::CloseBracket => {
                     return habit(token, Habit::Stray(token.text.to_owned()));
                 }
@@ -198,7 +201,7 @@ impl<'a> Line<'a> {
             place = match (token.kind, place) {
                 (Kind::Close, _) => Place::BehindBlock,
                 (Kind::Newline, place) => place,
-                // A name may have a word in parentheses before it.
+                // A name may have an annotation in parentheses before it.
                 (Kind::Open | Kind::Semicolon, _)
                 | (Kind::OpenParenthesis | Kind::CloseParenthesis, Place::Start) => Place::Start,
                 (_, Place::Start) if before.is_some_and(|it| it.is(Kind::OpenParenthesis)) => place,
@@ -209,7 +212,7 @@ impl<'a> Line<'a> {
         None
     }
 
-    /// The name of a node.
+    /// Checks the name of a node.
     fn begins(&self, rest: &[Token<'a>]) -> Option<Found> {
         let token = &rest[0];
         let next = rest.get(1);
@@ -232,7 +235,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// A value, or the name of a property.
+    /// Checks a value, or the name of a property.
     fn value(&self, before: Option<&Token<'a>>, rest: &[Token<'a>]) -> Option<Found> {
         let token = &rest[0];
         if before.is_some_and(|before| is_adjacent(before, token)) {
@@ -275,7 +278,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// From a hash on: a comment of another language.
+    /// Creates a finding for a comment of another language, from its `#` to the end of the line.
     fn comment(&self, token: &Token<'a>) -> Found {
         let rest = &self.source[token.at - self.tokens[0].at..];
         let said = rest.trim_start_matches('#').trim();
@@ -343,7 +346,7 @@ fn behind_block(token: &Token<'_>) -> Option<Found> {
     }
 }
 
-/// Two words or texts without a space between them.
+/// Returns whether two words or texts have no space between them.
 fn is_adjacent(before: &Token<'_>, token: &Token<'_>) -> bool {
     let is_value = |token: &Token<'_>| {
         let kinds = [Kind::Word, Kind::Text, Kind::OldRaw, Kind::OtherQuotes];
@@ -352,7 +355,7 @@ fn is_adjacent(before: &Token<'_>, token: &Token<'_>) -> bool {
     before.end() == token.at && is_value(before) && is_value(token)
 }
 
-/// `(u8)10`: a word in parentheses right before a value.
+/// Returns whether the tokens are an annotation right before a value: `(u8)10`.
 fn is_annotation(rest: &[Token<'_>]) -> bool {
     let [open, word, close, value, ..] = rest else {
         return false;
@@ -364,7 +367,7 @@ fn is_annotation(rest: &[Token<'_>]) -> bool {
         && word.end() == close.at
 }
 
-/// The name of a property, whose value must follow without a space.
+/// Checks the name of a property. Its value must follow without a space.
 fn property(rest: &[Token<'_>]) -> Option<Found> {
     let [name, equals, value @ ..] = rest else {
         return None;
@@ -397,7 +400,7 @@ fn is_keyword(word: &str) -> bool {
     matches!(word, "true" | "false" | "null" | "inf" | "-inf" | "nan")
 }
 
-/// A text cannot begin like a number.
+/// Returns whether the word begins like a number, which an unquoted text must not.
 fn is_like_a_number(word: &str) -> bool {
     let bare = word.strip_prefix(['+', '-']).unwrap_or(word);
     let bare = bare.strip_prefix('.').unwrap_or(bare);

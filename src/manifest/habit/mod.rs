@@ -1,8 +1,8 @@
-//! Habits of other languages (YAML, TOML, HCL, JSON, the first KDL) in a manifest, each with the
-//! line to write instead.
+//! Syntax of other languages (YAML, TOML, HCL, JSON, KDL 1) in a manifest, each with the KDL line
+//! to write instead.
 //!
-//! Works on the text and not on what the parser made of it: the parser stops at the first thing
-//! that it does not know, and takes some of these for something else.
+//! The search works on the text, not on the parser's result: the parser stops at the first unknown
+//! syntax, and accepts some of this syntax with another meaning.
 
 mod line;
 mod rewrite;
@@ -16,16 +16,16 @@ use self::{
 };
 use super::parse_hint::{Habit, ParseHint};
 
-/// Something that was written out of habit.
+/// A piece of another language's syntax in a manifest.
 pub(super) struct Found {
     pub from: usize,
     pub length: usize,
     pub slip: ParseHint,
-    /// The parser takes it for something else, and says nothing.
+    /// Whether the parser accepts the text with another meaning, and reports no error.
     pub is_silent: bool,
 }
 
-/// Every habit of a text, in its order, one for each line at most.
+/// Returns the syntax of other languages in a text, in source order, at most one for each line.
 pub(super) fn find(text: &str) -> Vec<Found> {
     let tokens = tokens(text);
     let lines = lines(text, &tokens);
@@ -50,7 +50,7 @@ pub(super) fn find(text: &str) -> Vec<Found> {
     found
 }
 
-/// A character that the language forbids, and that nobody sees.
+/// Returns the first character that the language forbids and that is invisible.
 fn invisible(text: &str) -> Option<Found> {
     let forbidden = |(at, letter): &(usize, char)| {
         matches!(letter, '\0'..='\u{8}' | '\u{e}'..='\u{1f}' | '\u{7f}' | '\u{200e}' | '\u{200f}'
@@ -66,20 +66,20 @@ fn invisible(text: &str) -> Option<Found> {
     })
 }
 
-/// A block that is open.
+/// An open block.
 struct Block<'a> {
-    /// Its node, by the name that it has here.
+    /// Name of the block's node, translated to this language.
     node: String,
     brace: Token<'a>,
-    /// Of the line that opened it.
+    /// Indentation of the line that opened the block.
     indent: usize,
 }
 
-/// The way through the lines.
+/// State of the pass over the lines.
 struct Walk<'a> {
     lines: Vec<Line<'a>>,
     open: Vec<Block<'a>>,
-    /// So many blocks are not closed.
+    /// Number of blocks that are not closed.
     missing: usize,
     found: Vec<Found>,
 }
@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
         });
     }
 
-    /// Looks at a line; says how many lines it took.
+    /// Checks a line; returns how many lines were consumed.
     fn line(&mut self, index: usize) -> usize {
         let line = self.lines[index].clone();
         if let Some((brace, above)) = self.brace_below(index) {
@@ -131,7 +131,7 @@ impl<'a> Walk<'a> {
         1
     }
 
-    /// The brace of a line that stands below its node, and that node's line.
+    /// Returns the brace of a line whose node is on the line above, and that line.
     fn brace_below(&self, index: usize) -> Option<(Token<'a>, Line<'a>)> {
         let brace = *self.lines[index].tokens.first()?;
         let above = self.lines[..index].last()?;
@@ -140,7 +140,7 @@ impl<'a> Walk<'a> {
         (brace.is(Kind::Open) && !ended).then(|| (brace, above.clone()))
     }
 
-    /// A block by indentation: how many lines it has, and how it is written with braces.
+    /// Returns the number of lines of a block by indentation, and the same block with braces.
     fn indented(&self, index: usize) -> Option<(usize, Option<String>)> {
         let head = &self.lines[index];
         let [only] = head.tokens.as_slice() else {
@@ -162,7 +162,7 @@ impl<'a> Walk<'a> {
         Some((1 + below.len(), line::block(&translated(name), &below)))
     }
 
-    /// Follows the braces of a line; `node` is the one whose block begins the line.
+    /// Tracks the braces of a line; `node` is the node whose block begins the line.
     fn blocks(&mut self, line: &Line<'a>, mut node: String) {
         let mut begins = node.is_empty();
         for (index, token) in line.tokens.iter().enumerate() {
@@ -189,8 +189,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Closes a block. Where braces are missing, those are not closed whose line stands further
-    /// right than the brace.
+    /// Closes a block. If the text lacks closing braces, blocks whose line is indented further than
+    /// the brace are reported as not closed.
     fn shut(&mut self, brace: &Token<'a>, indent: Option<usize>) {
         while let Some(block) = self.open.pop() {
             let is_deeper = indent.is_some_and(|indent| block.indent > indent);
@@ -203,7 +203,8 @@ impl<'a> Walk<'a> {
         self.note(brace, ParseHint::BraceClose, false);
     }
 
-    /// What is open at the end. Behind a lost quote braces are text, and in a comment they are none.
+    /// Reports the innermost block that is open at the end. After an unclosed quote or comment,
+    /// braces cannot be counted, so nothing is reported.
     fn close(&mut self) {
         let mut found = self.found.iter();
         let is_lost = found.any(|found| found.slip.is_lost());

@@ -1,4 +1,4 @@
-//! A line of another language's habits, written as it is meant.
+//! Rewrites a line in the syntax of another language to KDL.
 
 use super::token::{Kind, Token};
 use crate::{
@@ -9,10 +9,10 @@ use crate::{
     },
 };
 
-/// The longest line that is shown.
+/// Maximum length of a suggested line, in bytes.
 pub(super) const LONGEST: usize = 100;
 
-/// The tokens of a line in KDL; `None` when there is no one way to write it, or it is too long.
+/// Rewrites the tokens of a line to KDL; `None` if the result is ambiguous or too long.
 pub(super) fn line(tokens: &[Token<'_>], parent: Option<&str>) -> Option<String> {
     let mut writer = Writer {
         text: String::new(),
@@ -28,7 +28,7 @@ pub(super) fn line(tokens: &[Token<'_>], parent: Option<&str>) -> Option<String>
     (writer.text.len() <= LONGEST && !writer.text.contains('\n')).then_some(writer.text)
 }
 
-/// The name of a node as it is written here, whatever it is called elsewhere.
+/// Translates the name of a node in another language to its name in a manifest.
 pub(super) fn translated(name: &str) -> String {
     let bare = name.trim_end_matches([':', ',']).trim_matches('"');
     if is_known(bare) {
@@ -40,12 +40,12 @@ pub(super) fn translated(name: &str) -> String {
     suggest(bare, known).unwrap_or(bare).to_owned()
 }
 
-/// Whether the language has a node of this name.
+/// Returns whether the language has a node of this name.
 pub(super) fn is_known(name: &str) -> bool {
     merge_rule::rule(name).is_some() || lower::NODES.contains(&name)
 }
 
-/// Whether a node's properties, and the nodes in its block, are names with texts.
+/// Returns whether a node's properties, and the nodes in its block, are names with text values.
 pub(super) fn has_pairs(node: &str) -> bool {
     matches!(
         merge_rule::rule(node),
@@ -53,7 +53,7 @@ pub(super) fn has_pairs(node: &str) -> bool {
     ) || matches!(node, "arg" | "header" | "option")
 }
 
-/// Whether a word is a number as KDL writes them.
+/// Returns whether a word is a valid KDL number.
 pub(super) fn is_number(word: &str) -> bool {
     let bare = word.strip_prefix(['+', '-']).unwrap_or(word);
     let digits = |text: &str, radix: u32| {
@@ -83,7 +83,7 @@ pub(super) fn is_number(word: &str) -> bool {
         && (!is_whole || word.replace('_', "").parse::<i128>().is_ok())
 }
 
-/// A text in quotes, raw where it has to be.
+/// Quotes a text, as a raw text if necessary.
 pub(super) fn quoted(text: &str) -> String {
     if text.contains(['"', '\\']) {
         format!("#\"{text}\"#")
@@ -94,16 +94,16 @@ pub(super) fn quoted(text: &str) -> String {
 
 struct Writer {
     text: String,
-    /// The names of the nodes whose blocks are open.
+    /// Names of the nodes whose blocks are open.
     blocks: Vec<String>,
-    /// How many of them were open before the line began.
+    /// Number of blocks that were open before the line.
     outside: usize,
-    /// The node that is being written; `None`: one begins.
+    /// Node that is being written; `None` if a new node begins.
     node: Option<String>,
 }
 
 impl Writer {
-    /// Writes what stands first; says how many tokens that were.
+    /// Writes the first element; returns the number of tokens consumed.
     fn take(&mut self, tokens: &[Token<'_>]) -> Option<usize> {
         let token = tokens.first()?;
         match token.kind {
@@ -123,7 +123,7 @@ impl Writer {
                 self.word(&format!("({word})"));
                 return Some(3);
             }
-            // An item of a list of names with values is one of them.
+            // A list item in a block of names with values is one of these pairs.
             Kind::Word if self.node.is_none() && token.text == "-" && self.in_pairs() => {}
             _ if self.node.is_none() => self.name(token),
             Kind::OpenBracket
@@ -160,14 +160,14 @@ impl Writer {
         if token.text.trim_matches([',', ':']).is_empty() {
             return;
         }
-        // `"A=b"` is the item of a list elsewhere.
+        // Other languages write a pair as the list item `"A=b"`.
         if let (true, Some((name, value))) = (self.in_pairs(), inner(token).split_once('=')) {
             self.word(&format!("{name} {}", quoted(value)));
             self.node = Some(name.to_owned());
             return;
         }
         let name = match self.parent() {
-            // An item of a list is one more node of the list's name.
+            // A list item is one more node of the list's name.
             Some(parent) if token.is_word("-") => translated(parent),
             _ if self.in_pairs() => inner(token).trim_end_matches([':', ',']).to_owned(),
             _ => translated(inner(token)),
@@ -180,7 +180,7 @@ impl Writer {
         self.node = Some(name);
     }
 
-    /// A value or a property.
+    /// Writes a value or a property.
     fn entry(&mut self, tokens: &[Token<'_>]) -> Option<usize> {
         let token = tokens.first()?;
         let node = self.node.clone()?;
@@ -202,7 +202,7 @@ impl Writer {
     }
 }
 
-/// Whether a node with an `=` or a colon begins.
+/// Returns whether the tokens begin a node with `=` or a colon.
 fn begins_node(tokens: &[Token<'_>]) -> bool {
     let [first, rest @ ..] = tokens else {
         return false;
@@ -212,7 +212,7 @@ fn begins_node(tokens: &[Token<'_>]) -> bool {
         || next.is_some_and(|next| next.is(Kind::Equals) || next.is_word(":"))
 }
 
-/// What stands in the quotes, or the word itself.
+/// Returns the text inside the quotes, or the word itself.
 pub(super) fn inner<'a>(token: &Token<'a>) -> &'a str {
     let mut inside = token.text.chars();
     match token.kind {
@@ -226,7 +226,8 @@ pub(super) fn inner<'a>(token: &Token<'a>) -> &'a str {
     }
 }
 
-/// A value; inner `None`: nothing is to be written; outer `None`: nobody knows what.
+/// Rewrites a value. The inner `None` means that nothing is written; the outer `None` means that
+/// the value cannot be rewritten.
 #[expect(
     clippy::option_option,
     reason = "nothing to write, and no way to write it"
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_written_as_it_is_meant() {
+    fn line_rewrites_foreign_syntax_to_kdl() {
         check(
             "depends_on: [redis, \"db\"]",
             None,
@@ -293,7 +294,7 @@ mod tests {
             "bind \"./www\" \"/www\" read-only=#true",
         );
         check("- 80:80", Some("ports"), "port \"80:80\"");
-        check("ready within = 5s {", None, "ready within=\"5s\" {");
+        check("ready timeout = 5s {", None, "ready timeout=\"5s\" {");
         check("env A = 1", None, "env A=\"1\"");
         check("(remove)port 80", None, "(remove)port 80");
         check("label r\"a\" r#\"b\"c\"#", None, "label #\"a\"# #\"b\"c\"#");
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_those_of_the_language() {
+    fn is_number_accepts_only_kdl_numbers() {
         for good in [
             "1", "-1", "+1", "1_000", "0x1F", "0o17", "0b1", "1.5", "1e5", "1.5e-3",
         ] {

@@ -1,4 +1,4 @@
-//! What is odd about a text in double quotes: its escapes, and the lines of one that has several.
+//! Errors in a text in double quotes: its escapes, and the lines of a multi-line text.
 
 use super::{
     Found,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::manifest::parse_hint::{Habit, ParseHint};
 
-/// The first thing in a text that the language does not know.
+/// Returns the first part of a text that is not valid KDL.
 pub(super) fn oddity(token: &Token<'_>) -> Option<Found> {
     if !token.is(Kind::Text) {
         return None;
@@ -31,7 +31,7 @@ fn at(from: usize, length: usize, habit: Habit, write: Option<String>) -> Option
     })
 }
 
-/// The lines between `"""` and `"""`, which begin at `start`.
+/// Checks the lines between `"""` and `"""`, which begin at `start`.
 fn several(body: &str, is_raw: bool, start: usize, token: &Token<'_>) -> Option<Found> {
     let line = token.text.find(is_newline).unwrap_or(token.text.len());
     if !body.starts_with(is_newline) {
@@ -61,7 +61,7 @@ fn several(body: &str, is_raw: bool, start: usize, token: &Token<'_>) -> Option<
     None
 }
 
-/// A backslash that begins no escape.
+/// Returns the first backslash that does not begin an escape.
 fn escapes(body: &str, start: usize) -> Option<Found> {
     let mut rest = body.char_indices().peekable();
     while let Some((from, next)) = rest.next() {
@@ -83,7 +83,8 @@ fn escapes(body: &str, start: usize) -> Option<Found> {
     None
 }
 
-/// `{1F600}`: up to six hexadecimal digits.
+/// Returns whether the text begins with a code point, such as `{1F600}`, of up to six hexadecimal
+/// digits.
 fn is_code(rest: &str) -> bool {
     let inside = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
     inside.is_some_and(|(digits, _)| {

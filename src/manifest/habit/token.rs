@@ -1,25 +1,25 @@
-//! A text of whatever language, taken apart as far as KDL and its relatives are alike.
+//! Tokenizer for KDL and for the syntax of similar languages.
 //!
-//! It never fails: what KDL would refuse is a token, too.
+//! The tokenizer never fails: text that is not valid KDL becomes a token, too.
 
-/// What a token is.
+/// Kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Anything without quotes: a name, a number, a keyword.
+    /// Text without quotes: a name, a number, a keyword.
     Word,
     /// A text in quotes, raw or not, of one or several lines.
     Text,
-    /// One that is never closed.
+    /// A text in quotes that is never closed.
     Unclosed,
     /// A text in the quotes of another language.
     OtherQuotes,
-    /// `r"…"` and `r#"…"#`, as in KDL 1.
+    /// A raw text of KDL 1: `r"…"` or `r#"…"#`.
     OldRaw,
-    /// `<<END` to the line `END`.
+    /// A here-document, from `<<END` to the line `END`.
     HereDocument,
-    /// `# …`.
+    /// A comment of another language: `# …`.
     OtherComment,
-    /// `/*` without its end.
+    /// A `/*` that is never closed.
     OpenComment,
     Open,
     Close,
@@ -37,7 +37,7 @@ pub(super) enum Kind {
 pub(super) struct Token<'a> {
     pub kind: Kind,
     pub text: &'a str,
-    /// Its first byte.
+    /// Offset of the first byte.
     pub at: usize,
 }
 
@@ -55,7 +55,7 @@ impl Token<'_> {
     }
 }
 
-/// All tokens of a text; its comments are left out.
+/// Returns all tokens of a text, without KDL comments.
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut scanner = Scanner { text, at: 0 };
     let mut tokens = Vec::new();
@@ -72,7 +72,7 @@ pub(super) fn is_newline(character: char) -> bool {
     )
 }
 
-/// The quotes of other languages and of word processors, with those that close them.
+/// Opening quotes of other languages and of word processors, each with its closing quotes.
 const OTHER_QUOTES: [(char, &[char]); 5] = [
     ('\'', &['\'']),
     ('`', &['`']),
@@ -95,7 +95,7 @@ impl<'a> Scanner<'a> {
         self.rest().chars().next()
     }
 
-    /// The token from here to `end`.
+    /// Consumes the text up to `end` as a token.
     fn take(&mut self, kind: Kind, end: usize) -> Token<'a> {
         let at = std::mem::replace(&mut self.at, end);
         Token {
@@ -127,7 +127,7 @@ impl<'a> Scanner<'a> {
         Some(self.take(kind, self.at + first.len_utf8()))
     }
 
-    /// Skips blanks, comments and the ends of lines that go on; a comment without an end is a token.
+    /// Skips blanks, comments and line continuations. A comment that is never closed is a token.
     fn skip_blanks(&mut self) -> Option<Token<'a>> {
         loop {
             let rest = self.rest();
@@ -154,7 +154,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A text in double quotes behind so many hashes.
+    /// Consumes a text in double quotes after this number of hashes.
     fn quoted(&mut self, hashes: usize) -> Token<'a> {
         let body = &self.rest()[hashes..];
         let several = body.starts_with("\"\"\"");
@@ -174,7 +174,7 @@ impl<'a> Scanner<'a> {
                 at += escaped(&body[at..]);
             }
         }
-        // What is shown of it ends with its line.
+        // The token ends with its line, so that only this line is shown.
         let line = body.find(is_newline).unwrap_or(body.len());
         let end = self.at + hashes + line;
         let rest = self.at + hashes + at;
@@ -183,7 +183,7 @@ impl<'a> Scanner<'a> {
         token
     }
 
-    /// A keyword, a raw text, or the comment of another language.
+    /// Consumes a keyword, a raw text, or a comment of another language.
     fn hashed(&mut self) -> Token<'a> {
         let rest = self.rest();
         let hashes = rest.bytes().take_while(|byte| *byte == b'#').count();
@@ -212,7 +212,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The length of a comment that may hold others; `None`: it has no end.
+/// Returns the length of a comment, which may be nested; `None` if it is never closed.
 fn comment(rest: &str) -> Option<usize> {
     let (mut depth, mut at) = (0_usize, 0);
     while at < rest.len() {
@@ -231,7 +231,7 @@ fn comment(rest: &str) -> Option<usize> {
     None
 }
 
-/// The length of a backslash that lets a line go on, to the next line's beginning.
+/// Returns the length of a line continuation, from its backslash to the start of the next line.
 fn continuation(rest: &str) -> Option<usize> {
     let behind = rest.strip_prefix('\\')?;
     let line = behind.find(is_newline)?;
@@ -240,7 +240,7 @@ fn continuation(rest: &str) -> Option<usize> {
     (blank.is_empty() || blank.starts_with("//")).then_some(1 + line + newline)
 }
 
-/// The length of what follows a backslash in a text: one character, or all blanks.
+/// Returns the length of the text that a backslash escapes: one character, or all blanks.
 fn escaped(rest: &str) -> usize {
     let blanks = rest.len() - rest.trim_start().len();
     let one = rest.chars().next().map_or(0, char::len_utf8);
@@ -290,7 +290,7 @@ fn other_quotes(rest: &str, first: char) -> Option<usize> {
         .then(|| first.len_utf8() + at + last.len_utf8())
 }
 
-/// The length of a word; `${…}` is a part of it.
+/// Returns the length of a word, including any `${…}`.
 fn word_length(rest: &str) -> usize {
     let mut at = 0;
     let mut before = ' ';
@@ -306,7 +306,7 @@ fn word_length(rest: &str) -> usize {
             continue;
         }
         let ends = next.is_whitespace() || is_newline(next) || "{}[]();=\"".contains(next);
-        // A comment begins, unless it is the address of something.
+        // A `//` begins a comment, except in a URL.
         if ends || rest[at..].starts_with("//") && before != ':' && before != '/' {
             break;
         }
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kdl_is_taken_apart() {
+    fn tokens_split_kdl() {
         use Kind::{Close, Equals, Newline, Open, Semicolon, Text, Word};
         check(
             "a 1 b=\"x\" { c; } // d\n/* e /* f */ */ /-g #true",
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kdl_is_taken_apart_too() {
+    fn tokens_split_foreign_syntax() {
         use Kind::{
             CloseBracket, HereDocument, Newline, OldRaw, OpenBracket, OpenComment, OtherComment,
             OtherQuotes, Text, Unclosed, Word,
@@ -425,7 +425,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic_or_stop(
+        fn tokens_never_panic_or_stop(
             text in "([a-zé]|[ \n{}=#\"'\\\\/*$<\\[\\]();,:-]|\"\"\"|r#|<<E)*",
         ) {
             for token in tokens(&text) {

@@ -1,13 +1,14 @@
-//! Containers that another program made in place of ours.
+//! Containers that another program created in place of those of `cimandat`.
 
 use super::{Difference, RepairAction, is_unmanaged_copy};
 use crate::state::{Container, Identity, State};
 
-/// As much of an id as the engine's own tools show.
+/// Length of an id in the output of the engine's own tools.
 const SHORT: usize = 12;
 
-/// Whether a container is another one than was recorded. Its files, anonymous volumes and settings
-/// are then whatever that program made them, so that only a new container is known to be right.
+/// Returns the difference if a container is not the recorded one. Its files, anonymous volumes and
+/// settings are then those of the other program, so that only a new container is known to be
+/// correct.
 pub(super) fn difference(state: &State, container: &Container) -> Option<Difference> {
     let recorded = state.recorded_id(container)?;
     let short = |id: &'_ str| id.get(..SHORT).unwrap_or(id).to_owned();
@@ -23,8 +24,8 @@ pub(super) fn difference(state: &State, container: &Container) -> Option<Differe
     })
 }
 
-/// The ids to record at the end of a deploy. An id that was recorded before stays for as long as
-/// there is a container with its labels, whoever made that one.
+/// Returns the ids to record at the end of a deploy. A recorded id is kept for as long as a
+/// container with its labels exists, even if another program created that container.
 #[must_use]
 pub fn identities(origin: &State, now: &State) -> Vec<Identity> {
     let containers = now.containers.iter();

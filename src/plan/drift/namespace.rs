@@ -1,10 +1,10 @@
-//! Namespaces of another container that is not there any more, or was started since.
+//! Namespaces of another container that no longer exists, or that was started since.
 
 use super::{Difference, RepairAction};
 use crate::state::{Container, State};
 
-/// Whether a container still shares what it is recorded to share with a service: `peer` is that
-/// service, `owner` the container whose namespace it has.
+/// Returns the difference if a container no longer shares the recorded namespace. `peer` is the
+/// recorded service, `owner` the container that owns the namespace in use.
 pub(super) fn difference(
     state: &State,
     container: &Container,
@@ -19,7 +19,10 @@ pub(super) fn difference(
         all.find(|(name, it)| it.id == owner || name.as_str() == owner)
     });
     let Some((_, owner)) = owner.filter(|(_, owner)| owner.service.as_str() == peer) else {
-        return Some(differs("a container that is gone", RepairAction::Replace));
+        return Some(differs(
+            "a container that does not exist",
+            RepairAction::Replace,
+        ));
     };
     let both_up = owner.condition.status.is_up() && container.condition.status.is_up();
     let started = |it: &Container| it.setup.as_ref().and_then(|setup| setup.started);

@@ -1,4 +1,4 @@
-//! Networks that a container was taken from, put into, or is known in by other names.
+//! Networks that a container was detached from, was attached to, or has other names in.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::{
     state::{Container, ContainerRecord, Endpoint, RuntimeConfig, State},
 };
 
-/// What of a container's endpoints is not as recorded.
+/// Returns the differences between a container's endpoints and its record.
 pub(super) fn endpoints(
     state: &State,
     container: &Container,
@@ -67,8 +67,8 @@ fn detached(field: String, engine_name: &str, recorded: &Attachment) -> Differen
     Difference::new(field, Some(wanted), Some("detached"), remedy(recorded))
 }
 
-/// What puts an endpoint right. The engine gives a hardware address to a new container only: whoever
-/// is attached again gets another one (measured on engine 28.5).
+/// Returns the repair of an endpoint. The engine assigns a MAC address to a new container only: a
+/// container that is attached again gets another one (measured on engine 28.5).
 fn remedy(recorded: &Attachment) -> RepairAction {
     match recorded.mac {
         Some(_) => RepairAction::Replace,
@@ -76,7 +76,8 @@ fn remedy(recorded: &Attachment) -> RepairAction {
     }
 }
 
-/// The endpoint belongs to a network that was removed since; another one may have its name.
+/// Returns whether an endpoint belongs to a network that was removed since. Another network may
+/// have the same name.
 pub(super) fn is_stale(state: &State, engine_name: &str, endpoint: &Endpoint) -> bool {
     let Some(there) = state.networks.get(engine_name) else {
         return true;
@@ -85,14 +86,15 @@ pub(super) fn is_stale(state: &State, engine_name: &str, endpoint: &Endpoint) ->
     id.is_some_and(|id| id != endpoint.network)
 }
 
-/// What an endpoint has that the manifest does not say in so many words.
+/// Properties of an endpoint that the manifest does not state explicitly.
 struct Wanted {
     names: Vec<String>,
     ipv4: Option<String>,
 }
 
-/// The names of a container in a network. A version that did not record whether its service's name
-/// is one of them gave it in all networks of the project; in others both count as right.
+/// Returns the names of a container in a network. A version that did not record whether the
+/// service's name is one of them assigned it in all networks of the project. In other networks,
+/// both variants count as correct.
 fn names(
     state: &State,
     container: &Container,
@@ -118,7 +120,8 @@ fn names(
     }
 }
 
-/// The address that a container is to have: as the manifest says, or the one that was reserved for it.
+/// Returns the desired address of a container: the one in the manifest, or the one that is reserved
+/// for it.
 fn address(
     state: &State,
     record: &ContainerRecord,

@@ -1,4 +1,4 @@
-//! What a plan did, as far as it has to be undone.
+//! Applied changes of a plan that have to be undone.
 
 use std::collections::BTreeMap;
 
@@ -9,37 +9,37 @@ use crate::{
     state::{State, Status},
 };
 
-/// The deeds of a plan.
+/// Applied changes of a plan.
 #[derive(Debug, Default)]
 pub(super) struct AppliedChanges<'a> {
-    /// Containers that were not there before.
+    /// Containers that did not exist before.
     pub created: BTreeMap<&'a ContainerName, (&'a CreateContainer, &'a Subject)>,
     pub started: BTreeMap<&'a ContainerName, &'a Subject>,
     pub stopped: BTreeMap<&'a ContainerName, &'a Subject>,
-    /// Containers of before whose restart policy was changed.
+    /// Existing containers with a changed restart policy.
     pub policies: BTreeMap<&'a ContainerName, &'a Subject>,
-    /// Containers of before whose limits were set.
+    /// Existing containers with changed limits.
     pub allowances: BTreeMap<&'a ContainerName, &'a Subject>,
-    /// Containers of before that were frozen, and were let go on.
+    /// Existing containers that were paused and have been unpaused.
     pub thawed: BTreeMap<&'a ContainerName, &'a Subject>,
-    /// Networks that were not there before, by name on the engine.
+    /// Networks that did not exist before, by name on the engine.
     pub networks: Vec<(&'a str, &'a Subject)>,
-    /// Names that images were given.
+    /// Tags that were added to images.
     pub tags: Vec<(&'a ImageRef, &'a Subject)>,
-    /// Copies of volumes that were begun.
+    /// Copies of volumes that were started.
     pub snapshots: Vec<(&'a VolumeSnapshot, &'a Subject)>,
-    /// Containers that were attached otherwise, and traffic that was switched.
+    /// Containers with changed endpoints, and traffic that was switched.
     pub cutovers: Vec<(&'a Cutover, &'a Subject)>,
-    /// Volumes that were not there before, by name on the engine.
+    /// Volumes that did not exist before, by name on the engine.
     pub volumes: Vec<String>,
-    /// The run was cut off, maybe on its way back.
+    /// Whether the run was interrupted, possibly during its rollback.
     pub cut_off: bool,
-    /// What cannot be undone, each in a fragment.
+    /// Changes that cannot be undone, each as a sentence fragment.
     pub lost: Vec<String>,
 }
 
 impl<'a> AppliedChanges<'a> {
-    /// Jobs that were started and that are a point of no return.
+    /// Returns the started jobs that are irreversible.
     pub fn irreversible_jobs(&self) -> Vec<ServiceName> {
         let created = self.created.values().map(|(create, _)| create);
         created
@@ -52,8 +52,8 @@ impl<'a> AppliedChanges<'a> {
     /// Adds an action that had, or may have had, an effect on this state.
     pub fn note(&mut self, action: &'a Action, subject: &'a Subject, state: &State) {
         match action {
-            // An image in store does no harm and makes the next try faster; what a hook did is
-            // inside a container that goes, or ended with it.
+            // A stored image does no harm and makes the next attempt faster. A hook has an effect
+            // only inside a container that is removed or has ended.
             Action::BuildImage(_) | Action::PullImage(_) | Action::RunHook(_) => {}
             Action::CreateNetwork(create) => self.note_network(create, subject, state),
             Action::Cutover(cutover) => self.cutovers.push((cutover, subject)),
@@ -95,7 +95,8 @@ impl<'a> AppliedChanges<'a> {
             }
             Action::TagImage { tag, .. } => self.tags.push((tag, subject)),
             Action::SnapshotVolume(snapshot) => self.snapshots.push((snapshot, subject)),
-            // Plans do these after the commit only, from where nothing goes back, or never.
+            // Plans contain these actions only after the commit, when there is no rollback, or not
+            // at all.
             Action::RenameContainer { .. }
             | Action::RemoveContainer(_)
             | Action::RemoveNetwork(_)

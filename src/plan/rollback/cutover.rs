@@ -18,14 +18,14 @@ use crate::{
 impl<'a> RollbackBuilder<'a> {
     /// Switches traffic back, before anything else, from new containers to old ones that still run.
     pub(super) fn switch_back(&mut self) {
-        for (cutover, subject) in self.deeds.cutovers.clone() {
+        for (cutover, subject) in self.applied.cutovers.clone() {
             let Some(from) = &cutover.from else {
                 self.attach_later(&cutover.to.container, subject);
                 continue;
             };
-            // After a run that was cut off it is not known whether the old one runs: then its
-            // endpoints come first, as it may have lost them.
-            if self.deeds.stopped.contains_key(&from.container) && !self.deeds.cut_off {
+            // After an interrupted run, it is not known whether the old container runs. Its
+            // endpoints are then restored first, because it may have lost them.
+            if self.applied.stopped.contains_key(&from.container) && !self.applied.cut_off {
                 self.attach_later(&from.container, subject);
                 continue;
             }
@@ -36,19 +36,20 @@ impl<'a> RollbackBuilder<'a> {
         }
     }
 
-    /// The old containers among these that start again while their new ones still serve, and take the
-    /// traffic back when they are ready: nothing that they need has to stop first.
+    /// Returns the old containers that are started while their replacements still serve, and that
+    /// take the traffic back once they are ready. Nothing that they need has to stop first.
     pub(super) fn returning_first(
         &self,
         stopped: &[(&'a ContainerName, &'a Subject, &'a Container)],
         order: &Order<'a>,
     ) -> BTreeSet<&'a ContainerName> {
         let alone = |name: &ContainerName, container: &Container| {
-            // One with ports of the host lost the network that they are published in, and may need
-            // its way out to start: nobody has seen it start without.
+            // A container with host ports has lost the network that they are published in. It may
+            // need the external access of that network to start, and a start without it has not
+            // been tested.
             self.cutover_from(name).is_some()
                 && container.ports.is_empty()
-                && !self.deeds.cut_off
+                && !self.applied.cut_off
                 && self.blocking_containers(name, container).is_empty()
                 && self.required_restores(container).is_empty()
         };
@@ -67,7 +68,7 @@ impl<'a> RollbackBuilder<'a> {
             .collect()
     }
 
-    /// Switches traffic back to an old container that was started again, once this step has ended.
+    /// Switches traffic back to a restarted old container, after the step `ready` has ended.
     pub(super) fn return_traffic(
         &mut self,
         old: &'a ContainerName,
@@ -82,7 +83,7 @@ impl<'a> RollbackBuilder<'a> {
         Some(switched)
     }
 
-    /// The steps of the reverse of a cutover: the switch, and the end of what is in progress.
+    /// Adds the steps that reverse a cutover: the switch, and the drain of requests in progress.
     fn reverse(&mut self, cutover: &'a Cutover, subject: &'a Subject) -> Option<(StepId, StepId)> {
         let to = self.as_found(&cutover.from.as_ref()?.container)?;
         let new = Attached {
@@ -92,7 +93,7 @@ impl<'a> RollbackBuilder<'a> {
         let from = Some(new);
         let action = Action::Cutover(Box::new(Cutover { to, from }));
         let switched = self.act(action, subject, BTreeSet::new());
-        let drain = self.drain_of(cutover).filter(|_| !self.deeds.cut_off);
+        let drain = self.drain_of(cutover).filter(|_| !self.applied.cut_off);
         let Some(duration) = drain else {
             return Some((switched, switched));
         };
@@ -102,24 +103,26 @@ impl<'a> RollbackBuilder<'a> {
         Some((switched, drained))
     }
 
-    /// The cutover that took traffic from this container.
+    /// Returns the cutover that took traffic from this container.
     fn cutover_from(&self, old: &ContainerName) -> Option<(&'a Cutover, &'a Subject)> {
-        let mut cutovers = self.deeds.cutovers.iter().copied();
+        let mut cutovers = self.applied.cutovers.iter().copied();
         cutovers.find(|(it, _)| it.from.as_ref().is_some_and(|from| from.container == *old))
     }
 
-    /// Whether traffic was switched between these two, so that both can run at a time.
+    /// Returns whether traffic was switched between these two containers, so that both can run at
+    /// the same time.
     pub(super) fn are_switched(&self, new: &ContainerName, old: &ContainerName) -> bool {
         let cutover = self.cutover_from(old);
         cutover.is_some_and(|(it, _)| it.to.container == *new)
     }
 
-    /// The container gets the endpoints that it was found with, once it does not run.
+    /// Marks a container to be attached with its observed endpoints once it does not run.
     fn attach_later(&mut self, container: &'a ContainerName, subject: &'a Subject) {
         self.detached.insert(container, subject);
     }
 
-    /// Attaches a container as it was found. It must not be running, unless the plan did not stop it.
+    /// Attaches a container with its observed endpoints. The container must not run, unless the
+    /// plan did not stop it.
     pub(super) fn attach(
         &mut self,
         container: &'a ContainerName,
@@ -133,7 +136,7 @@ impl<'a> RollbackBuilder<'a> {
         Some(id)
     }
 
-    /// Attaches as they were found those that are not started again.
+    /// Attaches the containers that are not started again with their observed endpoints.
     pub(super) fn attach_rest(&mut self) {
         let rest: Vec<&'a ContainerName> = self.detached.keys().copied().collect();
         for container in rest {
@@ -150,9 +153,9 @@ impl<'a> RollbackBuilder<'a> {
         })
     }
 
-    /// The endpoints that a new container had before it took over.
+    /// Returns the endpoints that a new container had before it took over.
     fn as_made(&self, new: &Attached) -> BTreeMap<String, EndpointSpec> {
-        let created = self.deeds.created.get(&new.container);
+        let created = self.applied.created.get(&new.container);
         created.map_or_else(
             || {
                 let endpoints = new.endpoints.iter();
@@ -164,7 +167,7 @@ impl<'a> RollbackBuilder<'a> {
         )
     }
 
-    /// As long as the plan lets the old container of this cutover drain.
+    /// Returns how long the plan lets the old container of this cutover drain.
     fn drain_of(&self, cutover: &Cutover) -> Option<Duration> {
         let old = &cutover.from.as_ref()?.container;
         self.plan.steps.iter().find_map(|step| match &step.kind {

@@ -1,7 +1,8 @@
-//! The way back: what undoes a deploy that failed.
+//! Rollback: the steps that undo a failed deploy.
 //!
-//! Pure. New containers are stopped, dependents first; what ran before is started again in its own
-//! order and asked its own gate; what was made is removed. Volumes are kept.
+//! Pure. New containers are stopped, dependents first. Containers that ran before are started again
+//! in their dependency order, and each is probed with its own gate. Created objects are removed,
+//! except for volumes.
 
 mod applied;
 mod cutover;
@@ -28,31 +29,32 @@ use crate::{
     state::{Container, State, failed_name},
 };
 
-/// How long a container without a record may take until it runs.
+/// Timeout until a container without a record runs.
 const WITHIN: Duration = Duration::from_mins(1);
-/// How long it must then keep running.
+/// Stabilization window of a container without a record.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// The way back.
+/// Steps and results of a rollback.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RollbackPlan {
-    /// Its steps; each is idempotent, as what it undoes may not have had an effect.
+    /// Steps of the rollback. Each step is idempotent, because the step that it undoes may have had
+    /// no effect.
     pub plan: Plan,
-    /// For some steps those that must have ended before, in whichever way: what fails to be undone
-    /// holds up nothing that does not build on it.
+    /// For some steps, the steps that must have ended before, whether they succeeded or failed. A
+    /// failed undo does not block steps that do not depend on it.
     pub after: BTreeMap<StepId, BTreeSet<StepId>>,
-    /// Volumes that a first deploy made and that are kept, by name on the engine.
+    /// Volumes that a first deploy created and that are kept, by name on the engine.
     pub kept_volumes: Vec<String>,
-    /// Jobs that were started and whose deeds cannot be undone, as the manifest says.
+    /// Started jobs that the manifest declares irreversible.
     pub irreversible_jobs: Vec<ServiceName>,
-    /// What cannot be undone, each in a fragment.
+    /// Changes that cannot be undone, each as a sentence fragment.
     pub lost: Vec<String>,
-    /// New containers that are kept, stopped, under these names.
+    /// Names of the new containers that are kept, stopped.
     pub kept_containers: Vec<ContainerName>,
 }
 
 impl RollbackPlan {
-    /// Whether something that runs, or ran before, is touched.
+    /// Returns whether the rollback touches anything that runs or ran before.
     #[must_use]
     pub fn touches_running(&self) -> bool {
         self.plan.steps.iter().any(|step| {
@@ -72,7 +74,7 @@ impl RollbackPlan {
     }
 }
 
-/// The way from a plan of which some steps were attempted back to the state it was made from.
+/// Returns the rollback from a partially executed plan to the state that the plan was made from.
 ///
 /// `attempted` are the steps that had, or may have had, an effect.
 #[must_use]
@@ -80,7 +82,8 @@ pub fn rollback_plan(plan: &Plan, attempted: &BTreeSet<StepId>, state: &State) -
     rollback_plan_retaining(plan, attempted, state, &BTreeSet::new())
 }
 
-/// The same, that stops these of the new containers and keeps them, for somebody to look at.
+/// Returns the same rollback as [`rollback_plan`], except that the new containers in `kept` are
+/// stopped and kept for inspection.
 #[must_use]
 pub fn rollback_plan_retaining(
     plan: &Plan,
@@ -91,8 +94,9 @@ pub fn rollback_plan_retaining(
     walk(plan, state, applied_changes(plan, attempted, state), kept)
 }
 
-/// The same for a run that was cut off, some time ago: the engine itself may have been, too. So
-/// everything that ran before has to run again, whether the plan stopped it or not.
+/// Returns the rollback of a run that was interrupted some time ago. The engine may have been
+/// interrupted too. Everything that ran before therefore has to run again, whether the plan stopped
+/// it or not.
 #[must_use]
 pub fn recovery_plan(plan: &Plan, attempted: &BTreeSet<StepId>, state: &State) -> RollbackPlan {
     let subjects: Vec<(&ContainerName, Subject)> = state
@@ -107,12 +111,12 @@ pub fn recovery_plan(plan: &Plan, attempted: &BTreeSet<StepId>, state: &State) -
             (name, subject)
         })
         .collect();
-    let mut deeds = applied_changes(plan, attempted, state);
-    deeds.cut_off = true;
+    let mut applied = applied_changes(plan, attempted, state);
+    applied.cut_off = true;
     for (name, subject) in &subjects {
-        deeds.stopped.entry(name).or_insert(subject);
+        applied.stopped.entry(name).or_insert(subject);
     }
-    walk(plan, state, deeds, &BTreeSet::new())
+    walk(plan, state, applied, &BTreeSet::new())
 }
 
 fn applied_changes<'a>(
@@ -120,26 +124,26 @@ fn applied_changes<'a>(
     attempted: &BTreeSet<StepId>,
     state: &State,
 ) -> AppliedChanges<'a> {
-    let mut deeds = AppliedChanges::default();
+    let mut applied = AppliedChanges::default();
     for (index, step) in plan.steps.iter().enumerate() {
         if let (StepKind::Action(action), true) = (&step.kind, attempted.contains(&StepId(index))) {
-            deeds.note(action, &step.subject, state);
+            applied.note(action, &step.subject, state);
         }
     }
-    deeds
+    applied
 }
 
 fn walk<'a>(
     plan: &'a Plan,
     state: &'a State,
-    deeds: AppliedChanges<'a>,
+    applied: AppliedChanges<'a>,
     kept: &'a BTreeSet<ContainerName>,
 ) -> RollbackPlan {
     let mut builder = RollbackBuilder {
         state,
         plan,
         kept,
-        deeds,
+        applied,
         back: RollbackPlan::default(),
         stops: BTreeMap::new(),
         removals: BTreeMap::new(),
@@ -154,9 +158,9 @@ fn walk<'a>(
     builder.restore();
     builder.attach_rest();
     builder.remove();
-    builder.back.irreversible_jobs = builder.deeds.irreversible_jobs();
-    builder.back.kept_volumes = builder.deeds.volumes;
-    builder.back.lost = builder.deeds.lost;
+    builder.back.irreversible_jobs = builder.applied.irreversible_jobs();
+    builder.back.kept_volumes = builder.applied.volumes;
+    builder.back.lost = builder.applied.lost;
     builder.back
 }
 
@@ -165,17 +169,17 @@ struct RollbackBuilder<'a> {
     plan: &'a Plan,
     /// New containers that are not removed.
     kept: &'a BTreeSet<ContainerName>,
-    deeds: AppliedChanges<'a>,
+    applied: AppliedChanges<'a>,
     back: RollbackPlan,
     stops: BTreeMap<&'a ContainerName, StepId>,
     removals: BTreeMap<&'a ContainerName, StepId>,
-    /// By the volume's name on the engine.
+    /// Restores of volumes, by the volume's name on the engine.
     restores: BTreeMap<&'a str, StepId>,
-    /// Containers of before, and the steps that attach them as they were found.
+    /// Existing containers, with the steps that attach their observed endpoints.
     attached: BTreeMap<&'a ContainerName, StepId>,
-    /// Those that are still to be attached so.
+    /// Existing containers that are still to be attached with their observed endpoints.
     detached: BTreeMap<&'a ContainerName, &'a Subject>,
-    /// New containers, and the steps after which they have no traffic left.
+    /// New containers, with the steps after which they have no traffic left.
     released: BTreeMap<&'a ContainerName, StepId>,
 }
 
@@ -194,7 +198,7 @@ impl<'a> RollbackBuilder<'a> {
         self.add(StepKind::Action(action), subject, needs)
     }
 
-    /// Whether a container ran before the plan was begun.
+    /// Returns a container if it ran before the plan started.
     fn was_running(&self, container: &ContainerName) -> Option<&'a Container> {
         self.state
             .containers
@@ -202,10 +206,10 @@ impl<'a> RollbackBuilder<'a> {
             .filter(|it| it.condition.status.is_up())
     }
 
-    /// Stops whatever the plan has started, dependents before what they depend on: that is, in
-    /// reverse of the order in which the plan started them.
+    /// Stops all containers that the plan started, dependents before their dependencies, that is,
+    /// in reverse of the order in which the plan started them.
     fn stop(&mut self) {
-        for (container, subject) in self.deeds.started.clone() {
+        for (container, subject) in self.applied.started.clone() {
             let action = Action::StopContainer {
                 container: container.clone(),
                 grace: None,
@@ -235,7 +239,7 @@ impl<'a> RollbackBuilder<'a> {
         }
     }
 
-    /// Who waits for whom among the old containers.
+    /// Returns the dependency order of the old containers.
     fn order(&self) -> Order<'a> {
         let mut needs: BTreeMap<&ServiceName, BTreeSet<&ServiceName>> = BTreeMap::new();
         for container in self.state.containers.values() {
@@ -247,12 +251,12 @@ impl<'a> RollbackBuilder<'a> {
         Order::of(needs)
     }
 
-    /// Starts again what ran before and was stopped, in the order of its own dependencies, and
-    /// asks each its own gate.
+    /// Starts the containers that ran before and were stopped, in the order of their own
+    /// dependencies, and probes each with its own gate.
     fn restore(&mut self) {
         let order = self.order();
         let stopped: Vec<(&'a ContainerName, &'a Subject, &'a Container)> = self
-            .deeds
+            .applied
             .stopped
             .iter()
             .filter_map(|(name, subject)| Some((*name, *subject, self.was_running(name)?)))
@@ -276,7 +280,7 @@ impl<'a> RollbackBuilder<'a> {
                 self.add(work, subject, BTreeSet::from([start]))
             });
             if frozen {
-                // As it was found: nobody could ask it anything.
+                // The container is paused again, as observed. A paused container cannot be probed.
                 self.pause_again(name, subject, BTreeSet::from([start]));
             }
             let mut ready = gate.unwrap_or(start);
@@ -310,8 +314,8 @@ impl<'a> RollbackBuilder<'a> {
         self.restore_settings();
     }
 
-    /// What must have ended before an old container may start: whatever is in its way, the new
-    /// container in its place, and the restoring of its data.
+    /// Returns the steps that must have ended before an old container starts: the stops of
+    /// conflicting containers, the stop of its replacement, and the restore of its data.
     fn ends_before(&self, name: &ContainerName, old: &Container) -> BTreeSet<StepId> {
         let mut needs = self.blocking_containers(name, old);
         let replacement = self
@@ -323,15 +327,15 @@ impl<'a> RollbackBuilder<'a> {
         needs
     }
 
-    /// The stops without which an old container must not, or cannot, run; but for that of the new
-    /// one that traffic was switched to, as both can run.
+    /// Returns the stops that an old container needs before it may or can run. The stop of the new
+    /// container that traffic was switched to is not included, because both can run.
     fn blocking_containers(&self, name: &ContainerName, old: &Container) -> BTreeSet<StepId> {
         let stops = self.stops.iter();
         stops
             .filter(|(new, _)| !self.are_switched(new, name))
             .filter(|(new, _)| {
-                let created = self.deeds.created.get(*new);
-                // One that was kept, and started again, is not made by the plan.
+                let created = self.applied.created.get(*new);
+                // A retained container that was started again is not created by the plan.
                 let revived = self.state.containers.get::<ContainerName>(new);
                 **new == name
                     || created.is_some_and(|(create, _)| conflicts_with_spec(create, old))
@@ -341,7 +345,7 @@ impl<'a> RollbackBuilder<'a> {
             .collect()
     }
 
-    /// What a restored container has to pass; a job is only started again.
+    /// Returns the gate of a restored container; `None` for a job, which is only started again.
     fn gate_of(&self, container: &Container) -> Option<Gate> {
         let Some(record) = &container.record else {
             return Some(Gate {
@@ -353,7 +357,8 @@ impl<'a> RollbackBuilder<'a> {
         if matches!(record.kind, Kind::Job { .. }) {
             return None;
         }
-        // A record has no secret values: where the new gate says the same, it is asked instead.
+        // A record contains no secret values. If the new gate is otherwise the same, it is used
+        // instead.
         let recorded = serde_json::to_value(&record.ready).ok();
         let same = self
             .plan
@@ -371,17 +376,18 @@ impl<'a> RollbackBuilder<'a> {
         Some(same.unwrap_or_else(|| record.ready.clone()))
     }
 
-    /// Removes the containers that were made, then the networks and the names of images.
+    /// Removes the created containers, then the image tags and the networks.
     fn remove(&mut self) {
         let created: Vec<(&'a CreateContainer, &'a Subject)> =
-            self.deeds.created.values().copied().collect();
+            self.applied.created.values().copied().collect();
         for (create, subject) in &created {
             let needs = self.stops.get(&create.name).copied().into_iter().collect();
             if self.kept.contains(&create.name) {
                 let to = failed_name(&create.name, create.generation);
                 let from = create.name.clone();
                 self.back.kept_containers.push(to.clone());
-                // Under its own name it would stand for the service, or for a generation.
+                // Under its own name, the container would count as that of the service or of a
+                // generation.
                 let id = self.act(Action::RenameContainer { from, to }, subject, needs);
                 self.back.plan.steps[id.0].non_fatal = true;
                 continue;
@@ -389,9 +395,9 @@ impl<'a> RollbackBuilder<'a> {
             let id = self.act(Action::RemoveContainer(create.name.clone()), subject, needs);
             self.removals.insert(&create.name, id);
         }
-        for (tag, subject) in std::mem::take(&mut self.deeds.tags) {
-            // The image itself stays with its other names, as long as it has some. A name that stays
-            // does no harm.
+        for (tag, subject) in std::mem::take(&mut self.applied.tags) {
+            // The image itself is kept for as long as it has other tags. A tag that remains does no
+            // harm.
             let id = self.act(Action::RemoveImage(tag.clone()), subject, BTreeSet::new());
             if let Some(step) = self.back.plan.steps.get_mut(id.0) {
                 step.non_fatal = true;
@@ -399,7 +405,7 @@ impl<'a> RollbackBuilder<'a> {
             let removals = self.removals.values().copied().collect();
             self.back.after.insert(id, removals);
         }
-        for (network, subject) in std::mem::take(&mut self.deeds.networks) {
+        for (network, subject) in std::mem::take(&mut self.applied.networks) {
             let users = created
                 .iter()
                 .filter(|(create, _)| create.networks.values().any(|name| name == network));
@@ -417,7 +423,7 @@ impl<'a> RollbackBuilder<'a> {
     }
 }
 
-/// The container that a step starts.
+/// Returns the container that a step starts.
 fn started_by(step: &Step) -> Option<&ContainerName> {
     match &step.kind {
         StepKind::Action(Action::StartContainer(container)) => Some(container),
@@ -428,7 +434,7 @@ fn started_by(step: &Step) -> Option<&ContainerName> {
     }
 }
 
-/// The steps that a step needs, directly or through others.
+/// Returns the steps that a step depends on, directly or transitively.
 fn plan_needs(plan: &Plan, step: StepId) -> BTreeSet<StepId> {
     let mut found = BTreeSet::new();
     let mut open = vec![step];
@@ -447,18 +453,18 @@ fn plan_needs(plan: &Plan, step: StepId) -> BTreeSet<StepId> {
     found
 }
 
-/// Whether a container that was kept from an earlier generation and an old one cannot run at the
-/// same time.
+/// Returns whether a container retained from an earlier generation and an old container cannot run
+/// at the same time.
 fn conflicts_with_container(revived: &Container, old: &Container) -> bool {
     let same = revived.service == old.service && revived.replica == old.replica;
     let spec = revived.record.as_ref().map(|record| record.spec.clone());
     let spec = spec.and_then(|spec| serde_json::from_value::<ContainerSpec>(spec).ok());
-    // What cannot be read may want anything.
+    // A specification that cannot be read may conflict with anything.
     same || spec.is_none_or(|spec| preflight::conflicts_with_spec(&spec, old))
 }
 
-/// Whether a new container and an old one cannot run at the same time: they stand for the same
-/// service, want the same port, or write to the same volume.
+/// Returns whether a new container and an old one cannot run at the same time: they belong to the
+/// same replica, need the same port, or write to the same volume.
 fn conflicts_with_spec(new: &CreateContainer, old: &Container) -> bool {
     let same = new.service == old.service && new.replica == old.replica;
     same || preflight::conflicts_with_spec(&new.spec, old)

@@ -1,13 +1,13 @@
-//! Who waits for whom, by service, as recorded on containers.
+//! Dependencies between services, as recorded on containers.
 //!
-//! Records of different generations may contradict each other; then the order is a possible one
-//! and never a circle.
+//! Records of different generations may contradict each other. The order is then one of the
+//! possible orders and never a cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::ServiceName;
 
-/// Services in an order in which dependencies come first.
+/// Services in dependency order, dependencies first.
 #[derive(Debug, Default)]
 pub(super) struct Order<'a> {
     needs: BTreeMap<&'a ServiceName, BTreeSet<&'a ServiceName>>,
@@ -15,7 +15,7 @@ pub(super) struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    /// Orders services by what each waits for.
+    /// Orders services by their dependencies.
     pub fn of(needs: BTreeMap<&'a ServiceName, BTreeSet<&'a ServiceName>>) -> Self {
         let mut order = Self {
             needs,
@@ -29,7 +29,8 @@ impl<'a> Order<'a> {
         order
     }
 
-    /// Gives a service its place behind all that it needs; without recursion, as chains are long.
+    /// Places a service after all its dependencies. The traversal does not recurse, because
+    /// dependency chains can be long.
     fn place(&mut self, first: &'a ServiceName, begun: &mut BTreeSet<&'a ServiceName>) {
         let mut path = vec![(first, false)];
         while let Some((service, needs_are_placed)) = path.pop() {
@@ -44,7 +45,8 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// The services that this one waits for, directly or through others, and that come before it.
+    /// Returns the direct and transitive dependencies of a service that come before it in the
+    /// order.
     pub fn before(&self, service: &ServiceName) -> BTreeSet<&'a ServiceName> {
         let mut found = BTreeSet::new();
         let mut open: Vec<&ServiceName> = vec![service];
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn dependencies_of_dependencies_come_before() {
+    fn transitive_dependencies_come_before() {
         assert_eq!(
             before(&[("web", "api"), ("api", "db")], "web"),
             ["api", "db"]
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn records_that_contradict_each_other_make_no_circle() {
+    fn contradictory_records_form_no_cycle() {
         let edges = [("a", "b"), ("b", "a")];
         assert_eq!(before(&edges, "a").len() + before(&edges, "b").len(), 1);
     }

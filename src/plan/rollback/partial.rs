@@ -1,7 +1,8 @@
-//! A deploy that succeeded in part: who goes back, and who can stay.
+//! Partial commit: the services that are rolled back and those that keep their new containers.
 //!
-//! Pure. Whoever failed goes back, and with it every new container that waited for it: no new
-//! dependent keeps running against an old dependency. The others have proven themselves.
+//! Pure. A failed service is rolled back, together with every new container that waited for it: no
+//! new dependent keeps running against an old dependency. The other services have proven
+//! themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +14,17 @@ use crate::{
     state::State,
 };
 
-/// Who goes back, and who stays.
+/// Services of a partially successful deploy, by result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartialCommit {
-    /// Services that are as they were before.
+    /// Services that are in their previous state.
     pub rolled_back: BTreeSet<ServiceName>,
-    /// Services of which the new containers stay.
+    /// Services that keep their new containers.
     pub committed: BTreeSet<ServiceName>,
 }
 
 impl PartialCommit {
-    /// Of these steps of a plan those that have to be undone.
+    /// Returns the attempted steps of a plan that have to be undone.
     #[must_use]
     pub fn steps_to_undo(&self, plan: &Plan, attempted: &BTreeSet<StepId>) -> BTreeSet<StepId> {
         let undone = |id: &&StepId| {
@@ -33,26 +34,27 @@ impl PartialCommit {
                 (None, StepKind::Action(Action::CreateNetwork(create))) => {
                     !self.uses(plan, &create.network.engine_name)
                 }
-                // What was copied is put back with those that write to it.
+                // A copied volume is restored together with the services that write to it.
                 (None, StepKind::Action(Action::SnapshotVolume(_))) => {
                     let mut writers = writers(plan, **id).into_iter();
                     writers.any(|service| self.rolled_back.contains(service))
                 }
-                // A volume is the project's as soon as a part of it is committed.
+                // A volume belongs to the project as soon as a part of the deploy is committed.
                 (None, _) => false,
             })
         };
         attempted.iter().filter(undone).copied().collect()
     }
 
-    /// Whether a step after the commit is to be taken: only for those that stay. What left the
-    /// manifest may be needed by those that went back.
+    /// Returns whether a step after the commit is performed. Only steps of committed services are
+    /// performed. Objects that are no longer in the manifest may be needed by the services that
+    /// were rolled back.
     #[must_use]
     pub fn keeps_step(&self, step: &Step) -> bool {
         service(step).is_some_and(|service| self.committed.contains(service))
     }
 
-    /// Whether something that stays is attached to a network.
+    /// Returns whether a committed container is attached to a network.
     fn uses(&self, plan: &Plan, network: &str) -> bool {
         plan.steps
             .iter()
@@ -66,10 +68,10 @@ impl PartialCommit {
     }
 }
 
-/// Splits a plan's services after all that could be done was done.
+/// Splits the services of a plan after every possible step was performed.
 ///
-/// `unmet` are the steps of the way forward that did not succeed, `lost` services that had and then
-/// failed.
+/// `unmet` are the steps before the commit that did not succeed. `lost` are the services that
+/// succeeded and then failed.
 #[must_use]
 pub fn split(
     plan: &Plan,
@@ -93,7 +95,8 @@ pub fn split(
     let (changed, leaving, made) = (&changed, &leaving, &made);
     loop {
         let waiting = forward()
-            // All old containers wait until all new ones are made; that binds nobody to anybody.
+            // All old containers wait until all new ones are created, which does not make any
+            // service depend on another.
             .filter(|step| !matches!(step.kind, StepKind::Action(Action::CreateContainer(_))))
             .filter(|step| {
                 let mut needs = step
@@ -106,18 +109,19 @@ pub fn split(
                 })
             })
             .filter_map(service);
-        // What is not in the manifest any more comes back with those that it ran for, and so does
-        // what they would not reach any more.
+        // A service that is no longer in the manifest is restored together with its dependents. The
+        // same applies to a service that its dependents could no longer reach.
         let needed = old.iter().flat_map(|name| {
             let its = before.get(name).into_iter().flatten().copied();
-            // One whose container was kept is as before only with the old containers of these.
+            // A service that kept its container is in its previous state only with the old
+            // containers of its dependencies.
             let kept = !made.contains(name);
             its.filter(move |need| {
                 let lost = leaving.contains(need) || moved_away(plan, state, need, name);
                 lost || kept && changed.contains(need)
             })
         });
-        // Data is put back for all that write to it, or for none.
+        // Data is restored for all services that write to it, or for none.
         let together = copied(plan)
             .map(|id| writers(plan, id))
             .filter(|writers| writers.iter().any(|name| old.contains(name)))
@@ -138,7 +142,7 @@ pub fn split(
     }
 }
 
-/// The services for which something of this kind is done before the commit.
+/// Returns the services with an action of this kind before the commit.
 fn acted(plan: &Plan, wanted: impl Fn(&Action) -> bool) -> BTreeSet<&ServiceName> {
     let forward = plan.steps.iter().filter(|step| !step.after_commit);
     let acted =
@@ -146,8 +150,8 @@ fn acted(plan: &Plan, wanted: impl Fn(&Action) -> bool) -> BTreeSet<&ServiceName
     acted.filter_map(service).collect()
 }
 
-/// Whether the new containers of a service are on no network any more on which the old ones of
-/// another could reach it.
+/// Returns whether the new containers of `service` are no longer on any network on which the old
+/// containers of `from` could reach it.
 fn moved_away(plan: &Plan, state: &State, service: &ServiceName, from: &ServiceName) -> bool {
     let networks = |of: &ServiceName| -> BTreeSet<&String> {
         let containers = state.containers.values().filter(|it| it.service == *of);
@@ -166,7 +170,7 @@ fn moved_away(plan: &Plan, state: &State, service: &ServiceName, from: &ServiceN
     })
 }
 
-/// The steps that copy a volume.
+/// Returns the steps that copy a volume.
 fn copied(plan: &Plan) -> impl Iterator<Item = StepId> {
     let steps = plan.steps.iter().enumerate();
     steps
@@ -174,7 +178,8 @@ fn copied(plan: &Plan) -> impl Iterator<Item = StepId> {
         .map(|(index, _)| StepId(index))
 }
 
-/// The services that a copy waits for, as they wrote, and those that wait for it, to write.
+/// Returns the services that a copy waits for, because they wrote to the volume, and those that
+/// wait for the copy in order to write.
 fn writers(plan: &Plan, copy: StepId) -> BTreeSet<&ServiceName> {
     let before = plan
         .steps
@@ -191,7 +196,7 @@ fn writers(plan: &Plan, copy: StepId) -> BTreeSet<&ServiceName> {
     before.chain(after).filter_map(service).collect()
 }
 
-/// What each service waited for when its container was made.
+/// Returns the dependencies of each service at the time when its container was created.
 fn before(state: &State) -> BTreeMap<&ServiceName, BTreeSet<&ServiceName>> {
     let mut before: BTreeMap<&ServiceName, BTreeSet<&ServiceName>> = BTreeMap::new();
     for container in state.containers.values() {
@@ -225,7 +230,7 @@ mod tests {
         ServiceName::new(name).unwrap()
     }
 
-    /// One start for each, after those of the others that are named.
+    /// Returns a plan with one start per service, each after the starts with these indexes.
     fn plan(starts: &[(&str, &[usize])]) -> Plan {
         let step = |(service, needs): &(&str, &[usize])| {
             let action = Action::StartContainer(ContainerName::new(*service).unwrap());
@@ -243,7 +248,7 @@ mod tests {
         }
     }
 
-    /// A copy of a volume, after nothing.
+    /// Returns a step that copies a volume, without dependencies.
     fn copying() -> Step {
         let snapshot = VolumeSnapshot {
             project: ProjectName::new("shop").unwrap(),
@@ -261,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_write_to_a_copied_volume_go_back_together_or_not_at_all() {
+    fn writers_of_copied_volume_roll_back_together() {
         let mut plan = plan(&[("db", &[3]), ("worker", &[3]), ("web", &[])]);
         plan.steps.push(copying());
         let attempted: BTreeSet<StepId> = (0..4).map(StepId).collect();
@@ -272,7 +277,7 @@ mod tests {
         assert_eq!(of(1).rolled_back, names(&["db", "worker"]));
         let undone = BTreeSet::from([StepId(0), StepId(1), StepId(3)]);
         assert_eq!(of(1).steps_to_undo(&plan, &attempted), undone);
-        // What only others did is nothing to put back for.
+        // Changes by other services only are no reason to restore the volume.
         assert_eq!(of(2).rolled_back, names(&["web"]));
         let undone = BTreeSet::from([StepId(2)]);
         assert_eq!(of(2).steps_to_undo(&plan, &attempted), undone);
@@ -283,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_for_the_failed_one_goes_back_and_the_rest_stays() {
+    fn failed_service_rolls_back_only_its_dependents() {
         let plan = plan(&[
             ("db", &[]),
             ("api", &[0]),
@@ -301,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_failed_after_it_was_ready_takes_its_dependents_along() {
+    fn failure_after_ready_rolls_back_dependents() {
         let plan = plan(&[("db", &[]), ("api", &[0]), ("web", &[1]), ("cache", &[])]);
         let lost = BTreeSet::from([name("db")]);
         let split = split(&plan, &BTreeSet::new(), &lost, &State::default());

@@ -1,4 +1,4 @@
-//! What should run and does not, for whatever reason, is started again.
+//! Restart of containers that should run and do not, for any reason.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,13 @@ use crate::{
     unit::Protocol,
 };
 
-/// What is left to start of what should run, for whatever reason it does not (a restart policy
-/// that the engine's own end undid, a container stopped by hand), in the order of dependencies.
+/// Returns the starts of all containers that should run and do not, in dependency order. Possible
+/// reasons are a restart policy that a shutdown of the engine undid, or a container that was
+/// stopped manually.
 ///
-/// `wanted` are the services of the manifest that was deployed last. Others are only started where
-/// nothing has taken their place: after the commit of a part they stay, stopped if need be, until a
-/// whole deploy removes them.
+/// `wanted` are the services of the manifest that was deployed last. Other services are started
+/// only if nothing has replaced them: after a partial commit they are kept, stopped if necessary,
+/// until a full deploy removes them.
 #[must_use]
 pub fn restart_stopped(state: &State, wanted: Option<&BTreeSet<ServiceName>>) -> Plan {
     let kept_out = |it: &Container| {
@@ -60,7 +61,7 @@ pub fn restart_stopped(state: &State, wanted: Option<&BTreeSet<ServiceName>>) ->
     plan
 }
 
-/// Whether a later container has taken over what this one would need.
+/// Returns whether a later container has taken over resources that this one would need.
 fn is_blocked_by_newer(state: &State, container: &Container) -> bool {
     let ports = ports(container);
     let mut later = state.containers.iter().filter(|(name, other)| {
@@ -74,7 +75,7 @@ fn is_blocked_by_newer(state: &State, container: &Container) -> bool {
     })
 }
 
-/// The ports of the host that a container was made for, whether it runs or not.
+/// Returns the host ports that a container was created for, whether it runs or not.
 fn ports(container: &Container) -> BTreeSet<(u16, Protocol)> {
     let spec = container.record.as_ref().map(|record| &record.spec);
     let ports = spec.and_then(|spec| spec.get("ports").cloned());
@@ -85,8 +86,8 @@ fn ports(container: &Container) -> BTreeSet<(u16, Protocol)> {
         .collect()
 }
 
-/// Whether another container runs in this one's place, whatever their names are: a deploy may not
-/// have come to the end of its renames.
+/// Returns whether another container of the same replica runs, under any name. A deploy may have
+/// ended before its renames were complete.
 fn has_running_replacement(state: &State, container: &Container) -> bool {
     state.containers.values().any(|it| {
         (&it.service, it.replica) == (&container.service, container.replica)

@@ -1,5 +1,5 @@
-//! Gives back what was set on a container that went on running: its policy, limits and pause, as
-//! they were found.
+//! Restores the settings that were changed on a running container to their observed values: restart
+//! policy, limits and pause.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::{
 
 impl RollbackBuilder<'_> {
     pub(super) fn restore_settings(&mut self) {
-        for (name, subject) in self.deeds.policies.clone() {
+        for (name, subject) in self.applied.policies.clone() {
             let policy = self.state.containers.get(name).map(policy_of);
             let action = Action::SetRestartPolicy {
                 container: name.clone(),
@@ -21,7 +21,7 @@ impl RollbackBuilder<'_> {
             };
             self.act(action, subject, BTreeSet::new());
         }
-        for (name, subject) in self.deeds.allowances.clone() {
+        for (name, subject) in self.applied.allowances.clone() {
             let setup = self
                 .state
                 .containers
@@ -33,22 +33,22 @@ impl RollbackBuilder<'_> {
             let action = Action::SetAllowance {
                 container: name.clone(),
                 allowance: ResourceLimits {
-                    // No limit has to be said.
+                    // The absence of a limit must be explicit.
                     pids: Some(found.pids.unwrap_or(0)),
                     ..found
                 },
             };
             self.act(action, subject, BTreeSet::new());
         }
-        for (name, subject) in self.deeds.thawed.clone() {
-            // One that was stopped since is frozen where it is started again.
-            if !self.deeds.stopped.contains_key(name) {
+        for (name, subject) in self.applied.thawed.clone() {
+            // A container that was stopped since is paused when it is started again.
+            if !self.applied.stopped.contains_key(name) {
                 self.pause_again(name, subject, BTreeSet::new());
             }
         }
     }
 
-    /// Freezes a container that was found frozen.
+    /// Pauses a container that was observed as paused.
     pub(super) fn pause_again(
         &mut self,
         name: &ContainerName,
@@ -63,7 +63,7 @@ impl RollbackBuilder<'_> {
     }
 }
 
-/// What was found; where the engine does not tell, what is recorded.
+/// Returns the observed restart policy, or the recorded one if the engine does not report it.
 fn policy_of(container: &Container) -> RestartPolicy {
     let record = container.record.as_ref();
     let recorded = || {
@@ -74,7 +74,7 @@ fn policy_of(container: &Container) -> RestartPolicy {
     container.restart.or_else(recorded).unwrap_or_default()
 }
 
-/// Whether a container was frozen before the plan was begun.
+/// Returns whether a container was paused before the plan started.
 pub(super) fn was_frozen(container: &Container) -> bool {
     container.condition.status == Status::Paused
 }

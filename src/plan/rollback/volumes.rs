@@ -1,4 +1,4 @@
-//! The way back of data: what volumes held before the deploy wrote to them.
+//! Rollback of data: restores the contents that volumes had before the deploy wrote to them.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::{
 };
 
 impl RollbackBuilder<'_> {
-    /// Puts every volume back that something new may have written to. A copy that nobody needs
-    /// goes, whole or not.
+    /// Restores every volume that a new container may have written to. Copies that are not needed
+    /// are removed, complete or not.
     pub(super) fn restore_volumes(&mut self) {
-        for (snapshot, subject) in std::mem::take(&mut self.deeds.snapshots) {
+        for (snapshot, subject) in std::mem::take(&mut self.applied.snapshots) {
             let stops = self.stops.iter();
             let needs: BTreeSet<StepId> = stops
                 .filter(|(container, _)| self.uses(container, &snapshot.source))
@@ -31,7 +31,7 @@ impl RollbackBuilder<'_> {
         }
     }
 
-    /// What must have been put back before an old container may start.
+    /// Returns the restores that must have succeeded before an old container may start.
     pub(super) fn required_restores(&self, old: &Container) -> BTreeSet<StepId> {
         let volumes = old.volumes.values();
         volumes
@@ -39,13 +39,13 @@ impl RollbackBuilder<'_> {
             .collect()
     }
 
-    /// Whether a container mounts a volume, as far as can be told: who mounts what others do is
-    /// taken to.
+    /// Returns whether a container mounts a volume, as far as this is known. A container that
+    /// mounts the volumes of other containers is assumed to mount it.
     fn uses(&self, container: &ContainerName, volume: &str) -> bool {
         let old = self.state.containers.get(container);
         let mounted = old.is_some_and(|it| it.volumes.values().any(|its| its.name == volume));
         let created = self
-            .deeds
+            .applied
             .created
             .get(container)
             .map(|(create, _)| &create.spec);

@@ -1,8 +1,8 @@
-//! The project's own certificate authority: it signs the certificates that services show to one
-//! another.
+//! The project's own certificate authority, which signs the certificates that services present to
+//! one another.
 //!
-//! Everything is kept in `.cimandat/PROJECT/certificates/`. The authority's key never leaves that folder;
-//! a service gets its own key, its certificate, and the authority's certificate.
+//! The files are in `.cimandat/PROJECT/certificates/`. The authority's key never leaves that
+//! folder. A service gets its own key, its certificate, and the authority's certificate.
 
 mod pair;
 
@@ -32,60 +32,60 @@ use crate::{
     secret::{Secret, digest},
 };
 
-/// How long a certificate is valid unless the manifest says otherwise: the longest that browsers
-/// and Apple's systems believe in is 398 days.
+/// Validity of a certificate in days, unless the manifest sets another: browsers and Apple's
+/// systems accept at most 398 days.
 pub const DEFAULT_DAYS: u32 = 397;
-/// How long the authority is valid.
+/// Validity of the authority's certificate, in days.
 const AUTHORITY_DAYS: u32 = 3650;
-/// With less than this left, a certificate is renewed.
+/// A certificate with fewer days left is renewed.
 const RENEWAL_DAYS: u32 = 30;
-/// A certificate is valid from an hour ago, for machines whose clocks are late.
+/// Certificates are valid from an hour ago, for machines with slow clocks. In seconds.
 const CLOCK_SKEW: i64 = 3600;
 const DAY: i64 = 86_400;
 
-/// The authority's file; no name of a certificate begins with `_`.
+/// The authority's file. The name of a certificate never begins with `_`.
 const AUTHORITY: &str = "_authority.pem";
 
-/// Why there is no certificate.
+/// The reason why a certificate is unavailable.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AuthorityError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored file is not what was stored.
+    /// A stored file does not contain what was stored.
     #[error("`{}` does not hold a certificate and its key: {cause}", path.display())]
     Damaged {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         cause: String,
     },
-    /// A certificate that was made for a rotation is gone.
+    /// A certificate that was created for a rotation no longer exists or is corrupt.
     #[error("the new certificate in `{}` cannot be used: {cause}", path.display())]
     Lost {
-        /// Where it was kept.
+        /// The file of the certificate.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the certificate.
         cause: String,
-        /// Where the rotation is written down.
+        /// The file that records the rotation.
         pending: PathBuf,
     },
-    /// A host that a certificate cannot be for.
+    /// A host for which no certificate can be issued.
     #[error("a certificate cannot be for `{host}`")]
     Host {
-        /// Which.
+        /// The host.
         host: String,
     },
-    /// A key or a signature could not be made.
+    /// A key or a signature could not be created.
     #[error("cannot make a certificate: {cause}")]
     Signing {
-        /// What the library says.
+        /// The message of the library.
         cause: String,
     },
 }
 
 impl AuthorityError {
-    /// What to do about it.
+    /// Returns what the user can do about the error, if it is known.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
@@ -95,7 +95,7 @@ impl AuthorityError {
                 path.display()
             )),
             Self::Lost { pending, .. } => Some(format!(
-                "delete `{}`: then the old certificate is in force",
+                "delete `{}`: then the old certificate stays active",
                 pending.display()
             )),
             Self::Host { .. } => Some(
@@ -107,21 +107,21 @@ impl AuthorityError {
     }
 }
 
-/// What a certificate is to be.
+/// The required properties of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateRequest {
-    /// Names and addresses that it is for; `localhost` is always added.
+    /// Names and addresses that the certificate is for; `localhost` is always added.
     pub hosts: BTreeSet<String>,
-    /// For how many days.
+    /// Validity in days.
     pub days: u32,
 }
 
-/// A certificate with what belongs to it, each as PEM.
+/// A certificate, its key and its authority, each as PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
     /// The certificate.
     pub certificate: String,
-    /// Its key.
+    /// The private key.
     pub key: Secret<String>,
     /// The certificate of the authority that signed it.
     pub authority: String,
@@ -140,7 +140,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Of the project with this store. Nothing is read or made yet.
+    /// Creates the authority of a project. Nothing is read or created yet.
     #[must_use]
     pub fn new(root: &StoreRoot, project: &ProjectName, mode: StoreMode, now: Timestamp) -> Self {
         Self {
@@ -154,29 +154,31 @@ impl Authority {
         }
     }
 
-    /// The same, giving out the certificates of a rotation instead of those in force.
+    /// Returns a copy that issues the certificates of a pending rotation instead of the active
+    /// ones.
     #[must_use]
     pub fn with(self, rotation: Rotation) -> Self {
         Self { rotation, ..self }
     }
 
-    /// The authority's certificate, as PEM; made or renewed, if it has to be and the mode allows,
-    /// or else a placeholder.
+    /// Returns the authority's certificate as PEM. It is created or renewed if necessary and if the
+    /// mode allows it; otherwise a placeholder is returned.
     ///
     /// # Errors
-    /// When the store cannot be used or is damaged.
+    /// If the store is unusable or corrupt.
     pub fn certificate(&self) -> Result<String, AuthorityError> {
         let authority = self.authority()?;
         Ok(authority.map_or_else(placeholder, |pair| pair.certificate))
     }
 
-    /// A certificate; made or renewed, if it has to be and the mode allows, or else a placeholder.
+    /// Returns a certificate. It is created or renewed if necessary and if the mode allows it;
+    /// otherwise a placeholder is returned.
     ///
-    /// It is renewed when its hosts changed, when the authority did, and when the end of its days
-    /// comes near: 30 days before it, or a third of its days if that is less.
+    /// A certificate is renewed if its hosts or the authority changed, or if it expires soon: 30
+    /// days before its end, or a third of its validity if that is less.
     ///
     /// # Errors
-    /// When the store cannot be used or is damaged, or a host cannot be one.
+    /// If the store is unusable or corrupt, or a host is invalid.
     pub fn issue(
         &self,
         name: &CertificateName,
@@ -204,11 +206,11 @@ impl Authority {
         Ok(issued(&pair, &authority))
     }
 
-    /// Makes a new certificate with a new key and keeps it for a rotation; the one in force stays
-    /// so. Gives the digest of the two in one file.
+    /// Creates a certificate with a new key and stores it for a rotation. The active certificate
+    /// does not change. Returns the digest of the file with certificate and key.
     ///
     /// # Errors
-    /// When the store cannot be used or is damaged, or a host cannot be one.
+    /// If the store is unusable or corrupt, or a host is invalid.
     pub fn renew(
         &self,
         name: &CertificateName,
@@ -216,7 +218,7 @@ impl Authority {
     ) -> Result<String, AuthorityError> {
         let Some(authority) = self.authority()? else {
             return Err(AuthorityError::Signing {
-                cause: "there is no authority yet".to_owned(),
+                cause: "there is no certificate authority yet".to_owned(),
             });
         };
         if let Some(old) = self.store.read(&format!("{name}.pem"))? {
@@ -226,11 +228,11 @@ impl Authority {
         Ok(self.archive.keep(name.as_str(), &pem)?)
     }
 
-    /// The file of a certificate that has this digest (`tls.crt`, `tls.key` or `ca.crt`), if it is
-    /// at hand: of those in force or of the earlier ones.
+    /// Returns the file of a certificate with this digest (`tls.crt`, `tls.key` or `ca.crt`), if it
+    /// is available among the active and the earlier certificates.
     ///
     /// # Errors
-    /// When the store cannot be used or is damaged.
+    /// If the store is unusable or corrupt.
     pub fn content(&self, digest: &str) -> Result<Option<Secret<Vec<u8>>>, AuthorityError> {
         let mut pairs = Vec::new();
         for file in self.store.list()? {
@@ -248,11 +250,11 @@ impl Authority {
         Ok(files.next().map(Secret::new))
     }
 
-    /// The files of a rotated certificate in place of those that it had: by the digest of an old one
-    /// its new content. Empty where the certificate is not rotated.
+    /// Returns the new files of a rotated certificate, by the digest of the old file that each
+    /// replaces. Empty if the certificate is not rotated.
     ///
     /// # Errors
-    /// When the store cannot be used or is damaged, or the new one is not there any more.
+    /// If the store is unusable or corrupt, or the new certificate no longer exists.
     pub fn renewed(
         &self,
         name: &CertificateName,
@@ -279,16 +281,17 @@ impl Authority {
         Ok(files.collect())
     }
 
-    /// When a certificate in force ends, in seconds since the epoch; `None`: there is none.
+    /// Returns the expiry of the active certificate, in seconds since the Unix epoch; `None` if
+    /// there is none.
     ///
     /// # Errors
-    /// When the store cannot be used or is damaged.
+    /// If the store is unusable or corrupt.
     pub fn until(&self, name: &CertificateName) -> Result<Option<i64>, AuthorityError> {
         let pair = self.load(&format!("{name}.pem"))?;
         Ok(pair.map(|pair| pair.facts.until))
     }
 
-    /// When a certificate in force was put there; `None`: there is none.
+    /// Returns the time at which the active certificate was stored; `None` if there is none.
     #[must_use]
     pub fn made(&self, name: &CertificateName) -> Option<SystemTime> {
         self.store.made(&format!("{name}.pem"))
@@ -301,17 +304,19 @@ impl Authority {
             pending: Rotation::place(&self.root),
         };
         let pem = self.archive.get(name.as_str(), digest)?;
-        let pem = pem.ok_or_else(|| damaged("it is not there any more".to_owned()))?;
+        let pem = pem.ok_or_else(|| damaged("it no longer exists".to_owned()))?;
         Pair::read(pem.expose()).map_err(damaged)
     }
 
-    /// `None`: there is none that will do, and none may be made.
+    /// The authority's certificate and key; `None` if none is usable and the mode does not allow
+    /// creating one.
     fn authority(&self) -> Result<Option<Pair>, AuthorityError> {
         if self.mode == StoreMode::Check {
             return Ok(None);
         }
         if self.mode == StoreMode::Create {
-            // Before anything is read: what projects shared becomes their own.
+            // Before the first read, because this moves files that projects shared before to each
+            // project.
             self.store.prepare()?;
         }
         let stored = self.load(AUTHORITY)?;
@@ -373,7 +378,7 @@ impl Authority {
         Ok(Secret::new(pem.into_bytes()))
     }
 
-    /// From an hour ago for so many days, but not beyond `end`.
+    /// Sets the validity from an hour ago until `days` from now, but not beyond `end`.
     fn set_validity(&self, parameters: &mut CertificateParams, days: u32, end: i64) {
         let until = (self.now + i64::from(days) * DAY).min(end);
         let since_epoch = |seconds: i64| {
@@ -383,7 +388,7 @@ impl Authority {
         parameters.not_after = since_epoch(until);
     }
 
-    /// Stores a certificate with its key in one file, so that they cannot come apart.
+    /// Stores a certificate with its key in one file, so that the two cannot get out of sync.
     fn keep(&self, file: &str, pem: &Secret<Vec<u8>>, over: bool) -> Result<Pair, AuthorityError> {
         if over {
             if let (Some(old), Some(name)) = (self.store.read(file)?, file.strip_suffix(".pem")) {
@@ -393,10 +398,10 @@ impl Authority {
         } else {
             self.store.put(file, pem)?;
         }
-        // Read again: another process may have been faster.
+        // Read again, because another process may have written first.
         let missing = || AuthorityError::Damaged {
             path: self.store.path(file),
-            cause: "it has gone again".to_owned(),
+            cause: "it was removed".to_owned(),
         };
         self.load(file)?.ok_or_else(missing)
     }
@@ -413,7 +418,7 @@ impl Authority {
     }
 }
 
-/// As they will stand in the certificate, so that they can be compared with those of another.
+/// Normalizes hosts as in a certificate, so that they can be compared with those of another one.
 fn hosts(request: &CertificateRequest) -> Result<BTreeSet<String>, AuthorityError> {
     let mut hosts = BTreeSet::from(["localhost".to_owned()]);
     for host in &request.hosts {
@@ -426,7 +431,7 @@ fn hosts(request: &CertificateRequest) -> Result<BTreeSet<String>, AuthorityErro
     Ok(hosts)
 }
 
-/// With `_`, which names of services may have, and with `*` for all names below another.
+/// Accepts `_`, which service names may contain, and a leading `*` for all names of a domain.
 fn is_name(host: &str) -> bool {
     let name = host.strip_prefix("*.").unwrap_or(host);
     name.split('.').all(|label| {
@@ -440,7 +445,7 @@ fn is_name(host: &str) -> bool {
 fn authority_parameters(name: &str) -> CertificateParams {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = named(name);
-    // It signs servers and clients, and no further authority.
+    // The authority signs servers and clients, but no further authority.
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     parameters
@@ -486,7 +491,7 @@ fn unissued(authority: String) -> Issued {
     }
 }
 
-/// Stands in for what `up` will make, so that a plan shows that it changes.
+/// Replaces what `up` will create, so that a plan shows the change.
 fn placeholder() -> String {
     "<made by `up`>\n".to_owned()
 }
@@ -503,7 +508,7 @@ mod tests {
 
     use super::*;
 
-    /// 2026-01-01.
+    /// 2026-01-01, in seconds since the Unix epoch.
     const NOW: i64 = 1_767_225_600;
 
     fn root(folder: &Path) -> StoreRoot {
@@ -525,7 +530,7 @@ mod tests {
         CertificateRequest { hosts, days }
     }
 
-    /// By the same library that the probes use.
+    /// Uses the same library as the probes.
     fn verify(issued: &Issued, host: &str, day: i64) -> Result<(), rustls::Error> {
         let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         let mut roots = RootCertStore::empty();
@@ -547,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_believed_for_its_hosts_and_its_days() {
+    fn certificate_is_valid_for_its_hosts_and_days() {
         let folder = tempfile::tempdir().unwrap();
         let authority = authority(folder.path(), StoreMode::Create, 0);
         let wanted = request(&["postgres", "db.internal", "10.0.0.7", "::1"], 397);
@@ -563,7 +568,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_kept_until_something_asks_for_another() {
+    fn certificate_is_kept_until_renewal_is_due() {
         let folder = tempfile::tempdir().unwrap();
         let create = |day| authority(folder.path(), StoreMode::Create, day);
         let wanted = request(&["postgres"], 397);
@@ -586,7 +591,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_certificate_is_in_force_when_that_is_said() {
+    fn rotated_certificate_becomes_active_after_put_in_force() {
         let folder = tempfile::tempdir().unwrap();
         let create = || authority(folder.path(), StoreMode::Create, 0);
         let wanted = request(&["postgres"], 397);
@@ -614,11 +619,12 @@ mod tests {
     }
 
     #[test]
-    fn a_renewed_authority_signs_everything_again() {
+    fn renewed_authority_reissues_certificates() {
         let folder = tempfile::tempdir().unwrap();
         let create = |day| authority(folder.path(), StoreMode::Create, day);
         let wanted = request(&["postgres"], 397);
-        // Signed shortly before the authority ends: not valid for longer than it.
+        // A certificate that is signed shortly before the authority ends is not valid for longer
+        // than it.
         create(0).certificate().unwrap();
         let late = create(3500).issue(&name(), &wanted).unwrap();
         verify(&late, "postgres", 3649).unwrap();
@@ -630,7 +636,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_writes_nothing_and_shows_what_would_change() {
+    fn read_only_mode_writes_nothing_and_shows_changes() {
         let folder = tempfile::tempdir().unwrap();
         let wanted = request(&["postgres"], 397);
         let look = |day| authority(folder.path(), StoreMode::ReadOnly, day);
@@ -648,7 +654,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_a_name_or_an_address() {
+    fn certificate_host_is_name_or_address() {
         let folder = tempfile::tempdir().unwrap();
         let authority = authority(folder.path(), StoreMode::ReadOnly, 0);
         for host in ["db", "db_1", "*.example.org", "fe80::1"] {
@@ -661,7 +667,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_told_with_its_remedy() {
+    fn corrupt_authority_file_error_has_help() {
         let folder = tempfile::tempdir().unwrap();
         let authority = authority(folder.path(), StoreMode::Create, 0);
         authority.certificate().unwrap();
@@ -675,7 +681,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_never_printed() {
+    fn certificate_key_is_never_printed() {
         let folder = tempfile::tempdir().unwrap();
         let authority = authority(folder.path(), StoreMode::Create, 0);
         let issued = authority.issue(&name(), &request(&["a"], 9)).unwrap();

@@ -1,6 +1,6 @@
-//! A certificate and its key as they stand in one file, and what the certificate says of itself.
+//! A certificate and its key in one file, and the fields of the certificate.
 //!
-//! Only reads: making and renewing is the authority's part.
+//! Read-only: the authority creates and renews certificates.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -20,15 +20,15 @@ pub(super) struct Pair {
     pub(super) facts: Facts,
 }
 
-/// What a certificate says about itself.
+/// The fields of a certificate that the authority compares.
 pub(super) struct Facts {
     pub(super) subject: String,
     pub(super) hosts: BTreeSet<String>,
-    /// In seconds since the epoch.
+    /// Expiry, in seconds since the Unix epoch.
     pub(super) until: i64,
-    /// Identifier of its own key.
+    /// Identifier of the certificate's own key.
     pub(super) key: Vec<u8>,
-    /// Identifier of the key that signed it.
+    /// Identifier of the key that signed the certificate.
     pub(super) signed_by: Vec<u8>,
 }
 
@@ -99,7 +99,7 @@ fn host(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// The first block of this kind, with its frame.
+/// Returns the first PEM block of this kind, with its BEGIN and END lines.
 fn block<'a>(text: &'a str, kind: &str) -> Option<&'a str> {
     let (begin, end) = (
         format!("-----BEGIN {kind}-----"),

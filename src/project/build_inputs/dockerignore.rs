@@ -1,39 +1,39 @@
 //! The patterns of a `.dockerignore`, with exactly the builder's semantics.
 //!
-//! They are not those of `.gitignore`: every pattern is anchored at the root of the context, a
-//! match of a folder is a match of all in it, and of several matches the last one counts. What is
-//! decided here has to be what the builder decides, or the digest of a build's inputs would say
-//! something about other files than those in the image. Reads no file.
+//! The semantics differ from `.gitignore`: every pattern is anchored at the root of the context, a
+//! match of a folder matches everything in it, and the last of several matches wins. The result
+//! must equal that of the builder. Otherwise the digest of a build's inputs would cover other files
+//! than those in the image. This module reads no files.
 
 use regex::Regex;
 use thiserror::Error;
 
-/// A pattern that the builder would refuse.
+/// A pattern that the builder would reject.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{pattern}` is not a pattern of files")]
 pub struct PatternError {
-    /// As written.
+    /// The pattern as written.
     pub pattern: String,
 }
 
-/// A list of patterns in their order.
+/// An ordered list of patterns.
 #[derive(Debug, Clone, Default)]
 pub struct Patterns(Vec<Pattern>);
 
 #[derive(Debug, Clone)]
 struct Pattern {
-    /// Starts with `!`: takes a match back.
+    /// Whether the pattern starts with `!` and negates earlier matches.
     exception: bool,
-    /// The pattern's own components, for [`Patterns::may_match_below`].
+    /// The components of the pattern, for [`Patterns::may_match_below`].
     parts: Vec<Part>,
     matcher: Matcher,
 }
 
 #[derive(Debug, Clone)]
 enum Matcher {
-    /// No special character: the path itself.
+    /// No special character: matches the path itself.
     Exact(String),
-    /// `**/` before it: the path itself, or the end of one. By far the most frequent pattern, and
+    /// A leading `**/`: matches the path itself, or its end. By far the most frequent pattern, and
     /// ten times as fast as a regular expression.
     Anywhere(String),
     Regex(Regex),
@@ -43,20 +43,20 @@ enum Matcher {
 enum Part {
     /// One component of a path.
     One(Matcher),
-    /// Has `**` in it: any number of components.
+    /// Contains `**`: any number of components.
     Many,
 }
 
-/// Which of the patterns matched a folder; what is in it inherits these matches.
+/// The patterns that matched a folder. Its entries inherit these matches.
 #[derive(Debug, Clone, Default)]
 pub struct Matches {
     by_pattern: Vec<bool>,
-    /// Whether, all things considered, the path is matched.
+    /// Whether the path is matched, after all patterns.
     pub matched: bool,
 }
 
 impl Patterns {
-    /// Reads the lines of a `.dockerignore`: `#` in the first column makes a comment.
+    /// Parses the lines of a `.dockerignore`. A line with `#` in the first column is a comment.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -69,7 +69,7 @@ impl Patterns {
         }))
     }
 
-    /// Takes patterns that were read already (the builder sends them that way).
+    /// Creates a list from parsed patterns, as the builder sends them.
     pub fn new(patterns: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, PatternError> {
         let patterns = patterns.into_iter();
         patterns
@@ -78,7 +78,7 @@ impl Patterns {
             .map(Self)
     }
 
-    /// Whether there is no pattern at all.
+    /// Returns whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -91,7 +91,7 @@ impl Patterns {
         let mut by_pattern = Vec::with_capacity(self.0.len());
         for (index, pattern) in self.0.iter().enumerate() {
             let inherited = parent.by_pattern.get(index).copied().unwrap_or(false);
-            // A pattern that could not change the outcome is not asked.
+            // A pattern that could not change the outcome is skipped.
             let hit = inherited || (pattern.exception == matched && pattern.matcher.matches(path));
             by_pattern.push(hit);
             if hit {
@@ -104,8 +104,9 @@ impl Patterns {
         }
     }
 
-    /// Whether a pattern (`exceptions`: one with `!`) may match something below this folder that
-    /// does not match the folder itself. Errs only towards `true`.
+    /// Returns whether a pattern may match something below this folder without a match of the
+    /// folder itself. `exceptions` selects the patterns with `!`. May return `true` wrongly, but
+    /// never `false`.
     #[must_use]
     pub fn may_match_below(&self, folder: &str, exceptions: bool) -> bool {
         let patterns = self.0.iter();
@@ -185,7 +186,7 @@ impl Matcher {
     }
 }
 
-/// `**` spans folders, `*` and `?` do not, `\` takes the next character as it is.
+/// Translates a pattern: `**` spans folders, `*` and `?` do not, `\` escapes the next character.
 fn translate(pattern: &str) -> Option<String> {
     let mut regex = String::from("^(?s:");
     let mut characters = pattern.chars().peekable();
@@ -210,7 +211,7 @@ fn translate(pattern: &str) -> Option<String> {
     Some(regex)
 }
 
-/// What stands between `[` and `]`; without a `]` it is no class, and the pattern is refused.
+/// Translates a class after its `[`. A class without a `]` is invalid, and the pattern is rejected.
 fn translate_class(
     characters: &mut std::iter::Peekable<std::str::Chars<'_>>,
     regex: &mut String,
@@ -242,7 +243,7 @@ fn escape_in_class(character: char) -> String {
     }
 }
 
-/// As a line of the file is read: without empty components, `.`, `..` and slashes at either end.
+/// Normalizes a line of the file: removes empty components, `.`, `..` and slashes at either end.
 fn anchored(pattern: &str) -> String {
     if pattern.is_empty() {
         return String::new();
@@ -250,7 +251,7 @@ fn anchored(pattern: &str) -> String {
     clean(pattern).trim_start_matches('/').to_owned()
 }
 
-/// The shortest way to write the same path, by its text alone.
+/// Returns the shortest form of the same path, by its text alone.
 fn clean(pattern: &str) -> String {
     let rooted = pattern.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_mean_what_the_builder_takes_them_to_mean() {
+    fn patterns_match_as_in_the_builder() {
         // (patterns, path, ignored)
         let cases = [
             ("node_modules", "node_modules/a/b.js", true),
@@ -314,7 +315,7 @@ mod tests {
             ("docs/**/draft", "docs/a/b/draft/x", true),
             ("docs/**", "docs/a", true),
             ("docs/**", "docs", false),
-            // Of several matches the last one counts.
+            // The last of several matches wins.
             ("*.md\n!README.md", "README.md", false),
             (
                 "*.md\n!README*.md\nREADME-secret.md",
@@ -344,14 +345,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn invalid_pattern_is_rejected() {
         for text in ["!", "[", "a[]b", "x\\"] {
             assert!(Patterns::parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn a_folder_is_left_out_only_when_nothing_below_can_matter() {
+    fn folder_without_possible_matches_below_is_skipped() {
         let patterns = Patterns::parse("*\n!a/b/*.txt\n!**/deep").unwrap();
         assert!(patterns.may_match_below("a", true));
         assert!(patterns.may_match_below("x", true));

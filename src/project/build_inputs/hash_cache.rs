@@ -1,7 +1,7 @@
-//! Hashes of files, and the memory of them.
+//! File hashes, and a persistent cache of them.
 //!
-//! A file whose size, times and inode are as remembered is not read again. The memory is a file of
-//! its own that may be lost, torn or damaged at any time: it is then as if it had never been.
+//! A file with unchanged size, times and inode is not read again. The cache is a separate file that
+//! may be lost, truncated or corrupt at any time: it is then treated as empty.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,23 +17,23 @@ use super::walk::{Entry, WalkError};
 
 type Hash = [u8; 32];
 
-/// Hashes of files' contents.
+/// A cache of the hashes of file contents.
 #[derive(Debug, Default)]
 pub struct HashCache {
-    /// Where they are remembered, if anywhere.
+    /// The path of the cache file, if the cache is persistent.
     memory: Option<PathBuf>,
     known: HashMap<PathBuf, (FileStamp, Hash)>,
     changed: bool,
 }
 
-/// What changes when a file is written to. The time of the last status change is in it too, as
-/// tools that unpack archives set the time of the last modification to what they like.
+/// The metadata that changes when a file is written. It includes the time of the last status
+/// change, because tools that unpack archives set the modification time freely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileStamp {
     size: u64,
-    /// In nanoseconds since the epoch.
+    /// In nanoseconds since the Unix epoch.
     modified: i128,
-    /// In nanoseconds since the epoch.
+    /// In nanoseconds since the Unix epoch.
     touched: i128,
     inode: u64,
 }
@@ -51,15 +51,16 @@ impl FileStamp {
     }
 }
 
-/// A file written this short before the memory may have been written to once more without its
-/// times showing it (their grain is the kernel's tick, at most 10 ms), so it is not trusted.
+/// A file that was written this shortly before the cache file may have been written again without a
+/// visible change of its times (their resolution is the kernel's tick, at most 10 ms), so its entry
+/// is not trusted. In nanoseconds.
 const RACY: i128 = 50_000_000;
 
-/// Files below this many are hashed on one thread: starting more would cost more than it gives.
+/// Fewer files than this are hashed on one thread: more threads would cost more than they gain.
 const WORTH_THREADS: usize = 32;
 
 impl HashCache {
-    /// Takes up what is remembered in a file; one that is missing or damaged is an empty memory.
+    /// Loads the cache from a file. A missing or corrupt file is an empty cache.
     #[must_use]
     pub fn remembered(memory: &Path) -> Self {
         Self {
@@ -69,7 +70,7 @@ impl HashCache {
         }
     }
 
-    /// Writes down what is known, if it is more than before. Its failure does no harm.
+    /// Writes the cache to its file, if it changed. A failure is harmless.
     pub fn remember(&self) -> std::io::Result<()> {
         match &self.memory {
             Some(memory) if self.changed => store(memory, &self.known),
@@ -77,7 +78,7 @@ impl HashCache {
         }
     }
 
-    /// The hash of each entry that is a file, in the entries' order.
+    /// Returns the hash of each entry that is a file, in the order of the entries.
     pub(super) fn hashes(
         &mut self,
         root: &Path,
@@ -105,7 +106,7 @@ impl HashCache {
         Ok(hashes)
     }
 
-    /// Files that are gone from a folder would else be remembered for ever.
+    /// Without this, removed files would stay in the cache for ever.
     fn forget_all_but(&mut self, root: &Path, entries: &[Entry]) {
         let below = self.known.keys().filter(|path| path.starts_with(root));
         if below.count() <= entries.len() {
@@ -167,7 +168,7 @@ fn hash(path: &Path) -> std::io::Result<Hash> {
     }
 }
 
-/// The first line of the memory, before the checksum of the rest.
+/// The first line of the cache file, followed by the checksum of the rest.
 const HEADER: &str = "cimandat inputs 1 ";
 
 fn load(memory: &Path) -> Option<HashMap<PathBuf, (FileStamp, Hash)>> {
@@ -228,7 +229,7 @@ fn store(memory: &Path, known: &HashMap<PathBuf, (FileStamp, Hash)>) -> std::io:
     }
     let folder = memory.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    // Renamed into place, so that a reader never sees half of it.
+    // Renamed into place, so that a reader never sees a partial file.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     writeln!(file, "{HEADER}{}", crate::secret::digest(body.as_bytes()))?;
     file.write_all(body.as_bytes())?;
@@ -256,8 +257,8 @@ mod tests {
         entries
     }
 
-    /// A folder of files, and what is remembered of it after one look, with the memory's own time
-    /// this much later than the first file's.
+    /// Creates a folder of files and its cache after one run. The modification time of the cache
+    /// file is `later` than that of the first file.
     fn remembered(later: Duration) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("root");
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_changed_is_not_read_again() {
+    fn unchanged_files_are_not_hashed_again() {
         let (folder, memory) = remembered(Duration::from_mins(10));
         let root = folder.path().join("root");
         let mut contents = HashCache::remembered(&memory);
@@ -288,7 +289,7 @@ mod tests {
             HashCache::default().hashes(&root, &entries(&root)).unwrap()
         );
 
-        // The same size, and a time of modification that was set back.
+        // The same size, and a modification time that was reset.
         let file = root.join("7");
         let time = file.metadata().unwrap().modified().unwrap();
         std::fs::write(&file, "x").unwrap();
@@ -307,13 +308,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_at_the_same_moment_is_not_trusted() {
+    fn racy_file_is_not_cached() {
         let (_folder, memory) = remembered(Duration::ZERO);
         assert!(HashCache::remembered(&memory).known.is_empty());
     }
 
     #[test]
-    fn a_damaged_memory_is_none() {
+    fn corrupt_cache_is_empty() {
         let (_folder, memory) = remembered(Duration::from_mins(10));
         let whole = std::fs::read(&memory).unwrap();
         assert!(!HashCache::remembered(&memory).known.is_empty());

@@ -1,10 +1,10 @@
-//! What an image is built from, and the digest of it: equal inputs, equal digest, equal image.
+//! The inputs of an image build, and their digest: equal inputs, equal digest, equal image.
 //!
-//! The digest names the image. It covers what the builder sees of a context, and nothing else:
-//! relative paths, kinds, permissions, link targets and contents. Times, owners and places are not
-//! part of it, as the builder ignores them too. Secrets never count. This module reads files and
-//! does nothing else; what a remote context holds it does not know, so there the address alone
-//! counts.
+//! The digest names the image. It covers only what the builder sees of a context: relative paths,
+//! kinds, permissions, link targets and contents. It excludes times, owners and locations, because
+//! the builder ignores them too. Secrets are never included. This module only reads files. It does
+//! not know the content of a remote context, so that only the address of such a context is
+//! included.
 
 mod dockerignore;
 mod hash_cache;
@@ -29,27 +29,27 @@ pub use self::{
 use super::{Build, hosts};
 use crate::secret::Text;
 
-/// Why the inputs of a build could not be read.
+/// The reason why the inputs of a build could not be read.
 #[derive(Debug, Error)]
 pub enum InputsError {
-    /// The folder of a context is not there.
+    /// The folder of a context does not exist.
     #[error("build context `{}` is not a folder", path.display())]
     NoContext {
-        /// Which.
+        /// The path of the context.
         path: PathBuf,
     },
-    /// The Dockerfile is not there.
+    /// The Dockerfile does not exist.
     #[error("Dockerfile `{}` does not exist", path.display())]
     NoDockerfile {
-        /// Which.
+        /// The path of the Dockerfile.
         path: PathBuf,
     },
-    /// A line of an ignore file makes no sense.
+    /// A line of an ignore file is invalid.
     #[error("{} in `{}`", cause, path.display())]
     Pattern {
-        /// The ignore file.
+        /// The path of the ignore file.
         path: PathBuf,
-        /// The line.
+        /// The invalid line.
         cause: PatternError,
     },
     /// A file or folder cannot be read.
@@ -57,14 +57,14 @@ pub enum InputsError {
     Read(#[from] WalkError),
 }
 
-/// The digest of all that decides what image a build makes: 16 hexadecimal digits.
+/// Returns the digest of everything that determines the image of a build: 16 hexadecimal digits.
 ///
-/// Reads every file of the context; [`Contents::digest`] remembers what has not changed.
+/// Reads every file of the context. [`HashCache::digest`] skips unchanged files.
 pub fn digest(build: &Build, platform: Option<&str>) -> Result<String, InputsError> {
     HashCache::default().digest(build, platform)
 }
 
-/// The files, folders and links of the build's context, without what is ignored, in order.
+/// Returns the files, folders and links of the build's context in order, without the ignored ones.
 ///
 /// Empty for a context that is not a folder of this machine.
 pub fn context(build: &Build) -> Result<Vec<Entry>, InputsError> {
@@ -80,8 +80,9 @@ pub fn context(build: &Build) -> Result<Vec<Entry>, InputsError> {
     folder(&build.context, exclude)
 }
 
-/// The folders of the context and the named contexts whose permissions differ from those of their
-/// context's root, with these permissions. What cannot be read is left out: the build reports it.
+/// Returns the folders of all contexts of a build with permissions other than those of their
+/// context's root, one per line after the permissions. Unreadable contexts are skipped: the build
+/// reports them.
 #[must_use]
 pub fn unusual_folders(build: &Build) -> String {
     let mut roots = vec![(build.context.as_path(), context(build))];
@@ -102,13 +103,14 @@ pub fn unusual_folders(build: &Build) -> String {
     text
 }
 
-/// Whether the builder fetches a context itself: everything that is no absolute path.
+/// Returns whether the builder fetches a context itself: true for everything but an absolute path.
 #[must_use]
 pub fn remote(context: &Path) -> bool {
     !context.is_absolute()
 }
 
-/// The ignore file that belongs to one Dockerfile and takes precedence over the context's.
+/// Returns the path of the ignore file for one Dockerfile, which takes precedence over that of the
+/// context.
 #[must_use]
 pub fn own_ignore_file(dockerfile: &Path) -> PathBuf {
     let mut path = dockerfile.as_os_str().to_owned();
@@ -154,10 +156,10 @@ fn ignored(path: &Path) -> Result<Patterns, InputsError> {
 }
 
 impl HashCache {
-    /// As [`digest`], without reading again what has not changed.
+    /// Like [`digest`], but does not read unchanged files again.
     pub fn digest(&mut self, build: &Build, platform: Option<&str>) -> Result<String, InputsError> {
         let mut sum = InputHasher(Sha256::new());
-        // Raised when the same inputs are to make another image name.
+        // Increased when the same inputs must give another image name.
         sum.field("version", "2");
         sum.bytes("dockerfile", &dockerfile(build)?);
         sum_options(&mut sum, build, platform);
@@ -190,7 +192,7 @@ impl HashCache {
         for (entry, hash) in entries.iter().zip(hashes) {
             sum.field("path", &entry.path);
             match (&entry.target, hash) {
-                // The permissions of a link are not its own to have.
+                // A link has no permissions of its own.
                 (Some(target), _) => {
                     sum.field("link", target);
                     continue;
@@ -208,7 +210,7 @@ fn dockerfile(build: &Build) -> Result<Vec<u8>, InputsError> {
     if let Some(inline) = &build.inline {
         return Ok(inline.clone().into_bytes());
     }
-    // A relative one is part of a remote context, and the builder finds it there.
+    // A relative path is part of a remote context, in which the builder finds it.
     if build.dockerfile.is_relative() {
         let name = build.dockerfile.to_string_lossy();
         return Ok(name.into_owned().into_bytes());
@@ -250,7 +252,7 @@ fn sum_options(sum: &mut InputHasher, build: &Build, platform: Option<&str>) {
     }
 }
 
-/// A hash over named fields of known length, so that no two lists of fields run together.
+/// A hash of named fields with their lengths, so that no two lists of fields have the same bytes.
 struct InputHasher(Sha256);
 
 impl InputHasher {
@@ -287,14 +289,14 @@ mod tests {
         },
     };
 
-    /// A context with a few files, in a folder of its own.
+    /// Creates a context with a few files in a folder of its own.
     fn context() -> (tempfile::TempDir, Build) {
         let folder = tempfile::tempdir().unwrap();
         let write = |path: &str, content: &str| {
             let path = folder.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, content).unwrap();
-            // Whatever the mask of this process is.
+            // Independent of the umask of this process.
             mode(path.parent().unwrap(), 0o755);
             mode(&path, 0o644);
         };
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secrets_beside_a_manifest_are_never_an_input() {
+    fn secret_store_is_not_a_build_input() {
         let (folder, build) = context();
         let before = digest(&build, None).unwrap();
         let project = ProjectName::new("shop").unwrap();
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_inputs_in_another_place_at_another_time_have_the_same_digest() {
+    fn digest_ignores_location_and_times() {
         let (_here, build) = context();
         let (there, mut other) = context();
         let expected = digest(&build, None).unwrap();
@@ -427,7 +429,7 @@ mod tests {
     ];
 
     #[test]
-    fn whatever_decides_the_image_changes_the_digest() {
+    fn every_build_input_changes_the_digest() {
         let (_folder, build) = context();
         let plain = digest(&build, None).unwrap();
         let mut seen = std::collections::BTreeSet::from([plain]);
@@ -440,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_build_input_is_named() {
         let (folder, mut build) = context();
         build.dockerfile = folder.path().join("Dockerfile.none");
         let error = digest(&build, None).unwrap_err().to_string();

@@ -1,8 +1,8 @@
-//! The walk over a folder of build inputs, in the builder's order.
+//! Walks a folder of build inputs in the builder's order.
 //!
-//! Entries come sorted within their folder, each folder right before what it holds: the order that
-//! the builder's file transfer demands and that makes a digest deterministic. Reads names and
-//! metadata, never contents.
+//! Entries are sorted within their folder, and each folder comes right before its content. The
+//! builder's file transfer requires this order, and it makes the digest deterministic. Only names
+//! and metadata are read, never contents.
 
 use std::{
     fs::Metadata,
@@ -18,22 +18,22 @@ use super::{
     dockerignore::{Matches, Patterns},
 };
 
-/// Something that could not be read.
+/// A file or folder that could not be read.
 #[derive(Debug, Error)]
 #[error("cannot read `{}`: {cause}", path.display())]
 pub struct WalkError {
-    /// Which.
+    /// The path of the file or folder.
     pub path: PathBuf,
-    /// What the system says.
+    /// The error of the system.
     pub cause: std::io::Error,
 }
 
-/// What of a folder belongs to the inputs.
+/// Selects the entries of a folder that belong to the inputs.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only what these match, with the folders on the way; empty: all.
+    /// Only matching paths and their parent folders are included; empty for all paths.
     pub include: Patterns,
-    /// Nothing that these match.
+    /// Matching paths are excluded.
     pub exclude: Patterns,
 }
 
@@ -42,26 +42,27 @@ pub struct Filter {
 pub struct Entry {
     /// Relative to the root, `/` between components.
     pub path: String,
-    /// Where it is.
+    /// The path on this machine.
     pub place: PathBuf,
-    /// Of the link itself, where it is one.
+    /// Metadata of the entry; for a link, of the link itself.
     pub metadata: Metadata,
-    /// Where it points to, as written, when it is a link.
+    /// The target of a link, as written; `None` for other entries.
     pub target: Option<String>,
 }
 
 impl Entry {
-    /// The permission bits that the builder sees, with set-user-id, set-group-id and sticky.
+    /// Returns the permission bits that the builder sees, with set-user-id, set-group-id and
+    /// sticky.
     #[must_use]
     pub fn permissions(&self) -> u32 {
         self.metadata.mode() & 0o7777
     }
 }
 
-/// Walks `root` and hands each entry to `visit`, which may end the walk.
+/// Walks `root` and calls `visit` for each entry. `visit` may end the walk.
 ///
-/// Sockets, pipes and devices are passed over, as the builder does; and so is the store of secrets
-/// beside a manifest, whatever the filter says.
+/// Sockets, pipes and devices are ignored, as in the builder. The store of secrets next to a
+/// manifest is always ignored, whatever the filter says.
 pub fn walk(
     root: &Path,
     filter: &Filter,
@@ -79,7 +80,7 @@ pub fn walk(
 struct Walk<'a, V> {
     filter: &'a Filter,
     visit: &'a mut V,
-    /// Folders that are not matched themselves; they are told once something in them is.
+    /// Parent folders that do not match themselves. They are visited once an entry in them matches.
     pending: Vec<Entry>,
 }
 
@@ -187,7 +188,7 @@ fn entry(path: String, place: PathBuf) -> Result<Option<Entry>, WalkError> {
     };
     let metadata = match place.symlink_metadata() {
         Ok(metadata) => metadata,
-        // Gone since its folder was listed.
+        // The entry was removed since its folder was listed.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };

@@ -1,4 +1,4 @@
-//! How an image is built: every file that the build names must be there.
+//! Resolves the build of an image. Every file that the build names must exist.
 
 use std::{
     collections::BTreeMap,
@@ -15,11 +15,11 @@ use crate::{
     span::{Span, Spanned},
 };
 
-/// Its name unless the manifest says otherwise.
+/// Default name of the Dockerfile.
 const DOCKERFILE: &str = "Dockerfile";
 
 impl Resolver<'_> {
-    /// `name`: what the image is called, if the service says so.
+    /// Resolves a build. `name` is the name of the image, if the service sets one.
     pub(super) fn build(
         &mut self,
         build: &manifest::Build,
@@ -77,7 +77,7 @@ impl Resolver<'_> {
                 ),
             });
         } else {
-            let help = "a path is relative to the folder of the file in which it stands";
+            let help = "a path is relative to the folder of the file that contains it";
             self.missing(what, &folder, at, Some(help.to_owned()));
         }
         None
@@ -93,7 +93,7 @@ impl Resolver<'_> {
             .collect()
     }
 
-    /// Absolute, unless the builder fetches the context itself.
+    /// The path of the Dockerfile; absolute, unless the builder fetches the context itself.
     fn dockerfile(&mut self, build: &manifest::Build) -> Option<PathBuf> {
         let given = build.dockerfile.as_ref();
         let name = given.map_or(DOCKERFILE, |given| given.value.as_str());
@@ -102,7 +102,7 @@ impl Resolver<'_> {
         };
         let context = cleaned(context);
         let path = cleaned(&context.join(name));
-        // A context that is not there is told already.
+        // A missing context is already reported.
         if build.inline.is_some() || path.is_file() || !context.is_dir() {
             return Some(path);
         }
@@ -111,7 +111,7 @@ impl Resolver<'_> {
         None
     }
 
-    /// An argument without a value is left out when no variable has it.
+    /// Resolves the build arguments. An argument without a value is omitted if no variable sets it.
     fn arguments(
         &mut self,
         given: &BTreeMap<String, Spanned<Option<manifest::Template>>>,
@@ -136,7 +136,8 @@ impl Resolver<'_> {
             .collect()
     }
 
-    /// `None`: there is no value, and it need not have one, or that has been told.
+    /// Resolves a build secret; `None` if it has no value and is optional, or if the error is
+    /// reported.
     fn build_secret(&mut self, id: &str, secret: &manifest::BuildSecret) -> Option<BuildSecret> {
         let found = match &secret.source.value {
             manifest::BuildSecretSource::File(path) => {
@@ -144,7 +145,7 @@ impl Resolver<'_> {
                 if path.is_file() {
                     Ok(BuildSecretSource::File(path))
                 } else {
-                    let cause = dangling(&path).unwrap_or_else(|| "is no file".to_owned());
+                    let cause = dangling(&path).unwrap_or_else(|| "is not a file".to_owned());
                     Err(format!("`{}` {cause}", path.display()))
                 }
             }
@@ -180,7 +181,7 @@ impl Resolver<'_> {
     }
 }
 
-/// The Dockerfile of the context that was probably meant.
+/// Suggests the Dockerfile of the context that was probably meant.
 fn other_dockerfile(name: &str, context: &Path) -> Option<String> {
     let files = context.read_dir().ok()?;
     let mut names: Vec<_> = files

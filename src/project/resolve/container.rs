@@ -1,4 +1,4 @@
-//! What the engine is asked for when a service's container is created.
+//! Resolves the settings with which a service's container is created.
 
 use super::{
     network::hosts,
@@ -59,8 +59,8 @@ impl Resolver<'_> {
         container.annotations.clone_from(&service.annotations);
         container.healthcheck = service.healthcheck.as_ref().map(healthcheck);
         container.logging = service.logging.as_ref().map(logging);
-        // A program that is process 1 ignores signals that it does not handle, and every stop of
-        // it takes the whole grace period.
+        // A program that is process 1 ignores signals that it does not handle, and every stop then
+        // takes the whole grace period.
         container.init = service.init.unwrap_or(true);
         container.tty = service.tty.unwrap_or(false);
         container.stdin_open = service.stdin_open.unwrap_or(false);

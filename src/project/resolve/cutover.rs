@@ -1,8 +1,8 @@
-//! Internal networks for services that publish a port and are to start first.
+//! Internal networks for services that publish a port and start first.
 //!
-//! A new container can take a port over only when it has been proven without it: on an internal
-//! network, on which it reaches what it depends on. Where the manifest asks for
-//! `update order="start-first"` and has no such network, one is added.
+//! A new container can take over a port only after its gate passed without the port. For this it
+//! needs an internal network in which it reaches its dependencies. If the manifest sets `update
+//! order="start-first"` and has no such network, one is added.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{
     project::{Attachment, Kind, Network, NetworkMode, Project, Service, UpdateOrder},
 };
 
-/// Adds the networks that are asked for and not there.
+/// Adds the required networks that do not exist.
 pub(super) fn add_networks(project: &mut Project) {
     let asking: Vec<ServiceName> = project
         .services
@@ -79,7 +79,7 @@ fn is_asked_for(project: &Project, service: &Service) -> bool {
         && !arranged
 }
 
-/// What a service has to reach: the services that it depends on.
+/// The services that a service depends on and must reach.
 fn dependencies(project: &Project, service: &ServiceName) -> Vec<ServiceName> {
     let service = project.services.get(service);
     let needs = service.into_iter().flat_map(|it| it.depends_on.keys());

@@ -1,4 +1,4 @@
-//! How a deploy goes, and what is checked at its end.
+//! Resolves the settings of a deploy and its final checks.
 
 use super::resolver::Resolver;
 use crate::{
@@ -6,10 +6,10 @@ use crate::{
     project::{Check, DeployPolicy, RollbackScope, StatusSet},
 };
 
-/// Generations that are remembered unless the manifest says otherwise.
+/// Default number of generations to keep.
 const KEEP: u32 = 5;
 
-/// How a deploy goes.
+/// Resolves the settings of a deploy.
 pub(super) fn policy(deploy: &manifest::Deploy) -> DeployPolicy {
     DeployPolicy {
         rollback: match deploy.rollback {
@@ -28,7 +28,7 @@ pub(super) fn statuses(given: Option<&manifest::StatusSet>) -> StatusSet {
 }
 
 impl Resolver<'_> {
-    /// Without those of services that are not part of this deploy.
+    /// Resolves the checks, except for those of services that are not part of this deploy.
     pub(super) fn checks(&self) -> Vec<Check> {
         let checks = self.manifest.verify.iter();
         checks

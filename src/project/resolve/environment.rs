@@ -1,4 +1,4 @@
-//! The environment and the labels of a container, with those that come from files.
+//! Resolves the environment and the labels of a container, including those from files.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -14,17 +14,18 @@ use crate::{
     span::{Span, Spanned},
 };
 
-/// How a file of variables or labels is read.
+/// The syntax of a file of variables or labels.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Grammar {
     /// With quotes and variables.
     Dotenv,
-    /// As it stands.
+    /// Verbatim values.
     Raw,
 }
 
 impl Resolver<'_> {
-    /// The manifest's own variables win over those from files, later files over earlier ones.
+    /// Resolves the environment. Variables in the manifest override those from files, and later
+    /// files override earlier ones.
     pub(super) fn environment(&mut self, service: &Service) -> BTreeMap<String, Text> {
         let mut environment = BTreeMap::new();
         for file in &service.env_files {
@@ -44,7 +45,7 @@ impl Resolver<'_> {
         environment
     }
 
-    /// A variable that is only passed through is left out when it is not set.
+    /// Resolves variables. A pass-through variable is omitted if it is not set.
     pub(super) fn variables(
         &mut self,
         given: &BTreeMap<String, Spanned<EnvValue>>,
@@ -62,7 +63,7 @@ impl Resolver<'_> {
         variables
     }
 
-    /// The manifest's own labels win over those from files.
+    /// Resolves the labels. Labels in the manifest override those from files.
     pub(super) fn labels(&mut self, service: &Service) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::new();
         for file in &service.label_files {
@@ -114,7 +115,7 @@ impl Resolver<'_> {
             });
             return;
         }
-        let optional = "make it, or say that it may be missing: `optional=#true`";
+        let optional = "create it, or mark it optional: `optional=#true`";
         let help = (what == "env-file").then(|| optional.to_owned());
         self.missing(what, path, at, help);
     }

@@ -1,4 +1,4 @@
-//! Secrets, configs and certificates as files of a container, one set for each folder.
+//! Resolves secrets, configs and certificates as files of a container, with one set per folder.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,25 +15,25 @@ use crate::{
     span::Span,
 };
 
-/// Where secrets are unless the manifest says otherwise.
+/// Default folder of secrets.
 const SECRETS: &str = "/run/secrets";
-/// Everybody in the container may read: its user is not known here.
+/// Readable for all users in the container, because the container's user is unknown here.
 const READABLE: u32 = 0o444;
-/// Only the owner may read, where the owner is known.
+/// Readable for the owner only, if the owner is known.
 const OWNERS: u32 = 0o400;
 
-/// Whether a file may become part of the container's own layer.
+/// The place of a file in the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileLocation {
-    /// It must not, or it would be in every copy of the container.
+    /// In a volume. In the container's own layer the file would be in every copy of the container.
     Volume,
-    /// It may.
+    /// In the container's own layer.
     Layer,
 }
 
-/// A file on its way into a set.
+/// A file before it is added to a set.
 struct Draft {
-    /// Absolute, inside the container.
+    /// Absolute path in the container.
     path: String,
     owner: (u32, u32),
     mode: u32,
@@ -43,7 +43,7 @@ struct Draft {
 }
 
 impl Resolver<'_> {
-    /// By folder; files of one folder are in one set.
+    /// Resolves the files, sorted by folder. All files of one folder are in one set.
     pub(super) fn files(&mut self, service: &Service) -> Vec<FileSet> {
         let mut drafts = Vec::new();
         for given in &service.secrets {
@@ -94,7 +94,7 @@ impl Resolver<'_> {
         })
     }
 
-    /// A config with a secret in it is kept like one.
+    /// Resolves the content of a config. A config that contains a secret is stored like a secret.
     fn config_content(
         &mut self,
         declared: &manifest::Config,
@@ -136,8 +136,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// `mode=` holds for all three files. Without it the key is for its owner alone, if the
-    /// manifest says who that is.
+    /// Resolves the files of a certificate. `mode=` applies to all three files. Without it, the key
+    /// is readable for its owner only, if the manifest sets the owner.
     fn certificate_files(&mut self, given: &manifest::CertificateUse) -> Vec<Draft> {
         let Some(issued) = self.certificate(&given.name.value) else {
             return Vec::new();
@@ -204,8 +204,8 @@ impl Resolver<'_> {
         sets.into_values().collect()
     }
 
-    /// One for each path. Files of the same content may meet: the authority's certificate comes
-    /// with each certificate of a folder.
+    /// Returns one file per path. Several files with the same content may have the same path: each
+    /// certificate in a folder adds the authority's certificate.
     fn distinct(&mut self, service: &Service, drafts: Vec<Draft>) -> Vec<Draft> {
         let mut known: BTreeMap<String, Draft> = BTreeMap::new();
         let mut told = BTreeSet::new();
@@ -214,7 +214,7 @@ impl Resolver<'_> {
                 known.insert(draft.path.clone(), draft);
                 continue;
             };
-            // Two certificates in one folder clash in all their files: once is enough.
+            // Two certificates in one folder conflict in all their files, which is reported once.
             if first.content != draft.content && told.insert((first.at, draft.at)) {
                 self.fail(ResolveError::FileClash {
                     path: draft.path,
@@ -256,7 +256,7 @@ impl Resolver<'_> {
     }
 }
 
-/// What is written into the container's layer below a mount would be hidden by it.
+/// Whether a folder is below a mount, which would hide a file in the container's layer.
 fn below_mount(service: &Service, folder: &str) -> bool {
     service.mounts.iter().any(|mount| {
         let target = mount.target.value.trim_end_matches('/');
@@ -266,7 +266,7 @@ fn below_mount(service: &Service, folder: &str) -> bool {
     })
 }
 
-/// An absolute target is one already; else it is below the folder.
+/// Returns an absolute target unchanged, and any other as a path below the folder.
 fn path(target: Option<&str>, folder: &str, name: &str) -> String {
     let target = target.unwrap_or(name);
     if target.starts_with('/') {

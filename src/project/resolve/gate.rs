@@ -1,4 +1,4 @@
-//! When a service counts as ready, also when its manifest does not say.
+//! Resolves the readiness gate of a service, including the default gate.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
@@ -11,25 +11,25 @@ use crate::{
     span::{Span, Spanned},
 };
 
-/// The deadline of a gate that names none.
+/// Default timeout of a gate.
 const WITHIN: Duration = Duration::from_mins(1);
-/// How long a container must keep running when nothing else is known of it: a program that cannot
-/// read its configuration has ended by then.
+/// Time that a container must keep running if there is no other probe: a program that cannot read
+/// its configuration has ended by then.
 const STARTED_SETTLE: Duration = Duration::from_secs(1);
 
-/// Whether there is more to know of a service than that it runs.
+/// Whether a service has a gate beyond the check that it runs.
 pub(super) fn has_gate(service: &Service) -> bool {
     service.ready.is_some() || health_check(service).is_some()
 }
 
-/// The health check that the manifest declares, if it is on.
+/// The health check that the manifest declares, if it is enabled.
 fn health_check(service: &Service) -> Option<&manifest::Healthcheck> {
     let check = service.healthcheck.as_ref()?;
     (check.test != HealthTest::Disabled).then_some(check)
 }
 
 impl Resolver<'_> {
-    /// What a service must pass.
+    /// Resolves the gate of a service.
     pub(super) fn gate(&mut self, service: &Service) -> Option<Gate> {
         let Some(given) = &service.ready else {
             return Some(default_gate(service));
@@ -196,8 +196,8 @@ fn http_method(given: Option<manifest::Method>) -> Method {
     }
 }
 
-/// The role is `postgres` and the database is the role's unless given, as with PostgreSQL's own
-/// programs.
+/// Resolves a `postgres` probe. The default role is `postgres` and the default database is that of
+/// the role, as with PostgreSQL's own programs.
 fn postgres(
     port: u16,
     user: Option<&String>,
@@ -226,7 +226,7 @@ fn default_gate(service: &Service) -> Gate {
     }
 }
 
-/// A start period is time in which failures do not count yet, so the deadline begins after it.
+/// The default timeout. Failures in a start period do not count, so it is added to the timeout.
 fn within(service: &Service) -> Duration {
     let start = health_check(service).and_then(|check| check.start_period);
     WITHIN + start.unwrap_or_default()

@@ -1,8 +1,8 @@
 //! Manifest + environment + profiles + secrets → [`Project`].
 //!
-//! Everything that the manifest leaves open is filled in here, by the rules of its language, and
-//! every name of something outside of it is followed: files must exist, secrets must have values.
-//! The engine is not asked. All mistakes are collected; a project with one is none.
+//! Fills in everything that the manifest leaves open, by the rules of its language. Every reference
+//! to something outside the manifest is resolved: files must exist, secrets must have values. The
+//! engine is not queried. All errors are collected, and any error means that there is no project.
 
 mod build;
 mod container;
@@ -35,41 +35,42 @@ use crate::{
     name::{NetworkName, ProjectName},
 };
 
-/// What is asked for beside the manifest.
+/// Parameters of the resolution besides the manifest.
 #[derive(Debug, Clone)]
 pub struct Resolution {
-    /// Instead of the manifest's name of the project.
+    /// Overrides the name of the project in the manifest.
     pub project: Option<ProjectName>,
-    /// Profiles that are on; `*`: all.
+    /// Enabled profiles; `*` for all.
     pub profiles: BTreeSet<String>,
-    /// Services that are on whatever their profiles are, because somebody named them.
+    /// Services that are enabled whatever their profiles are, because the user named them.
     pub services: BTreeSet<String>,
-    /// Whether secrets and certificates may be made.
+    /// Whether secrets and certificates may be created.
     pub store: StoreMode,
-    /// New values that are taken instead of those in force.
+    /// New values that replace the active ones.
     pub rotation: Rotation,
-    /// Whose files the engine binds.
+    /// The machine of the engine, for bind mounts.
     pub engine: EngineHost,
-    /// The time by which certificates are judged.
+    /// The time for the validity of certificates.
     pub now: Timestamp,
 }
 
-/// Where the engine runs, as far as paths are concerned.
+/// The machine of the engine, as far as paths are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineHost {
-    /// Here: what it is to bind can be seen.
+    /// The engine is on this machine: sources of bind mounts can be checked.
     ThisMachine,
-    /// On a machine whose files cannot be seen from here; it refuses itself what is missing.
+    /// The engine is on another machine. Its files cannot be checked from here, and it rejects
+    /// missing sources itself.
     AnotherMachine,
 }
 
-/// Fills in everything that a manifest leaves open.
+/// Resolves a manifest.
 ///
-/// With [`StoreMode::Create`] missing secrets and certificates are made and stored; nothing else
-/// is written.
+/// With [`StoreMode::Create`], missing secrets and certificates are created and stored. Nothing
+/// else is written.
 ///
 /// # Errors
-/// All mistakes, in the manifest's order.
+/// All errors, in the order of the manifest.
 pub fn resolve(manifest: &Manifest, resolution: &Resolution) -> Result<Project, Report> {
     let mut resolver = Resolver::new(manifest, resolution);
     let services: BTreeMap<_, _> = resolver
@@ -101,13 +102,13 @@ pub fn resolve(manifest: &Manifest, resolution: &Resolution) -> Result<Project, 
     }
 }
 
-/// The network of services that name none.
+/// The network of services that configure none.
 fn default_network() -> Option<NetworkName> {
     NetworkName::new("default").ok()
 }
 
-/// Without `.` and `..`, by the letters only: a link in it stays a link, so that what it leads to
-/// may change between two deploys.
+/// Removes `.` and `..` lexically: a link in the path is not resolved, so that its target may
+/// change between two deploys.
 fn cleaned(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_cleaned_by_its_letters() {
+    fn path_is_cleaned_lexically() {
         let clean = |path: &str| cleaned(Path::new(path)).display().to_string();
         assert_eq!(clean("/a/b/../c/./d"), "/a/c/d");
         assert_eq!(clean("/a/../.."), "/");

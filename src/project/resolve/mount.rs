@@ -1,4 +1,4 @@
-//! Volumes, binds and memory that are mounted into a container.
+//! Resolves the mounts of a container: volumes, binds and tmpfs.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Resolver<'_> {
-    /// By target.
+    /// Resolves the mounts, sorted by target.
     pub(super) fn mounts(&mut self, service: &manifest::Service) -> Vec<Mount> {
         let mut mounts: Vec<_> = service
             .mounts
@@ -71,7 +71,7 @@ impl Resolver<'_> {
     fn bind_source(&mut self, source: &Path, create: bool, at: Span) -> Option<String> {
         let source = cleaned(source);
         let seen = self.resolution.engine == EngineHost::ThisMachine;
-        // What this user may not look at is the engine's to judge; a link to nothing is not made.
+        // The engine judges a path that this user may not read. A dangling link is never created.
         let is_missing = seen && source.try_exists().is_ok_and(|there| !there);
         if is_missing && (!create || dangling(&source).is_some()) {
             let help = "make it, or let `up` make a folder there: `create=#true`".to_owned();

@@ -1,4 +1,4 @@
-//! Networks, and how containers are attached to them.
+//! Resolves networks, volumes, and the attachment of containers to networks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ pub(super) fn used(container: &ContainerSpec) -> Vec<NetworkName> {
 }
 
 impl Resolver<'_> {
-    /// The declared networks, and the default one if it is used.
+    /// Resolves the declared networks, and the default one if it is used.
     pub(super) fn networks(&self, used: &BTreeSet<NetworkName>) -> BTreeMap<NetworkName, Network> {
         let declared = &self.manifest.networks;
         let mut networks: BTreeMap<_, _> = declared
@@ -62,7 +62,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// The declared volumes.
+    /// Resolves the declared volumes.
     pub(super) fn volumes(&self) -> BTreeMap<VolumeName, Volume> {
         let volumes = self.manifest.volumes.iter();
         volumes
@@ -90,12 +90,12 @@ impl Resolver<'_> {
         }
     }
 
-    /// As Compose calls it too, so that a project can move over with its volumes.
+    /// The same names as in Compose, so that a project can migrate with its volumes.
     pub(super) fn engine_name(&self, name: &str) -> String {
         format!("{}_{name}", self.project)
     }
 
-    /// Which network stack a service's container has.
+    /// Resolves the network stack of a service's container.
     pub(super) fn network_mode(&mut self, service: &manifest::Service) -> NetworkMode {
         if let Some(mode) = &service.network_mode {
             return match &mode.value {
@@ -123,7 +123,7 @@ impl Resolver<'_> {
             attachment.links = external_links(service);
         }
         if let Some(mac) = &service.mac_address {
-            // The first network is the one that gives the default route.
+            // The first network by priority is the one with the default route.
             let first = networks.values_mut().rev().max_by_key(|one| one.priority);
             if let Some(first) = first {
                 first.mac.get_or_insert_with(|| mac.value.clone());
@@ -132,7 +132,7 @@ impl Resolver<'_> {
         NetworkMode::Networks(networks)
     }
 
-    /// The names that others give this service by `link`, in a network that they share with it.
+    /// The names that other services give this one by `link`, in a network that they share with it.
     fn linked_names(&self, service: &manifest::Service, network: &NetworkName) -> Vec<String> {
         let attached = |other: &manifest::Service| {
             let by_default =
@@ -187,7 +187,7 @@ fn attachment(given: &manifest::Attachment) -> Attachment {
     }
 }
 
-/// With the other name, also where it is the container's own.
+/// External links, always with an alias, even if it equals the name of the container.
 fn external_links(service: &manifest::Service) -> Vec<String> {
     let links = service.external_links.iter();
     links

@@ -1,4 +1,4 @@
-//! What runs in a container: commands, health checks, hooks, and what a development session does.
+//! Resolves commands, health checks, logging, hooks, and the actions of a development session.
 
 use super::{cleaned, resolver::Resolver};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     project::{HealthTest, Healthcheck, Hook, Logging, Watch},
 };
 
-/// Program and arguments. A line for the shell runs as an image's own shell form does.
+/// Returns a program and its arguments. A shell command runs as in the shell form of an image.
 pub(super) fn command(command: &Command) -> Vec<String> {
     match command {
         Command::Exec(words) => words.clone(),

@@ -1,4 +1,4 @@
-//! Which services and jobs are part of a deploy.
+//! Selects the services and jobs of a deploy.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use crate::{
     name::ServiceName,
 };
 
-/// Switches every profile on.
+/// Enables every profile.
 const EVERY_PROFILE: &str = "*";
 
 impl<'a> Resolver<'a> {
-    /// Services without a profile, those of a profile that is on, and those that were named; with
-    /// a named one those of its own profiles that it needs.
+    /// Returns the services without a profile, those of an enabled profile, and those that the user
+    /// named. A named service also enables the services that it needs from its own profiles.
     pub(super) fn enabled_services(&mut self) -> Vec<&'a Service> {
         self.refuse_unknown_services();
         self.refuse_unknown_profiles();
@@ -87,7 +87,7 @@ fn share_profile(one: &Service, other: &Service) -> bool {
     one.profiles.iter().any(|profile| has(&profile.value))
 }
 
-/// What was meant, or all that there is.
+/// A suggestion for a misspelled name, or else the list of all names.
 fn meant(written: &str, known: &[&str], kind: &str) -> Option<String> {
     did_you_mean(written, known.iter().copied()).or_else(|| {
         let all: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();

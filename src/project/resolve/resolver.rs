@@ -1,6 +1,6 @@
-//! What all parts of the resolution share: the manifest, the stores, and the mistakes so far.
+//! The shared state of the resolution: the manifest, the stores, and the errors so far.
 //!
-//! Each secret and each certificate is fetched once, and its mistake told once.
+//! Each secret and each certificate is fetched once, and its error is reported once.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,18 +21,17 @@ use crate::{
     span::Span,
 };
 
-/// Random bytes of a generated secret that does not say how many: as hard to guess as a key of
-/// AES-256.
+/// Default number of random bytes of a generated secret: as hard to guess as an AES-256 key.
 const SECRET_BYTES: u32 = 32;
-/// Characters of a generated alphanumeric secret that does not say how many: 190 bits.
+/// Default number of characters of a generated alphanumeric secret: 190 bits.
 const SECRET_LENGTH: u32 = 32;
 
-/// The resolution at work.
+/// A resolution in progress.
 pub(super) struct Resolver<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) resolution: &'a Resolution,
     pub(super) project: ProjectName,
-    /// Services and jobs whose profiles are on.
+    /// Services and jobs of this deploy.
     pub(super) enabled: BTreeSet<ServiceName>,
     pub(super) vault: SecretStore,
     pub(super) authority: Authority,
@@ -67,13 +66,13 @@ impl<'a> Resolver<'a> {
         self.mistakes
     }
 
-    /// The value of a variable, from any source.
+    /// Returns the value of a variable, from any source.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         let (value, _) = self.manifest.environment.get(name)?;
         Some(value.to_owned())
     }
 
-    /// A template with the values of its secrets.
+    /// Resolves a template with the values of its secrets.
     pub(super) fn text(&mut self, template: &Template, at: Span) -> Option<Text> {
         if let Some(plain) = template.as_plain() {
             return Some(Text::Plain(plain.to_owned()));
@@ -97,7 +96,7 @@ impl<'a> Resolver<'a> {
         text
     }
 
-    /// A secret's value; `None` when it has none, which has been told then.
+    /// Returns the value of a secret; `None` if it has none and the error is reported.
     pub(super) fn secret(&mut self, name: &SecretName) -> Option<SecretHandle> {
         if let Some(known) = self.secrets.get(name) {
             return known.clone();
@@ -139,7 +138,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Which secrets and certificates were asked for since this was last asked.
+    /// Returns the secrets and certificates that were requested since the last call.
     pub(super) fn take_asked(&mut self) -> (BTreeSet<SecretName>, BTreeSet<CertificateName>) {
         let secrets = std::mem::take(&mut self.secrets);
         let certificates = std::mem::take(&mut self.certificates);
@@ -149,7 +148,7 @@ impl<'a> Resolver<'a> {
         )
     }
 
-    /// The name of the variable, when it is not set.
+    /// Resolves the source of a secret. The error is the name of a variable that is not set.
     pub(super) fn source<'s>(
         &self,
         source: &'s manifest::SecretSource,
@@ -179,7 +178,7 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// A certificate; `None` when it cannot be had, which has been told then.
+    /// Returns a certificate; `None` if it is unavailable and the error is reported.
     pub(super) fn certificate(&mut self, name: &CertificateName) -> Option<Issued> {
         if let Some(known) = self.certificates.get(name) {
             return known.clone();
@@ -212,7 +211,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The certificate of the project's authority, as PEM.
+    /// Returns the certificate of the project's authority, as PEM.
     pub(super) fn authority(&mut self, at: Span) -> Option<String> {
         match self.authority.certificate() {
             Ok(certificate) => Some(certificate),
@@ -231,9 +230,10 @@ impl<'a> Resolver<'a> {
         });
     }
 
-    /// Whether a service that another one needs is part of this deploy; tells it, if it is not.
+    /// Returns whether a service that another one needs is part of this deploy, and reports an
+    /// error if it is not.
     ///
-    /// One that is not declared at all has been told when the manifest was read.
+    /// A service that is not declared was reported when the manifest was read.
     pub(super) fn needs(
         &mut self,
         service: &ServiceName,
@@ -265,7 +265,7 @@ impl<'a> Resolver<'a> {
         false
     }
 
-    /// Tells that a file or folder does not exist.
+    /// Reports that a file or folder does not exist.
     pub(super) fn missing(
         &mut self,
         what: &'static str,
@@ -273,7 +273,7 @@ impl<'a> Resolver<'a> {
         at: Span,
         help: Option<String>,
     ) {
-        // A new file in its place would not mend a link.
+        // Creating the file would not repair a link.
         let (cause, help) = match dangling(path) {
             Some(cause) => (
                 cause,
@@ -291,7 +291,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// What a declared certificate is to be.
+/// The properties of a declared certificate.
 pub(super) fn requested(declared: &manifest::Certificate) -> CertificateRequest {
     CertificateRequest {
         hosts: declared.hosts.iter().map(|h| h.value.clone()).collect(),

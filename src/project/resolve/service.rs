@@ -1,4 +1,4 @@
-//! A service or a job as a whole: image, dependencies, gate, update, hooks.
+//! Resolves a whole service or job: image, dependencies, gate, update, hooks.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use crate::{
 };
 
 impl Resolver<'_> {
-    /// `None`: something essential is missing, and has been told.
+    /// Resolves a service; `None` if an essential part is missing and the error is reported.
     pub(super) fn service(&mut self, service: &manifest::Service) -> Option<Service> {
-        // Each part is looked at, so that all mistakes are told at once.
+        // Every part is resolved before the first return, so that all errors are reported at once.
         let image = self.image(service);
         let container = self.container(service);
         let depends_on = self.dependencies(service);
@@ -57,7 +57,8 @@ impl Resolver<'_> {
         })
     }
 
-    /// Those that are declared, and those that follow from what a container shares with others.
+    /// Resolves the declared dependencies, and those implied by resources that the container
+    /// shares.
     fn dependencies(&mut self, service: &manifest::Service) -> BTreeMap<ServiceName, Dependency> {
         let mut dependencies = BTreeMap::new();
         for (other, given) in &service.depends_on {
@@ -92,7 +93,7 @@ impl Resolver<'_> {
             }
         }
         for other in self.shared_with(service) {
-            // What it shares goes away with the other's container.
+            // The shared resources are removed with the other container.
             dependencies
                 .entry(other)
                 .or_insert_with(|| implied(Until::Started, true))
@@ -101,7 +102,7 @@ impl Resolver<'_> {
         dependencies
     }
 
-    /// The services whose namespaces or mounts this one's container uses.
+    /// The services with namespaces or mounts that the container shares.
     fn shared_with(&self, service: &manifest::Service) -> Vec<ServiceName> {
         let isolation = &service.isolation;
         let namespaces = [&isolation.pid, &isolation.ipc].into_iter().flatten();
@@ -118,7 +119,7 @@ impl Resolver<'_> {
             .collect()
     }
 
-    /// A job is waited for to its end, a service until its gate has passed, if it has one.
+    /// The default condition: a job must complete, and a service with a gate must pass it.
     fn default_until(&self, other: &ServiceName) -> Until {
         match self.manifest.services.get(other) {
             Some(other) if matches!(other.kind, manifest::Kind::Job { .. }) => Until::Completed,

@@ -1,7 +1,8 @@
-//! The machine of one gate: what is asked when, and when the wait is over.
+//! The state machine of one gate: when to probe, and when the gate has passed or failed.
 //!
-//! Performs no I/O and reads no clock: it is told answers, notices and the time, and says what is
-//! to be done. A check of the whole is waited for by the same machine, with one question.
+//! It performs no I/O and reads no clock. It receives probe results, container events and the time,
+//! and returns the actions to perform. The same machine runs a `verify` check, as a gate with a
+//! single probe.
 
 mod question;
 mod report;
@@ -18,43 +19,43 @@ use crate::{
     state::Health,
 };
 
-/// How long a check is repeated until it counts as failed.
+/// How long a check is retried before it fails.
 pub const CHECK_WITHIN: Duration = Duration::from_secs(30);
 
-/// What a machine wants done.
+/// An action that a gate requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GateAction {
-    /// Ask this question, and wait no longer than `patience` for the answer.
+    /// Run this probe and wait at most `patience` for the result.
     Ask {
-        /// Its place among the questions.
+        /// Index of the probe among the gate's probes.
         question: usize,
-        /// The most that it may take.
+        /// Timeout of the probe.
         patience: Duration,
     },
-    /// Tell that this question got another answer than before.
+    /// Report that the result of this probe changed.
     Tell(usize),
-    /// Call back after a while.
+    /// Call [`GateMachine::elapsed`] after this time.
     Sleep(GateTimer, Duration),
-    /// Look how the container does: it seems to have ended.
+    /// Inspect the container, which may have exited.
     Suspect,
-    /// The wait is over: passed.
+    /// The gate has passed.
     Passed,
-    /// The wait is over: failed, for this reason.
+    /// The gate has failed, for this reason.
     Failed(String),
 }
 
-/// What a machine sleeps for.
+/// A timer of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GateTimer {
-    /// Until this question is asked again.
+    /// Repeat this probe.
     Retry(usize),
-    /// Until the deadline.
+    /// The gate's deadline.
     Deadline,
-    /// Until the container has kept running for long enough.
+    /// End of the gate's stabilization window.
     Settle,
 }
 
-/// The machine of one gate or check.
+/// The state machine of one gate or check.
 #[derive(Debug)]
 pub struct GateMachine {
     questions: Vec<ProbeState>,
@@ -63,18 +64,18 @@ pub struct GateMachine {
     settle: Duration,
     phase: Phase,
     suspicion: ExitSuspicion,
-    /// The run has started the container: then it has not ended before.
+    /// The run started the container, so a restart counts as an exit.
     fresh: bool,
     evidence: Option<Inspection>,
 }
 
-/// Whether the container seems to have ended.
+/// Whether the container is suspected to have exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ExitSuspicion {
     None,
-    /// It is being looked at.
+    /// An inspection is running.
     Open,
-    /// It is being looked at, and something happened since.
+    /// An inspection is running, and another event arrived since it began.
     Renewed,
 }
 
@@ -82,13 +83,14 @@ enum ExitSuspicion {
 enum Phase {
     Asking,
     Settling,
-    /// All is well, but for a suspicion.
+    /// All conditions are met, but an exit is suspected.
     Well,
     Over,
 }
 
 impl GateMachine {
-    /// The machine of a container's gate that is opened now; `fresh`: the run has started it.
+    /// Creates the machine of a container's gate that opens at `now`. `fresh`: the run started the
+    /// container.
     #[must_use]
     pub fn for_gate(gate: &Gate, fresh: bool, now: Duration) -> Self {
         let questions = gate
@@ -99,7 +101,7 @@ impl GateMachine {
         Self { fresh, ..wait }
     }
 
-    /// The machine of a check that begins now.
+    /// Creates the machine of a check that starts at `now`.
     #[must_use]
     pub fn for_check(check: &Check, now: Duration) -> Self {
         let question = ProbeState::new(check.to_string(), ProbeKind::Check);
@@ -119,7 +121,7 @@ impl GateMachine {
             questions,
             opened,
             within,
-            // What ends cannot keep running.
+            // A container that is expected to exit cannot keep running.
             settle: if ends { Duration::ZERO } else { settle },
             phase: Phase::Asking,
             suspicion: ExitSuspicion::None,
@@ -128,26 +130,27 @@ impl GateMachine {
         }
     }
 
-    /// When it was opened, since the start of the run.
+    /// Returns when the gate was opened, as the time since the start of the run.
     #[must_use]
     pub fn opened(&self) -> Duration {
         self.opened
     }
 
-    /// Text, last answer and number of attempts of a question.
+    /// Returns the text, last result and number of attempts of a probe; `None` before its first
+    /// result.
     #[must_use]
     pub fn told(&self, question: usize) -> Option<(&str, &str, u32)> {
         let question = self.questions.get(question)?;
         Some((&question.text, question.last.as_deref()?, question.attempts))
     }
 
-    /// What is known about the container, once it was looked at because of a suspicion.
+    /// Returns the result of the inspection that failed the gate.
     #[must_use]
     pub fn evidence(&self) -> Option<&Inspection> {
         self.evidence.as_ref()
     }
 
-    /// The first moves: every question at once, and the deadline.
+    /// Opens the gate: starts every probe at once, and the deadline.
     pub fn open(&mut self) -> Vec<GateAction> {
         let mut moves = vec![GateAction::Sleep(GateTimer::Deadline, self.within)];
         for question in 0..self.questions.len() {
@@ -175,7 +178,7 @@ impl GateMachine {
         });
     }
 
-    /// A question was answered.
+    /// Handles the result of a probe.
     pub fn answered(&mut self, index: usize, answer: ProbeResult) -> Vec<GateAction> {
         let mut moves = Vec::new();
         let Some(question) = self.questions.get_mut(index) else {
@@ -233,7 +236,7 @@ impl GateMachine {
         }
     }
 
-    /// Nothing is asked any more: it has passed, unless the container seems to have ended.
+    /// Passes the gate, unless an exit is suspected. No probe is outstanding.
     fn be_well(&mut self, moves: &mut Vec<GateAction>) {
         if self.suspicion == ExitSuspicion::None {
             self.phase = Phase::Over;
@@ -250,12 +253,12 @@ impl GateMachine {
         }
     }
 
-    /// A sleep is over.
+    /// Handles a timer that fired.
     pub fn elapsed(&mut self, pause: GateTimer, now: Duration) -> Vec<GateAction> {
         let mut moves = Vec::new();
         match (pause, self.phase) {
             (GateTimer::Retry(question), Phase::Asking) => self.ask(question, now, &mut moves),
-            // An earlier wait of the same gate may have left its timer.
+            // An earlier gate of the same step may have left its timer.
             (GateTimer::Deadline, Phase::Asking) if now >= self.opened + self.within => {
                 let cause = format!("not ready within {}", shown(self.within));
                 self.fail(cause, &mut moves);
@@ -266,7 +269,7 @@ impl GateMachine {
         moves
     }
 
-    /// Something happened to the container.
+    /// Handles a container event.
     pub fn noticed(&mut self, happening: &ContainerEventKind) -> Vec<GateAction> {
         let mut moves = Vec::new();
         if self.phase == Phase::Over {
@@ -275,7 +278,7 @@ impl GateMachine {
         match happening {
             ContainerEventKind::Started => {}
             ContainerEventKind::Died { exit_code: 0 } if self.ends() => self.ended(&mut moves),
-            // The notice may tell of an end before the last start: it is only a suspicion.
+            // The event may be about an exit before the last start, so it is only a suspicion.
             ContainerEventKind::Died { .. } | ContainerEventKind::OutOfMemory => {
                 return self.suspect();
             }
@@ -284,7 +287,8 @@ impl GateMachine {
         moves
     }
 
-    /// The container may have ended: it is looked at, and looked at again if it is already.
+    /// Requests an inspection because the container may have exited. If an inspection is already
+    /// running, requests another one after it.
     pub fn suspect(&mut self) -> Vec<GateAction> {
         if self.phase == Phase::Over {
             return Vec::new();
@@ -297,14 +301,14 @@ impl GateMachine {
         Vec::new()
     }
 
-    /// Whether the container is to end.
+    /// Whether the container is expected to exit.
     fn ends(&self) -> bool {
         self.questions
             .iter()
             .any(|question| question.manner == ProbeKind::Exit)
     }
 
-    /// The container ended with 0, as it was to.
+    /// Handles the expected exit with code 0.
     fn ended(&mut self, moves: &mut Vec<GateAction>) {
         self.pass_all(ProbeKind::Exit, "exited with code 0", moves);
         let open = self.questions.iter().find(|question| !question.passed);
@@ -317,7 +321,7 @@ impl GateMachine {
     fn health(&mut self, health: Health, moves: &mut Vec<GateAction>) {
         match health {
             Health::Healthy => self.pass_all(ProbeKind::Health, "healthy", moves),
-            // It may still become healthy: only the deadline decides.
+            // The container may still become healthy. The gate fails only at its deadline.
             Health::Starting | Health::Unhealthy => {
                 let seen = if health == Health::Starting {
                     "starting"
@@ -349,7 +353,7 @@ impl GateMachine {
         }
     }
 
-    /// The container was looked at because of a suspicion; `None`: it could not be.
+    /// Handles the result of an inspection; `None` if the container could not be inspected.
     pub fn examined(&mut self, evidence: Option<Inspection>) -> Vec<GateAction> {
         let mut moves = Vec::new();
         let renewed = self.suspicion == ExitSuspicion::Renewed;
@@ -382,7 +386,7 @@ impl GateMachine {
         moves
     }
 
-    /// The last answer to each question.
+    /// Returns the last result of each probe.
     #[must_use]
     pub fn answers(&self) -> Vec<LastAnswer> {
         let answers = self.questions.iter().map(|question| LastAnswer {
@@ -397,7 +401,7 @@ impl GateMachine {
         answers.collect()
     }
 
-    /// All that is known, once it has failed.
+    /// Returns the report of the failed gate.
     #[must_use]
     pub fn report(
         &self,
@@ -410,24 +414,27 @@ impl GateMachine {
     }
 }
 
-/// Whether the container ended. One that the run has started has, too, when the engine started it
-/// again since; what ran before may always have been started again when it lost a connection.
+/// Whether the container has exited.
+///
+/// A container that this run started (`fresh`) has also exited if the engine restarted it. The
+/// restart count of an older container says nothing: it may have restarted before the run, for
+/// example after a lost connection.
 #[must_use]
 pub fn ended(evidence: &Inspection, fresh: bool) -> bool {
     !evidence.condition.status.is_up() || (fresh && evidence.condition.restarts > 0)
 }
 
-/// Why a container that ended did, in a fragment.
+/// Returns why a container exited, as a sentence fragment.
 #[must_use]
 pub fn end_cause(evidence: Option<&Inspection>) -> String {
     let Some(condition) = evidence.map(|known| &known.condition) else {
-        return "the container is gone".to_owned();
+        return "the container does not exist".to_owned();
     };
     let code = condition.exit_code.unwrap_or_default();
     if condition.oom_killed {
-        format!("killed for want of memory (exit code {code})")
+        format!("OOM-killed (exit code {code})")
     } else if condition.restarts > 0 {
-        format!("restarts again and again (exit code {code})")
+        format!("restarts repeatedly (exit code {code})")
     } else if let Some(error) = condition.error.as_ref().filter(|error| !error.is_empty()) {
         format!("exited with code {code}: {error}")
     } else {
@@ -435,7 +442,7 @@ pub fn end_cause(evidence: Option<&Inspection>) -> String {
     }
 }
 
-/// A duration as people write it: `60 s`, `1.5 s`.
+/// Formats a duration in seconds: `60 s`, `1.5 s`.
 #[must_use]
 pub fn shown(duration: Duration) -> String {
     format!("{} s", duration.as_secs_f64())
@@ -500,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn every_question_is_asked_at_once_with_its_own_patience() {
+    fn gate_starts_all_probes_with_own_timeouts() {
         let mut wait = wait(vec![tcp(), Probe::Healthcheck], Duration::ZERO);
         assert_eq!(
             wait.open(),
@@ -513,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_asked_again_after_longer_and_longer_pauses() {
+    fn failed_probe_is_retried_with_backoff() {
         let mut wait = wait(vec![tcp()], Duration::ZERO);
         wait.open();
         let retry = GateTimer::Retry(0);
@@ -526,7 +533,7 @@ mod tests {
             wait.answered(0, not_yet()),
             [GateAction::Sleep(retry, ms(10))]
         );
-        // No more patience than there is time.
+        // The timeout of a probe ends at the gate's deadline.
         assert_eq!(wait.elapsed(retry, ms(1600)), [ask(0, ms(500))]);
         assert_eq!(
             wait.answered(0, ready()),
@@ -537,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn all_questions_must_pass_and_the_container_stay() {
+    fn gate_requires_all_probes_and_stabilization() {
         let mut wait = wait(vec![tcp(), Probe::Started], ms(300));
         wait.open();
         assert_eq!(wait.answered(1, ready()), [GateAction::Tell(1)]);
@@ -556,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deadline_and_a_final_answer_end_the_wait() {
+    fn deadline_or_impossible_result_fails_gate() {
         let mut late = wait(vec![tcp()], Duration::ZERO);
         late.open();
         let why = failed("not ready within 2 s");
@@ -571,11 +578,11 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_looked_at_before_it_counts() {
+    fn exit_event_is_verified_by_inspection() {
         let mut wait = wait(vec![tcp()], Duration::ZERO);
         wait.open();
         assert_eq!(wait.noticed(&died(1)), [GateAction::Suspect]);
-        // It was of an earlier start: the container runs.
+        // The event was about an earlier start: the container runs.
         assert!(
             wait.examined(Some(evidence(Status::Running, Some(1), 0)))
                 .is_empty()
@@ -590,7 +597,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_during_a_look_is_looked_at_again() {
+    fn exit_during_inspection_is_inspected_again() {
         let mut wait = wait(vec![tcp()], Duration::ZERO);
         wait.open();
         assert_eq!(wait.noticed(&died(1)), [GateAction::Suspect]);
@@ -602,7 +609,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_passes_under_suspicion() {
+    fn gate_does_not_pass_while_exit_suspected() {
         let mut wait = wait(vec![tcp()], Duration::ZERO);
         wait.open();
         wait.noticed(&ContainerEventKind::OutOfMemory);
@@ -614,22 +621,25 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_is_gone_or_restarts_has_failed() {
+    fn removed_or_restarted_container_fails_gate() {
         let mut gone = wait(vec![tcp()], Duration::ZERO);
         gone.open();
         gone.noticed(&died(0));
-        assert_eq!(gone.examined(None), [failed("the container is gone")]);
+        assert_eq!(
+            gone.examined(None),
+            [failed("the container does not exist")]
+        );
 
         let mut loops = wait(vec![tcp()], Duration::ZERO);
         loops.open();
         loops.noticed(&died(2));
-        let why = failed("restarts again and again (exit code 2)");
+        let why = failed("restarts repeatedly (exit code 2)");
         assert_eq!(
             loops.examined(Some(evidence(Status::Running, Some(2), 1))),
             [why]
         );
 
-        // What ran before may have been started again at any time.
+        // A container from before the run may have restarted at any time.
         let gate = Gate {
             probes: vec![tcp()],
             timeout: ms(10),
@@ -645,7 +655,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_passes_by_its_end_once() {
+    fn job_gate_passes_once_on_exit() {
         let mut job = wait(vec![Probe::Exit], ms(500));
         assert_eq!(job.open()[1], ask(0, ms(2000)));
         assert_eq!(
@@ -670,7 +680,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_whose_end_was_missed_passes_when_it_is_looked_at() {
+    fn job_with_missed_exit_passes_by_inspection() {
         let mut job = wait(vec![Probe::Exit], Duration::ZERO);
         job.open();
         assert_eq!(job.suspect(), [GateAction::Suspect]);
@@ -679,7 +689,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_whose_end_is_told_during_a_look_passes_with_the_look() {
+    fn job_exit_during_inspection_passes_after_inspection() {
         let mut job = wait(vec![Probe::Exit], Duration::ZERO);
         job.open();
         assert_eq!(job.suspect(), [GateAction::Suspect]);
@@ -689,7 +699,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engines_own_check_feeds_its_question() {
+    fn engine_health_event_updates_healthcheck_probe() {
         let mut wait = wait(vec![Probe::Healthcheck], Duration::ZERO);
         wait.open();
         let unhealthy = ContainerEventKind::Health(Health::Unhealthy);

@@ -1,20 +1,20 @@
-//! One question of a gate: how it is asked, and what came back so far.
+//! The state of one probe of a gate: how it runs, and its results so far.
 
 use std::time::Duration;
 
 use crate::{event::excerpt, project::Probe, run::backoff};
 
-/// The longest pause between two probes over a connection: one costs about a millisecond, and the
-/// service is noticed at most so late.
+/// Longest pause between two probes over a connection. A probe costs about a millisecond, and the
+/// pause is the longest delay until a ready service is noticed.
 const LONGEST_OF_PROBE: Duration = Duration::from_millis(100);
-/// The longest that one probe may take, unless it is one that can be waited for.
+/// Timeout of a probe that is retried.
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
-/// The longest that one check may take: it may go through name servers and proxies.
+/// Timeout of a check, which may pass through name servers and proxies.
 const CHECK_PATIENCE: Duration = Duration::from_secs(5);
-/// So long before the deadline a log is to have answered what it has seen, so that the report of
-/// the gate has it.
+/// A log probe returns this long before the deadline, so that the report of the gate contains the
+/// lines it has seen.
 const LOG_MARGIN: Duration = Duration::from_millis(250);
-/// So many changes of an answer are all reported.
+/// Number of changed results that are all reported.
 const ALL_REPORTED: u32 = 16;
 
 #[derive(Debug)]
@@ -25,24 +25,24 @@ pub(super) struct ProbeState {
     pub asked: bool,
     pub last: Option<String>,
     pub passed: bool,
-    /// How often the answer was another than before.
+    /// How often the result differed from the previous one.
     changes: u32,
 }
 
-/// How a question is asked.
+/// How a probe runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ProbeKind {
-    /// Again and again, over a connection.
+    /// Retried, over a connection.
     Probe,
-    /// Again and again, by a process in the container or another call of the engine.
+    /// Retried, by a process in the container or another call to the engine.
     Call,
-    /// Again and again, with more patience.
+    /// Retried, with the longer timeout of a check.
     Check,
-    /// Once, of the log: the answer comes when there is one.
+    /// Runs once and follows the log until a line matches.
     Log,
-    /// As [`Manner::Log`], for the engine's own health check.
+    /// Runs once, as [`ProbeKind::Log`], and waits for the engine's own health check.
     Health,
-    /// As [`Manner::Log`], for the end of a job.
+    /// Runs once, as [`ProbeKind::Log`], and waits for a job to exit.
     Exit,
 }
 
@@ -61,18 +61,18 @@ impl ProbeKind {
         }
     }
 
-    /// What there is to say while no answer has come.
+    /// Text for a probe that has no result yet.
     pub fn unanswered(self) -> &'static str {
         match self {
             Self::Log => "no line has matched",
-            Self::Exit => "it has not ended",
+            Self::Exit => "it has not exited",
             Self::Probe | Self::Call | Self::Check | Self::Health => "no answer",
         }
     }
 }
 
 impl ProbeState {
-    /// One that was not asked yet.
+    /// Creates a probe that has not run yet.
     pub fn new(text: String, manner: ProbeKind) -> Self {
         Self {
             text,
@@ -85,9 +85,9 @@ impl ProbeState {
         }
     }
 
-    /// Takes an answer; `true`: report it, as it differs from the last one. Answers that
-    /// differ each time (with a time or a number of the request in them) are reported ever more
-    /// rarely.
+    /// Stores a result. Returns `true` if it has to be reported because it differs from the last
+    /// one. Results that differ every time (for example because they contain a time or a request
+    /// number) are reported less and less often.
     pub fn note(&mut self, seen: &str) -> bool {
         let seen = excerpt(seen);
         if self.last.as_ref() == Some(&seen) {
@@ -98,7 +98,7 @@ impl ProbeState {
         self.changes <= ALL_REPORTED || self.changes.is_power_of_two()
     }
 
-    /// The pause before it is asked again.
+    /// Returns the pause before the next attempt.
     pub fn pause(&self) -> Duration {
         let longest = match self.manner {
             ProbeKind::Probe => LONGEST_OF_PROBE,
@@ -107,7 +107,7 @@ impl ProbeState {
         backoff::pause(self.attempts).min(longest)
     }
 
-    /// The most that an answer may take, with so much time left.
+    /// Returns the timeout of the next attempt, with `rest` left until the deadline.
     pub fn patience(&self, rest: Duration) -> Duration {
         match self.manner {
             ProbeKind::Probe | ProbeKind::Call => PROBE_PATIENCE.min(rest),
@@ -123,16 +123,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn log_answers_shortly_before_the_deadline() {
+    fn log_probe_ends_before_gate_deadline() {
         let question = ProbeState::new(String::new(), ProbeKind::Log);
         let patience = |millis| question.patience(Duration::from_millis(millis)).as_millis();
         assert_eq!(patience(60_000), 59_750);
-        // The second time until the end: the first answer says what the log has.
+        // The second attempt runs until the deadline: the first result already reports the log.
         assert_eq!(patience(245), 245);
     }
 
     #[test]
-    fn answers_that_always_differ_are_reported_ever_more_rarely() {
+    fn varying_results_are_reported_less_often() {
         let mut question = ProbeState::new(String::new(), ProbeKind::Probe);
         let reported = (0..1000).filter(|number| question.note(&format!("503, request {number}")));
         assert_eq!(reported.count(), 16 + 5);

@@ -1,5 +1,5 @@
-//! What is known about a container whose gate failed, or that failed after it: all of it, with what
-//! a person can do.
+//! The report about a container whose gate failed, or that became unhealthy after its gate had
+//! passed: everything that is known, with help for the user.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     state::ContainerStatus,
 };
 
-/// How programs say that they have to be process 1, in lower case.
+/// Phrases of programs that require to be process 1, in lower case.
 const INSISTS: [&str; 8] = [
     "pid 1",
     "pid=1",
@@ -24,7 +24,8 @@ const INSISTS: [&str; 8] = [
     "telinit",
 ];
 
-/// The report about a container; `None`: it could not be looked at.
+/// Builds the report about a container. `evidence` is `None` if the container could not be
+/// inspected.
 #[must_use]
 pub fn report(
     container: ContainerName,
@@ -72,11 +73,11 @@ fn help(evidence: &Inspection) -> Vec<String> {
     help
 }
 
-/// Whether a line says that its program has to be process 1.
+/// Whether a log line says that the program has to be process 1.
 fn insists(line: &str) -> bool {
     let line = line.to_lowercase();
     INSISTS.iter().any(|words| {
-        // Neither of process 12 nor of something rapid.
+        // Must not match `pid 12` or `rapid 1`.
         line.match_indices(words).any(|(at, found)| {
             !line[..at].ends_with(char::is_alphanumeric)
                 && !line[at + found.len()..].starts_with(char::is_alphanumeric)
@@ -88,7 +89,7 @@ fn has_failed(condition: &ContainerStatus) -> bool {
     !condition.status.is_up() && condition.exit_code.is_some()
 }
 
-/// A restart policy as the manifest has it.
+/// Returns the restart policy as written in the manifest.
 fn word(policy: RestartPolicy) -> &'static str {
     match policy {
         RestartPolicy::No => "no",
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn program_that_insists_on_process_1_gets_help_about_init() {
+    fn process_1_requirement_in_log_adds_init_help() {
         for line in [
             "s6-overlay-suexec: fatal: can only run as pid 1",
             "must be run as PID 1",
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn ended_container_gets_help_about_its_pending_restart_policy() {
+    fn exited_container_gets_pending_restart_policy_help() {
         let policy = RestartPolicy::OnFailure { max: 3 };
         let mut evidence = Inspection {
             restart_at_commit: Some(policy),

@@ -1,5 +1,5 @@
-//! A browser without a window, driven over the `DevTools` protocol: JSON messages, each ended by a
-//! zero byte, through a pair of pipes. No port is opened and no driver needed.
+//! A headless browser, driven over the `DevTools` protocol: JSON messages, each ended by a zero
+//! byte, through a pair of pipes. It needs no open port and no driver.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -13,11 +13,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The browser.
+/// The browser's program.
 pub const PROGRAM: &str = "chromium";
-/// The longest that the browser may take for anything.
+/// The timeout of any browser operation.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The browser reads commands from descriptor 3 and answers to 4; both become pipes of ours.
+/// The browser reads commands from descriptor 3 and writes answers to 4; both become pipes of this
+/// process.
 const LAUNCH: &str = r#"exec "$@" 3<&0 4>&1 0</dev/null 1>&2 2>/dev/null"#;
 const FLAGS: [&str; 12] = [
     "--headless",
@@ -39,12 +40,12 @@ pub struct Browser {
     child: Child,
     commands: ChildStdin,
     messages: Receiver<Value>,
-    /// Of the page.
+    /// The session of the page.
     session: Option<String>,
     last_id: u64,
-    /// Events since somebody last cared.
+    /// Events since the list was last cleared.
     events: Vec<String>,
-    /// Where it keeps its profile, until it ends.
+    /// The folder of the browser's profile, kept until the browser ends.
     _profile: TempDir,
 }
 
@@ -94,7 +95,7 @@ impl Browser {
         self.call("Page.enable", &json!({}));
     }
 
-    /// Opens an address, and waits until it is there.
+    /// Opens an address, and waits until the page is loaded.
     pub fn open(&mut self, url: &str) {
         self.events.clear();
         let answer = self.call("Page.navigate", &json!({ "url": url }));
@@ -102,20 +103,21 @@ impl Browser {
         self.await_page();
     }
 
-    /// Types a text into the element that a selector finds.
+    /// Types a text into the element that the selector matches.
     pub fn type_into(&mut self, selector: &str, text: &str) {
         self.evaluate(&format!("{}.focus()", element(selector)));
         self.call("Input.insertText", &json!({ "text": text }));
     }
 
-    /// Clicks what a selector finds, and waits until the page that follows is there.
+    /// Clicks the element that the selector matches, and waits until the next page is loaded.
     pub fn click(&mut self, selector: &str) {
         self.events.clear();
         self.evaluate(&format!("{}.click()", element(selector)));
         self.await_page();
     }
 
-    /// The text of what a selector finds; everything on the page when there is no such thing.
+    /// Returns the text of the element that the selector matches, or of the whole page without a
+    /// match.
     pub fn text(&mut self, selector: &str) -> String {
         let found = self.evaluate(&format!(
             "({} ?? document.body).innerText",
@@ -124,7 +126,7 @@ impl Browser {
         found.as_str().unwrap_or_default().to_owned()
     }
 
-    /// What a link leads to, fetched by the page.
+    /// Fetches the target of a link from within the page.
     pub fn fetch(&mut self, selector: &str) -> Vec<u8> {
         let script = format!(
             "fetch({}.href).then(async answer => {{
@@ -137,7 +139,7 @@ impl Browser {
         STANDARD.decode(content.as_str().unwrap()).unwrap()
     }
 
-    /// The value of an expression in the page; what it promises, when that is a promise.
+    /// Evaluates an expression in the page, and awaits the result if it is a promise.
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let request =
             json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
@@ -180,7 +182,7 @@ impl Browser {
         }
     }
 
-    /// The next thing that the browser says; an event is remembered.
+    /// Returns the next message of the browser, and records it if it is an event.
     fn next_message(&mut self, until: Instant) -> Value {
         let left = until.saturating_duration_since(Instant::now());
         let message = self.messages.recv_timeout(left).unwrap();

@@ -1,8 +1,8 @@
-//! Updates of all of CI-Mandat that are killed, each at another request to the engine: after each
-//! `recover` it is healthy, of one generation, and has what people entered before all of them.
+//! Updates of the complete CI-Mandat that are killed, each at another request to the engine. After
+//! each `recover` it is healthy, of one generation, and has its user data.
 //!
-//! Made where `CIMANDAT_CRASH_POINTS` says which (`all`: every request, before it was sent and after
-//! it was answered), as each takes a quarter of a minute.
+//! The test runs when `CIMANDAT_CRASH_POINTS` selects requests (`all`: every request, before it was
+//! sent and after it was answered), as each takes a quarter of a minute.
 
 use std::{env, process::Command};
 
@@ -12,7 +12,7 @@ use crate::{
     support::Client,
 };
 
-/// A new definition of everything that runs on.
+/// Returns a manifest that changes the definition of every long-running service.
 fn update(version: usize) -> String {
     let services = ["postgres", "redis", "backend", "frontend"];
     let changed = services
@@ -20,14 +20,14 @@ fn update(version: usize) -> String {
     changed.concat()
 }
 
-/// Runs to its end, which may come at a request: its exit code, and what it told.
+/// Runs a command, which may be killed at a request: returns its exit code and its output.
 fn run(mut command: Command, crash: &str) -> (Option<i32>, String) {
     let output = command.env("CIMANDAT_CRASH", crash).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code(), told)
 }
 
-/// Somebody asks for a mandate; gives its id.
+/// Creates a mandate, and returns its ID.
 fn ask_for_a_mandate(deployment: &Deployment) -> String {
     let body = r#"{"nom": "Kouamé", "prenom": "Adjoua", "fonction": "Déléguée", "email": "adjoua@example.org",
         "telephone": "+225 07 01 02 03 04", "circonscription": "Yamoussoukro"}"#;
@@ -47,7 +47,8 @@ fn send(deployment: &Deployment, what: &str, body: &str) -> Option<(u16, String)
     Client::exchange(("127.0.0.1", port), &request)
 }
 
-/// What is not as it is to be: all of one generation, serving, with the mandate, and nothing else.
+/// Checks that everything is of one generation, serves, has the mandate, and that nothing else
+/// exists.
 fn faults(deployment: &Deployment, id: &str) -> Result<String, String> {
     let versions = deployment.versions();
     if versions.len() != 4 || versions.iter().any(|version| *version != versions[0]) {
@@ -95,7 +96,7 @@ fn killed_updates_are_recovered_with_their_data() {
         let (recover, recovery) = run(deployment.over("", &["recover"]), "count");
         let (state, new) = (faults(&deployment, &id), version.to_string());
         match (recover, &state) {
-            // The exit code tells the truth: 5, that it is the old one again.
+            // The exit code is correct: 5 means that the old generation runs again.
             (Some(code @ (0 | 5)), Ok(now)) if code == 0 || *now != new => {
                 let world = if *now == new { "new" } else { "old" };
                 tell(&format!("{at:<12} {world} up {up:?}, recover {code}"));

@@ -1,5 +1,5 @@
-//! CI-Mandat under a name, at ports and with secrets of the test's own, so that one which runs on
-//! the same machine is not disturbed. Whatever is left of it goes with the value.
+//! CI-Mandat under its own project name, with the test's own ports and secrets, so that another
+//! CI-Mandat on the same machine is not disturbed. Dropping the value removes everything.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::support::{Client, free_port};
 
 const MANIFEST: &str = "manifests/ci-mandat.kdl";
-/// What the manifest takes from the environment; the user's own values are kept out.
+/// Variables of the manifest; the user's own values are removed from the environment.
 const VARIABLES: [&str; 5] = [
     "FRONTEND_URL",
     "FRONTEND_PORT",
@@ -24,16 +24,16 @@ const VARIABLES: [&str; 5] = [
 
 /// A CI-Mandat of the test's own.
 pub struct Deployment {
-    /// A folder like the repository, but with room for secrets beside the manifest.
+    /// A folder like the repository, with a place for secrets next to the manifest.
     folder: TempDir,
     project: String,
     frontend_port: u16,
-    /// Where the API is published.
+    /// The published port of the API.
     pub backend_port: u16,
 }
 
 impl Deployment {
-    /// Lays out the folder; nothing is deployed yet.
+    /// Prepares the folder; nothing is deployed yet.
     pub fn prepare(story: &str) -> Self {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = tempfile::tempdir().unwrap();
@@ -50,17 +50,17 @@ impl Deployment {
         }
     }
 
-    /// Where visitors come in.
+    /// Returns the address of the front page.
     pub fn page(&self) -> String {
         format!("http://localhost:{}/", self.frontend_port)
     }
 
-    /// The engine's name for something of the project.
+    /// Returns the engine's name for an object of the project.
     pub fn full(&self, name: &str) -> String {
         format!("{}_{name}", self.project)
     }
 
-    /// Runs `cimandat`; gives what it told, after it ended with this code.
+    /// Runs `cimandat`, checks its exit code and returns its output.
     pub fn run(&self, arguments: &[&str], code: i32) -> String {
         checked(
             &self.cimandat(&[], arguments).output().unwrap(),
@@ -69,13 +69,13 @@ impl Deployment {
         )
     }
 
-    /// The same with a second manifest laid over the first.
+    /// As [`Self::run`], with a second manifest over the first.
     pub fn run_over(&self, manifest: &str, arguments: &[&str], code: i32) -> String {
         let output = self.over(manifest, arguments).output().unwrap();
         checked(&output, arguments, code)
     }
 
-    /// `cimandat` with a second manifest laid over the first, not begun.
+    /// Returns the command `cimandat` with a second manifest over the first, not started.
     pub fn over(&self, manifest: &str, arguments: &[&str]) -> Command {
         let over = "manifests/over.kdl";
         fs::write(self.folder.path().join(over), manifest).unwrap();
@@ -97,47 +97,47 @@ impl Deployment {
         command
     }
 
-    /// The id of the container that runs for a service.
+    /// Returns the ID of a service's running container.
     pub fn container_of(&self, service: &str) -> String {
         let label = format!("label=com.docker.compose.service={service}");
         self.ask(&["ps", "--quiet", "--no-trunc", "--filter", &label])
     }
 
-    /// The versions that the labels of what runs say, one for each container.
+    /// Returns the `version` label of each running container.
     pub fn versions(&self) -> Vec<String> {
         let listed = self.ask(&["ps", "--format", "{{.Label \"version\"}}"]);
         listed.lines().map(str::to_owned).collect()
     }
 
-    /// What a visitor gets first.
+    /// Requests the front page.
     pub fn front_page(&self) -> Option<(u16, String)> {
         let port = self.frontend_port;
         let request = format!("GET / HTTP/1.0\r\nHost: localhost:{port}\r\n\r\n");
         Client::exchange(("127.0.0.1", port), &request)
     }
 
-    /// All of the project's containers, running or not.
+    /// Returns all containers of the project, running or not.
     pub fn containers(&self) -> String {
         self.ask(&["ps", "--all", "--format", "{{.Names}}"])
     }
 
-    /// All of the project's networks.
+    /// Returns all networks of the project.
     pub fn networks(&self) -> String {
         self.ask(&["network", "ls", "--format", "{{.Name}}"])
     }
 
-    /// All of the project's volumes.
+    /// Returns all volumes of the project.
     pub fn volumes(&self) -> String {
         self.ask(&["volume", "ls", "--format", "{{.Name}}"])
     }
 
-    /// All images under names of the project.
+    /// Returns all images whose names belong to the project.
     pub fn images(&self) -> String {
         let named = format!("reference={}-*", self.project);
         docker(&["images", "--quiet", "--filter", &named])
     }
 
-    /// Lists what bears the project's label, a line for each.
+    /// Lists objects with the project's label, one line each.
     fn ask(&self, arguments: &[&str]) -> String {
         let label = format!("label=io.cimandat.project={}", self.project);
         docker(&[arguments, &["--filter", &label]].concat())
@@ -146,7 +146,8 @@ impl Deployment {
 
 impl Drop for Deployment {
     fn drop(&mut self) {
-        // Nothing is left when all went well; what went wrong has been told by then.
+        // After a successful test nothing is left; after a failure its message has been printed by
+        // now.
         let _ = self
             .cimandat(&[], &["down", "--volumes", "--images"])
             .output();

@@ -1,4 +1,4 @@
-//! A client that keeps asking, to see an update as its visitors do.
+//! A client that sends requests in a loop, to see an update as its visitors do.
 
 use std::{
     fmt,
@@ -9,21 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two questions.
+/// The interval between two requests.
 const PACE: Duration = Duration::from_millis(20);
-/// The longest that a question may take.
+/// The timeout of a request.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What was seen until it was stopped.
+/// The results of a poll.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Seen {
-    /// Questions that were answered with 200.
+    /// Requests that were answered with 200.
     pub good: usize,
-    /// Questions that were not.
+    /// Requests that were not answered with 200.
     pub bad: usize,
-    /// The longest time between two good answers, or from one to the end.
+    /// The longest time between two good answers, or from the last one to the end.
     pub gap: Duration,
-    /// Whether the last question was answered with 200.
+    /// Whether the last request was answered with 200.
     pub ended_well: bool,
 }
 
@@ -38,14 +38,14 @@ impl fmt::Display for Seen {
     }
 }
 
-/// A thread that asks.
+/// A thread that sends requests.
 pub struct Poll {
     stop: Sender<()>,
     thread: JoinHandle<Seen>,
 }
 
 impl Poll {
-    /// Asks a published port of this machine for a path, again and again.
+    /// Requests a path on a published port of this machine, in a loop.
     pub fn start(port: u16, path: &'static str) -> Self {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::spawn(move || {
@@ -53,7 +53,7 @@ impl Poll {
             let mut good = Instant::now();
             loop {
                 let ended = stopped.recv_timeout(PACE) != Err(RecvTimeoutError::Timeout);
-                // One more after the end, so that it is known how things stand then.
+                // One more request after the end, so that the final state is known.
                 seen.ended_well = answers(port, path);
                 seen.gap = seen.gap.max(good.elapsed());
                 if seen.ended_well {
@@ -70,7 +70,7 @@ impl Poll {
         Self { stop, thread }
     }
 
-    /// Asks once more, and tells what was seen.
+    /// Sends a last request, and returns the results.
     pub fn stop(self) -> Seen {
         drop(self.stop);
         self.thread.join().unwrap()

@@ -29,12 +29,12 @@ use tokio::{
 };
 
 use super::{
-    scenario::{Deed, IMAGE, Scenario, Turn, word},
+    scenario::{Call, IMAGE, Scenario, Turn, word},
     seen::{Seen, Shown, mounted, query},
 };
 use crate::support::{Api, Inner};
 
-/// The longest that anything may take.
+/// The timeout of any operation.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 type Notices = BoxStream<'static, Result<ContainerEvent, EngineError>>;
@@ -46,12 +46,12 @@ struct Stage<'s> {
     api: Api,
     /// Volumes that were mounted at some time.
     known: BTreeSet<String>,
-    /// Containers that are nobody's.
+    /// Containers that belong to no project.
     foreign: Vec<ContainerName>,
 }
 
-/// Each turn brings what it brought in the simulated world. Where no engine answers it says so
-/// and passes; with `CIMANDAT_TEST_ENGINE=require` it fails instead.
+/// Plays a scenario; each turn has the same result as in the simulation. Without an engine it
+/// prints the reason and passes; with `CIMANDAT_TEST_ENGINE=require` it fails instead.
 pub fn play(scenario: &Scenario, shown: &[Shown]) {
     let _alone = scenario.alone.then(Inner::alone);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -121,18 +121,18 @@ impl<'s> Stage<'s> {
 
     async fn play(&mut self, turn: &Turn, shown: &Shown) {
         let mut notices = self.listen().await;
-        let result = match &turn.deed {
-            Deed::Act(action) => self.perform(action).await,
-            Deed::Hand(hand) => {
+        let result = match &turn.call {
+            Call::Act(action) => self.perform(action).await,
+            Call::Hand(hand) => {
                 self.by_hand(hand).await;
                 Ok(())
             }
         };
         let brings = word(&result);
-        assert_eq!(brings, shown.brings, "{:?}: {result:?}", turn.deed);
+        assert_eq!(brings, shown.brings, "{:?}: {result:?}", turn.call);
         let ends = matches!(
-            turn.deed,
-            Deed::Hand(
+            turn.call,
+            Call::Hand(
                 ExternalAction::RestartEngine
                     | ExternalAction::KillEngine
                     | ExternalAction::CutPower
@@ -142,7 +142,7 @@ impl<'s> Stage<'s> {
             notices = self.listen_again(notices).await;
         }
         let seen = self.until(&shown.seen, notices).await;
-        assert_eq!(seen, shown.seen, "after {:?}", turn.deed);
+        assert_eq!(seen, shown.seen, "after {:?}", turn.call);
     }
 
     async fn perform(&self, action: &Action) -> Result<(), EngineError> {
@@ -152,7 +152,8 @@ impl<'s> Stage<'s> {
         self.docker.perform(action, &unbounded_channel().0).await
     }
 
-    /// Looks whenever something happens, until all is as expected, or for as long as it may take.
+    /// Observes after each event, until the state is as expected or the timeout is over; returns
+    /// the last state.
     async fn until(&mut self, wanted: &Seen, mut notices: Notices) -> Seen {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -162,7 +163,7 @@ impl<'s> Stage<'s> {
             }
             match timeout_at(deadline, notices.next()).await {
                 Ok(Some(Ok(_))) => {}
-                Ok(other) => panic!("nothing is heard any more: {other:?}"),
+                Ok(other) => panic!("the event stream ended: {other:?}"),
                 Err(_) => return seen,
             }
         }
@@ -181,7 +182,7 @@ impl<'s> Stage<'s> {
         Seen::of(self.scenario, &state.unwrap())
     }
 
-    /// A stream breaks off with the engine that it came from.
+    /// Waits for the event stream to end with its engine, and opens a new one.
     async fn listen_again(&self, mut notices: Notices) -> Notices {
         let deadline = Instant::now() + PATIENCE;
         let broken = async { while let Some(Ok(_)) = notices.next().await {} };
@@ -189,7 +190,7 @@ impl<'s> Stage<'s> {
         self.listen().await
     }
 
-    /// Listens from now on, also while nobody looks at what was heard.
+    /// Opens an event stream, and buffers its events while they are not read.
     async fn listen(&self) -> Notices {
         let mut notices = self.docker.watch(&self.scenario.project).await.unwrap();
         let (tell, mut told) = unbounded_channel();
@@ -201,7 +202,7 @@ impl<'s> Stage<'s> {
         stream::poll_fn(move |context| told.poll_recv(context)).boxed()
     }
 
-    /// What a container does at a signal is settled once it is at work.
+    /// Waits until the container's program runs, as its reaction to a signal is defined only then.
     async fn at_work(&self, container: &ContainerName) {
         let probe = Probe::Log {
             pattern: "at work".to_owned(),
@@ -259,7 +260,7 @@ impl<'s> Stage<'s> {
         assert!(matches!(reply.status, 200..=304), "{path}: {said}");
     }
 
-    /// Runs a container that is nobody's.
+    /// Runs a container that belongs to no project.
     fn run(&mut self, container: &ContainerName, ports: &[PublishedPort]) {
         let bindings = ports.iter().map(|port| {
             let binding = json!([{"HostPort": port.published.to_string()}]);
@@ -279,8 +280,8 @@ impl<'s> Stage<'s> {
         self.post(&format!("/containers/{container}/start"));
     }
 
-    /// A container ends by itself: told from inside, as a signal by the engine counts as an end by
-    /// hand.
+    /// Ends a container by itself: by a signal from inside, as a signal by the engine counts as a
+    /// manual stop.
     async fn end(&self, container: &ContainerName, exit_code: i64) {
         self.at_work(container).await;
         let signal = if exit_code == 0 { "USR2" } else { "USR1" };
@@ -294,11 +295,11 @@ impl<'s> Stage<'s> {
         };
         let container = container.clone();
         let run = Action::RunHook(Box::new(RunHook { container, hook }));
-        // The container may be gone before the command in it has ended.
+        // The container may stop before the command in it has ended.
         let _ = self.docker.perform(&run, &unbounded_channel().0).await;
     }
 
-    /// Whatever runs is at work before.
+    /// Ends the engine, after all running containers have started their programs.
     async fn end_engine(&self, how: &str) {
         let query = query(self.scenario, &BTreeSet::new());
         for (name, it) in self.docker.observe(&query).await.unwrap().containers {

@@ -1,4 +1,4 @@
-//! What is played: turns, what each brings, and how the world then is.
+//! Scenarios: turns, the result of each, and the state after it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::support::endpoints;
 /// The image of all containers.
 pub const IMAGE: &str = "debian:trixie-slim";
 
-/// Ends with 0 when asked to, with 3 at `SIGUSR1`, and with 0 at `SIGUSR2`.
+/// Exits with 0 on `SIGTERM`, with 3 on `SIGUSR1`, and with 0 on `SIGUSR2`.
 const PROGRAM: &str = r#"
     $| = 1;
     $SIG{TERM} = $SIG{USR2} = sub { exit 0 };
@@ -32,31 +32,31 @@ const PROGRAM: &str = r#"
     sleep 600 while 1;
 "#;
 
-/// Something that is played.
+/// A sequence of turns.
 pub struct Scenario {
     pub project: ProjectName,
-    /// It needs an engine of its own.
+    /// Whether the scenario needs a separate engine.
     pub alone: bool,
     pub turns: Vec<Turn>,
 }
 
 /// One turn.
 pub struct Turn {
-    pub deed: Deed,
-    /// In a word, what it brings.
+    pub call: Call,
+    /// The expected result, as one word.
     pub brings: &'static str,
-    /// In a line, how the containers then are.
+    /// The expected state of the containers, as one line.
     pub then: &'static str,
 }
 
-/// What is done.
+/// An operation.
 #[derive(Debug)]
-pub enum Deed {
+pub enum Call {
     Act(Action),
     Hand(ExternalAction),
 }
 
-/// What a result is, in a word.
+/// Returns the result as one word.
 pub fn word(result: &Result<(), EngineError>) -> String {
     match result {
         Ok(()) => "ok".to_owned(),
@@ -80,7 +80,7 @@ impl Scenario {
         }
     }
 
-    /// The same, on an engine of its own.
+    /// Requires a separate engine for the scenario.
     pub fn alone(self) -> Self {
         Self {
             alone: true,
@@ -89,15 +89,15 @@ impl Scenario {
     }
 
     pub fn act(mut self, action: Action, brings: &'static str, then: &'static str) -> Self {
-        let deed = Deed::Act(action);
-        self.turns.push(Turn { deed, brings, then });
+        let call = Call::Act(action);
+        self.turns.push(Turn { call, brings, then });
         self
     }
 
     pub fn hand(mut self, hand: ExternalAction, then: &'static str) -> Self {
-        let deed = Deed::Hand(hand);
+        let call = Call::Hand(hand);
         self.turns.push(Turn {
-            deed,
+            call,
             brings: "ok",
             then,
         });
@@ -108,7 +108,7 @@ impl Scenario {
         ContainerName::new(format!("{}-{short}", self.project)).unwrap()
     }
 
-    /// A container that is to be made.
+    /// Returns a container to be created.
     pub fn container(&self, service: &str) -> Wanted {
         Wanted(CreateContainer {
             project: self.project.clone(),
@@ -191,7 +191,7 @@ impl Scenario {
             engine_name: self.engine_name(short),
             external: false,
             driver: "bridge".to_owned(),
-            // Only one that leads out can publish.
+            // Only a network that is not internal can publish ports.
             internal: short != "out",
             attachable: false,
             ipv6: false,
@@ -215,7 +215,8 @@ impl Scenario {
         }))
     }
 
-    /// A container in these networks: under a name, with the address of this number.
+    /// Returns a container with an endpoint in each network: an alias, and the address of this
+    /// number.
     pub fn attached(&self, container: &str, networks: &[(&str, &str, u32)]) -> Attached {
         let endpoint = |(network, alias, number): &(&str, &str, u32)| {
             let aliases = [*alias].into_iter().filter(|it| !it.is_empty());
@@ -232,7 +233,7 @@ impl Scenario {
         }
     }
 
-    /// Traffic is switched to a container, from another if there is one.
+    /// Returns a cutover to a container, from another if there is one.
     pub fn cutover(to: Attached, from: Option<Attached>) -> Action {
         Action::Cutover(Box::new(Cutover { to, from }))
     }
@@ -257,7 +258,7 @@ impl Scenario {
     }
 }
 
-/// A container that is to be made.
+/// A container to be created.
 pub struct Wanted(CreateContainer);
 
 impl Wanted {
@@ -270,7 +271,7 @@ impl Wanted {
         self
     }
 
-    /// Under another name.
+    /// Sets another name.
     pub fn called(mut self, short: &str) -> Self {
         let name = format!("{}-{short}", self.0.project);
         self.0.name = ContainerName::new(name).unwrap();
@@ -308,7 +309,8 @@ impl Wanted {
         self
     }
 
-    /// Attached to these networks only when it is made, nameless, with the address of this number.
+    /// Attaches the container to these networks at its creation, without aliases, with the address
+    /// of this number.
     pub fn reserved(mut self, networks: &[&str], number: u32) -> Self {
         let attached = networks.iter().map(|network| {
             let name = NetworkName::new(*network).unwrap();

@@ -1,4 +1,4 @@
-//! What engines do, scenario by scenario. Measured on Engine 28.5.
+//! Behaviour of engines as scenarios. Measured on Engine 28.5.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cimandat::{
@@ -161,7 +161,7 @@ pub fn again_is_the_same() -> Scenario {
         .act(hook_gone, "gone", "")
 }
 
-pub fn an_anonymous_volume_lives_as_long_as_somebody_mounts_it() -> Scenario {
+pub fn an_anonymous_volume_is_removed_with_its_last_container() -> Scenario {
     let it = Scenario::new("anonymous");
     let one = it.container("one").anonymous().make();
     let two = it.container("two").anonymous().make();
@@ -175,7 +175,7 @@ pub fn an_anonymous_volume_lives_as_long_as_somebody_mounts_it() -> Scenario {
         .hand(by_hand, "")
 }
 
-pub fn a_volume_is_kept_while_somebody_mounts_it() -> Scenario {
+pub fn a_mounted_volume_is_not_removed() -> Scenario {
     let it = Scenario::new("volume");
     let [make, again, changed] = ["a", "a", "b"].map(|text| it.volume("data", text));
     let web = it.container("web").volume("data").make();
@@ -200,7 +200,7 @@ pub fn a_volume_is_kept_while_somebody_mounts_it() -> Scenario {
         .act(foreign, "foreign", "stray created")
 }
 
-pub fn a_network_is_kept_while_somebody_runs_on_it() -> Scenario {
+pub fn a_network_in_use_is_not_removed() -> Scenario {
     let it = Scenario::new("network");
     let [make, again] = [it.network("net", None), it.network("net", None)];
     let changed = it.network("net", Some("10.213.77.0/24"));
@@ -346,7 +346,7 @@ pub fn pruning_takes_what_nobody_uses() -> Scenario {
         .alone()
 }
 
-/// One container for each way of being there, when an engine ends.
+/// Returns a scenario with one container for each state that it can have when an engine ends.
 fn when_an_engine_ends(name: &str, end: ExternalAction, then: &'static str) -> Scenario {
     const RUNNING: &str = "always running; failed running; made created; never running; \
                            stopped exited 0; unless running";
@@ -380,10 +380,10 @@ fn when_an_engine_ends(name: &str, end: ExternalAction, then: &'static str) -> S
         .enumerate()
         .filter(|(at, _)| *at != 2)
         .map(|(_, it)| it);
-    let deeds = make.into_iter().chain(started);
-    let played = deeds
+    let calls = make.into_iter().chain(started);
+    let played = calls
         .zip(lines)
-        .fold(it, |it, (deed, line)| it.act(deed, "ok", line));
+        .fold(it, |it, (call, line)| it.act(call, "ok", line));
     let last = lines[lines.len() - 1];
     policies
         .into_iter()
@@ -475,16 +475,16 @@ pub fn cutover_moves_names_and_ports() -> Scenario {
         .act(out, "ok", "")
         .act(old, "ok", "web created")
         .act(new, "ok", "web created; web.g2 created")
-        // Before its start it is only said where it will be.
+        // Before the container's start, the address is only recorded.
         .act(first, "ok", "web created; web.g2 created")
         .act(start, "ok", "web running; web.g2 created")
         .act(again, "ok", "web running; web.g2 created")
-        // Without a way out nothing is published, so that both run.
+        // `web.g2` is on an internal network only, so its port is not published, and both run.
         .act(start_new, "ok", running)
         .act(switched, "ok", running)
         .act(switched_again, "ok", running)
         .act(back, "ok", running)
-        // As a cutover leaves it that is cut off.
+        // The state after an interrupted cutover.
         .hand(paused, "web paused; web.g2 running")
         .act(switched_on, "ok", running)
         .act(gone, "gone", running)

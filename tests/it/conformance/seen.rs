@@ -1,4 +1,4 @@
-//! A state as far as two engines can be compared.
+//! A state, reduced to the parts that are comparable between two engines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,23 +9,23 @@ use cimandat::{
     state::{Container, State, Status},
 };
 
-use super::scenario::{Deed, IMAGE, Scenario};
+use super::scenario::{Call, IMAGE, Scenario};
 
-/// What one turn brought, and how the world then was.
+/// The result of one turn, and the state after it.
 #[derive(Debug, PartialEq)]
 pub struct Shown {
     pub brings: String,
     pub seen: Seen,
 }
 
-/// The project's part of a world, without ids, times and addresses.
+/// The project's part of a state, without IDs, times and addresses.
 #[derive(Debug, PartialEq)]
 pub struct Seen {
     containers: BTreeMap<String, One>,
-    /// With what each says of itself, and how many containers use it.
+    /// The recorded name and definition of each network, and the number of its containers.
     networks: BTreeMap<String, (Option<String>, Option<String>, usize)>,
     volumes: BTreeMap<String, (Option<String>, Option<String>, usize)>,
-    /// How many anonymous volumes of before nobody mounts any more and are still there.
+    /// The number of earlier anonymous volumes that are no longer mounted and still exist.
     strays: usize,
 }
 
@@ -39,15 +39,15 @@ struct One {
     failed_to_start: bool,
     restart: Option<RestartPolicy>,
     recorded: bool,
-    /// Its names in each network, and whether it asks for an address there.
+    /// The aliases in each network, and whether the container requests an address there.
     networks: BTreeMap<String, (Vec<String>, bool)>,
-    /// Inside, and on the host where that was asked for.
+    /// The container port, and the host port if the scenario requested one.
     ports: BTreeSet<(u16, Option<u16>)>,
-    /// By target: its name unless it is anonymous, and whether it can be written.
+    /// By target: the volume's name unless it is anonymous, and whether it is writable.
     volumes: BTreeMap<String, (Option<String>, bool)>,
 }
 
-/// What is asked of an engine: beside the project's, the volumes that were seen before.
+/// Returns the query for an engine: the project's objects, and the volumes that were seen before.
 pub fn query(scenario: &Scenario, volumes: &BTreeSet<String>) -> Query {
     Query {
         project: scenario.project.clone(),
@@ -60,16 +60,16 @@ pub fn query(scenario: &Scenario, volumes: &BTreeSet<String>) -> Query {
     }
 }
 
-/// The volumes that containers mount, whoever made them.
+/// Returns the volumes that containers mount, whether or not they belong to the project.
 pub fn mounted(state: &State) -> impl Iterator<Item = String> {
     let volumes = state.containers.values().flat_map(|it| it.volumes.values());
     volumes.map(|volume| volume.name.clone())
 }
 
-/// The ports of the host that a scenario asks for by number.
+/// Returns the host ports that a scenario requests by number.
 fn asked_for(scenario: &Scenario) -> BTreeSet<u16> {
-    let asked = scenario.turns.iter().filter_map(|turn| match &turn.deed {
-        Deed::Act(cimandat::plan::Action::CreateContainer(create)) => Some(&create.spec.ports),
+    let asked = scenario.turns.iter().filter_map(|turn| match &turn.call {
+        Call::Act(cimandat::plan::Action::CreateContainer(create)) => Some(&create.spec.ports),
         _ => None,
     });
     asked.flatten().filter_map(|port| port.published).collect()
@@ -118,7 +118,7 @@ impl Seen {
         }
     }
 
-    /// How the containers are, in a line.
+    /// Returns the state of the containers as one line.
     pub fn line(&self) -> String {
         let one = |(name, it): (&String, &One)| {
             let status = format!("{:?}", it.status).to_lowercase();
@@ -182,7 +182,7 @@ impl One {
     }
 }
 
-/// A name without the project's.
+/// Returns a name without the project's prefix.
 fn short(project: &ProjectName, name: &str) -> String {
     let rest = name.strip_prefix(project.as_str()).unwrap_or(name);
     rest.trim_start_matches(['-', '_']).to_owned()

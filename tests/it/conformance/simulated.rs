@@ -1,4 +1,4 @@
-//! Plays a scenario in a simulated world.
+//! Plays a scenario in the simulated engine.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeSet, time::Duration};
@@ -13,15 +13,15 @@ use cimandat::{
 use tokio::{sync::mpsc::unbounded_channel, time::sleep};
 
 use super::{
-    scenario::{Deed, IMAGE, Scenario, word},
+    scenario::{Call, IMAGE, Scenario, word},
     seen::{Seen, Shown, mounted, query},
 };
 use crate::fixtures::in_virtual_time;
 
-/// By then whatever comes back by itself is back.
+/// The time after which automatic restarts are over.
 const A_WHILE: Duration = Duration::from_secs(2);
 
-/// What each turn brings; it is as the scenario says.
+/// Plays a scenario, checks its expectations, and returns the result of each turn.
 pub fn play(scenario: &Scenario) -> Vec<Shown> {
     in_virtual_time(async {
         let sim = Sim::new(scenario.project.clone(), Latency::instant());
@@ -29,9 +29,9 @@ pub fn play(scenario: &Scenario) -> Vec<Shown> {
         let mut known = BTreeSet::new();
         let mut shown = Vec::new();
         for turn in &scenario.turns {
-            let result = match &turn.deed {
-                Deed::Act(action) => sim.perform(action, &unbounded_channel().0).await,
-                Deed::Hand(hand) => {
+            let result = match &turn.call {
+                Call::Act(action) => sim.perform(action, &unbounded_channel().0).await,
+                Call::Hand(hand) => {
                     sim.external(hand);
                     Ok(())
                 }
@@ -43,7 +43,7 @@ pub fn play(scenario: &Scenario) -> Vec<Shown> {
             let seen = Seen::of(scenario, &state);
             let now = (word(&result), seen.line());
             let wanted = (turn.brings.to_owned(), turn.then.to_owned());
-            assert_eq!(now, wanted, "simulated: {:?}", turn.deed);
+            assert_eq!(now, wanted, "simulated: {:?}", turn.call);
             let brings = now.0;
             shown.push(Shown { brings, seen });
         }

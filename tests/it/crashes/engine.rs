@@ -1,4 +1,4 @@
-//! The engine itself ends in the middle of an update, and comes back.
+//! Updates during which the engine itself ends and starts again.
 
 use std::cell::Cell;
 
@@ -7,13 +7,13 @@ use cimandat::event::{Event, Outcome};
 use super::{stack::Stack, tell};
 use crate::support::Inner;
 
-/// So many steps of the update are tried for each kind of end.
+/// The number of steps that are tried for each kind of end.
 const SAMPLE: usize = 3;
 
-/// The engine's machine goes down, with all that runs on it.
+/// The engine's machine loses power, with everything that runs on it.
 const POWER_CUT: &str = "--power-cut";
 
-/// The engine ends when this step, counted from 0, is begun.
+/// Ends the engine when this step, counted from 0, begins.
 fn end_at(story: &str, inner: &Inner, how: &str, step: usize) -> Result<String, String> {
     let stack = Stack::new(story, Some(inner.clone())).ok_or("no engine")?;
     stack.manifest("one");
@@ -27,7 +27,7 @@ fn end_at(story: &str, inner: &Inner, how: &str, step: usize) -> Result<String, 
         is_step && begun.get() > step
     });
     if how == POWER_CUT {
-        // It ends with the machine that it runs on.
+        // The program ends with the machine on which it runs.
         running.signal("KILL");
     }
     Inner::end(how);
@@ -51,7 +51,7 @@ fn try_some(story: &str, how: &str) {
     stack.manifest("one");
     stack.up(None).with(0, Outcome::Converged);
     stack.manifest("two");
-    let steps = stack.up(None).with(0, Outcome::Converged).deeds().len();
+    let steps = stack.up(None).with(0, Outcome::Converged).steps().len();
     drop(stack);
     let all = std::env::var("CIMANDAT_CRASH_POINTS").is_ok_and(|points| points == "all");
     let apart = if all { 1 } else { steps / SAMPLE };
@@ -66,16 +66,16 @@ fn try_some(story: &str, how: &str) {
 }
 
 #[test]
-fn an_update_survives_that_the_engine_is_killed() {
+fn update_survives_engine_kill() {
     try_some("engine-killed", "--kill");
 }
 
 #[test]
-fn an_update_survives_that_the_engine_is_restarted() {
+fn update_survives_engine_restart() {
     try_some("engine-restarted", "--restart");
 }
 
 #[test]
-fn an_update_survives_a_power_cut() {
+fn update_survives_power_cut() {
     try_some("power-cut", POWER_CUT);
 }

@@ -1,15 +1,15 @@
-//! A stack of the shape of CI-Mandat: two services that keep data in volumes, one that needs them,
-//! and one in front, both with a port of the host; and one more without, which is switched without a
-//! gap.
+//! A stack in the shape of CI-Mandat: two services with data in volumes, one that depends on them,
+//! and one in front; the latter two publish a port. A further service has no port, and is switched
+//! without a gap.
 
 use cimandat::event::Outcome;
 
 use crate::support::{Client, Ended, Inner, Running, World, free_port};
 
-/// Its services.
+/// The services of the stack.
 const SERVICES: [&str; 5] = ["backend", "database", "frontend", "redis", "worker"];
 
-/// The stack in a world of its own.
+/// The stack in its own world.
 pub struct Stack {
     pub world: World,
     backend: u16,
@@ -17,7 +17,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// On this engine, if it is there.
+    /// Creates the stack on this engine; `None` without one.
     pub fn new(story: &str, inner: Option<Inner>) -> Option<Self> {
         Some(Self {
             world: World::on(story, inner)?,
@@ -26,12 +26,12 @@ impl Stack {
         })
     }
 
-    /// Says what the stack is to be.
+    /// Writes the manifest.
     pub fn manifest(&self, text: &str) {
         let (backend, frontend) = (self.backend, self.frontend);
         self.world.manifest(&format!(
             r##"
-            deploy settle="0s"
+            deploy stabilize="0s"
             template "keeper" {{
                 image "debian:trixie-slim"
                 restart "unless-stopped"
@@ -74,7 +74,7 @@ impl Stack {
         ));
     }
 
-    /// Runs the program to its end, which may come at a request.
+    /// Runs the program, which may be killed at a request.
     pub fn run(&self, arguments: &[&str], crash: Option<&str>) -> Ended {
         let mut command = self.world.command(arguments);
         if let Some(crash) = crash {
@@ -87,7 +87,7 @@ impl Stack {
         self.run(&["up", "--progress", "json"], crash)
     }
 
-    /// How many changing requests an update takes.
+    /// Returns the number of changing requests in an update.
     pub fn requests(&self) -> u64 {
         self.manifest("one");
         self.up(None).with(0, Outcome::Converged);
@@ -100,8 +100,8 @@ impl Stack {
         counted
     }
 
-    /// What the project is, if it is whole: everything runs, is of one generation, answers, has its
-    /// data, and nothing else is there.
+    /// Returns the generation of the project if it is complete: everything runs, is of one
+    /// generation, answers, has its data, and nothing else exists.
     pub fn whole(&self) -> Result<String, String> {
         let containers = self.world.containers();
         let names = SERVICES.map(|it| self.world.name(it));
@@ -139,25 +139,25 @@ impl Stack {
             );
             let archive = self.world.api.ask("GET", &path, None).body;
             if !String::from_utf8_lossy(&archive).contains("\0one\n") {
-                return Err(format!("the data of `{service}` is gone"));
+                return Err(format!("the data of `{service}` is lost"));
             }
         }
         Ok(text)
     }
 
-    /// Recovers what was cut off, and deploys again: says what it was after the recovery, and the
-    /// exit code of that.
+    /// Recovers an interrupted update, and deploys again; returns the generation after the
+    /// recovery, and the exit code of the recovery.
     pub fn recovered(&self) -> Result<(String, i32), String> {
         let recovered = self.run(&["recover"], None);
         let story = || format!("{}{}", recovered.out, recovered.err);
         let text = self.whole().map_err(|why| format!("{why}\n{}", story()))?;
-        // The exit code tells the truth: 5, that it is the old one again.
+        // The exit code is correct: 5 means that the old generation runs again.
         let code = match recovered.code {
             Some(0) => 0,
             Some(5) if text == "one" => 5,
             _ => return Err(format!("{text}: {:?} {}", recovered.code, story())),
         };
-        // Nothing is in the way of the next deploy.
+        // Nothing blocks the next deploy.
         self.up(None).with_code(0);
         match self.whole()?.as_str() {
             "two" => Ok((text, code)),

@@ -1,4 +1,4 @@
-//! Clients that ask a service all the time, and what they count.
+//! Clients that send requests to a service all the time, and their counts.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
@@ -11,13 +11,13 @@ use std::{
 
 use serde::Deserialize;
 
-/// The program of all clients; it says in its head what its variables mean.
+/// The program of all clients; its head comment documents its variables.
 const PROGRAM: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/it/cutover/programs/client.js"
 );
 
-/// Whether there is no Node.js on this machine, which is printed.
+/// Returns whether Node.js is missing on this machine, and prints that.
 pub fn is_missing(story: &str) -> bool {
     let found = Command::new("node").arg("--version").output();
     let missing = !found.is_ok_and(|output| output.status.success());
@@ -38,20 +38,20 @@ pub fn print(text: &str) {
 /// A kind of client, from `kinds.json`.
 #[derive(Clone, Deserialize)]
 pub struct Kind {
-    /// The name of its service.
+    /// The name of the client's service.
     #[serde(skip)]
     pub name: String,
-    /// What it asks for.
+    /// The requested path.
     path: String,
-    /// Whether it asks the published proxy, from this machine.
+    /// Whether the client requests the published proxy, from this machine.
     #[serde(default)]
     pub published: bool,
-    /// How it asks: variables of the program.
+    /// Variables of the program, which set how it sends requests.
     env: BTreeMap<String, String>,
 }
 
 impl Kind {
-    /// The kind of this name.
+    /// Returns the kind with this name.
     pub fn named(name: &str) -> Self {
         let mut kinds: BTreeMap<String, Self> =
             serde_json::from_str(include_str!("kinds.json")).unwrap();
@@ -61,7 +61,8 @@ impl Kind {
         Self { name, ..kind }
     }
 
-    /// Its service in a manifest, which asks `web`; nothing for a client on this machine.
+    /// Returns the client's service in a manifest, which requests `web`; empty for a client on this
+    /// machine.
     pub fn service(&self, image: &str) -> String {
         let Self { name, path, .. } = self;
         if self.published {
@@ -84,7 +85,7 @@ impl Kind {
         )
     }
 
-    /// The same client on this machine, which asks a published port.
+    /// Starts the same client on this machine, for a published port.
     pub fn here(&self, port: u16) -> Here {
         let env = self.env.iter();
         let env: Vec<_> = env
@@ -94,18 +95,18 @@ impl Kind {
     }
 }
 
-/// What a client counted.
+/// The counts of a client.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Report {
     pub total: u64,
     pub failed: u64,
-    /// Failures by their kind.
+    /// Failures by kind.
     pub errors: BTreeMap<String, u64>,
     /// Requests without a byte for more than 5 s.
     pub hanging: u64,
     /// Requests that waited for more than 0.5 s.
     pub slow: u64,
-    /// Idle connections that the server closed itself just when a request came.
+    /// Idle connections that the server closed just when a request arrived.
     pub idle_resets: u64,
     /// The longest wait.
     pub longest_ms: f64,
@@ -113,18 +114,18 @@ pub struct Report {
     pub longest_gap_ms: f64,
     /// Good answers by the version that gave them.
     pub versions: BTreeMap<String, u64>,
-    /// Whether the client stopped asking before the report, at its bounds.
+    /// Whether the client stopped before the report, at its own limits.
     pub bounded: bool,
 }
 
 impl Report {
-    /// The report in a line of what a client printed.
+    /// Parses the report in a line of a client's output.
     pub fn parse(line: &str) -> Option<Self> {
         let report = line.trim().strip_prefix("report ")?;
         Some(serde_json::from_str(report).unwrap())
     }
 
-    /// Insists that each request got a good answer, and that there were some.
+    /// Checks that each request got a good answer, and that there were requests.
     #[track_caller]
     pub fn all_answered(self) -> Self {
         assert!(self.failed == 0 && self.hanging == 0, "{self}");
@@ -132,7 +133,7 @@ impl Report {
         self
     }
 
-    /// Insists that both versions answered.
+    /// Checks that both versions answered.
     #[track_caller]
     pub fn by_both(self) -> Self {
         for version in ["one", "two"] {
@@ -172,7 +173,7 @@ pub struct Here {
 }
 
 impl Here {
-    /// Begins to ask; returns when first answers have come.
+    /// Starts the client; returns after the first answers.
     pub fn begin(url: &str, env: &[(&str, &str)]) -> Self {
         let mut command = Command::new("node");
         command.arg(PROGRAM).env("URL", url);
@@ -184,7 +185,7 @@ impl Here {
         Self { child, lines }
     }
 
-    /// What it counted since the last report.
+    /// Returns the counts since the last report.
     pub fn report(&mut self) -> Report {
         signal(&self.child, "USR2");
         let mut lines = self.lines.by_ref().map(Result::unwrap);
@@ -198,14 +199,14 @@ impl Drop for Here {
     }
 }
 
-/// Sends a signal to a program of this machine.
+/// Sends a signal to a process on this machine.
 pub fn signal(child: &Child, signal: &str) {
     let line = format!("kill -{signal} {}", child.id());
     let ended = Command::new("sh").args(["-c", &line]).status().unwrap();
     assert!(ended.success(), "{line}");
 }
 
-/// Ends a program of this machine, if it has not ended.
+/// Ends a process on this machine, if it still runs.
 pub fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();

@@ -1,6 +1,6 @@
-//! The clients themselves: what goes wrong is counted, and what does not go wrong is not.
+//! The clients themselves: they count each failure, and nothing else as a failure.
 //!
-//! Server and client are programs of this machine; no engine is needed.
+//! Server and client are processes on this machine; no engine is needed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
@@ -47,12 +47,12 @@ impl Drop for Server {
     }
 }
 
-/// Runs a client against a server while something is done to that server.
+/// Runs a client against a server while `act` changes that server.
 fn counted(path: &str, env: &[(&str, &str)], act: impl FnOnce(&mut Server)) -> Report {
     let mut server = Server::begin(free_port());
     let url = format!("http://127.0.0.1:{}{path}", server.port);
     let mut client = Here::begin(&url, env);
-    // What failed before the server listened is not meant.
+    // Failures before the server listened do not count.
     client.report();
     act(&mut server);
     client.report()
@@ -134,7 +134,7 @@ fn cut_request_is_counted_as_failed() {
             go_on();
         });
         assert!(report.failed > 0 && report.hanging == 0, "{report}");
-        // A message that came in just before the end was perhaps answered.
+        // A message just before the end may have been answered.
         let cut = report.errors.contains_key(error) || path == "/";
         assert!(cut, "{report}");
         assert!(report.errors.contains_key("ECONNREFUSED"), "{report}");
@@ -160,7 +160,7 @@ fn server_that_takes_leave_fails_no_request_under_way() {
             assert!(server.ends_well());
         });
         assert!(report.total > report.failed, "{report}");
-        // What comes afterwards meets nobody. Node.js closes idle connections just before it stops
+        // Later requests find no listener. Node.js closes idle connections just before it stops
         // listening, so that a connection of the pool may be opened in between, and reset.
         let of = |error| report.errors.get(error).copied().unwrap_or_default();
         let (refused, reset) = (of("ECONNREFUSED"), of("ECONNRESET"));

@@ -1,5 +1,5 @@
-//! Updates under clients whose connections outlive a request: kept and pooled ones, requests that
-//! take long, streamed answers, upgraded connections, and proxies.
+//! Updates under clients whose connections outlive a request: kept and pooled connections, long
+//! requests, streamed answers, upgraded connections, and proxies.
 
 use cimandat::event::Outcome;
 
@@ -21,7 +21,7 @@ fn start_first_update_loses_no_long_request() {
 }
 
 #[test]
-fn start_first_update_loses_no_long_request_on_a_kept_connection() {
+fn start_first_update_loses_no_long_kept_request() {
     loses_nothing("long-kept");
 }
 
@@ -36,17 +36,17 @@ fn start_first_update_loses_no_message_on_an_upgraded_connection() {
 }
 
 #[test]
-fn start_first_update_loses_no_request_through_a_published_proxy() {
+fn start_first_update_loses_no_request_through_proxy() {
     loses_nothing("chain");
 }
 
 #[test]
-fn start_first_update_loses_no_request_on_kept_connections_through_a_published_proxy() {
+fn start_first_update_loses_no_kept_request_through_proxy() {
     loses_nothing("chain-kept");
 }
 
 #[test]
-fn start_first_update_keeps_the_address_on_demand() {
+fn start_first_update_keeps_address_when_configured() {
     let more = r#"update order="start-first" address="keep""#;
     let Some(stand) = Stand::new("address", &["resolved-once"]) else {
         return;
@@ -54,7 +54,7 @@ fn start_first_update_keeps_the_address_on_demand() {
     stand.begin(more);
     stand.up("two", more).with(0, Outcome::Converged);
     for report in stand.reports() {
-        // What is under way at the move is lost: a request of the only worker.
+        // The request in progress at the move is lost: one request, as there is one worker.
         assert!(report.failed + report.hanging <= 1, "{report}");
     }
     for report in stand.reports() {

@@ -1,4 +1,4 @@
-//! A service that is updated, and clients that ask it meanwhile.
+//! A service under update, and its clients.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
@@ -14,28 +14,29 @@ use cimandat::event::Outcome;
 use super::client::{Here, Kind, Report, is_missing, print};
 use crate::support::{Ended, Running, World, free_port};
 
-/// Makes the image with Node.js and the programs, and prints its name.
+/// Builds the image with Node.js and the programs, and prints its name.
 const IMAGE_SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/node-image");
-/// For how long clients go on after an update, so that what goes wrong late is seen.
+/// The time for which clients continue after an update, so that late failures are counted.
 const AFTERWARDS: Duration = Duration::from_secs(2);
-/// The longest that a report may take: a hanging request is waited for.
+/// The timeout of a report, which waits for hanging requests.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Between two looks at a log.
+/// The interval between two reads of a log.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The service `web`, which asks `back`, and its clients; `page`, with a port, stands before it.
+/// The service `web`, which requests `back`, and its clients; `page`, with a published port, is a
+/// proxy before it.
 pub struct Stand {
     pub world: World,
     image: String,
     clients: Vec<Kind>,
-    /// Where `page` is published.
+    /// The published port of `page`.
     port: u16,
     /// The clients on this machine.
     here: RefCell<Vec<Here>>,
 }
 
 impl Stand {
-    /// One with clients of these kinds; `None` where there is no engine, or no Node.js.
+    /// Creates a stand with clients of these kinds; `None` without an engine or Node.js.
     pub fn new(story: &str, clients: &[&str]) -> Option<Self> {
         if is_missing(story) {
             return None;
@@ -50,7 +51,7 @@ impl Stand {
         })
     }
 
-    /// Deploys the first version, and lets the clients begin.
+    /// Deploys the first version, and starts the clients.
     pub fn begin(&self, more: &str) {
         self.up("one", more).with(0, Outcome::Converged);
         let published = self.clients.iter().filter(|kind| kind.published);
@@ -58,13 +59,14 @@ impl Stand {
             .replace(published.map(|kind| kind.here(self.port)).collect());
     }
 
-    /// Deploys; `TEXT` of `web` says which version it is, `more` is of its node.
+    /// Deploys; `text` is the version of `web`, `more` is added to its node.
     pub fn up(&self, text: &str, more: &str) -> Ended {
         self.manifest(text, more);
         self.world.up()
     }
 
-    /// The same, killed at a request, or with `count` told how many requests it makes.
+    /// As [`Self::up`], but killed at a request, or with `count` in place of a request: prints the
+    /// number of requests.
     pub fn killed_up(&self, text: &str, more: &str, at: &str) -> Ended {
         self.manifest(text, more);
         let mut command = self.world.command(&["up", "--progress", "json"]);
@@ -77,7 +79,7 @@ impl Stand {
         let clients: String = self.clients.iter().map(|it| it.service(image)).collect();
         self.world.manifest(&format!(
             r#"
-            deploy settle="1s"
+            deploy stabilize="1s"
             template "server" {{
                 image "{image}"
                 command "/node" "/programs/server.js"
@@ -101,8 +103,8 @@ impl Stand {
         ));
     }
 
-    /// Lets the clients go on for a time, then gives what each has counted since its last report,
-    /// and prints it.
+    /// Lets the clients continue for a time, then returns and prints their counts since the last
+    /// report.
     pub fn reports(&self) -> Vec<Report> {
         thread::sleep(AFTERWARDS);
         let mut here = self.here.borrow_mut();
@@ -119,7 +121,7 @@ impl Stand {
         reports.collect()
     }
 
-    /// What a client in a container counted since the last report.
+    /// Returns the counts of a client in a container since its last report.
     fn report(&self, service: &str) -> Report {
         let name = self.world.name(service);
         let before = self.printed(&name).len();
@@ -135,11 +137,11 @@ impl Stand {
         }
     }
 
-    /// The reports in a container's log.
+    /// Returns the reports in a container's log.
     fn printed(&self, container: &str) -> Vec<Report> {
         let path = format!("/containers/{container}/logs?stdout=1");
         let log = self.world.api.ask("GET", &path, None).body;
-        // Each line has a head of a few bytes, which need not be text.
+        // Each line has a header of a few bytes, which may not be text.
         let log = String::from_utf8_lossy(&log).into_owned();
         let reports = log.lines().filter_map(|line| {
             let start = line.find("report ")?;
@@ -149,7 +151,7 @@ impl Stand {
     }
 }
 
-/// The image with Node.js and the programs.
+/// Returns the image with Node.js and the programs.
 fn image() -> String {
     static IMAGE: OnceLock<String> = OnceLock::new();
     let make = || {

@@ -1,4 +1,4 @@
-//! The fields of a service beside its container's specification.
+//! The fields of a service outside its container specification.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -18,19 +18,19 @@ use cimandat::{
 use super::{decision, deployed, shop};
 use crate::fixtures::{in_virtual_time, never, project_name, service_name, settings};
 
-/// What a changed field of a service means for its container.
+/// Effect of a changed service field on its container.
 enum Meaning {
-    /// It is replaced because this field changed.
+    /// The container is replaced, with this field as the reason.
     Replaced,
-    /// It is replaced because its image is another one.
+    /// The container is replaced because its image changed.
     OtherImage,
-    /// Nothing: it is about how it is deployed.
+    /// No effect: the field only controls the deploy.
     Nothing,
 }
 
 type Turn = (&'static str, Meaning, Box<dyn Fn(&mut Service)>);
 
-/// Every field with a change. A new field does not compile until it has its place here.
+/// A change for every field. A new field does not compile until it is listed here.
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn turns(service: &Service) -> Vec<Turn> {
     fn turn(
@@ -41,16 +41,16 @@ fn turns(service: &Service) -> Vec<Turn> {
         (field, meaning, Box::new(change))
     }
     let Service {
-        // Another service altogether.
+        // Another name is another service.
         name: _,
         kind: _,
         image: _,
         pull: _,
         platform: _,
-        // How many containers there are says nothing about one of them.
+        // The number of containers does not change a single one.
         replicas: _,
         container_name: _,
-        // Tried field by field.
+        // Tested field by field in the parent module.
         container: _,
         depends_on: _,
         ready: _,
@@ -117,7 +117,7 @@ fn hook() -> Hook {
 }
 
 #[test]
-fn each_changed_field_of_a_service_has_its_meaning() {
+fn changed_service_field_has_expected_effect() {
     in_virtual_time(async {
         let before = shop(&ContainerSpec::default());
         for (field, meaning, change) in turns(&before.services["web"]) {
@@ -144,7 +144,7 @@ fn each_changed_field_of_a_service_has_its_meaning() {
                 }
                 (_, reason) => panic!("{field}: {reason:?}"),
             }
-            // A job has to end; the simulated programs run on.
+            // A job has to exit, and the simulated programs keep running.
             if field == "kind" {
                 continue;
             }
@@ -163,7 +163,7 @@ fn each_changed_field_of_a_service_has_its_meaning() {
     });
 }
 
-/// The world with both images.
+/// Observed state, including both images.
 async fn seen(sim: &Sim) -> State {
     let images = ["app:1", "app:2"].map(|name| ImageRef::new(name).unwrap());
     let query = Query {

@@ -1,4 +1,4 @@
-//! Endpoints that are put right, or moved from one container to another, on an engine.
+//! Endpoints that are repaired, or moved between containers, on a real engine.
 
 use std::{
     thread,
@@ -14,20 +14,20 @@ fn state(world: &World, service: &str) -> Value {
     world.inspect(service)["State"]["Status"].clone()
 }
 
-/// The endpoints of a service's first container, by the network's name.
+/// Returns the endpoints of a service's first container, by network name.
 fn endpoints(world: &World, service: &str) -> Value {
     world.inspect(service)["NetworkSettings"]["Networks"].clone()
 }
 
 #[test]
-fn container_in_a_crash_loop_gives_its_name_to_the_new_one() {
+fn crash_looping_container_hands_alias_to_successor() {
     let Some(world) = World::new("looping") else {
         return;
     };
     let shop = |text: &str, command: &str| {
         world.manifest(&format!(
             r#"
-            deploy settle="0s"
+            deploy stabilize="0s"
             service "app" {{
                 image "debian:trixie-slim"
                 command "sh" "-c" "{command}"
@@ -46,7 +46,7 @@ fn container_in_a_crash_loop_gives_its_name_to_the_new_one() {
     );
     world.up().with(0, Outcome::Converged);
     let until = Instant::now() + Duration::from_secs(30);
-    // After some attempts the pauses are long enough for the engine to be asked in one.
+    // After some restarts the pauses are long enough for an observation within one.
     while state(&world, "app") != "restarting"
         || world.inspect("app")["RestartCount"].as_u64() < Some(5)
     {
@@ -62,7 +62,7 @@ fn container_in_a_crash_loop_gives_its_name_to_the_new_one() {
     world.up().with(0, Outcome::Unchanged);
 }
 
-/// Takes `app` out of a network, and puts it back with what is left of its endpoint.
+/// Detaches `app` from a network, and reattaches it with `endpoint`.
 fn attach_by_hand(world: &World, network: &str, endpoint: &Value) {
     let network = format!("/networks/{}_{network}", world.project);
     let container = world.name("app");
@@ -76,11 +76,12 @@ fn attach_by_hand(world: &World, network: &str, endpoint: &Value) {
     }
 }
 
-/// `app` on `six`, which has this IPv4 range, with this more about its endpoint there, and on `own`.
+/// Writes a manifest with `app` on `six`, with this IPv4 range and these endpoint properties, and
+/// on `own`.
 fn addressed(world: &World, (range, more): (&str, &str)) {
     world.manifest(&format!(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         network "six" ipv6=#true {{
             subnet "10.234.{range}.0/24" range="10.234.{range}.128/25"
             subnet "fd00:234:{range}::/64"
@@ -96,7 +97,7 @@ fn addressed(world: &World, (range, more): (&str, &str)) {
     ));
 }
 
-/// Insists that this endpoint, made by hand, is drift of this field, and that `up` puts it right.
+/// Checks that a manually changed endpoint is drift of this field, and that `up` repairs it.
 #[track_caller]
 fn is_put_right(world: &World, (network, field): (&str, &str), endpoint: &Value) {
     attach_by_hand(world, network, endpoint);
@@ -109,7 +110,7 @@ fn is_put_right(world: &World, (network, field): (&str, &str), endpoint: &Value)
 }
 
 #[test]
-fn endpoint_with_other_addresses_is_put_right_once() {
+fn endpoint_with_wrong_addresses_is_repaired() {
     let Some(world) = World::new("addresses") else {
         return;
     };
@@ -120,7 +121,8 @@ fn endpoint_with_other_addresses_is_put_right_once() {
     world.up().with(0, Outcome::Unchanged);
     let names = json!(["app"]);
     let own = endpoints(&world, "app")[format!("{}_own", world.project)]["IPAddress"].clone();
-    // Each lacks, or has, one thing that the record does not say.
+    // Each endpoint lacks one value of the container record, or has one that the record does not
+    // have.
     let six = |ipv4: &str, ipv6: &str| {
         let fixed = json!({ "IPv4Address": ipv4, "IPv6Address": ipv6 });
         json!({ "Aliases": names, "IPAMConfig": fixed })
@@ -138,18 +140,18 @@ fn endpoint_with_other_addresses_is_put_right_once() {
 }
 
 #[test]
-fn endpoint_without_its_hardware_address_needs_a_new_container() {
+fn endpoint_without_hardware_address_replaces_container() {
     let Some(world) = World::new("hardware") else {
         return;
     };
-    // An older engine takes none at an endpoint.
+    // An older engine accepts no hardware address for an endpoint.
     if !world.api.speaks(44) {
         return;
     }
     addressed(&world, ("8", r#"mac="02:00:00:00:2A:01""#));
     world.up().with(0, Outcome::Converged);
     world.up().with(0, Outcome::Unchanged);
-    // Nor does this one when it attaches a container.
+    // This engine does not accept one when it attaches a running container, either.
     let endpoint = json!({ "Aliases": ["app"], "MacAddress": "02:00:00:00:2a:01" });
     is_put_right(&world, ("six", "mac"), &endpoint);
     let six = &endpoints(&world, "app")[format!("{}_six", world.project)];
@@ -157,13 +159,13 @@ fn endpoint_without_its_hardware_address_needs_a_new_container() {
 }
 
 #[test]
-fn container_left_paused_without_its_network_goes_on_with_it() {
+fn paused_detached_container_is_reattached_and_resumed() {
     let Some(world) = World::new("cut-off") else {
         return;
     };
     world.manifest(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         service "app" { use "talker"; stop-grace-period "0s"; }
         "#,
     );

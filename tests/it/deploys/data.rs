@@ -1,4 +1,4 @@
-//! Volumes that are copied before a switch: what they held comes back with the old container.
+//! Volumes with a snapshot before the update: a rollback restores their data.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{collections::BTreeMap, fs, io::Read};
@@ -31,29 +31,31 @@ const SPOIL: &str = r#"
     chown 0, 0, "/data/keep", "/data"; chmod 0777, "/data", "/data/keep";
 "#;
 
-/// One service that does this to its volume, and is ready when a file is there.
-fn keeper(world: &World, deeds: &str, ready: &str) {
+/// Writes a manifest with one service that runs this program on its volume, and is ready when a
+/// file exists.
+fn keeper(world: &World, steps: &str, ready: &str) {
     world.manifest(&format!(
         r##"
-        volume "data" snapshot="before-switch"
+        volume "data" snapshot="before-update"
         service "keeper" {{
             image "debian:trixie-slim"
             command "perl" "-e" #"""
 $$| = 1;
-{deeds}
+{steps}
 print "at work\n";
 sleep 600 while 1;
 """#
             volume "data" "/data"
-            ready within="10m" {{ log "at work"; file "{ready}"; }}
+            ready timeout="10m" {{ log "at work"; file "{ready}"; }}
         }}
-        deploy settle="0s"
+        deploy stabilize="0s"
         "##,
-        deeds = deeds.replace("BIG", "1000"),
+        steps = steps.replace("BIG", "1000"),
     ));
 }
 
-/// What is in a folder of a container: kind, mode, owner, group, link and content by path.
+/// Returns the content of a container's folder by path: kind, mode, owner, group, link target and
+/// bytes.
 fn contents(world: &World, service: &str) -> BTreeMap<String, (String, Vec<u8>)> {
     let path = format!("/containers/{}/archive?path=/data", world.name(service));
     let reply = world.api.ask("GET", &path, None);
@@ -65,7 +67,7 @@ fn contents(world: &World, service: &str) -> BTreeMap<String, (String, Vec<u8>)>
         let mut content = Vec::new();
         entry.read_to_end(&mut content).unwrap();
         let header = entry.header();
-        // Engine 20.10 repeats the kind of the file in the bits above the permissions.
+        // Engine 20.10 repeats the file type in the bits above the permissions.
         let permissions = header.mode().unwrap() & 0o7777;
         let facts = format!(
             "{:?} {permissions:o} {}:{} {:?}",
@@ -80,7 +82,7 @@ fn contents(world: &World, service: &str) -> BTreeMap<String, (String, Vec<u8>)>
     found
 }
 
-/// Containers that only copy.
+/// Returns the containers that only copy volumes.
 fn helpers(world: &World) -> Vec<String> {
     let listed = world.api.containers(&world.project);
     let copies = listed
@@ -99,7 +101,7 @@ fn restored(ended: &Ended) -> Vec<String> {
 }
 
 #[test]
-fn an_update_that_spoils_data_and_fails_gives_it_back() {
+fn failed_update_restores_damaged_volume() {
     let Some(world) = World::new("data") else {
         return;
     };
@@ -111,7 +113,7 @@ fn an_update_that_spoils_data_and_fails_gives_it_back() {
         contents(&world, "keeper"),
     );
     assert_eq!(before.2["data/keep"].0, "Regular 640 999:998 None");
-    // Ends as soon as it has done the harm.
+    // The program exits right after it has damaged the data.
     keeper(
         &world,
         &format!("{SPOIL} print \"harm done\\n\"; exit 3;"),
@@ -126,23 +128,23 @@ fn an_update_that_spoils_data_and_fails_gives_it_back() {
         contents(&world, "keeper"),
     );
     assert_eq!(after, before);
-    // The harm was real.
+    // The data was really damaged.
     let log = ended.told(|event| match event {
         Event::ReadinessFailed { report, .. } => Some(report.log.clone()),
         _ => None,
     });
     assert_eq!(log, ["harm done"]);
-    // A person is told too.
+    // The plain output reports the restored data, too.
     let told = world.run(&["up", "--progress", "plain"]).with_code(5);
     assert!(
-        told.err.contains("data put back as it was before:"),
+        told.err.contains("data restored to its state before:"),
         "{}",
         told.err
     );
 }
 
 #[test]
-fn updates_that_succeed_keep_one_copy_each() {
+fn successful_updates_keep_one_snapshot() {
     let Some(world) = World::new("copies") else {
         return;
     };
@@ -151,15 +153,15 @@ fn updates_that_succeed_keep_one_copy_each() {
     world.up().with(0, Outcome::Converged);
     assert_eq!(world.volumes(), [volume.as_str()]);
     for generation in 2..=3 {
-        let deeds = format!("{SEED} # generation {generation}\n");
-        keeper(&world, &deeds, "/etc");
+        let steps = format!("{SEED} # generation {generation}\n");
+        keeper(&world, &steps, "/etc");
         world.up().with(0, Outcome::Converged);
         let copy = format!("{volume}.before-g{generation}");
         assert_eq!(world.volumes(), [volume.clone(), copy]);
     }
     assert_eq!(world.containers().len(), 1);
     world.up().with(0, Outcome::Unchanged);
-    // What was kept goes when data is to go, and not before.
+    // Snapshots are removed with the data, and not before.
     world.run(&["down", "--timeout", "1"]).with_code(0);
     assert_eq!(world.volumes().len(), 2);
     world.run(&["down", "--volumes"]).with_code(0);
@@ -168,11 +170,11 @@ fn updates_that_succeed_keep_one_copy_each() {
 }
 
 #[test]
-fn a_copy_that_is_interrupted_leaves_nothing_of_itself() {
+fn interrupted_volume_copy_leaves_nothing() {
     let Some(world) = World::new("cut") else {
         return;
     };
-    // Large, and made in no time.
+    // Large, and created instantly, as the file is sparse.
     keeper(&world, &SEED.replace("BIG", "400_000_000"), "/etc");
     world.up().with(0, Outcome::Converged);
     let before = (world.containers(), world.volumes());
@@ -185,7 +187,7 @@ fn a_copy_that_is_interrupted_leaves_nothing_of_itself() {
     running.interrupt();
     let ended = running.end().with(8, Outcome::Cancelled);
     let started = format!("starting container {}.g2", world.name("keeper"));
-    assert!(!ended.deeds().contains(&started), "{:?}", ended.deeds());
+    assert!(!ended.steps().contains(&started), "{:?}", ended.steps());
     assert_eq!(restored(&ended), Vec::<String>::new());
     assert_eq!((world.containers(), world.volumes()), before);
     assert_eq!(helpers(&world), Vec::<String>::new());
@@ -193,7 +195,7 @@ fn a_copy_that_is_interrupted_leaves_nothing_of_itself() {
 }
 
 #[test]
-fn a_copy_that_is_cut_off_with_its_program_is_recovered_from() {
+fn killed_volume_copy_is_recovered() {
     let Some(world) = World::new("killed") else {
         return;
     };
@@ -218,7 +220,7 @@ fn a_copy_that_is_cut_off_with_its_program_is_recovered_from() {
     world.running("keeper");
 }
 
-/// An image that says to have a PostgreSQL server of a major version, and has nothing but a shell.
+/// Builds an image that claims a major version of PostgreSQL and contains only a shell.
 fn server(world: &World, major: &str) {
     let recipe = format!("FROM debian:trixie-slim\nENV PG_MAJOR={major} PGDATA=/data/pg\n");
     fs::create_dir_all(world.path("server")).unwrap();
@@ -232,13 +234,13 @@ fn server(world: &World, major: &str) {
             volume "data" "/data"
             ready { file "/data/pg/PG_VERSION"; }
         }
-        deploy settle="0s"
+        deploy stabilize="0s"
         "#,
     );
 }
 
 #[test]
-fn a_database_of_another_major_version_touches_nothing_unless_it_is_allowed() {
+fn database_major_upgrade_is_refused_unless_allowed() {
     let Some(world) = World::new("major") else {
         return;
     };
@@ -252,13 +254,13 @@ fn a_database_of_another_major_version_touches_nothing_unless_it_is_allowed() {
         "`db` would run PostgreSQL 17 on data of PostgreSQL 16 (volume `{volume}`, `/data/pg`)"
     );
     assert!(ended.err.contains(&told), "{}", ended.err);
-    assert!(ended.err.contains("--allow-major"), "{}", ended.err);
+    assert!(ended.err.contains("--allow-major-upgrade"), "{}", ended.err);
     assert_eq!(world.containers(), before);
     world.run(&["plan"]).with_code(3);
-    let up = ["up", "--allow-major", "--progress", "json"];
+    let up = ["up", "--allow-major-upgrade", "--progress", "json"];
     world.run(&up).with(0, Outcome::Converged);
     assert_ne!(world.containers(), before);
-    // The data says 16 still, which is of no interest as long as the image stays.
+    // The data still says 16, which does not matter as long as the image stays the same.
     world.up().with(0, Outcome::Unchanged);
     world
         .run(&["down", "--volumes", "--images", "--timeout", "1"])

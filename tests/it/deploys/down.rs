@@ -1,4 +1,4 @@
-//! `down`: what it leaves it names, with the reason, and speaks of no rollback.
+//! `down`: it names everything that it leaves, with the reason, and does not mention a rollback.
 
 use std::{thread, time::Duration};
 
@@ -43,7 +43,8 @@ fn foreign_container_on_the_network_is_named() {
     let ended = world.run(&["down", "--progress", "json"]);
     let things = world.things();
     let again = world.run(&["down", "--progress", "plain"]);
-    // Nobody else removes it, should a check fail.
+    // The container is removed before the checks: after a failed check nothing else would remove
+    // it.
     let path = format!("/containers/{id}?force=1");
     assert_eq!(world.api.ask("DELETE", &path, None).status, 204);
     let ended = ended.with(10, Outcome::RemovalIncomplete);
@@ -53,11 +54,11 @@ fn foreign_container_on_the_network_is_named() {
     for part in [
         format!("`{network}` is still in use by container `{stranger}` (of no project)"),
         format!("docker network disconnect --force {network} {stranger}"),
-        format!("still there: network `{network}`"),
+        format!("not removed: network `{network}`"),
     ] {
         assert!(told.contains(&part), "no {part:?} in\n{told}");
     }
-    for word in ["undone", "rolled back", "way back", "operator"] {
+    for word in ["undone", "rolled back", "rollback", "intervention"] {
         assert!(!told.contains(word), "{word:?} in\n{told}");
     }
     world.run(&["down"]).with_code(0);

@@ -1,4 +1,4 @@
-//! What hands do to containers, and how `up` puts it right.
+//! Drift of containers after manual changes, and its repair by `up`.
 
 use std::{fs, os::unix::fs::symlink};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Ended, World};
 
-/// Somebody does this by hand.
+/// Makes a manual change through the engine's API.
 #[track_caller]
 fn by_hand(world: &World, path: &str, body: Option<&Value>) {
     let reply = world.api.ask("POST", path, body);
@@ -15,11 +15,12 @@ fn by_hand(world: &World, path: &str, body: Option<&Value>) {
     assert!((200..300).contains(&reply.status), "{path}: {said}");
 }
 
-/// A limited `db` that is also called `store`, and `web`, which asks for it by both names.
+/// Writes a manifest with a resource-limited `db`, also named `store`, and `web`, whose gate
+/// resolves both names.
 fn shop(world: &World) {
     world.manifest(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         volume "data"
         network "back"
         service "db" {
@@ -29,14 +30,14 @@ fn shop(world: &World) {
             network "back" alias="store"
             limit cpus=0.5 memory="64MiB" pids=50
             restart "unless-stopped"
-            ready within="60s" { http 8080 contains="data"; }
+            ready timeout="60s" { http 8080 contains="data"; }
         }
         service "web" {
             use "web"
             env TEXT="page"
             network "back"
             depends-on "db"
-            ready within="60s" { exec "sh" "-c" "getent hosts db && getent hosts store"; }
+            ready timeout="60s" { exec "sh" "-c" "getent hosts db && getent hosts store"; }
         }
         "#,
     );
@@ -47,7 +48,8 @@ fn listed(world: &World) -> Value {
     serde_json::from_str(&ended.out).unwrap_or_default()
 }
 
-/// What `ps` says of a service's drift: each field with what is recorded and what is found.
+/// Returns a service's drift as `ps` reports it: each field with its recorded and its observed
+/// value.
 fn drift(world: &World, service: &str) -> Vec<String> {
     let listed = listed(world);
     let containers = listed["containers"].as_array().cloned().unwrap_or_default();
@@ -60,11 +62,11 @@ fn drift(world: &World, service: &str) -> Vec<String> {
         .collect()
 }
 
-/// `up` that must not touch anything, because of what hands did.
+/// Runs `up --drift error`, which must change nothing because of drift.
 fn refused(world: &World) -> Ended {
     let before = world.containers();
-    let ended = world.run(&["up", "--drift", "refuse"]).with_code(3);
-    assert!(ended.err.contains("nothing was touched"), "{}", ended.err);
+    let ended = world.run(&["up", "--drift", "error"]).with_code(3);
+    assert!(ended.err.contains("nothing was changed"), "{}", ended.err);
     assert_eq!(world.containers(), before);
     ended
 }
@@ -74,7 +76,7 @@ fn started(world: &World, service: &str) -> Value {
 }
 
 #[test]
-fn settings_changed_by_hand_are_set_again_while_all_runs_on() {
+fn manual_setting_changes_are_repaired_without_restart() {
     let Some(world) = World::new("settings") else {
         return;
     };
@@ -120,12 +122,12 @@ fn settings_changed_by_hand_are_set_again_while_all_runs_on() {
     assert_eq!(host["RestartPolicy"]["Name"], "unless-stopped");
     assert_eq!(drift(&world, "db"), Vec::<String>::new());
     world
-        .run(&["up", "--drift", "refuse", "--progress", "json"])
+        .run(&["up", "--drift", "error", "--progress", "json"])
         .with(0, Outcome::Unchanged);
 }
 
 #[test]
-fn a_container_out_of_its_network_comes_back_with_all_its_names() {
+fn detached_container_is_reattached_with_all_aliases() {
     let Some(world) = World::new("detached") else {
         return;
     };
@@ -143,7 +145,7 @@ fn a_container_out_of_its_network_comes_back_with_all_its_names() {
         drift(&world, "db"),
         [format!("network.back: attached to {network} → detached")]
     );
-    // Put back without its names, as people do: nobody finds `store` any more.
+    // Reattached without its aliases, as users do: `store` no longer resolves.
     let back = json!({ "Container": world.name("db") });
     by_hand(&world, &format!("/networks/{network}/connect"), Some(&back));
     let found = drift(&world, "db");
@@ -160,7 +162,7 @@ fn a_container_out_of_its_network_comes_back_with_all_its_names() {
 }
 
 #[test]
-fn stopped_containers_whose_network_is_gone_are_made_anew() {
+fn stopped_containers_with_removed_network_are_recreated() {
     let Some(world) = World::new("pruned") else {
         return;
     };
@@ -183,18 +185,18 @@ fn stopped_containers_whose_network_is_gone_are_made_anew() {
 }
 
 #[test]
-fn a_repair_that_is_not_proven_is_taken_back() {
+fn repair_that_fails_its_gate_is_rolled_back() {
     let Some(world) = World::new("unproven") else {
         return;
     };
     let app = |file: &str| {
         world.manifest(&format!(
             r#"
-            deploy settle="0s"
+            deploy stabilize="0s"
             service "app" {{
                 use "doomed"
                 limit memory="64MiB"
-                ready within="1s" {{ file "{file}"; }}
+                ready timeout="1s" {{ file "{file}"; }}
             }}
             "#
         ));
@@ -217,19 +219,19 @@ fn a_repair_that_is_not_proven_is_taken_back() {
 }
 
 #[test]
-fn who_shares_a_network_stack_follows_its_owner() {
+fn network_stack_guest_restarts_after_its_owner() {
     let Some(world) = World::new("sharing") else {
         return;
     };
     world.manifest(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         service "owner" { use "web"; env TEXT="owner"; ready { http 8080; }; }
         service "guest" {
             use "doomed"
             network-mode "service:owner"
             depends-on "owner"
-            ready within="60s" { exec "sh" "-c" "grep -q eth0 /proc/net/dev"; }
+            ready timeout="60s" { exec "sh" "-c" "grep -q eth0 /proc/net/dev"; }
         }
         "#,
     );
@@ -242,14 +244,14 @@ fn who_shares_a_network_stack_follows_its_owner() {
         drift(&world, "guest"),
         ["network-mode: service:owner → that of `owner` before its last start"]
     );
-    // Its gate passes only with the new network stack.
+    // The gate passes only with the new network stack.
     world.up().with(0, Outcome::Converged);
     assert_eq!(drift(&world, "guest"), Vec::<String>::new());
     assert_eq!(world.containers(), before);
 }
 
 #[test]
-fn an_image_name_that_means_another_image_is_followed() {
+fn retagged_image_replaces_its_containers() {
     let Some(world) = World::new("retagged") else {
         return;
     };
@@ -264,7 +266,7 @@ fn an_image_name_that_means_another_image_is_followed() {
     retag(crate::support::IMAGE);
     world.manifest(&format!(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         service "app" {{ use "doomed"; image "{tag}"; pull "never"; }}
         "#
     ));
@@ -288,7 +290,7 @@ fn an_image_name_that_means_another_image_is_followed() {
 }
 
 #[test]
-fn a_container_with_copied_labels_is_told_as_what_it_is() {
+fn container_with_copied_labels_is_reported_and_kept() {
     let Some(world) = World::new("copied") else {
         return;
     };
@@ -306,7 +308,7 @@ fn a_container_with_copied_labels_is_told_as_what_it_is() {
     let gone = world.api.ask("DELETE", &format!("/containers/{id}"), None);
     assert_eq!(gone.status, 204);
 
-    // One under our own name, with the project's label only.
+    // A container under the project's own name, with the project's label only.
     let web = world.name("web");
     let path = format!("/containers/{web}?force=1");
     assert_eq!(world.api.ask("DELETE", &path, None).status, 204);
@@ -315,15 +317,15 @@ fn a_container_with_copied_labels_is_told_as_what_it_is() {
     });
     let id = world.api.create(&web, &body);
     let told = world.up().with_code(3).err;
-    assert!(told.contains("did not make it"), "{told}");
+    assert!(told.contains("was not created by `cimandat`"), "{told}");
     let gone = world.api.ask("DELETE", &format!("/containers/{id}"), None);
     assert_eq!(gone.status, 204);
     world.up().with(0, Outcome::Converged);
     world.running("web");
 }
 
-/// Another program takes a container away and makes one of the same name, labels and settings, as
-/// those do that replace containers whose image has a newer version.
+/// Recreates a container in the manner of another program: same name, labels and settings, as tools
+/// do that replace containers when their image has a newer version.
 fn recreate(world: &World, service: &str) -> String {
     let inspected = world.inspect(service);
     let (name, networks) = (
@@ -348,13 +350,13 @@ fn recreate(world: &World, service: &str) -> String {
 }
 
 #[test]
-fn a_container_that_another_program_recreated_is_replaced() {
+fn container_recreated_by_another_program_is_replaced() {
     let Some(world) = World::new("recreated") else {
         return;
     };
     world.manifest(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         secret "pw" generate="alphanumeric" length=8
         config "page" content="a page"
         network "back"
@@ -390,25 +392,26 @@ fn a_container_that_another_program_recreated_is_replaced() {
     assert!(third != first && third != second);
     assert_eq!(world.running("other"), other);
     assert_eq!(drift(&world, "app"), Vec::<String>::new());
-    // The one without its files is nothing to go back to.
+    // The recreated container, without its files, is not kept as a rollback target.
     let all = world.api.containers(&world.project);
     assert!(all.iter().all(|it| it["Id"] != second.as_str()), "{all:?}");
     world.run(&["plan", "--exit-code"]).with_code(0);
 
-    // What is kept of a deploy is known, too, and what a later deploy leaves as it is.
+    // Drift is also detected for kept containers and for containers that a later deploy leaves
+    // unchanged.
     recreate(&world, "other");
     let shown = world.run(&["plan", "--exit-code"]).with_code(2).out;
     assert!(shown.contains("other  replaced"), "{shown}");
 }
 
 #[test]
-fn host_name_of_a_container_is_no_drift() {
+fn host_name_of_container_causes_no_drift() {
     let Some(world) = World::new("hostname") else {
         return;
     };
     world.manifest(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         network "back"
         service "app" {
             use "doomed"
@@ -423,7 +426,7 @@ fn host_name_of_a_container_is_no_drift() {
     world.up().with(0, Outcome::Unchanged);
 }
 
-/// Nobody but root may look into the processes of containers.
+/// Returns whether the test may read the namespaces of container processes; only root may.
 fn may_look() -> bool {
     fs::read_link("/proc/1/ns/mnt").is_ok()
 }
@@ -432,17 +435,17 @@ fn write(world: &World, file: &str, text: &str) {
     fs::write(world.path(file), text).expect("a file");
 }
 
-/// A new file takes the place of the old one, as an editor writes it.
+/// Replaces a file by a new one, as an editor saves it.
 fn replace(world: &World, file: &str, text: &str) {
     write(world, "new", text);
     fs::rename(world.path("new"), world.path(file)).expect("another name");
 }
 
-/// `app`, which mounts this of the manifest's folder.
+/// Writes a manifest in which `app` bind-mounts `source` of the manifest's folder.
 fn mounting(world: &World, source: &str, target: &str) {
     world.manifest(&format!(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         service "app" {{
             use "doomed"
             stop-grace-period "0s"
@@ -455,7 +458,7 @@ fn mounting(world: &World, source: &str, target: &str) {
     assert_eq!(drift(world, "app"), Vec::<String>::new());
 }
 
-/// `up` starts `app` again, which then sees what is at the source now.
+/// Checks that `up` restarts `app`, which then sees the current content of the source.
 fn followed(world: &World, source: &str, target: &str) {
     let before = (world.containers(), started(world, "app"));
     let path = world.path(source).display().to_string();
@@ -473,24 +476,25 @@ fn followed(world: &World, source: &str, target: &str) {
 }
 
 #[test]
-fn a_bound_file_that_was_replaced_restarts_what_mounts_it() {
+fn replaced_bind_file_restarts_container() {
     let Some(world) = World::new("bound").filter(|_| may_look()) else {
         return;
     };
     write(&world, "file", "1");
     mounting(&world, "file", "/etc/file");
-    // What is written in place is seen inside.
+    // Content that is written in place is visible inside the container.
     write(&world, "file", "2");
     assert_eq!(drift(&world, "app"), Vec::<String>::new());
     replace(&world, "file", "3");
     followed(&world, "file", "/etc/file");
-    // One that is gone is nothing to start with.
+    // A bind source that does not exist is not reported: the container could not be started with
+    // it.
     fs::remove_file(world.path("file")).expect("a file less");
     assert_eq!(drift(&world, "app"), Vec::<String>::new());
 }
 
 #[test]
-fn a_bound_link_that_leads_elsewhere_restarts_what_mounts_it() {
+fn retargeted_bind_link_restarts_container() {
     let Some(world) = World::new("linked").filter(|_| may_look()) else {
         return;
     };
@@ -504,7 +508,7 @@ fn a_bound_link_that_leads_elsewhere_restarts_what_mounts_it() {
 }
 
 #[test]
-fn a_bound_folder_that_was_replaced_restarts_what_mounts_it() {
+fn replaced_bind_folder_restarts_container() {
     let Some(world) = World::new("folder").filter(|_| may_look()) else {
         return;
     };
@@ -519,20 +523,20 @@ fn a_bound_folder_that_was_replaced_restarts_what_mounts_it() {
 }
 
 #[test]
-fn what_shares_a_network_stack_is_started_again_after_its_owner_was_killed() {
+fn network_stack_guest_restarts_after_owner_is_killed() {
     let Some(world) = World::new("killed") else {
         return;
     };
     world.manifest(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         service "owner" { use "web"; env TEXT="owner"; ready { http 8080; }; }
         service "guest" {
             use "doomed"
             network-mode "service:owner"
             depends-on "owner"
             stop-grace-period "0s"
-            ready within="60s" { exec "sh" "-c" "grep -q eth0 /proc/net/dev"; }
+            ready timeout="60s" { exec "sh" "-c" "grep -q eth0 /proc/net/dev"; }
         }
         "#,
     );

@@ -1,4 +1,4 @@
-//! Deploys that fail: what they say, and that the world is as it was before.
+//! Failed deploys: their reports, and the restored state.
 
 use std::net::TcpListener;
 
@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::support::{Client, Ended, IMAGE, Running, World, free_port};
 
-/// One published service that answers with a text, and whose gate waits for another.
+/// Writes a manifest with one published service that answers with `text`, and whose gate waits for
+/// `awaited`.
 fn page(world: &World, port: u16, text: &str, awaited: &str) {
     world.manifest(&format!(
         r#"
@@ -15,7 +16,7 @@ fn page(world: &World, port: u16, text: &str, awaited: &str) {
             use "web"
             env TEXT="{text}"
             port "127.0.0.1:{port}:8080"
-            ready within="3s" {{ http 8080 contains="{awaited}" }}
+            ready timeout="3s" {{ http 8080 contains="{awaited}" }}
         }}
         "#
     ));
@@ -35,7 +36,7 @@ fn cause(ended: &Ended) -> String {
     })
 }
 
-/// Waits until everything is ready and has to stay so.
+/// Waits for the stabilization window to begin.
 fn until_settling(running: &mut Running<'_>) {
     running.until("everything to be ready", |event| {
         matches!(event, Event::Stabilizing { .. })
@@ -43,7 +44,7 @@ fn until_settling(running: &mut Running<'_>) {
 }
 
 #[test]
-fn an_image_that_cannot_be_had_touches_nothing() {
+fn unavailable_image_leaves_everything_unchanged() {
     let Some(world) = World::new("image") else {
         return;
     };
@@ -58,7 +59,7 @@ fn an_image_that_cannot_be_had_touches_nothing() {
         "#
     ));
     let ended = world.up().with(4, Outcome::Aborted);
-    assert_eq!(ended.deeds(), ["pulling image debian:no-such-tag"]);
+    assert_eq!(ended.steps(), ["pulling image debian:no-such-tag"]);
     assert!(
         cause(&ended).contains("debian:no-such-tag"),
         "{}",
@@ -69,7 +70,7 @@ fn an_image_that_cannot_be_had_touches_nothing() {
 }
 
 #[test]
-fn a_first_deploy_that_fails_goes_away_but_for_its_volumes() {
+fn failed_first_deploy_keeps_only_volumes() {
     let Some(world) = World::new("gate") else {
         return;
     };
@@ -80,7 +81,7 @@ fn a_first_deploy_that_fails_goes_away_but_for_its_volumes() {
         service "app" {
             use "doomed"
             depends-on "db"
-            ready within="1s" { tcp 9; log "at work"; }
+            ready timeout="1s" { tcp 9; log "at work"; }
         }
         service "page" { use "web"; depends-on "app"; }
         "#,
@@ -96,11 +97,11 @@ fn a_first_deploy_that_fails_goes_away_but_for_its_volumes() {
         .collect();
     assert_eq!(answers[0], ("tcp 9", "connection refused", false));
     assert!(answers[1].2, "{answers:?}");
-    // Whoever waited for it was never started.
-    let deeds = ended.deeds();
+    // A dependent of the failed service is never started.
+    let steps = ended.steps();
     assert!(
-        !deeds.contains(&format!("starting container {}", world.name("page"))),
-        "{deeds:?}"
+        !steps.contains(&format!("starting container {}", world.name("page"))),
+        "{steps:?}"
     );
     let kept: Vec<String> = ended.told(|event| match event {
         Event::RunFinished {
@@ -115,7 +116,7 @@ fn a_first_deploy_that_fails_goes_away_but_for_its_volumes() {
 }
 
 #[test]
-fn an_update_that_fails_gives_the_old_container_back() {
+fn failed_update_restores_the_old_container() {
     let Some(world) = World::new("update") else {
         return;
     };
@@ -134,10 +135,10 @@ fn an_update_that_fails_gives_the_old_container_back() {
     let report = gate_report(&ended);
     assert!(report.answers[0].answer.contains("200"), "{report:?}");
     tell(&format!(
-        "nobody answered for {} ms, and the new one was seen: {answers:?}",
+        "no answer for {} ms, and the new one was seen: {answers:?}",
         gap.as_millis()
     ));
-    // What failed is tried again, not taken for done.
+    // A failed update is tried again: it does not count as done.
     world.up().with(5, Outcome::RolledBack);
     assert_eq!(world.containers(), before);
 }
@@ -148,7 +149,7 @@ fn tell(text: &str) {
 }
 
 #[test]
-fn a_program_that_ends_at_once_is_not_waited_for() {
+fn immediate_exit_fails_gate_without_timeout() {
     let Some(world) = World::new("crash") else {
         return;
     };
@@ -158,7 +159,7 @@ fn a_program_that_ends_at_once_is_not_waited_for() {
             image "debian:trixie-slim"
             command "sh" "-c" "echo no configuration >&2; exit 3"
             restart "always"
-            ready within="60s" { tcp 80; }
+            ready timeout="60s" { tcp 80; }
         }
         "#,
     );
@@ -171,14 +172,14 @@ fn a_program_that_ends_at_once_is_not_waited_for() {
 }
 
 #[test]
-fn what_ends_while_all_settles_is_taken_back() {
+fn exit_during_stabilization_rolls_back() {
     let Some(world) = World::new("settle") else {
         return;
     };
     let app = |text: &str| {
         world.manifest(&format!(
             r#"
-            deploy settle="60s"
+            deploy stabilize="60s"
             service "app" {{ use "doomed"; env TEXT="{text}"; ready {{ log "at work"; }}; }}
             "#
         ));
@@ -198,7 +199,7 @@ fn what_ends_while_all_settles_is_taken_back() {
 }
 
 #[test]
-fn a_dependency_that_ends_during_the_deploy_takes_it_back() {
+fn exit_of_dependency_during_deploy_rolls_back() {
     let Some(world) = World::new("depend") else {
         return;
     };
@@ -208,7 +209,7 @@ fn a_dependency_that_ends_during_the_deploy_takes_it_back() {
         service "app" {
             use "doomed"
             depends-on "db"
-            ready within="90s" { file "/never"; }
+            ready timeout="90s" { file "/never"; }
         }
         "#,
     );
@@ -228,7 +229,7 @@ fn a_dependency_that_ends_during_the_deploy_takes_it_back() {
 }
 
 #[test]
-fn a_container_that_is_killed_for_memory_is_called_so() {
+fn oom_kill_is_reported() {
     let Some(world) = World::new("memory") else {
         return;
     };
@@ -244,7 +245,7 @@ fn a_container_that_is_killed_for_memory_is_called_so() {
     );
     let ended = world.up().with(5, Outcome::RolledBack);
     let report = gate_report(&ended);
-    assert!(report.cause.contains("memory"), "{report:?}");
+    assert!(report.cause.contains("OOM-killed"), "{report:?}");
     assert!(
         report
             .condition
@@ -254,7 +255,7 @@ fn a_container_that_is_killed_for_memory_is_called_so() {
 }
 
 #[test]
-fn a_port_that_a_process_holds_is_told_with_its_holder() {
+fn port_held_by_process_names_its_holder() {
     let Some(world) = World::new("port") else {
         return;
     };
@@ -282,7 +283,7 @@ fn a_port_that_a_process_holds_is_told_with_its_holder() {
     assert_eq!(Client::ask(port).as_deref(), Some("one"));
 }
 
-/// A container of nobody's, which goes at the end.
+/// A container that belongs to no project; it is removed on drop.
 struct Foreign<'w>(&'w World, String);
 
 impl<'w> Foreign<'w> {
@@ -319,7 +320,7 @@ impl Drop for Foreign<'_> {
 }
 
 #[test]
-fn a_port_that_a_foreign_container_holds_is_refused() {
+fn port_held_by_foreign_container_is_refused() {
     let Some(world) = World::new("held") else {
         return;
     };
@@ -338,7 +339,7 @@ fn a_port_that_a_foreign_container_holds_is_refused() {
 }
 
 #[test]
-fn a_name_of_a_foreign_container_is_refused() {
+fn name_of_foreign_container_is_refused() {
     let Some(world) = World::new("name") else {
         return;
     };

@@ -1,9 +1,9 @@
-//! Every field that a service can set, on a real engine: `plan` shows exactly the changed ones, the
-//! new container has them in force, and nothing is left to do afterwards.
+//! All fields of a service on a real engine: `plan` shows exactly the changed fields, the new
+//! container has their values, and a further deploy changes nothing.
 //!
 //! Each row is one field. The rows of a service are changed together, so that the whole table costs
-//! two containers a service. Not tried, as an engine has to be set up for them: `cgroup-parent`,
-//! `gpus`, `storage-opt`, `userns-mode`.
+//! two containers per service. Fields that need a specially configured engine are not tested:
+//! `cgroup-parent`, `gpus`, `storage-opt`, `userns-mode`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 
 use crate::support::{World, free_port};
 
-/// A field of a service, before and after.
+/// A field of a service, before and after the change.
 struct Row {
     service: &'static str,
     before: String,
     after: String,
-    /// The fields that the plan shows.
+    /// The fields that the plan shows as changed.
     fields: Vec<String>,
-    /// Where the engine shows the new value, and that value.
+    /// The JSON pointer to the new value in the engine's answer, and that value.
     seen: Option<(&'static str, Value)>,
 }
 
@@ -39,7 +39,7 @@ fn row(service: &'static str, lines: (&str, &str), fields: &[&str]) -> Row {
 }
 
 impl Row {
-    /// The engine shows this value here.
+    /// Expects this value at this place of the engine's answer.
     fn seen(self, pointer: &'static str, value: Value) -> Self {
         Self {
             seen: Some((pointer, value)),
@@ -155,7 +155,7 @@ fn resources() -> Vec<Row> {
             &["oom_score_adj"],
         )
         .seen("/HostConfig/OomScoreAdj", json!(200)),
-        // What the kernel's control groups do not have the engine leaves out.
+        // The engine omits fields that the kernel's control groups do not support.
         row(
             ("mem-swappiness 10", "mem-swappiness 20"),
             &["mem_swappiness"],
@@ -209,8 +209,8 @@ fn rights() -> Vec<Row> {
     ]
 }
 
-/// What needs engine 25. An earlier one gives a privileged container all capabilities that it knows,
-/// and fails on a machine that has not all of them.
+/// Returns the fields that need Engine 25. An earlier engine gives a privileged container all
+/// capabilities that it knows, and fails on a machine that lacks some of them.
 fn of_new_engines() -> Vec<Row> {
     let annotation = (r#"annotation note="1""#, r#"annotation note="2""#);
     vec![
@@ -235,12 +235,12 @@ fn spaces() -> Vec<Row> {
     ]
 }
 
-/// `new`: the engine is 25 or later, and takes hardware addresses.
+/// `new`: the engine is version 25 or later, and accepts hardware addresses.
 fn names(new: bool) -> Vec<Row> {
     let row = |lines, fields: &[&str]| row("names", lines, fields);
     let (before, after) = (
         r#"network "back" alias="store" priority=1"#,
-        r#"network "back" alias="shelf" priority=2 MAC; network "side""#,
+        r#"network "back" alias="collection" priority=2 MAC; network "side""#,
     );
     let mac = if new {
         r#"mac="02:00:00:00:17:01""#
@@ -380,7 +380,7 @@ fn others(project: &str) -> Vec<Row> {
     ]
 }
 
-/// The bindings of one port: one stays, one moves, one goes and one is new.
+/// Returns the bindings of one port: one stays, one moves, one is removed and one is new.
 fn bindings([one, two, three, four]: [u16; 4]) -> Vec<Row> {
     let before = format!(r#"port "{one}:3000"; port "127.0.0.1:{two}:3000"; port "{three}:3000""#);
     let after =
@@ -399,7 +399,7 @@ fn manifest(world: &World, rows: &[Row], after: bool) {
         services.entry(row.service).or_default().push(line);
     }
     let mut text = r#"
-        deploy settle="0s" keep=1
+        deploy stabilize="0s" history=1
         network "back"
         network "side"
         volume "one"
@@ -422,12 +422,12 @@ fn manifest(world: &World, rows: &[Row], after: bool) {
     world.manifest(&text);
 }
 
-/// The fields that the plan shows as changed, by service.
+/// Returns the fields that the plan shows as changed, by service.
 fn planned(world: &World) -> BTreeMap<String, Vec<String>> {
     let shown = world.run(&["plan", "--format", "json"]).with_code(0);
     let shown: Value = serde_json::from_str(&shown.out).unwrap_or_default();
     let containers = shown["containers"].as_array().cloned().unwrap_or_default();
-    let changed = containers.iter().filter(|it| it["change"] != "keep");
+    let changed = containers.iter().filter(|it| it["change"] != "no-op");
     let fields = changed.map(|it| {
         let fields = it["reason"]["changes"].as_array();
         let field = |it: &Value| it["field"].as_str().unwrap_or_default().to_owned();
@@ -440,7 +440,7 @@ fn planned(world: &World) -> BTreeMap<String, Vec<String>> {
     fields.collect()
 }
 
-/// Each service has another container than before, which runs with the new values.
+/// Checks that each service has a new container, which runs with the new values.
 #[track_caller]
 fn check_in_force(world: &World, rows: &[Row], before: &BTreeMap<String, (String, bool)>) {
     let services: BTreeSet<&str> = rows.iter().map(|row| row.service).collect();
@@ -457,7 +457,7 @@ fn check_in_force(world: &World, rows: &[Row], before: &BTreeMap<String, (String
             let Some((pointer, value)) = &row.seen else {
                 continue;
             };
-            // Some engines show the names of capabilities in full.
+            // Some engines report the full names of capabilities.
             let found = inspected.pointer(pointer).cloned().unwrap_or_default();
             let found = found.to_string().replace("CAP_", "");
             assert_eq!(found, value.to_string(), "{pointer} of {name}");
@@ -466,7 +466,7 @@ fn check_in_force(world: &World, rows: &[Row], before: &BTreeMap<String, (String
 }
 
 #[test]
-fn each_changed_field_of_a_service_is_planned_and_put_in_force() {
+fn changed_service_fields_are_planned_and_applied() {
     let Some(world) = World::new("fields") else {
         return;
     };
@@ -515,11 +515,11 @@ fn each_changed_field_of_a_service_is_planned_and_put_in_force() {
     let owner = before.get(&world.name("owner")).cloned();
     assert_eq!(world.containers().get(&world.name("owner")).cloned(), owner);
     let left = world.run(&["plan", "--exit-code"]).with_code(0).out;
-    assert!(left.contains("nothing to do"), "{left}");
+    assert!(left.contains("no changes"), "{left}");
     assert!(!left.contains("drifted"), "{left}");
 }
 
-/// The host's side of the bindings of port 3000, as the engine has them in force.
+/// Returns the host side of the active bindings of port 3000, as the engine reports them.
 fn bound(world: &World) -> BTreeSet<String> {
     let inspected = world.inspect("app");
     let bindings = inspected.pointer("/NetworkSettings/Ports/3000~1tcp");
@@ -532,14 +532,14 @@ fn bound(world: &World) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_binding_of_one_port_is_compared_and_put_in_force() {
+fn all_bindings_of_a_port_are_compared_and_applied() {
     let Some(world) = World::new("bindings") else {
         return;
     };
     let [one, two, three] = [free_port(), free_port(), free_port()];
     let own = |port: u16| format!("127.0.0.1:{port}");
     let all = |port: u16| format!("0.0.0.0:{port}");
-    // From each to the next: the bindings, and what the plan says of the change.
+    // Each turn: the bindings, and the change that the plan reports from the turn before.
     let turns = [
         (vec![all(one), own(two)], None),
         (
@@ -561,7 +561,7 @@ fn every_binding_of_one_port_is_compared_and_put_in_force() {
         let ports: Vec<String> = ports.collect();
         world.manifest(&format!(
             r#"
-            deploy settle="0s" keep=1
+            deploy stabilize="0s" history=1
             service "app" {{
                 use "doomed"
                 stop-grace-period "0s"
@@ -591,7 +591,7 @@ fn changed_fields_of_networks_and_volumes_are_reported() {
     let write = |network: &str, volume: &str| {
         world.manifest(&format!(
             r#"
-            deploy settle="0s" keep=1
+            deploy stabilize="0s" history=1
             network "back" {network}
             volume "data" {volume}
             service "app" {{
@@ -627,7 +627,7 @@ fn changed_fields_of_networks_and_volumes_are_reported() {
             "options.com.docker.network.bridge.enable_icc"
         ]
     );
-    assert_eq!(shown["containers"][0]["reason"]["why"], "network-replaced");
+    assert_eq!(shown["containers"][0]["reason"]["kind"], "network-replaced");
     world.up().with(0, Outcome::Converged);
     let networks = world.api.networks(&world.project);
     let network = world.api.get(&format!("/networks/{}", networks[0]));

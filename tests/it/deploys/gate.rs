@@ -1,4 +1,4 @@
-//! Gates of containers in several networks, of logs, and what the report of a failed one says.
+//! Gates of containers on several networks, log gates, and the report of a failed gate.
 
 use cimandat::event::{Event, GateReport, Outcome};
 
@@ -11,7 +11,7 @@ fn report(ended: &Ended) -> GateReport {
     })
 }
 
-/// A program that listens on one address only, that of a name.
+/// A program that listens on one address only, that of `NAME`.
 const LISTENER: &str = r##"
 template "listener" {
     image "debian:trixie-slim"
@@ -26,7 +26,7 @@ template "listener" {
 "##;
 
 #[test]
-fn program_that_listens_in_one_network_passes_wherever_that_is() {
+fn gate_passes_for_listener_on_any_network() {
     let Some(world) = World::new("ways") else {
         return;
     };
@@ -40,14 +40,14 @@ fn program_that_listens_in_one_network_passes_wherever_that_is() {
             env NAME="on-left"
             network "a" alias="on-left"
             network "b"
-            ready within="20s" {{ tcp 8080 }}
+            ready timeout="20s" {{ tcp 8080 }}
         }}
         service "right" {{
             use "listener"
             env NAME="on-right"
             network "a"
             network "b" alias="on-right"
-            ready within="20s" {{ tcp 8080 }}
+            ready timeout="20s" {{ tcp 8080 }}
         }}
         "#
     ));
@@ -70,7 +70,7 @@ fn program_that_listens_in_one_network_passes_wherever_that_is() {
 }
 
 #[test]
-fn failed_gate_names_every_address_that_was_asked() {
+fn failed_gate_names_every_probed_address() {
     let Some(world) = World::new("addresses") else {
         return;
     };
@@ -82,7 +82,7 @@ fn failed_gate_names_every_address_that_was_asked() {
             use "doomed"
             network "a"
             network "b"
-            ready within="1s" { tcp 9 }
+            ready timeout="1s" { tcp 9 }
         }
         "#,
     );
@@ -97,11 +97,11 @@ fn failed_gate_names_every_address_that_was_asked() {
 }
 
 #[test]
-fn program_that_listens_on_ipv6_only_passes() {
+fn gate_passes_for_ipv6_only_listener() {
     let Some(world) = World::new("ipv6") else {
         return;
     };
-    // Engines before 27 have no addresses of this kind to give.
+    // Engines before 27 assign no IPv6 addresses.
     let [a, b] = [free_port(), free_port()];
     let manifest = r##"
         network "six" ipv6=#true subnet="SUBNET"
@@ -115,7 +115,7 @@ fn program_that_listens_on_ipv6_only_passes() {
                 close CLIENT while accept(CLIENT, SERVER);
                 """#
             network "six"
-            ready within="20s" { tcp 8080 }
+            ready timeout="20s" { tcp 8080 }
         }
         "##;
     world.manifest(&manifest.replace("SUBNET", &format!("fd5e:{a:x}:{b:x}::/64")));
@@ -123,7 +123,7 @@ fn program_that_listens_on_ipv6_only_passes() {
 }
 
 #[test]
-fn log_gate_says_how_many_lines_came() {
+fn failed_log_gate_reports_line_count() {
     let Some(world) = World::new("loggate") else {
         return;
     };
@@ -132,7 +132,7 @@ fn log_gate_says_how_many_lines_came() {
         service "app" {
             image "debian:trixie-slim"
             command "sh" "-c" "echo one; echo two; sleep 600"
-            ready within="2s" { log "READY" }
+            ready timeout="2s" { log "READY" }
         }
         "#,
     );
@@ -144,7 +144,7 @@ fn log_gate_says_how_many_lines_came() {
 }
 
 #[test]
-fn log_that_is_not_kept_fails_its_gate_at_once() {
+fn log_gate_without_kept_log_fails_immediately() {
     let Some(world) = World::new("unkept") else {
         return;
     };
@@ -153,7 +153,7 @@ fn log_that_is_not_kept_fails_its_gate_at_once() {
         service "app" {
             use "doomed"
             logging "none"
-            ready within="60s" { log "at work" }
+            ready timeout="60s" { log "at work" }
         }
         "#,
     );
@@ -167,7 +167,7 @@ fn log_that_is_not_kept_fails_its_gate_at_once() {
 }
 
 #[test]
-fn program_that_insists_on_process_1_gets_help_about_init() {
+fn exit_of_process_1_program_gets_init_hint() {
     let Some(world) = World::new("init") else {
         return;
     };
@@ -215,7 +215,7 @@ fn exit_during_a_gate_reports_the_pending_restart_policy() {
 }
 
 #[test]
-fn long_lines_are_cut_in_the_report() {
+fn long_lines_are_truncated_in_gate_report() {
     let Some(world) = World::new("cut") else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Ctrl-C in every phase: the world is as it was before, and the exit code says so.
+//! Ctrl-C in every phase: the state before is restored, and the exit code reports the interrupt.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{fs, net::TcpListener, thread, time::Duration};
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::support::{Client, World, free_port};
 
-/// Two services of which the second never becomes ready.
+/// A manifest with two services, of which the second never becomes ready.
 const NEVER_READY: &str = r#"
     volume "data"
     service "db" { use "doomed"; volume "data" "/data"; ready { log "at work"; }; }
     service "app" {
         use "doomed"
         depends-on "db"
-        ready within="10m" { file "/never"; }
+        ready timeout="10m" { file "/never"; }
     }
 "#;
 
@@ -28,11 +28,11 @@ fn is_asked(event: &Event, service: &str) -> bool {
 }
 
 #[test]
-fn while_pulling() {
+fn interrupt_during_pull_leaves_nothing() {
     let Some(world) = World::new("pull") else {
         return;
     };
-    // A registry that takes calls and never answers.
+    // A registry that accepts connections and never answers.
     let registry = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = registry.local_addr().unwrap();
     world.manifest(&format!(r#"service "app" {{ image "{address}/app:1"; }}"#));
@@ -42,12 +42,12 @@ fn while_pulling() {
     running.interrupt();
     let ended = running.end().with(8, Outcome::Cancelled);
     drop(call);
-    assert_eq!(ended.deeds(), [format!("pulling image {address}/app:1")]);
+    assert_eq!(ended.steps(), [format!("pulling image {address}/app:1")]);
     assert_eq!(world.things(), Vec::<String>::new());
 }
 
 #[test]
-fn while_building() {
+fn interrupt_during_build_leaves_nothing() {
     let Some(world) = World::new("build") else {
         return;
     };
@@ -68,7 +68,7 @@ fn while_building() {
 }
 
 #[test]
-fn while_creating() {
+fn interrupt_during_create_leaves_nothing() {
     let Some(world) = World::new("create") else {
         return;
     };
@@ -89,7 +89,7 @@ fn while_creating() {
 }
 
 #[test]
-fn while_a_gate_of_a_first_deploy_is_asked() {
+fn interrupt_during_first_gate_keeps_only_volumes() {
     let Some(world) = World::new("gate") else {
         return;
     };
@@ -111,7 +111,7 @@ fn while_a_gate_of_a_first_deploy_is_asked() {
     assert_eq!(kept, [volume]);
 }
 
-/// A page that says a text, and that is ready when this file is there.
+/// Writes a manifest with a service that answers with `text`, and that is ready when `file` exists.
 fn page(world: &World, port: u16, text: &str, file: &str) {
     world.manifest(&format!(
         r#"
@@ -119,18 +119,18 @@ fn page(world: &World, port: u16, text: &str, file: &str) {
             use "web"
             env TEXT="{text}"
             port "127.0.0.1:{port}:8080"
-            ready within="10m" {{ http 8080; file "{file}"; }}
+            ready timeout="10m" {{ http 8080; file "{file}"; }}
         }}
-        deploy settle="10m"
+        deploy stabilize="10m"
         "#
     ));
 }
 
-/// Deploys a page of its own that runs before the deploy to be interrupted.
+/// Deploys the page that runs before the interrupted deploy.
 fn first_page(world: &World, port: u16) {
     page(world, port, "one", "/etc");
-    // The later text wins, so that nothing else differs from a manifest of `page`.
-    let hurry = "deploy settle=\"0s\"\n";
+    // The later file wins, so that nothing else differs from a manifest of `page`.
+    let hurry = "deploy stabilize=\"0s\"\n";
     fs::write(world.path("hurry.kdl"), hurry).unwrap();
     let files = ["-f", "cimandat.kdl", "-f", "hurry.kdl"];
     let ended = world.run(&[&files[..], &["up", "--progress", "json"]].concat());
@@ -138,7 +138,7 @@ fn first_page(world: &World, port: u16) {
 }
 
 #[test]
-fn in_the_middle_of_an_update() {
+fn interrupt_during_update_restores_old_container() {
     let Some(world) = World::new("update") else {
         return;
     };
@@ -162,7 +162,7 @@ fn in_the_middle_of_an_update() {
 }
 
 #[test]
-fn while_all_settles() {
+fn interrupt_during_stabilization_restores_old_container() {
     let Some(world) = World::new("settle") else {
         return;
     };
@@ -182,7 +182,7 @@ fn while_all_settles() {
 }
 
 #[test]
-fn second_signal_within_two_seconds_counts_as_the_same() {
+fn second_signal_within_two_seconds_is_ignored() {
     let Some(world) = World::new("reflex") else {
         return;
     };
@@ -207,13 +207,13 @@ fn second_signal_within_two_seconds_counts_as_the_same() {
     assert_eq!(Client::ask(port).as_deref(), Some("one"));
 }
 
-/// An update whose new container does not end for six seconds, with its rollback interrupted.
+/// Interrupts the rollback of an update whose new container takes six seconds to stop.
 fn interrupt_the_rollback(world: &World) {
     let deaf = r#"
         service "app" {
             use "deaf"
             stop-grace-period "6s"
-            ready within="10m" { file "/never"; }
+            ready timeout="10m" { file "/never"; }
         }
     "#;
     world.manifest(deaf);
@@ -240,7 +240,7 @@ fn interrupt_the_rollback(world: &World) {
 }
 
 #[test]
-fn later_signal_leaves_the_rollback_to_recover() {
+fn later_signal_leaves_rollback_to_recover() {
     let Some(world) = World::new("twice") else {
         return;
     };
@@ -274,7 +274,7 @@ fn later_signal_leaves_the_rollback_to_recover() {
     );
     world.manifest(first);
     let plan = world.run(&["plan"]).with_code(0).out;
-    assert!(plan.contains("nothing to do"), "{plan}");
+    assert!(plan.contains("no changes"), "{plan}");
 
     world.run(&["recover", "--plan"]).with_code(5);
     world.run(&["recover", "--progress", "json"]).with_code(5);
@@ -284,7 +284,7 @@ fn later_signal_leaves_the_rollback_to_recover() {
 }
 
 #[test]
-fn signal_during_the_recovery_begins_nothing_else() {
+fn signal_during_recovery_starts_no_deploy() {
     let Some(world) = World::new("recovery") else {
         return;
     };
@@ -307,14 +307,14 @@ fn signal_during_the_recovery_begins_nothing_else() {
 }
 
 #[test]
-fn signal_while_waiting_for_the_lock_ends_the_wait() {
+fn signal_during_lock_wait_ends_the_wait() {
     let Some(world) = World::new("lock") else {
         return;
     };
     world.manifest(NEVER_READY);
     let mut running = world.begin_up();
     running.until("app's gate to be asked", |event| is_asked(event, "app"));
-    let waiting = world.begin(&["up", "--lock-wait", "10m", "--progress", "json"]);
+    let waiting = world.begin(&["up", "--lock-timeout", "10m", "--progress", "json"]);
     thread::sleep(Duration::from_secs(3));
     waiting.interrupt();
     let ended = waiting.end().with_code(8);
@@ -323,7 +323,7 @@ fn signal_while_waiting_for_the_lock_ends_the_wait() {
     assert!(held.err.contains("locked by `cimandat up`"), "{}", held.err);
     let plan = world.run(&["plan"]).with_code(0).out;
     assert!(
-        plan.starts_with("deploy 1 is under way: `cimandat up`"),
+        plan.starts_with("deploy 1 is running: `cimandat up`"),
         "{plan}"
     );
     running.interrupt();

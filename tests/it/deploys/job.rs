@@ -1,4 +1,4 @@
-//! Jobs: they run once per change, gate what waits for them, and are listened to when they fail.
+//! Jobs: they run once per change, they gate their dependents, and a failed job's log is reported.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -29,7 +29,7 @@ fn migrated(world: &World, line: &str) {
 }
 
 #[test]
-fn a_job_runs_once_per_change() {
+fn job_runs_once_per_change() {
     let Some(world) = World::new("job") else {
         return;
     };
@@ -70,7 +70,7 @@ fn a_job_runs_once_per_change() {
 }
 
 #[test]
-fn a_job_runs_again_when_it_is_asked_for() {
+fn job_reruns_on_request() {
     let Some(world) = World::new("rerun") else {
         return;
     };
@@ -85,7 +85,7 @@ fn a_job_runs_again_when_it_is_asked_for() {
         String::from_utf8_lossy(&world.api.ask("GET", &path, None).body).into_owned()
     };
     let plan = world.run(&["plan", "--rerun", "--exit-code"]).with_code(2);
-    assert!(plan.out.contains("asked for"), "{}", plan.out);
+    assert!(plan.out.contains("requested"), "{}", plan.out);
     let again = world.run(&["up", "--progress", "json", "--rerun", "migrate"]);
     again.with(0, Outcome::Converged);
     assert!(log().contains("migrated 2"), "{}", log());
@@ -98,7 +98,7 @@ fn a_job_runs_again_when_it_is_asked_for() {
 }
 
 #[test]
-fn a_job_that_fails_is_heard() {
+fn failed_job_reports_its_log() {
     let Some(world) = World::new("jobfail") else {
         return;
     };
@@ -112,17 +112,17 @@ fn a_job_that_fails_is_heard() {
     assert!(report.cause.contains('7'), "{report:?}");
     assert_eq!(world.things(), Vec::<String>::new());
 
-    // For people, the same without being asked for.
+    // The plain output contains the log without a request.
     let plain = world.run(&["up", "--progress", "plain"]).with_code(5);
     assert!(plain.err.contains("no such table"), "{}", plain.err);
     assert_eq!(plain.out, "");
 
-    // A job that failed is tried again.
+    // A failed job is tried again.
     migrated(&world, "echo migrated");
     world.up().with(0, Outcome::Converged);
 }
 
-/// What is in a file of a volume, by way of a service that mounts it at `/data`.
+/// Reads a file of a volume through a service that mounts it at `/data`.
 fn read(world: &World, service: &str, file: &str) -> String {
     let output = Command::new("docker")
         .args([
@@ -141,12 +141,12 @@ fn history(world: &World) -> Value {
     serde_json::from_str(&told.out).unwrap()
 }
 
-/// An irreversible job that counts its runs, and a service of some version.
+/// Writes a manifest with an irreversible job that counts its runs, and a service of some version.
 fn counted(world: &World, version: &str) {
     world.manifest(&format!(
         r#"
         volume "data"
-        deploy settle="0s" keep=2
+        deploy stabilize="0s" history=2
         job "migrate" irreversible=#true {{
             image "debian:trixie-slim"
             command "sh" "-c" "echo x >> /data/runs"
@@ -164,7 +164,7 @@ fn counted(world: &World, version: &str) {
 }
 
 #[test]
-fn job_is_not_run_again_after_a_prune_of_containers() {
+fn job_is_not_rerun_after_container_prune() {
     let Some(world) = World::new("jobprune") else {
         return;
     };
@@ -177,7 +177,7 @@ fn job_is_not_run_again_after_a_prune_of_containers() {
     assert_eq!(world.containers().len(), 1);
     world.run(&["plan", "--exit-code"]).with_code(0);
     world.up().with(0, Outcome::Unchanged);
-    // Also where an update did not include the job.
+    // Also after an update that did not include the job.
     counted(&world, "four");
     let update = ["up", "app", "--no-build", "--progress", "json"];
     world.run(&update).with(0, Outcome::Converged);
@@ -190,7 +190,7 @@ fn job_is_not_run_again_after_a_prune_of_containers() {
     assert_eq!(deploys["deploys"].as_array().unwrap().len(), 4);
     assert_eq!(deploys["removed"], Value::Null);
 
-    // No container is left with which the names of its images would have gone.
+    // The kept containers were pruned, so their removal can no longer remove their image names.
     counted(&world, "five");
     world.up().with(0, Outcome::Converged);
     let mut tags = world.api.generations(&world.project);
@@ -200,7 +200,7 @@ fn job_is_not_run_again_after_a_prune_of_containers() {
 }
 
 #[test]
-fn job_of_a_project_without_services_is_not_run_again_after_a_prune() {
+fn job_of_project_without_services_is_not_rerun_after_prune() {
     let Some(world) = World::new("jobonly") else {
         return;
     };
@@ -222,7 +222,7 @@ fn job_of_a_project_without_services_is_not_run_again_after_a_prune() {
 }
 
 #[test]
-fn irreversible_job_asks_where_the_record_of_its_run_was_removed() {
+fn irreversible_job_without_run_record_needs_confirmation() {
     let Some(world) = World::new("joblost") else {
         return;
     };
@@ -239,8 +239,8 @@ fn irreversible_job_asks_where_the_record_of_its_run_was_removed() {
     let refused = world.run(&["up"]).with_code(3).err;
     insta::assert_snapshot!(refused, @"
     error: `migrate` is irreversible and would run again, as the record of whether it has run was removed
-     help: `--rerun migrate` runs it again; `--no-rerun` takes it for done
-    nothing was touched
+     help: `--rerun migrate` runs it again; `--no-rerun` assumes that it is done
+    nothing was changed
     ");
     world.run(&["plan"]).with_code(3);
     let told = history(&world);
@@ -253,7 +253,7 @@ fn irreversible_job_asks_where_the_record_of_its_run_was_removed() {
         told.err
     );
 
-    // Numbers go on, and what was said once is recorded.
+    // Generation numbers continue, and the answer given once is recorded.
     counted(&world, "three");
     let up = ["up", "--no-rerun", "--progress", "json"];
     world.run(&up).with(0, Outcome::Converged);
@@ -268,20 +268,20 @@ fn irreversible_job_asks_where_the_record_of_its_run_was_removed() {
     assert_eq!(read(&world, "app", "runs"), "x\nx\n");
     world.up().with(0, Outcome::Unchanged);
 
-    // Names of images are not left behind, though nothing but the manifest knows their service.
+    // Image names are removed, although only the manifest still knows their service.
     forget();
     assert!(!world.api.generations(&world.project).is_empty());
     world.run(&["down", "--volumes"]).with_code(0);
     assert_eq!(world.api.generations(&world.project), Vec::<String>::new());
 }
 
-/// A database in a volume, a job that sets it up, and a service that needs that.
+/// Writes a manifest with a database in a volume, a job that sets it up, and a dependent service.
 fn moved(world: &World, volume: &str, job: &str, version: &str) {
     world.manifest(&format!(
         r#"
         volume "one"
         volume "two"
-        deploy settle="0s"
+        deploy stabilize="0s"
         service "db" {{
             use "doomed"
             volume "{volume}" "/data"
@@ -299,7 +299,7 @@ fn moved(world: &World, volume: &str, job: &str, version: &str) {
             env VERSION="{version}"
             volumes-from "db"
             depends-on "migrate"
-            ready within="20s" {{ file "/{version}"; }}
+            ready timeout="20s" {{ file "/{version}"; }}
         }}
         "#
     ));
@@ -308,7 +308,7 @@ fn moved(world: &World, volume: &str, job: &str, version: &str) {
 const WELL: &str = "etc";
 
 #[test]
-fn job_runs_again_when_a_service_that_it_depends_on_gets_a_new_volume() {
+fn job_reruns_when_dependency_gets_new_volume() {
     let Some(world) = World::new("jobfresh") else {
         return;
     };
@@ -325,14 +325,14 @@ fn job_runs_again_when_a_service_that_it_depends_on_gets_a_new_volume() {
     assert_eq!(read(&world, "db", "runs"), "x\n");
     world.up().with(0, Outcome::Unchanged);
 
-    // It has worked with both now.
+    // The job has run with both volumes now.
     moved(&world, "one", "", WELL);
     world.up().with(0, Outcome::Converged);
     assert_eq!(read(&world, "db", "runs"), "x\n");
 }
 
 #[test]
-fn new_volume_of_a_failed_deploy_is_named_and_still_counts_as_new() {
+fn new_volume_of_failed_deploy_still_counts_as_new() {
     let Some(world) = World::new("jobretry") else {
         return;
     };
@@ -352,7 +352,7 @@ fn new_volume_of_a_failed_deploy_is_named_and_still_counts_as_new() {
     assert_eq!(kept, [two.as_str()]);
     assert_eq!(migrated(&world), "x\n");
     let plain = world.run(&["up", "--progress", "plain"]).with_code(5).err;
-    // It is there already, and no deploy has been committed with it.
+    // The volume exists already, but no deploy was committed with it.
     assert!(plain.contains("is new and empty"), "{plain}");
     moved(&world, "two", "", WELL);
     world.up().with(0, Outcome::Converged);
@@ -360,7 +360,7 @@ fn new_volume_of_a_failed_deploy_is_named_and_still_counts_as_new() {
 }
 
 #[test]
-fn irreversible_job_asks_when_a_volume_is_new() {
+fn irreversible_job_with_new_volume_needs_confirmation() {
     let Some(world) = World::new("jobask") else {
         return;
     };
@@ -382,14 +382,14 @@ fn irreversible_job_asks_when_a_volume_is_new() {
 }
 
 #[test]
-fn job_runs_again_after_its_database_was_taken_down_with_its_volume() {
+fn job_reruns_after_down_with_database_volume() {
     let Some(world) = World::new("downvolume") else {
         return;
     };
     moved(&world, "one", "", WELL);
     world.up().with(0, Outcome::Converged);
     let one = format!("{}_one", world.project);
-    // Others have it mounted by way of the service.
+    // Other services mount the volume through the service.
     let told = world.run(&["down", "db", "--volumes", "--progress", "json"]);
     let told = told.with(0, Outcome::Converged).told(|event| match event {
         Event::Warning { text } => Some(text.clone()),
@@ -416,7 +416,7 @@ fn job_runs_again_after_its_database_was_taken_down_with_its_volume() {
 }
 
 #[test]
-fn volumes_of_a_service_go_with_it_unless_another_one_uses_them() {
+fn down_of_service_removes_only_unshared_volumes() {
     let Some(world) = World::new("downone") else {
         return;
     };
@@ -425,7 +425,7 @@ fn volumes_of_a_service_go_with_it_unless_another_one_uses_them() {
             r#"
             volume "own"
             volume "shared"
-            deploy settle="0s"
+            deploy stabilize="0s"
             service "db" {{
                 use "doomed"
                 volume "own" "/data"
@@ -458,8 +458,8 @@ fn volumes_of_a_service_go_with_it_unless_another_one_uses_them() {
         format!("volume `{shared}` is kept, as `web` uses it too")
     );
     assert_eq!(world.volumes(), [shared]);
-    // The job has done its work, in a database that is gone.
-    let up = world.up().with(0, Outcome::Converged).deeds();
+    // The job is done, but in a database that was removed.
+    let up = world.up().with(0, Outcome::Converged).steps();
     assert!(
         up.iter()
             .any(|it| it.starts_with("starting container") && it.contains("migrate")),
@@ -468,7 +468,7 @@ fn volumes_of_a_service_go_with_it_unless_another_one_uses_them() {
     assert_ne!(world.containers()[&world.name("migrate")], job);
     assert_eq!(world.running("web"), web);
 
-    // A service that is down already has its volumes all the same.
+    // The volumes of a service that is already down are removed all the same.
     world
         .run(&["down", "db", "--progress", "json"])
         .with(0, Outcome::Converged);

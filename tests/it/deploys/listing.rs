@@ -1,4 +1,4 @@
-//! What commands say of a project: names that it does not have, counts, what is missing, who did it.
+//! Reports about a project: unknown names, counts, missing replicas, and the author of a deploy.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ fn unknown_services_are_refused_by_every_command() {
     world.manifest(r#"service "web" { use "doomed"; }; service "cache" { use "doomed"; }"#);
     world.up().with(0, Outcome::Converged);
     let before = world.containers();
-    for command in ["up", "plan", "rehearse", "build", "down", "ps", "logs"] {
+    for command in ["up", "plan", "simulate", "build", "down", "ps", "logs"] {
         let told = world.run(&[command, "cahce", "nope"]).with_code(3);
         for part in [
             "no service or job `cahce`",
@@ -39,7 +39,7 @@ fn unknown_services_are_refused_by_every_command() {
     let rerun = world.run(&["plan", "--rerun", "cahce"]).with_code(3).err;
     assert!(rerun.contains("did you mean `cache`?"), "{rerun}");
     assert_eq!(world.containers(), before);
-    // What is there already is known without a manifest.
+    // The names of existing services are known without a manifest.
     std::fs::remove_file(world.path("cimandat.kdl")).unwrap();
     let told = world
         .run(&["-p", &world.project, "down", "cahce"])
@@ -52,7 +52,7 @@ fn unknown_services_are_refused_by_every_command() {
 }
 
 #[test]
-fn plan_and_verdict_count_alike_and_name_what_is_removed() {
+fn plan_and_verdict_report_equal_counts() {
     let Some(world) = World::new("counts") else {
         return;
     };
@@ -63,7 +63,7 @@ fn plan_and_verdict_count_alike_and_name_what_is_removed() {
             .collect();
         let named = named.concat();
         let workers = format!("service \"worker\" {{ use \"doomed\"; replicas {replicas}; }}\n");
-        world.manifest(&format!("{named}{workers}deploy settle=\"0s\""));
+        world.manifest(&format!("{named}{workers}deploy stabilize=\"0s\""));
     };
     let check = |planned: &str, done: &str| {
         let plan = world.run(&["plan"]).with_code(0).out;
@@ -75,7 +75,7 @@ fn plan_and_verdict_count_alike_and_name_what_is_removed() {
     };
     services(&["db", "api"], 4);
     check("6 to create", "6 created");
-    // Renamed.
+    // `api` is renamed to `backend`.
     services(&["db", "backend"], 4);
     check(
         "1 to create, 1 to remove, 5 unchanged",
@@ -94,7 +94,7 @@ fn plan_and_verdict_count_alike_and_name_what_is_removed() {
 }
 
 #[test]
-fn missing_replicas_are_listed_and_numbers_count_as_numbers() {
+fn missing_replicas_are_listed_in_numeric_order() {
     let Some(world) = World::new("gaps") else {
         return;
     };
@@ -132,7 +132,7 @@ fn missing_replicas_are_listed_and_numbers_count_as_numbers() {
 }
 
 #[test]
-fn author_is_known_without_variables() {
+fn author_is_known_without_environment_variables() {
     let Some(world) = World::new("author") else {
         return;
     };
@@ -152,11 +152,11 @@ fn author_is_known_without_variables() {
 }
 
 #[test]
-fn registry_that_is_away_names_the_image_that_is_there() {
+fn unreachable_registry_error_names_the_local_image() {
     let Some(world) = World::new("registry") else {
         return;
     };
-    // Nobody listens there.
+    // Nothing listens on this port.
     let image = format!("127.0.0.1:1/{}", world.project);
     let tag = format!("/images/{}/tag?repo={image}&tag=1", crate::support::IMAGE);
     assert_eq!(world.api.ask("POST", &tag, None).status, 201);

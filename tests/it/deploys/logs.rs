@@ -1,5 +1,5 @@
-//! `logs`: what is shown of services without a log, over restarts and replacements, to a reader
-//! that closes the pipe, and of lines that are not plain text.
+//! `logs`: services without a log, restarts and replacements, a reader that closes the pipe, and
+//! lines that are not plain text.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
@@ -15,18 +15,18 @@ use serde_json::Value;
 
 use crate::support::{Running, World};
 
-/// Longer than a program takes to end, even on a machine with much else to do; much shorter than
-/// the wait for a line that never comes.
+/// Longer than a program takes to exit, even on a busy machine; much shorter than the wait for a
+/// line that never appears.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Whether a line of `logs --format json` is from this service, with this text.
+/// Returns whether a line of `logs --format json` is from this service, with this text.
 fn is_line(printed: &str, service: &str, text: &str) -> bool {
     let printed: Value = serde_json::from_str(printed).unwrap();
     printed["service"] == service && printed["line"] == text
 }
 
 #[test]
-fn service_without_a_log_does_not_hide_the_others() {
+fn logs_show_other_services_when_one_has_none() {
     let Some(world) = World::new("nolog") else {
         return;
     };
@@ -52,7 +52,7 @@ fn service_without_a_log_does_not_hide_the_others() {
     let mut followed = world.begin(&["logs", "--follow", "--format", "json"]);
     world.api.signal(&world.name("z"), "USR1");
     followed.line("a line of z", |line| is_line(line, "z", "line 1"));
-    // What is not kept is not asked for again without end.
+    // A log that is not kept is not requested again in a loop.
     world.api.signal(&world.name("a"), "USR1");
     followed.line("a line of a", |line| is_line(line, "a", "line 1"));
     followed.interrupt();
@@ -64,7 +64,6 @@ fn service_without_a_log_does_not_hide_the_others() {
     assert_eq!(lines, expected);
 }
 
-/// Waits for a line of a service.
 fn until(followed: &mut Running<'_>, service: &str, text: &str) {
     followed.line(&format!("{text} of {service}"), |line| {
         is_line(line, service, text)
@@ -81,7 +80,7 @@ fn follow_shows_each_line_once_over_restarts_and_replacements() {
     let Some(world) = World::new("follow") else {
         return;
     };
-    // Each start says which container it is in, and which start of it.
+    // Each start prints its container and its number.
     let manifest = |name: &str| {
         world.manifest(&format!(
             r##"
@@ -133,7 +132,7 @@ fn follow_shows_each_line_once_over_restarts_and_replacements() {
         expected.push(format!("{start} ends"));
     }
     expected.pop();
-    // Two streams come in an order of their own.
+    // The order of the two streams is not defined.
     let sorted = |mut lines: Vec<String>| {
         lines.sort();
         lines
@@ -142,14 +141,14 @@ fn follow_shows_each_line_once_over_restarts_and_replacements() {
 }
 
 #[test]
-fn follow_without_old_lines_shows_what_comes_after_a_restart() {
+fn follow_with_tail_0_shows_lines_after_restart() {
     let Some(world) = World::new("tail") else {
         return;
     };
     world.manifest(r#"service "app" { use "talker"; ready { log "at work"; }; }"#);
     world.up().with(0, Outcome::Converged);
     let mut followed = world.begin(&["logs", "--follow", "--tail", "0", "--no-prefix"]);
-    // A line is shown only if the log is being followed by then: lines are written until one is.
+    // A line is shown only if the log is already followed; so lines are written until one is shown.
     let heard = AtomicBool::new(false);
     let (api, name) = (&world.api, world.name("app"));
     let first = thread::scope(|scope| {
@@ -206,7 +205,7 @@ fn closed_pipe_ends_follow_at_once() {
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
         assert!(line.contains("at work"), "{line}");
-        // No other line comes.
+        // No other line follows.
         drop(reader);
         assert_eq!(wait(&mut child), Some(0), "{arguments:?}");
         let mut said = String::new();
@@ -246,8 +245,8 @@ fn long_and_binary_lines_stay_whole() {
     let manifest = service("plain", "") + "\n" + &service("terminal", "tty #true");
     world.manifest(&manifest);
     world.up().with(0, Outcome::Converged);
-    // Engines before 25 lose the ends of long lines in this log; of a terminal's nothing tells then
-    // where they end.
+    // Engines before 25 lose the ends of long lines in this log; in a terminal's log, the ends of
+    // lines are then unknown.
     let services = ["plain", "terminal"];
     let shown = if world.api.speaks(44) { 2 } else { 1 };
     for service in services.into_iter().take(shown) {
@@ -281,7 +280,7 @@ fn long_and_binary_lines_stay_whole() {
 }
 
 #[test]
-fn column_is_as_wide_as_the_widest_name_shown() {
+fn prefix_column_fits_widest_shown_name() {
     let Some(world) = World::new("column") else {
         return;
     };

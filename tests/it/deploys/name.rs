@@ -1,4 +1,4 @@
-//! Names that the check accepts, on the engine: containers, networks, volumes, images, hosts.
+//! Names that `check` accepts, on the engine: containers, networks, volumes, images, hosts.
 
 use std::{
     io::Write,
@@ -17,7 +17,7 @@ fn unusual_names_are_deployed() {
     let long = "n".repeat(63);
     world.manifest(&format!(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         network "Back.end_-net"
         volume "d"
         secret "{long}" generate="hex"
@@ -42,7 +42,7 @@ fn unusual_names_are_deployed() {
 }
 
 #[test]
-fn a_manifest_from_standard_input_is_checked_in_the_current_folder() {
+fn manifest_from_stdin_resolves_paths_in_current_folder() {
     let folder = tempfile::TempDir::with_prefix("Größe & mehr ").unwrap();
     std::fs::write(folder.path().join("page"), "").unwrap();
     let run = |text: &str| {
@@ -69,6 +69,6 @@ fn a_manifest_from_standard_input_is_checked_in_the_current_folder() {
 
     let (code, told) = run("service \"web\" {\n    image \"x:1\"\n    prot 80\n}");
     assert_eq!(code, Some(3));
-    assert_eq!(told["mistakes"][0]["file"], "<stdin>");
-    assert_eq!(told["mistakes"][0]["line"], 3);
+    assert_eq!(told["errors"][0]["file"], "<stdin>");
+    assert_eq!(told["errors"][0]["line"], 3);
 }

@@ -1,41 +1,42 @@
-//! Networks whose definition changes under containers that run, and those that nobody uses.
+//! Networks whose definition changes under running containers, and unused networks.
 
 use cimandat::event::{Event, Outcome};
 use serde_json::Value;
 
 use crate::support::World;
 
-/// `web` asks for `db` by both of its names; `known` is the name that it has to find.
+/// Writes a manifest in which the gate of `web` resolves `db` and `known`; `store` is an alias of
+/// `db`.
 fn shop(world: &World, network: &str, known: &str) {
     keeping(world, 1, network, known);
 }
 
-/// The same, with so many generations to be kept.
+/// As [`shop`], with `keep` generations of history.
 fn keeping(world: &World, keep: u32, network: &str, known: &str) {
-    // What cannot be found is not waited for as long as a busy machine may take.
-    let within = if known == "nobody" { "3s" } else { "60s" };
+    // A name that does not resolve gets a short timeout; the long one is for a busy machine.
+    let within = if known == "unknown-host" { "3s" } else { "60s" };
     world.manifest(&format!(
         r#"
-        deploy settle="0s" keep={keep}
+        deploy stabilize="0s" history={keep}
         network "back" {network}
         service "db" {{
             use "web"
             env TEXT="data"
             network "back" alias="store"
-            ready within="10s" {{ http 8080 contains="data"; }}
+            ready timeout="10s" {{ http 8080 contains="data"; }}
         }}
         service "web" {{
             use "web"
             env TEXT="page"
             network "back"
             depends-on "db"
-            ready within="{within}" {{ exec "sh" "-c" "getent hosts db && getent hosts {known}"; }}
+            ready timeout="{within}" {{ exec "sh" "-c" "getent hosts db && getent hosts {known}"; }}
         }}
         "#
     ));
 }
 
-/// A network of the project, in the engine's words.
+/// Returns the only network of the project, as the engine reports it.
 fn only_network(world: &World) -> Value {
     let names = world.api.networks(&world.project);
     assert_eq!(names.len(), 1, "{names:?}");
@@ -43,7 +44,7 @@ fn only_network(world: &World) -> Value {
 }
 
 #[test]
-fn a_changed_network_is_made_anew_with_all_names_and_back() {
+fn changed_network_is_recreated_with_all_aliases() {
     let Some(world) = World::new("network") else {
         return;
     };
@@ -68,7 +69,7 @@ fn a_changed_network_is_made_anew_with_all_names_and_back() {
     assert!(removed >= committed);
     world.up().with(0, Outcome::Unchanged);
 
-    // Back again: the first name is free.
+    // Changed back: the first name is free again.
     shop(&world, "", "store");
     world.up().with(0, Outcome::Converged);
     let third = only_network(&world);
@@ -80,25 +81,25 @@ fn a_changed_network_is_made_anew_with_all_names_and_back() {
 }
 
 #[test]
-fn on_failure_the_old_containers_run_on_the_old_network() {
+fn failed_network_change_restores_the_old_network() {
     let Some(world) = World::new("network-back") else {
         return;
     };
     shop(&world, "", "store");
     world.up().with(0, Outcome::Converged);
     let before = (world.containers(), only_network(&world)["Id"].clone());
-    // The new `web` looks for a name that nobody has.
-    shop(&world, "internal=#true", "nobody");
+    // The new `web` resolves a name that does not exist.
+    shop(&world, "internal=#true", "unknown-host");
     world.up().with(5, Outcome::RolledBack);
     assert_eq!(world.containers(), before.0);
     assert_eq!(only_network(&world)["Id"], before.1);
-    // Its gate, which asks for both names, passes on the old network.
+    // The gate resolves both names and passes on the old network.
     shop(&world, "", "store");
     world.up().with(0, Outcome::Unchanged);
 }
 
 #[test]
-fn a_network_with_fixed_addresses_changes_when_it_gets_others() {
+fn network_with_subnet_is_replaced_for_another_subnet() {
     let Some(world) = World::new("subnets") else {
         return;
     };
@@ -121,13 +122,13 @@ fn a_network_with_fixed_addresses_changes_when_it_gets_others() {
 }
 
 #[test]
-fn a_network_that_left_the_manifest_goes_and_a_volume_stays() {
+fn orphan_network_is_removed_orphan_volume_is_kept() {
     let Some(world) = World::new("left") else {
         return;
     };
     world.manifest(
         r#"
-        deploy settle="0s" keep=1
+        deploy stabilize="0s" history=1
         network "front"
         network "back"
         volume "data"
@@ -137,7 +138,7 @@ fn a_network_that_left_the_manifest_goes_and_a_volume_stays() {
     world.up().with(0, Outcome::Converged);
     world.manifest(
         r#"
-        deploy settle="0s" keep=1
+        deploy stabilize="0s" history=1
         network "front"
         service "app" { use "doomed"; network "front"; }
         "#,
@@ -155,7 +156,7 @@ fn a_network_that_left_the_manifest_goes_and_a_volume_stays() {
 }
 
 #[test]
-fn a_rollback_goes_back_to_a_network_as_it_was() {
+fn rollback_restores_the_network_definition() {
     let Some(world) = World::new("network-rollback") else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Deploys that go well: the first, the idle one, the change of one service, and the end.
+//! Successful deploys: the first deploy, one without changes, a change of one service, and `down`.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use cimandat::event::{Event, Outcome};
 
 use crate::support::{Client, Ended, World, free_port};
 
-/// Two services in a row, the last one published.
+/// Writes a manifest with two services, of which `shop` depends on the others and is published.
 fn shop(world: &World, port: u16, text: &str) {
     world.manifest(&format!(
         r#"
@@ -50,7 +50,7 @@ fn gate_of(ended: &Ended, service: &str) -> std::time::Duration {
 }
 
 #[test]
-fn a_first_deploy_goes_in_the_order_of_dependencies() {
+fn first_deploy_starts_in_dependency_order() {
     let Some(world) = World::new("first") else {
         return;
     };
@@ -59,28 +59,28 @@ fn a_first_deploy_goes_in_the_order_of_dependencies() {
     let ended = world.up().with(0, Outcome::Converged);
     assert!(start_of(&ended, "shop") >= gate_of(&ended, "db"));
     assert!(start_of(&ended, "shop") >= gate_of(&ended, "cache"));
-    // Those that need nothing do not wait for each other.
+    // Services without dependencies do not wait for each other.
     assert!(start_of(&ended, "db") < gate_of(&ended, "cache"));
     assert!(start_of(&ended, "cache") < gate_of(&ended, "db"));
-    let deeds = ended.deeds();
-    let started = |deed: &String| deed.starts_with("starting");
-    let made = |deed: &String| deed.starts_with("creating");
+    let steps = ended.steps();
+    let started = |step: &String| step.starts_with("starting");
+    let made = |step: &String| step.starts_with("creating");
     assert!(
-        deeds.iter().position(started) > deeds.iter().rposition(made),
-        "{deeds:?}"
+        steps.iter().position(started) > steps.iter().rposition(made),
+        "{steps:?}"
     );
     for service in ["db", "cache", "shop"] {
         world.running(service);
     }
     assert_eq!(world.volumes(), [format!("{}_data", world.project)]);
     assert_eq!(Client::ask(port).as_deref(), Some("one"));
-    // The policy is given when all has gone well.
+    // The restart policy is set after a successful deploy.
     let policy = &world.inspect("shop")["HostConfig"]["RestartPolicy"]["Name"];
     assert_eq!(policy, "unless-stopped");
 }
 
 #[test]
-fn a_second_deploy_of_the_same_does_nothing() {
+fn repeated_deploy_changes_nothing() {
     let Some(world) = World::new("idle") else {
         return;
     };
@@ -88,12 +88,12 @@ fn a_second_deploy_of_the_same_does_nothing() {
     world.up().with(0, Outcome::Converged);
     let before = world.containers();
     let ended = world.up().with(0, Outcome::Unchanged);
-    assert_eq!(ended.deeds(), Vec::<String>::new());
+    assert_eq!(ended.steps(), Vec::<String>::new());
     assert_eq!(world.containers(), before);
 }
 
 #[test]
-fn only_what_changed_is_replaced() {
+fn update_replaces_only_changed_services() {
     let Some(world) = World::new("change") else {
         return;
     };
@@ -113,18 +113,18 @@ fn only_what_changed_is_replaced() {
         );
     }
     assert_eq!(Client::ask(port).as_deref(), Some("two"));
-    let deeds = ended.deeds();
+    let steps = ended.steps();
     assert!(
-        deeds
+        steps
             .iter()
-            .all(|deed| deed.contains("shop") || deed.contains("http://")),
-        "{deeds:?}"
+            .all(|step| step.contains("shop") || step.contains("http://")),
+        "{steps:?}"
     );
     world.up().with(0, Outcome::Unchanged);
 }
 
 #[test]
-fn orphans_go_after_the_commit() {
+fn orphans_are_removed_after_commit() {
     let Some(world) = World::new("orphans") else {
         return;
     };
@@ -145,7 +145,7 @@ fn orphans_go_after_the_commit() {
 }
 
 #[test]
-fn down_leaves_volumes_only_and_then_nothing() {
+fn down_keeps_volumes_unless_requested() {
     let Some(world) = World::new("down") else {
         return;
     };
@@ -156,7 +156,7 @@ fn down_leaves_volumes_only_and_then_nothing() {
     let ended = world.run(&down).with(0, Outcome::Converged);
     assert_eq!(world.things(), Vec::<String>::new());
     assert_eq!(world.volumes(), [volume.as_str()]);
-    // Dependents stop before what they need.
+    // Dependents stop before their dependencies.
     let stop = |service: &str| {
         ended.when(|event| {
             matches!(event, Event::StepStarted { verb, object, .. }
@@ -177,7 +177,7 @@ fn down_leaves_volumes_only_and_then_nothing() {
 }
 
 #[test]
-fn down_with_images_removes_all_names_of_what_was_built() {
+fn down_with_images_removes_all_tags_of_built_images() {
     let Some(world) = World::new("down-images") else {
         return;
     };
@@ -187,11 +187,11 @@ fn down_with_images_removes_all_names_of_what_was_built() {
         "FROM debian:trixie-slim\nCMD [\"sleep\", \"600\"]\n",
     )
     .unwrap();
-    // One image under its own name, and under one of each service and generation.
+    // One image has its own name, and a name for each service and generation.
     for text in ["one", "two"] {
         world.manifest(&format!(
             r#"
-            deploy settle="0s"
+            deploy stabilize="0s"
             service "a" {{ build "app"; env TEXT="{text}"; }}
             service "b" {{ image-of "a"; env TEXT="{text}"; }}
             "#

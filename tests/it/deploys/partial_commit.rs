@@ -1,14 +1,15 @@
-//! A deploy that fails in part, and what is kept of a failure to look at.
+//! Deploys with partial failure (`rollback="subtree"`), and failed containers that are kept for
+//! inspection (`--keep-failed`).
 
 use cimandat::event::{Event, Outcome};
 
 use crate::support::World;
 
-/// Two chains that know nothing of each other; `queue` is ready when this file is there.
+/// Writes a manifest with two independent dependency chains; `queue` is ready when `file` exists.
 fn chains(world: &World, text: &str, file: &str) {
     world.manifest(&format!(
         r#"
-        deploy settle="0s" rollback="subtree"
+        deploy stabilize="0s" rollback="subtree"
         service "db" {{ use "doomed"; env TEXT="{text}"; ready {{ log "at work"; }}; }}
         service "api" {{
             use "doomed"
@@ -21,7 +22,7 @@ fn chains(world: &World, text: &str, file: &str) {
             use "doomed"
             env TEXT="{text}"
             restart "always"
-            ready within="2s" {{ file "{file}"; }}
+            ready timeout="2s" {{ file "{file}"; }}
         }}
         service "worker" {{
             use "doomed"
@@ -34,7 +35,7 @@ fn chains(world: &World, text: &str, file: &str) {
 }
 
 #[test]
-fn what_does_not_wait_for_the_failed_service_is_committed() {
+fn services_independent_of_failure_are_committed() {
     let Some(world) = World::new("part") else {
         return;
     };
@@ -68,7 +69,7 @@ fn what_does_not_wait_for_the_failed_service_is_committed() {
         let policy = &world.inspect(service)["HostConfig"]["RestartPolicy"]["Name"];
         assert_eq!(policy, "always", "{service}");
     }
-    // The next one has to do what is missing, and nothing else.
+    // The next deploy has to replace the two rolled-back services, and nothing else.
     let plan = world.run(&["plan", "--exit-code"]).with_code(2).out;
     assert!(plan.contains("2 to replace, 2 unchanged"), "{plan}");
     let again = world.run(&["up", "--progress", "plain"]).with_code(5);
@@ -86,7 +87,7 @@ fn what_does_not_wait_for_the_failed_service_is_committed() {
 }
 
 #[test]
-fn the_end_says_who_is_new_and_who_is_not() {
+fn verdict_lists_committed_and_rolled_back_services() {
     let Some(world) = World::new("partsay") else {
         return;
     };
@@ -99,13 +100,13 @@ fn the_end_says_who_is_new_and_who_is_not() {
     ] {
         assert!(plain.err.contains(line), "{}", plain.err);
     }
-    // Nothing was there before, so nothing of them is.
+    // The rolled-back services did not exist before, so they have no containers.
     let names: Vec<String> = world.containers().into_keys().collect();
     assert_eq!(names, [world.name("api"), world.name("db")]);
 }
 
 #[test]
-fn a_part_that_is_committed_stays_whatever_cuts_its_deploy_off() {
+fn partial_commit_survives_a_killed_deploy() {
     let Some(world) = World::new("partkilled") else {
         return;
     };
@@ -121,10 +122,13 @@ fn a_part_that_is_committed_stays_whatever_cuts_its_deploy_off() {
     drop(running);
 
     let told = world.run(&["recover", "--plan"]).with_code(5).out;
-    assert!(told.contains("after its commit; it would go on"), "{told}");
+    assert!(
+        told.contains("after its commit; it would be rolled forward"),
+        "{told}"
+    );
     let untouched = |service: &str| !told.contains(&world.name(service));
     assert!(untouched("queue") && untouched("worker"), "{told}");
-    // Not all of it is the new generation: that is told.
+    // The deploy is only partly the new generation; the exit code reports that.
     world.run(&["recover"]).with_code(5);
     assert_eq!(world.containers().len(), 4);
     for (service, changed) in [
@@ -143,7 +147,7 @@ fn a_part_that_is_committed_stays_whatever_cuts_its_deploy_off() {
     let told = world.run(&["history"]).with_code(0).out;
     assert!(told.contains("failed, rolled back in part"), "{told}");
 
-    // The generation before is that of before, whole.
+    // The generation before is the complete earlier one.
     let rollback = world.run(&["rollback", "--progress", "json"]);
     rollback.with(0, Outcome::Converged);
     for service in ["db", "api", "queue", "worker"] {
@@ -152,21 +156,21 @@ fn a_part_that_is_committed_stays_whatever_cuts_its_deploy_off() {
     }
 }
 
-/// One service, ready when this file is there.
+/// Writes a manifest with one service that is ready when `file` exists.
 fn app(world: &World, file: &str) {
     world.manifest(&format!(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         service "app" {{
             use "doomed"
             env TEXT="{file}"
-            ready within="2s" {{ file "{file}"; log "at work"; }}
+            ready timeout="2s" {{ file "{file}"; log "at work"; }}
         }}
         "#
     ));
 }
 
-/// The names of all containers, and whether each runs.
+/// Returns the names of all containers, and whether each runs.
 fn there(world: &World) -> Vec<(String, bool)> {
     let containers = world.containers().into_iter();
     containers.map(|(name, (_, runs))| (name, runs)).collect()
@@ -175,7 +179,7 @@ fn there(world: &World) -> Vec<(String, bool)> {
 const KEEP: [&str; 4] = ["up", "--keep-failed", "--progress", "plain"];
 
 #[test]
-fn a_container_that_failed_a_first_deploy_can_be_kept() {
+fn keep_failed_keeps_container_of_first_deploy() {
     let Some(world) = World::new("keepfirst") else {
         return;
     };
@@ -189,14 +193,14 @@ fn a_container_that_failed_a_first_deploy_can_be_kept() {
     let log = String::from_utf8_lossy(&world.api.ask("GET", &path, None).body).into_owned();
     assert!(log.contains("at work"), "{log}");
 
-    // It does not count as the service's container, and goes when a deploy succeeds.
+    // The kept container does not count as the service's, and is removed after a successful deploy.
     app(&world, "/etc");
     world.up().with(0, Outcome::Converged);
     assert_eq!(there(&world), [(world.name("app"), true)]);
 }
 
 #[test]
-fn a_container_that_failed_an_update_can_be_kept() {
+fn keep_failed_keeps_container_of_update() {
     let Some(world) = World::new("keep") else {
         return;
     };
@@ -220,7 +224,7 @@ fn a_container_that_failed_an_update_can_be_kept() {
     world.up().with(0, Outcome::Converged);
     assert_eq!(there(&world), [(world.name("app"), true)]);
     assert_eq!(world.running("app"), good);
-    // `down` takes it along, too.
+    // `down` removes the kept container, too.
     app(&world, "/never");
     world.run(&KEEP).with_code(5);
     assert_eq!(there(&world).len(), 2);

@@ -1,14 +1,14 @@
-//! Ports of the host that replicas share out among themselves.
+//! Host ports of a range, distributed among replicas.
 
 use cimandat::event::Outcome;
 
 use crate::support::{Client, World, free_ports};
 
-/// `web` answers with the start of its container's id, and with `TEXT`.
+/// Writes a manifest in which `web` answers with the start of its container's ID, and with `TEXT`.
 fn web(world: &World, replicas: u32, ports: &str, text: &str) {
     world.manifest(&format!(
         r##"
-        deploy settle="0s"
+        deploy stabilize="0s"
         service "web" {{
             image "debian:trixie-slim"
             command "perl" "-MSocket" "-e" #"""
@@ -31,7 +31,7 @@ fn web(world: &World, replicas: u32, ports: &str, text: &str) {
     ));
 }
 
-/// Each replica answers on its own port.
+/// Checks that each replica answers on its own port.
 #[track_caller]
 fn check_answers(world: &World, replicas: u16, first: u16, text: &str) {
     let containers = world.containers();
@@ -57,7 +57,7 @@ fn replicas_with_a_range_publish_one_port_each() {
     let two = world.containers();
     world.up().with(0, Outcome::Unchanged);
     assert_eq!(world.containers(), two);
-    // A longer range and one more replica: only that one is new.
+    // A longer range and one more replica: only that replica is new.
     web(&world, 3, &range(3), "one");
     world.up().with(0, Outcome::Converged);
     check_answers(&world, 3, first, "one");

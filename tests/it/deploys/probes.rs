@@ -1,4 +1,4 @@
-//! What is asked without changing anything: `plan`, `ps`, `logs`; and an engine that is not there.
+//! Read-only commands: `plan`, `ps`, `logs`; and commands without an engine.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Each container of a shown plan as `service change reason`.
+/// Returns each container of a JSON plan as `service change reason`.
 fn changes(world: &World, code: i32) -> Vec<String> {
     let plan = world
         .run(&["plan", "--exit-code", "--format", "json"])
@@ -22,14 +22,14 @@ fn changes(world: &World, code: i32) -> Vec<String> {
     let containers = plan["containers"].as_array().unwrap();
     let name = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let shown = containers.iter().map(|it| {
-        let why = name(&it["reason"]["why"]);
+        let why = name(&it["reason"]["kind"]);
         format!("{} {} {why}", name(&it["service"]), name(&it["change"]))
     });
     shown.collect()
 }
 
 #[test]
-fn a_plan_says_what_would_happen_and_why() {
+fn plan_reports_changes_with_reasons() {
     let Some(world) = World::new("plan") else {
         return;
     };
@@ -44,22 +44,22 @@ fn a_plan_says_what_would_happen_and_why() {
     manifest("low", "left");
     assert_eq!(
         changes(&world, 2),
-        ["app create missing", "left create missing"]
+        ["app create not-found", "left create not-found"]
     );
     assert_eq!(world.things(), Vec::<String>::new());
     world.up().with(0, Outcome::Converged);
-    assert_eq!(changes(&world, 0), ["app keep -", "left keep -"]);
+    assert_eq!(changes(&world, 0), ["app no-op -", "left no-op -"]);
 
     let path = format!("/containers/{}/kill", world.name("left"));
     assert_eq!(world.api.ask("POST", &path, None).status, 204);
-    assert_eq!(changes(&world, 2), ["app keep -", "left start stopped"]);
+    assert_eq!(changes(&world, 2), ["app no-op -", "left start stopped"]);
 
     manifest("high", "right");
     assert_eq!(
         changes(&world, 2),
         [
             "app replace changed",
-            "right create missing",
+            "right create not-found",
             "left remove orphan"
         ]
     );
@@ -69,7 +69,7 @@ fn a_plan_says_what_would_happen_and_why() {
 }
 
 #[test]
-fn ps_tells_programs_what_is_there() {
+fn ps_json_lists_containers_ports_and_jobs() {
     let Some(world) = World::new("ps") else {
         return;
     };
@@ -169,7 +169,7 @@ fn logs_are_interleaved_by_time() {
 }
 
 #[test]
-fn without_an_engine_it_says_where_it_looked() {
+fn missing_engine_exits_125_and_names_address() {
     let Some(world) = World::new("none") else {
         return;
     };

@@ -1,12 +1,12 @@
-//! What counts as proof: an update is committed when the new generation serves without the old one,
-//! and everything is ready at the same time.
+//! Proof of an update: it is committed when the new generation serves without the old one and all
+//! services are ready at the same time.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use cimandat::event::Outcome;
 
 use crate::support::{World, free_port};
 
-/// `proxy` resolves `app` once, when it starts, and passes each request on to that address. `brief`
+/// `proxy` resolves `app` once, at its start, and forwards each request to that address. `brief`
 /// answers, and exits with 7 a moment after its first answer.
 const PROGRAMS: &str = r##"
 template "proxy" {
@@ -63,13 +63,13 @@ fn proxied(world: &World, text: &str, port: u16, restart: bool) {
         service "app" {{
             use "web"
             env TEXT="{text}"
-            ready within="20s" {{ http 8080 contains="{text}"; }}
+            ready timeout="20s" {{ http 8080 contains="{text}"; }}
         }}
         service "proxy" {{
             use "proxy"
             port "127.0.0.1:{port}:8080"
             depends-on "app" restart=#{restart}
-            ready within="5s" {{ http 8080; }}
+            ready timeout="5s" {{ http 8080; }}
         }}
         verify {{ http "http://127.0.0.1:{port}/"; }}
         "#
@@ -117,13 +117,13 @@ fn service_that_exits_after_its_gate_fails_the_deploy() {
         {PROGRAMS}
         service "app" {{
             use "brief"
-            ready within="20s" {{ http 8080; }}
+            ready timeout="20s" {{ http 8080; }}
         }}
         service "page" {{
             use "web"
             env TEXT="page"
             depends-on "app"
-            ready within="20s" {{ http 8080; }}
+            ready timeout="20s" {{ http 8080; }}
         }}
         "#
     ));
@@ -151,7 +151,7 @@ fn service_names_are_not_published_on_external_networks() {
                 use "talker"
                 network "corp"
                 depends-on "db"
-                ready within="5s" {{ exec "sh" "-c" "{found}"; }}
+                ready timeout="5s" {{ exec "sh" "-c" "{found}"; }}
             }}
             "#
         ));

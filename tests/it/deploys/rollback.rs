@@ -1,4 +1,4 @@
-//! The way back in its tricky forms: of several services, with a deadline, and when it fails too.
+//! Rollbacks in difficult cases: several services, a deadline, and failed rollbacks.
 
 use std::fs;
 
@@ -16,11 +16,11 @@ fn until_asked(running: &mut Running<'_>, service: &str) {
     });
 }
 
-/// A stack of two; both differ by a text.
+/// Writes a manifest with two services, both of which contain `text`.
 fn stack(world: &World, text: &str, file: &str) {
     world.manifest(&format!(
         r#"
-        deploy settle="0s"
+        deploy stabilize="0s"
         defaults {{ update order="stop-first"; }}
         service "db" {{ use "doomed"; env TEXT="{text}"; ready {{ log "at work"; }}; }}
         service "app" {{
@@ -28,14 +28,14 @@ fn stack(world: &World, text: &str, file: &str) {
             env TEXT="{text}"
             depends-on "db"
             restart "always"
-            ready within="1s" {{ file "{file}"; }}
+            ready timeout="1s" {{ file "{file}"; }}
         }}
         "#
     ));
 }
 
 #[test]
-fn dependents_stop_first_and_come_back_last() {
+fn rollback_stops_dependents_first_and_starts_them_last() {
     let Some(world) = World::new("order") else {
         return;
     };
@@ -58,14 +58,14 @@ fn dependents_stop_first_and_come_back_last() {
 }
 
 #[test]
-fn a_deploy_that_takes_too_long_goes_back() {
+fn deploy_past_its_deadline_is_rolled_back() {
     let Some(world) = World::new("deadline") else {
         return;
     };
     world.manifest(
         r#"
         deploy deadline="2s"
-        service "app" { use "doomed"; ready within="10m" { file "/never"; }; }
+        service "app" { use "doomed"; ready timeout="10m" { file "/never"; }; }
         "#,
     );
     let ended = world.up().with(5, Outcome::RolledBack);
@@ -78,7 +78,7 @@ fn a_deploy_that_takes_too_long_goes_back() {
 }
 
 #[test]
-fn a_failed_way_back_asks_for_a_person() {
+fn failed_rollback_exits_6() {
     let Some(world) = World::new("stuck") else {
         return;
     };
@@ -87,12 +87,12 @@ fn a_failed_way_back_asks_for_a_person() {
         let folder = world.path("").display().to_string();
         world.manifest(&format!(
             r#"
-            deploy settle="0s"
+            deploy stabilize="0s"
             service "app" {{
                 use "doomed"
                 env TEXT="{text}"
                 bind "{folder}" "/state"
-                ready within="2s" {{ file "{wanted}"; }}
+                ready timeout="2s" {{ file "{wanted}"; }}
             }}
             "#
         ));
@@ -103,7 +103,7 @@ fn a_failed_way_back_asks_for_a_person() {
     app("two", "/never");
     let mut running = world.begin_up();
     until_asked(&mut running, "app");
-    // What the old one needs to become ready again is gone.
+    // The file that the old container needs to become ready again is removed.
     fs::remove_file(&mark).unwrap();
     let ended = running.end().with(6, Outcome::RollbackFailed);
     let left = ended.told(|event| match event {
@@ -116,7 +116,7 @@ fn a_failed_way_back_asks_for_a_person() {
         left.iter().any(|text| text.contains(&world.name("app"))),
         "{left:?}"
     );
-    // It is there and runs, though nobody can say that it is well.
+    // The old container runs, but its readiness is unknown.
     world.running("app");
     fs::write(&mark, "").unwrap();
     app("one", "/state/mark");
@@ -125,7 +125,7 @@ fn a_failed_way_back_asks_for_a_person() {
 }
 
 #[test]
-fn an_interrupt_does_not_turn_the_way_back() {
+fn interrupt_does_not_stop_a_rollback() {
     let Some(world) = World::new("persist") else {
         return;
     };
@@ -134,7 +134,7 @@ fn an_interrupt_does_not_turn_the_way_back() {
     let before = world.containers();
     stack(&world, "two", "/never");
     let mut running = world.begin_up();
-    running.until("the way back", |event| {
+    running.until("the rollback", |event| {
         matches!(event, Event::RollbackStarted { .. })
     });
     running.interrupt();
@@ -143,14 +143,14 @@ fn an_interrupt_does_not_turn_the_way_back() {
 }
 
 #[test]
-fn a_job_that_fails_in_an_update_leaves_the_services() {
+fn failed_job_leaves_services_running() {
     let Some(world) = World::new("migrate") else {
         return;
     };
     let stack = |line: &str, text: &str| {
         world.manifest(&format!(
             r#"
-            deploy settle="0s"
+            deploy stabilize="0s"
             job "migrate" {{ image "debian:trixie-slim"; command "sh" "-c" "{line}"; }}
             service "app" {{ use "doomed"; env TEXT="{text}"; depends-on "migrate"; }}
             "#
@@ -171,7 +171,7 @@ fn a_job_that_fails_in_an_update_leaves_the_services() {
 }
 
 #[test]
-fn a_reader_that_goes_away_stops_no_deploy() {
+fn closed_output_does_not_stop_deploy() {
     let Some(world) = World::new("pipe") else {
         return;
     };
@@ -186,16 +186,17 @@ fn a_reader_that_goes_away_stops_no_deploy() {
 
 /// A service that never becomes ready.
 const NEVER_READY: &str =
-    r#"service "app" { use "doomed"; ready within="10m" { file "/never"; }; }"#;
+    r#"service "app" { use "doomed"; ready timeout="10m" { file "/never"; }; }"#;
 
 #[test]
-fn a_polite_end_and_a_lost_terminal_are_interrupts() {
+fn sigterm_and_sighup_are_interrupts() {
     for signal in ["TERM", "HUP"] {
         let Some(world) = World::new("end") else {
             return;
         };
         world.manifest(NEVER_READY);
-        // Whoever runs the tests may have had the signal ignored, which would be inherited.
+        // The test process may have been started with the signal ignored, and children inherit
+        // that.
         let mut command = std::process::Command::new("env");
         command
             .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_cimandat")])
@@ -210,7 +211,7 @@ fn a_polite_end_and_a_lost_terminal_are_interrupts() {
 }
 
 #[test]
-fn a_lost_terminal_that_was_to_be_ignored_is() {
+fn inherited_ignored_sighup_is_ignored() {
     let Some(world) = World::new("nohup") else {
         return;
     };
@@ -222,7 +223,8 @@ fn a_lost_terminal_that_was_to_be_ignored_is() {
     let mut running = Running::begin(&world, shell);
     until_asked(&mut running, "app");
     running.signal("HUP");
-    // It goes on, until it is asked in another way; a later signal does not overtake.
+    // The deploy continues until another signal arrives; the later signal does not overtake the
+    // first.
     running.interrupt();
     let ended = running.end().with(8, Outcome::Cancelled);
     let asked = ended

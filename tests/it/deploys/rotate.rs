@@ -1,4 +1,5 @@
-//! New values for secrets: deployed like any change, and in force only when that went well.
+//! Secret rotation: a new value is deployed like any change, and becomes active only when the
+//! deploy succeeds.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{fs, path::PathBuf, process::Command};
@@ -11,12 +12,13 @@ use serde_json::Value;
 
 use crate::support::{Ended, Running, World};
 
-/// An app that is ready if its secret is the one that `known` says, or if there is no `known`.
+/// Writes a manifest with an app that is ready if its secret equals the file `known`, or if `known`
+/// does not exist.
 fn picky(world: &World) {
     world.manifest(
         r##"
         secret "token" generate="hex" bytes=24
-        deploy settle="0s"
+        deploy stabilize="0s"
         service "app" {
             image "debian:trixie-slim"
             command "sh" "-c" #"""
@@ -27,13 +29,13 @@ fn picky(world: &World) {
             bind "." "/state" read-only=#true
             secret "token"
             restart "unless-stopped"
-            ready within="10m" { file "/tmp/known"; }
+            ready timeout="10m" { file "/tmp/known"; }
         }
         "##,
     );
 }
 
-/// The project's store.
+/// Returns the project's store.
 fn store(world: &World) -> PathBuf {
     world.path(".cimandat").join(&world.project)
 }
@@ -46,12 +48,12 @@ fn pending(world: &World) -> bool {
     store(world).join("rotation/pending").exists()
 }
 
-/// The value that is in force.
+/// Returns the active value.
 fn value(world: &World) -> String {
     fs::read_to_string(stored(world)).unwrap()
 }
 
-/// A world in which the app runs and knows its secret.
+/// Returns a world in which the app runs and accepts its secret, and that secret.
 fn running(story: &str) -> Option<(World, String)> {
     let world = World::new(story)?;
     picky(&world);
@@ -61,7 +63,7 @@ fn running(story: &str) -> Option<(World, String)> {
     Some((world, value))
 }
 
-/// The old value is in force, its container runs, and there is nothing to do.
+/// Checks that the old value is active, its container runs, and nothing is left to do.
 fn is_as_before(world: &World, old: &str, container: &str) {
     assert_eq!(value(world), old);
     assert_eq!(world.running("app"), container);
@@ -98,7 +100,7 @@ fn listed(world: &World) -> Vec<Value> {
 }
 
 #[test]
-fn a_new_value_is_deployed_and_then_in_force() {
+fn rotated_value_is_deployed_and_becomes_active() {
     let Some(world) = World::new("rotate") else {
         return;
     };
@@ -120,7 +122,7 @@ fn a_new_value_is_deployed_and_then_in_force() {
             ready { log "at work"; }
         }
         service "aside" { use "doomed"; secret "other"; ready { log "at work"; }; }
-        deploy settle="0s"
+        deploy stabilize="0s"
         "#,
     );
     world.up().with(0, Outcome::Converged);
@@ -140,7 +142,7 @@ fn a_new_value_is_deployed_and_then_in_force() {
     world.run(&["plan", "--exit-code"]).with_code(0);
     world.up().with(0, Outcome::Unchanged);
 
-    // The earlier value is there for whoever goes back.
+    // The earlier value is kept for a rollback.
     let earlier = format!("earlier/secrets/{}.token", digest(old.as_bytes()));
     let earlier = store(&world).join(earlier);
     assert_eq!(fs::read_to_string(earlier).unwrap(), old);
@@ -165,19 +167,19 @@ fn a_new_value_is_deployed_and_then_in_force() {
 }
 
 #[test]
-fn a_new_value_that_fails_its_gate_is_not_in_force() {
+fn failed_rotation_keeps_old_value_active() {
     let Some((world, old)) = running("rotatefail") else {
         return;
     };
     let container = world.running("app");
-    let ended = rotate(&world, &["--wait-timeout", "2s"]).end();
+    let ended = rotate(&world, &["--ready-timeout", "2s"]).end();
     let ended = ended.with(5, Outcome::RolledBack);
-    assert_eq!(remark(&ended), "the old values of `token` stay in force");
+    assert_eq!(remark(&ended), "the old values of `token` stay active");
     is_as_before(&world, &old, &container);
 }
 
 #[test]
-fn an_interrupted_rotation_leaves_the_old_value_in_force() {
+fn interrupted_rotation_keeps_old_value_active() {
     let Some((world, old)) = running("rotateint") else {
         return;
     };
@@ -192,7 +194,7 @@ fn an_interrupted_rotation_leaves_the_old_value_in_force() {
 }
 
 #[test]
-fn a_killed_rotation_is_settled_by_what_counts() {
+fn killed_rotation_before_commit_keeps_old_value() {
     let Some((world, old)) = running("rotatekill") else {
         return;
     };
@@ -202,23 +204,24 @@ fn a_killed_rotation_is_settled_by_what_counts() {
     running.signal("KILL");
     drop(running);
     assert!(pending(&world));
-    // Nothing was committed: the plan speaks of the old value, and changes nothing here.
+    // Nothing was committed: the plan uses the old value, and changes nothing.
     let plan = world.run(&["plan"]).with_code(0);
     assert!(!plan.out.contains("token"), "{}", plan.out);
     assert!(pending(&world));
-    // What was cut off goes back, and then there is nothing to do.
+    // The interrupted rotation is rolled back; then nothing is left to do.
     world.up().with_code(0);
     is_as_before(&world, &old, &container);
 }
 
-/// An app of some version with its secret in a file, a variable and a config.
+/// Writes a manifest with an app of some version that has its secret in a file, a variable and a
+/// config.
 fn versioned(world: &World, version: &str, more: &str) {
     world.manifest(&format!(
         r#"
         secret "token" generate="hex" bytes=24
         certificate "app" host="app"
         config "url" content="{version} ${{secret:token}}"
-        deploy settle="0s"
+        deploy stabilize="0s"
         service "app" {{
             use "doomed"
             secret "token"
@@ -233,7 +236,7 @@ fn versioned(world: &World, version: &str, more: &str) {
     ));
 }
 
-/// The environment of the app as it runs.
+/// Returns the environment of the running app.
 fn environment(world: &World) -> Vec<String> {
     world.running("app");
     let environment = world.inspect("app")["Config"]["Env"].clone();
@@ -243,7 +246,7 @@ fn environment(world: &World) -> Vec<String> {
         .collect()
 }
 
-/// A file of the app as it runs.
+/// Returns a file of the running app.
 fn file(world: &World, path: &str) -> String {
     let output = Command::new("docker")
         .args(["exec", &world.name("app"), "cat", path])
@@ -253,7 +256,7 @@ fn file(world: &World, path: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The app runs in this version and knows the secret that is in force.
+/// Checks that the app runs in this version and has the active secret.
 #[track_caller]
 fn runs(world: &World, version: &str) {
     let token = value(world);
@@ -268,13 +271,13 @@ fn runs(world: &World, version: &str) {
 }
 
 #[test]
-fn rotation_is_refused_where_a_text_with_the_secret_is_of_another_manifest() {
+fn rotation_is_refused_when_sealed_text_differs_from_manifest() {
     let Some(world) = World::new("rotateback") else {
         return;
     };
     versioned(&world, "one", "");
     world.up().with(0, Outcome::Converged);
-    // A config with the secret in it says something else.
+    // A config that contains the secret has another text.
     versioned(&world, "two", "");
     world.up().with(0, Outcome::Converged);
     world
@@ -292,7 +295,7 @@ fn rotation_is_refused_where_a_text_with_the_secret_is_of_another_manifest() {
 }
 
 #[test]
-fn rotation_after_a_rollback_leaves_what_the_manifest_says_to_up() {
+fn rotation_after_rollback_does_not_deploy_manifest_changes() {
     let Some(world) = World::new("rotatediff") else {
         return;
     };
@@ -333,7 +336,7 @@ fn rotation_after_a_rollback_leaves_what_the_manifest_says_to_up() {
     assert_eq!(world.running("aside"), aside);
     assert_eq!(world.containers().len(), 2);
 
-    // Once more, from the rotated generation, and then from a value that is not in force.
+    // Rotated again from the rotated generation, and then from one whose value is not active.
     rotate(&world, &[]).end().with(0, Outcome::Converged);
     runs(&world, "one");
     world
@@ -347,7 +350,7 @@ fn rotation_after_a_rollback_leaves_what_the_manifest_says_to_up() {
     runs(&world, "two");
     world.running("later");
     world.up().with(0, Outcome::Unchanged);
-    // Now it is what runs.
+    // Now the manifest and the running generation agree.
     let ended = rotate(&world, &[]).end().with(0, Outcome::Converged);
     let warned = |it: &cimandat::event::EventEnvelope| matches!(it.event, Event::Warning { .. });
     assert!(!ended.events.iter().any(warned), "{}", ended.out);
@@ -356,14 +359,14 @@ fn rotation_after_a_rollback_leaves_what_the_manifest_says_to_up() {
 }
 
 #[test]
-fn rotation_deploys_nothing_where_nothing_runs() {
+fn rotation_without_running_containers_deploys_nothing() {
     let Some(world) = World::new("rotatenone") else {
         return;
     };
     versioned(&world, "one", "");
     let ended = rotate(&world, &[]).end().with(0, Outcome::Unchanged);
     assert!(
-        remark(&ended).starts_with("nothing that runs uses `token`; new values are in force"),
+        remark(&ended).starts_with("nothing that runs uses `token`; new values are active"),
         "{}",
         ended.out
     );
@@ -384,7 +387,7 @@ fn rotation_needs_no_history() {
     world.api.prune(&world.project);
     let volume = format!("/volumes/cimandat.state.{}", world.project);
     assert_eq!(world.api.ask("DELETE", &volume, None).status, 204);
-    // A change that the rotation does not deploy.
+    // A manifest change that the rotation does not deploy.
     versioned(&world, "one", r#"service "later" { use "doomed"; }"#);
     rotate(&world, &[]).end().with(0, Outcome::Converged);
     runs(&world, "one");
@@ -394,7 +397,7 @@ fn rotation_needs_no_history() {
 }
 
 #[test]
-fn rotation_of_a_project_another_one_of_the_same_folder_alone() {
+fn rotation_leaves_other_project_of_folder_unchanged() {
     let Some((one, two)) = World::new("folderone").zip(World::new("foldertwo")) else {
         return;
     };
@@ -402,7 +405,7 @@ fn rotation_of_a_project_another_one_of_the_same_folder_alone() {
         r#"
         secret "token" generate="hex"
         service "app" { use "doomed"; secret "token"; ready { log "at work"; }; }
-        deploy settle="0s"
+        deploy stabilize="0s"
         "#,
     );
     let manifest = one.path("cimandat.kdl").display().to_string();
@@ -426,7 +429,7 @@ fn rotation_of_a_project_another_one_of_the_same_folder_alone() {
 }
 
 #[test]
-fn store_that_projects_shared_is_taken_over_by_each() {
+fn shared_store_is_migrated_by_each_project() {
     let Some((one, two)) = World::new("sharedone").zip(World::new("sharedtwo")) else {
         return;
     };
@@ -434,14 +437,15 @@ fn store_that_projects_shared_is_taken_over_by_each() {
         r#"
         secret "token" generate="hex"
         service "app" { use "doomed"; secret "token"; ready { log "at work"; }; }
-        deploy settle="0s"
+        deploy stabilize="0s"
         "#,
     );
     let manifest = one.path("cimandat.kdl").display().to_string();
     let of_two = ["-f", &manifest, "-p", &two.project, "--progress", "json"];
     let run_two = |verb: &[&str]| two.run(&[verb, &of_two[..]].concat());
     one.up().with(0, Outcome::Converged);
-    // As both had it before: one value, in a place that belongs to no project.
+    // The layout of an earlier version: both projects share one value in a folder that belongs to
+    // no project.
     let root = one.path(".cimandat");
     let shared = value(&one);
     for folder in ["secrets", "earlier"] {
@@ -457,7 +461,7 @@ fn store_that_projects_shared_is_taken_over_by_each() {
 }
 
 #[test]
-fn what_cannot_be_rotated_is_refused() {
+fn rotation_of_unsupported_secret_is_refused() {
     let Some(world) = World::new("rotaterefuse") else {
         return;
     };
@@ -472,8 +476,8 @@ fn what_cannot_be_rotated_is_refused() {
     );
     let refused = |name: &str| world.run(&["secret", "rotate", name]).with_code(3).err;
     insta::assert_snapshot!(refused("file"), @"
-    error: the value of secret `file` is not made here
-     help: change it where it is from and run `cimandat up`
+    error: the value of secret `file` is not generated by cimandat
+     help: change it at its source and run `cimandat up`
     ");
     insta::assert_snapshot!(refused("both"), @"
     error: `both` is a secret and a certificate

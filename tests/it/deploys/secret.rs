@@ -1,4 +1,4 @@
-//! Secrets: they arrive where they are wanted, and nowhere else.
+//! Secrets are delivered to their consumers and appear nowhere else.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use cimandat::{event::Outcome, secret::digest};
 use crate::support::World;
 
 #[test]
-fn a_generated_secret_is_a_file_and_nothing_more() {
+fn generated_secret_appears_only_as_a_file() {
     let Some(world) = World::new("secret") else {
         return;
     };
@@ -30,7 +30,7 @@ fn a_generated_secret_is_a_file_and_nothing_more() {
         }
         "##,
     );
-    // Before there is one, nothing makes it but a deploy.
+    // Only a deploy generates a missing value.
     world.run(&["plan"]).with_code(0);
     let path = world.path(&format!(".cimandat/{}/secrets/token", world.project));
     assert!(!path.exists());
@@ -43,7 +43,7 @@ fn a_generated_secret_is_a_file_and_nothing_more() {
     assert!(lines.contains(&"1234 5678 400"), "{log}");
     assert!(lines.contains(&digest(value.as_bytes()).as_str()), "{log}");
 
-    // It stays the same as long as nobody changes it.
+    // The value stays the same until a user changes it.
     world.up().with(0, Outcome::Unchanged);
     for arguments in [
         &["plan"][..],
@@ -64,7 +64,7 @@ fn a_generated_secret_is_a_file_and_nothing_more() {
     assert!(!inspected.contains(&value), "{inspected}");
     assert!(!world.told().contains(&value));
 
-    // A new value is a change of the service, though the manifest is the same.
+    // A new value changes the service, although the manifest is the same.
     fs::write(&path, "0".repeat(48)).unwrap();
     let changed = world.run(&["plan", "--exit-code"]).with_code(2).out;
     assert!(
@@ -73,7 +73,7 @@ fn a_generated_secret_is_a_file_and_nothing_more() {
     );
 }
 
-/// A service with one input of each kind.
+/// A manifest with one input of each kind.
 const INPUTS: &str = r#"
     secret "s-file" file="secret.txt"
     secret "s-env" env="KEY"
@@ -90,11 +90,11 @@ const INPUTS: &str = r#"
         ready { log "at work"; }
     }
     service "aside" { use "doomed"; ready { log "at work"; }; }
-    deploy settle="0s"
+    deploy stabilize="0s"
 "#;
 
 #[test]
-fn a_changed_content_is_a_change_of_the_service_and_is_named() {
+fn changed_input_content_replaces_service_and_is_named() {
     let Some(world) = World::new("inputs") else {
         return;
     };

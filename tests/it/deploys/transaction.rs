@@ -1,5 +1,5 @@
-//! What is cut off is brought to an end, two at a time are one after the other, and what was is
-//! remembered: journal, lock, recovery, history, rollback on a real engine.
+//! Transactions on a real engine: journal, lock, recovery, history and rollback. Interrupted
+//! deploys are completed, and concurrent deploys run one after the other.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::process::Command;
@@ -9,12 +9,13 @@ use serde_json::Value;
 
 use crate::support::{Client, Running, World, free_port};
 
-/// Two services, of which the second waits for the first, holds a port and writes to a volume.
+/// Writes a manifest with two services; `web` depends on `db`, publishes a port and is ready by
+/// `gate`. `db` writes to a volume.
 fn stack(world: &World, port: u16, text: &str, gate: &str) {
     world.manifest(&format!(
         r#"
         volume "data"
-        deploy settle="0s"
+        deploy stabilize="0s"
         service "db" {{
             use "doomed"
             env TEXT="{text}"
@@ -28,7 +29,7 @@ fn stack(world: &World, port: u16, text: &str, gate: &str) {
             port {port} to=8080
             depends-on "db"
             restart "unless-stopped"
-            ready within="10m" {{ {gate}; }}
+            ready timeout="10m" {{ {gate}; }}
         }}
         "#
     ));
@@ -37,7 +38,7 @@ fn stack(world: &World, port: u16, text: &str, gate: &str) {
 const READY: &str = "http 8080";
 const NEVER: &str = r#"file "/never""#;
 
-/// The lock and the journal that are there, by their role.
+/// Returns the roles of the existing lock and journal containers.
 fn own(world: &World) -> Vec<String> {
     let listed = world.api.containers(&world.project);
     let roles = listed
@@ -63,7 +64,7 @@ fn history(world: &World) -> Value {
 }
 
 #[test]
-fn a_deploy_that_is_killed_before_its_commit_goes_back() {
+fn deploy_killed_before_commit_is_rolled_back() {
     let Some(world) = World::new("killed") else {
         return;
     };
@@ -83,25 +84,25 @@ fn a_deploy_that_is_killed_before_its_commit_goes_back() {
 
     let told = world.run(&["recover", "--plan"]).with_code(5).out;
     assert!(
-        told.contains("before its commit; it would go back"),
+        told.contains("before its commit; it would be rolled back"),
         "{told}"
     );
-    // The exit code tells which of the two worlds it is.
+    // The exit code tells whether the old or the new generation runs.
     world.run(&["recover"]).with_code(5);
     assert_eq!((world.running("db"), world.running("web")), (db, web));
     assert_eq!(world.containers().len(), 2);
     assert_eq!(own(&world), ["journal"]);
     assert_eq!(Client::ask(port).as_deref(), Some("one"));
-    // Done again it finds nothing to do.
+    // A second `recover` finds nothing to do.
     let again = world.run(&["recover"]).with_code(0);
     assert!(again.err.contains("was not interrupted"), "{}", again.err);
     let deploys = history(&world);
     assert_eq!(deploys["current"], 1);
-    assert_eq!(deploys["deploys"][1]["verdict"], "rolled-back");
+    assert_eq!(deploys["deploys"][1]["outcome"], "rolled-back");
 }
 
 #[test]
-fn a_deploy_that_is_killed_after_its_commit_goes_on() {
+fn deploy_killed_after_commit_is_rolled_forward() {
     let Some(world) = World::new("committed") else {
         return;
     };
@@ -112,9 +113,9 @@ fn a_deploy_that_is_killed_after_its_commit_goes_on() {
     let mut running = world.begin_up();
     running.until("the commit", |event| matches!(event, Event::Committed));
     kill(running);
-    // The next command that changes something ends it first.
+    // The next changing command completes the interrupted deploy first.
     let ended = world.up().with_code(0);
-    assert!(ended.err.contains("took away the lock"), "{}", ended.err);
+    assert!(ended.err.contains("broke the lock"), "{}", ended.err);
     assert_eq!(Client::ask(port).as_deref(), Some("two"));
     assert_eq!(world.containers().len(), 2);
     assert_eq!(own(&world), ["journal"]);
@@ -124,7 +125,7 @@ fn a_deploy_that_is_killed_after_its_commit_goes_on() {
 }
 
 #[test]
-fn a_first_deploy_that_is_killed_leaves_nothing_but_its_volume() {
+fn killed_first_deploy_leaves_only_its_volume() {
     let Some(world) = World::new("killedfirst") else {
         return;
     };
@@ -141,7 +142,7 @@ fn a_first_deploy_that_is_killed_leaves_nothing_but_its_volume() {
 }
 
 #[test]
-fn what_was_stopped_by_hand_is_started_by_recover() {
+fn recover_starts_manually_stopped_containers() {
     let Some(world) = World::new("stopped") else {
         return;
     };
@@ -158,7 +159,7 @@ fn what_was_stopped_by_hand_is_started_by_recover() {
 }
 
 #[test]
-fn two_deploys_of_one_project_are_one_after_the_other() {
+fn concurrent_deploys_of_one_project_are_serialized() {
     let Some(world) = World::new("locked") else {
         return;
     };
@@ -174,12 +175,12 @@ fn two_deploys_of_one_project_are_one_after_the_other() {
         "{}",
         refused.err
     );
-    assert!(refused.err.contains("--lock-wait"), "{}", refused.err);
+    assert!(refused.err.contains("--lock-timeout"), "{}", refused.err);
     world.run(&["down"]).with_code(7);
     world.run(&["unlock"]).with_code(7);
-    // Whoever waits has its turn when the first is done.
+    // A waiting command runs when the first one has released the lock.
     stack(&world, port, "one", READY);
-    let waiting = world.begin(&["up", "--progress", "json", "--lock-wait", "60s"]);
+    let waiting = world.begin(&["up", "--progress", "json", "--lock-timeout", "60s"]);
     running.interrupt();
     running.end().with(8, Outcome::Cancelled);
     waiting.end().with(0, Outcome::Converged);
@@ -187,7 +188,7 @@ fn two_deploys_of_one_project_are_one_after_the_other() {
 }
 
 #[test]
-fn a_deploy_whose_lock_is_taken_away_stops_and_is_recovered() {
+fn deploy_with_broken_lock_stops_and_is_recovered() {
     let Some(world) = World::new("deposed") else {
         return;
     };
@@ -204,7 +205,7 @@ fn a_deploy_whose_lock_is_taken_away_stops_and_is_recovered() {
 }
 
 #[test]
-fn an_earlier_generation_is_deployed_again_without_its_manifest() {
+fn rollback_needs_no_manifest() {
     let Some(world) = World::new("rollback") else {
         return;
     };
@@ -224,11 +225,11 @@ fn an_earlier_generation_is_deployed_again_without_its_manifest() {
     assert!(told.contains("containers kept"), "{told}");
     let rollback = ["rollback", "-p", &world.project, "--progress", "json"];
     world.run(&rollback).with(0, Outcome::Converged);
-    // It is the container itself that runs again.
+    // The kept container itself runs again.
     assert_eq!(world.running("web"), first);
     assert_eq!(Client::ask(port).as_deref(), Some("one"));
 
-    // Where that is gone, another one is made of its image.
+    // Without the kept container, a new one is created from its image.
     world.run(&rollback).with(0, Outcome::Converged);
     assert_eq!(Client::ask(port).as_deref(), Some("two"));
     for it in world.api.containers(&world.project) {
@@ -255,7 +256,8 @@ fn docker(arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {output:?}");
 }
 
-/// Puts the journal where versions kept it that knew no volume for it: into its container.
+/// Moves the journal to where earlier versions without a journal volume kept it: into the
+/// filesystem of its container.
 fn journal_without_volume(world: &World) {
     let name = format!("cimandat.state.{}", world.project);
     let pages = world.path("pages").display().to_string();
@@ -271,7 +273,7 @@ fn journal_without_volume(world: &World) {
 }
 
 #[test]
-fn journal_of_an_earlier_version_is_read_and_moved_into_a_volume() {
+fn journal_of_earlier_version_moves_into_volume() {
     let Some(world) = World::new("oldjournal") else {
         return;
     };
@@ -289,9 +291,9 @@ fn journal_of_an_earlier_version_is_read_and_moved_into_a_volume() {
     let volume = format!("cimandat.state.{}", world.project);
     let there = || world.api.volumes(&world.project).contains(&volume);
 
-    // Reading changes nothing.
+    // Read-only commands change nothing.
     let told = world.run(&["recover", "--plan"]).with_code(5).out;
-    assert!(told.contains("it would go back"), "{told}");
+    assert!(told.contains("it would be rolled back"), "{told}");
     assert_eq!(history(&world)["current"], 1);
     assert!(!there());
     world.run(&["recover"]).with_code(5);
@@ -299,8 +301,8 @@ fn journal_of_an_earlier_version_is_read_and_moved_into_a_volume() {
     assert_eq!(own(&world), ["journal"]);
     let deploys = history(&world);
     assert_eq!(deploys["current"], 1);
-    assert_eq!(deploys["deploys"][1]["verdict"], "rolled-back");
-    // A prune does not reach it any more.
+    assert_eq!(deploys["deploys"][1]["outcome"], "rolled-back");
+    // A prune of containers no longer removes the journal.
     world.api.prune(&world.project);
     assert_eq!(history(&world)["deploys"], deploys["deploys"]);
 }
@@ -321,10 +323,10 @@ fn deploy_whose_journal_was_pruned_is_recovered() {
         |event| matches!(event, Event::ProbeResult { subject, .. } if subject.to_string() == "web"),
     );
     kill(running);
-    // Lock and journal go, and so do the old containers, which do not run.
+    // The prune removes the lock, the journal container and the old containers, which do not run.
     world.api.prune(&world.project);
     let told = world.run(&["recover", "--plan"]).with_code(5).out;
-    assert!(told.contains("it would go back"), "{told}");
+    assert!(told.contains("it would be rolled back"), "{told}");
     let ended = world.run(&["recover"]);
     assert!(matches!(ended.code, Some(5 | 6)), "{ended:?}");
     assert_eq!(history(&world)["current"], 1);
@@ -335,7 +337,7 @@ fn deploy_whose_journal_was_pruned_is_recovered() {
 }
 
 #[test]
-fn readers_of_a_pruned_journal_all_find_it() {
+fn concurrent_readers_find_a_pruned_journal() {
     let Some(world) = World::new("readers") else {
         return;
     };
@@ -353,14 +355,14 @@ fn readers_of_a_pruned_journal_all_find_it() {
 }
 
 #[test]
-fn no_more_generations_are_kept_than_asked_for() {
+fn history_limit_bounds_kept_generations() {
     let Some(world) = World::new("keep") else {
         return;
     };
     for text in ["one", "two", "three", "four"] {
         world.manifest(&format!(
             r#"
-            deploy settle="0s" keep=2
+            deploy stabilize="0s" history=2
             service "app" {{ use "doomed"; env TEXT="{text}"; ready {{ log "at work"; }}; }}
             "#
         ));
@@ -383,7 +385,7 @@ fn no_more_generations_are_kept_than_asked_for() {
 }
 
 #[test]
-fn a_job_whose_container_was_taken_away_is_remembered() {
+fn job_with_removed_container_is_not_rerun() {
     let Some(world) = World::new("remember") else {
         return;
     };
@@ -401,9 +403,9 @@ fn a_job_whose_container_was_taken_away_is_remembered() {
     assert_eq!(world.api.ask("DELETE", &job, None).status, 204);
     world.up().with(0, Outcome::Unchanged);
     stack("two");
-    let deeds = world.up().with(0, Outcome::Converged).deeds();
+    let steps = world.up().with(0, Outcome::Converged).steps();
     assert!(
-        deeds.contains(&format!("starting container {}", world.name("migrate"))),
-        "{deeds:?}"
+        steps.contains(&format!("starting container {}", world.name("migrate"))),
+        "{steps:?}"
     );
 }

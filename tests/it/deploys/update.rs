@@ -1,4 +1,4 @@
-//! Updates in their tricky forms: who waits for whom, what is handed over, what stays alone.
+//! Updates in difficult cases: order, hand-over of ports and volumes, unchanged services, hooks.
 
 use std::{fs, time::Duration};
 
@@ -20,14 +20,14 @@ fn until_settling(running: &mut Running<'_>) {
 }
 
 #[test]
-fn a_volume_never_has_two_writers() {
+fn volume_never_has_two_writers() {
     let Some(world) = World::new("writers") else {
         return;
     };
     let store = |text: &str| {
         world.manifest(&format!(
             r#"
-            deploy settle="10m"
+            deploy stabilize="10m"
             volume "data"
             service "store" {{
                 use "doomed"
@@ -37,7 +37,7 @@ fn a_volume_never_has_two_writers() {
             }}
             "#
         ));
-        fs::write(world.path("hurry.kdl"), "deploy settle=\"0s\"\n").unwrap();
+        fs::write(world.path("hurry.kdl"), "deploy stabilize=\"0s\"\n").unwrap();
     };
     store("one");
     let hurry = [
@@ -58,7 +58,7 @@ fn a_volume_never_has_two_writers() {
     let new = world.api.get(&path)["State"].clone();
     assert_eq!(old["Running"], false);
     assert_eq!(new["Running"], true);
-    // Both in the engine's own form of time, which sorts as text.
+    // Both are in the engine's time format, which sorts as text.
     let (ended, started) = (old["FinishedAt"].as_str(), new["StartedAt"].as_str());
     assert!(ended < started, "{ended:?} {started:?}");
     running.interrupt();
@@ -75,18 +75,18 @@ fn two_services_swap_their_ports() {
     let pages = |a: u16, b: u16, awaited: &str| {
         world.manifest(&format!(
             r#"
-            deploy settle="0s"
+            deploy stabilize="0s"
             service "a" {{
                 use "web"
                 env TEXT="a"
                 port "127.0.0.1:{a}:8080"
-                ready within="2s" {{ http 8080 contains="a"; }}
+                ready timeout="2s" {{ http 8080 contains="a"; }}
             }}
             service "b" {{
                 use "web"
                 env TEXT="b"
                 port "127.0.0.1:{b}:8080"
-                ready within="2s" {{ http 8080 contains="{awaited}"; }}
+                ready timeout="2s" {{ http 8080 contains="{awaited}"; }}
             }}
             "#
         ));
@@ -96,7 +96,7 @@ fn two_services_swap_their_ports() {
     world.up().with(0, Outcome::Converged);
     assert_eq!(answers(), ["a", "b"]);
     let before = world.containers();
-    // The way back crosses over in the same way.
+    // The rollback swaps the ports in the same way.
     pages(two, one, "never said");
     world.up().with(5, Outcome::RolledBack);
     assert_eq!(answers(), ["a", "b"]);
@@ -107,7 +107,7 @@ fn two_services_swap_their_ports() {
 }
 
 #[test]
-fn a_port_goes_to_the_successor_and_back() {
+fn renamed_service_takes_over_port_and_returns_it() {
     let Some(world) = World::new("renamed") else {
         return;
     };
@@ -115,12 +115,12 @@ fn a_port_goes_to_the_successor_and_back() {
     let page = |service: &str, awaited: &str| {
         world.manifest(&format!(
             r#"
-            deploy settle="0s"
+            deploy stabilize="0s"
             service "{service}" {{
                 use "web"
                 env TEXT="{service}"
                 port "127.0.0.1:{port}:8080"
-                ready within="2s" {{ http 8080 contains="{awaited}"; }}
+                ready timeout="2s" {{ http 8080 contains="{awaited}"; }}
             }}
             "#
         ));
@@ -139,14 +139,14 @@ fn a_port_goes_to_the_successor_and_back() {
 }
 
 #[test]
-fn dependents_restart_where_they_ask_for_it() {
+fn dependents_restart_only_when_configured() {
     let Some(world) = World::new("restart") else {
         return;
     };
     let stack = |text: &str| {
         world.manifest(&format!(
             r#"
-            deploy settle="0s"
+            deploy stabilize="0s"
             service "db" {{ use "doomed"; env TEXT="{text}"; ready {{ log "at work"; }}; }}
             service "close" {{
                 use "doomed"
@@ -175,7 +175,7 @@ fn dependents_restart_where_they_ask_for_it() {
 }
 
 #[test]
-fn replicas_come_and_go() {
+fn replica_count_changes_keep_other_replicas() {
     let Some(world) = World::new("replicas") else {
         return;
     };
@@ -198,17 +198,17 @@ fn replicas_come_and_go() {
     let second = format!("{}-worker-2", world.project);
     assert!(
         ended
-            .deeds()
+            .steps()
             .iter()
-            .all(|deed| deed.ends_with(&second) || deed.starts_with("tagging")),
+            .all(|step| step.ends_with(&second) || step.starts_with("tagging")),
         "{:?}",
-        ended.deeds()
+        ended.steps()
     );
     assert_eq!(world.containers().len(), 2);
 }
 
 #[test]
-fn naming_a_service_leaves_the_others_alone() {
+fn up_of_named_service_leaves_others_unchanged() {
     let Some(world) = World::new("named") else {
         return;
     };
@@ -242,14 +242,14 @@ fn naming_a_service_leaves_the_others_alone() {
 }
 
 #[test]
-fn hooks_run_at_their_times() {
+fn hooks_run_after_start_and_before_stop() {
     let Some(world) = World::new("hooks") else {
         return;
     };
     let stack = |text: &str, hook: &str| {
         world.manifest(&format!(
             r#"
-            deploy settle="0s"
+            deploy stabilize="0s"
             volume "data"
             service "app" {{
                 use "doomed"
@@ -297,14 +297,14 @@ fn hooks_run_at_their_times() {
 }
 
 #[test]
-fn no_anonymous_volume_is_left() {
+fn down_removes_anonymous_volumes() {
     let Some(world) = World::new("anonymous") else {
         return;
     };
     let app = |text: &str, file: &str| {
         world.manifest(&format!(
             r#"
-            deploy settle="0s"
+            deploy stabilize="0s"
             secret "token" generate="hex" bytes=8
             service "app" {{
                 use "doomed"
@@ -312,7 +312,7 @@ fn no_anonymous_volume_is_left() {
                 volume "/cache"
                 read-only #true
                 secret "token"
-                ready within="1s" {{ file "{file}"; }}
+                ready timeout="1s" {{ file "{file}"; }}
             }}
             "#
         ));
@@ -348,7 +348,8 @@ fn no_anonymous_volume_is_left() {
         first["/cache"], second["/cache"],
         "what it holds is carried over"
     );
-    // Those of the container that is kept for the way back are still there; all go with it.
+    // The volumes of the container that is kept for a rollback still exist; `down` removes all of
+    // them.
     world.run(&["down"]).with_code(0);
     for name in first.values().chain(second.values()) {
         assert!(!is_there(name), "{second:?}");

@@ -1,4 +1,5 @@
-//! Switches as their consumers see them: who asks for a service while it is replaced gets answers.
+//! Updates from their consumers' point of view: requests to a service are answered while it is
+//! replaced.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, time::Duration};
@@ -7,9 +8,9 @@ use cimandat::event::{Event, Outcome};
 
 use crate::support::{Ended, World};
 
-/// `server` answers each request in a process of its own, `/slow` after 0.7 s, and ends at once
-/// when it is asked to; `poller` asks `web` again and again, each time by its name and with a new
-/// connection, tells what failed, and its tally on `SIGUSR1`.
+/// `server` answers each request in a separate process, `/slow` after 0.7 s, and exits at once on
+/// `SIGTERM`. `poller` requests `web` in a loop, each time by its name and over a new connection;
+/// it prints failures, and its tally on `SIGUSR1`.
 const PROGRAMS: &str = r##"
 template "server" {
     image "debian:trixie-slim"
@@ -68,12 +69,12 @@ template "poller" {
 }
 "##;
 
-/// A world with `web` and two who ask it, one of them for what takes long.
+/// Writes a manifest with `web` and two consumers, one of which requests a slow answer.
 fn asked(world: &World, text: &str, web: &str) {
     world.manifest(&format!(
         r#"
         {PROGRAMS}
-        deploy settle="1s"
+        deploy stabilize="1s"
         service "web" {{ use "server"; env TEXT="{text}"
         {web}
         }}
@@ -83,8 +84,8 @@ fn asked(world: &World, text: &str, web: &str) {
     ));
 }
 
-/// What an asking service counted, asked for the so manieth time: its own line, and how often it
-/// was answered and not.
+/// Returns the tally of a consumer, which is its `time`-th: the printed line, and the numbers of
+/// answered and failed requests.
 fn tally(world: &World, service: &str, time: u32) -> (String, u64, u64) {
     world.api.signal(&world.name(service), "USR1");
     let follow = ["logs", "--follow", "--no-prefix", service];
@@ -117,7 +118,7 @@ fn networks(world: &World) -> BTreeSet<String> {
 }
 
 #[test]
-fn nobody_asks_in_vain_while_a_service_is_switched() {
+fn start_first_update_drops_no_requests() {
     let Some(world) = World::new("gapless") else {
         return;
     };
@@ -125,7 +126,7 @@ fn nobody_asks_in_vain_while_a_service_is_switched() {
     world.up().with(0, Outcome::Converged);
     let (before, kept) = (networks(&world), world.running("often"));
     for (time, text) in [(1, "two"), (2, "three")] {
-        // Longer unready than it takes to ask hundreds of times.
+        // Unready for longer than hundreds of requests take.
         asked(&world, text, r#"env DELAY="1.5""#);
         world.up().with(0, Outcome::Converged);
         let told = all_answered(&world, time);
@@ -136,11 +137,11 @@ fn nobody_asks_in_vain_while_a_service_is_switched() {
     assert_eq!(world.running("often"), kept);
     assert_eq!(world.containers().len(), 3);
     let again = world.up().with(0, Outcome::Unchanged);
-    assert!(again.deeds().is_empty(), "{:?}", again.deeds());
+    assert!(again.steps().is_empty(), "{:?}", again.steps());
 }
 
 #[test]
-fn nobody_notices_a_new_one_that_is_never_ready() {
+fn failed_start_first_update_drops_no_requests() {
     let Some(world) = World::new("unready") else {
         return;
     };
@@ -150,7 +151,7 @@ fn nobody_notices_a_new_one_that_is_never_ready() {
     asked(
         &world,
         "two",
-        r#"ready within="1s" { http 8080 contains="never said"; }"#,
+        r#"ready timeout="1s" { http 8080 contains="never said"; }"#,
     );
     world.up().with(5, Outcome::RolledBack);
     let told = all_answered(&world, 1);
@@ -160,7 +161,7 @@ fn nobody_notices_a_new_one_that_is_never_ready() {
 }
 
 #[test]
-fn what_took_over_already_gives_it_back_unnoticed() {
+fn rollback_after_cutover_drops_no_requests() {
     let Some(world) = World::new("withdrawn") else {
         return;
     };
@@ -170,23 +171,23 @@ fn what_took_over_already_gives_it_back_unnoticed() {
     world.manifest(&format!(
         r#"
         {PROGRAMS}
-        deploy settle="1s"
+        deploy stabilize="1s"
         service "web" {{ use "server"; env TEXT="two"; }}
         service "often" {{ use "poller"; env ASK="/"; }}
         service "long" {{ use "poller"; env ASK="/slow"; }}
         service "late" {{
             use "server"
-            ready within="3s" {{ http 8080 contains="never said"; }}
+            ready timeout="3s" {{ http 8080 contains="never said"; }}
         }}
         "#
     ));
     let ended = world.up().with(5, Outcome::RolledBack);
     let told = all_answered(&world, 1);
-    print(&format!("there and back: {told:?} {:?}", ended.deeds()));
+    print(&format!("there and back: {told:?} {:?}", ended.steps()));
     assert_eq!(world.containers(), before);
 }
 
-/// How long the old container of `web` drained in an update.
+/// Returns how long the old container of `web` drained in an update.
 fn drained(world: &World, drain: &str, consumer: &str) -> Duration {
     let manifest = |text: &str| {
         world.manifest(&format!(
@@ -212,7 +213,7 @@ fn drained(world: &World, drain: &str, consumer: &str) -> Duration {
 }
 
 #[test]
-fn old_container_without_clients_stops_before_its_drain_time_is_over() {
+fn drain_without_connections_ends_early() {
     let Some(world) = World::new("idle") else {
         return;
     };
@@ -221,7 +222,7 @@ fn old_container_without_clients_stops_before_its_drain_time_is_over() {
 }
 
 #[test]
-fn old_container_with_a_client_has_its_drain_time() {
+fn drain_with_open_request_takes_full_time() {
     let Some(world) = World::new("busy") else {
         return;
     };
@@ -230,11 +231,11 @@ fn old_container_with_a_client_has_its_drain_time() {
 }
 
 #[test]
-fn old_container_with_an_idle_connection_stops_before_its_drain_time_is_over() {
+fn drain_with_idle_connection_ends_early() {
     let Some(world) = World::new("kept") else {
         return;
     };
-    // Only root may ask how long a connection has been idle.
+    // Only root may read for how long a connection has been idle.
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return;
     }
@@ -242,7 +243,7 @@ fn old_container_with_an_idle_connection_stops_before_its_drain_time_is_over() {
     assert!(drained(&world, "8s", &connected("")) < drain);
 }
 
-/// A service that has a connection to `web`, on which it has sent this and no more.
+/// Returns a service that has a connection to `web`, on which it has sent only `sent`.
 fn connected(sent: &str) -> String {
     format!(
         r##"
@@ -263,7 +264,7 @@ fn connected(sent: &str) -> String {
 }
 
 #[test]
-fn a_gap_is_as_long_as_the_new_one_takes() {
+fn stop_first_update_waits_for_new_container() {
     let Some(world) = World::new("gap") else {
         return;
     };

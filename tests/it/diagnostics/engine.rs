@@ -1,10 +1,10 @@
-//! What the engine would refuse, refused before it is asked (`agreement` holds both together).
+//! Values that the engine would refuse, refused before any request (`agreement` compares both).
 #![expect(clippy::too_many_lines, reason = "messages are shown whole")]
 
 use super::{check_mistake, load_files};
 
 #[test]
-fn ranges_of_two_networks_that_overlap_are_refused() {
+fn overlapping_network_subnets_are_refused() {
     check_mistake(
         r#"network "a" subnet="10.20.0.0/16"
 network "b" { subnet "10.20.7.0/24"; }
@@ -26,13 +26,13 @@ manifest::subnet_clash
    ╰────
   help: give one of them another range, such as `10.21.0.0/24`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn two_ranges_of_one_bridge_are_refused() {
+fn second_ipv4_subnet_of_bridge_is_refused() {
     check_mistake(
         r#"network "a" {
     subnet "10.20.0.0/24"
@@ -52,19 +52,19 @@ manifest::conflict
    ·               ╰── the other
  3 │     subnet "10.20.1.0/24"
    ·     ──────────┬──────────
-   ·               ╰── cannot stand with the other
+   ·               ╰── conflicts with the other
  4 │     subnet "fd12::/64"
    ╰────
   help: a network of the driver `bridge` has one range of IPv4 addresses and
         one of IPv6
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_range_with_host_bits_is_refused() {
+fn subnet_with_host_bits_is_refused() {
     check_mistake(
         r#"network "a" subnet="10.20.0.1/16"
 service "web" { image "nginx" }
@@ -81,13 +81,13 @@ manifest::invalid_value
    ╰────
   help: did you mean `10.20.0.0/16`?
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_gateway_outside_of_its_range_is_refused() {
+fn range_and_gateway_outside_subnet_are_refused() {
     check_mistake(
         r#"network "a" {
     subnet "10.20.0.0/24" range="10.20.0.0/16" gateway="10.20.0.255"
@@ -117,13 +117,13 @@ manifest::invalid_value
  3 │ }
    ╰────
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn a_fixed_address_without_a_range_is_refused() {
+fn fixed_address_without_subnet_is_refused() {
     check_mistake(
         r#"network "a"
 service "web" {
@@ -145,13 +145,13 @@ manifest::fixed_address
    ╰────
   help: declare it: `network "a" subnet="10.20.0.0/24"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn fixed_addresses_outside_of_their_range_are_refused() {
+fn unusable_fixed_addresses_are_refused() {
     check_mistake(
         r#"network "a" { subnet "10.20.0.0/24" gateway="10.20.0.9"; }
 service "web" { image "nginx"; network "a" ipv4="10.20.1.5"; }
@@ -193,13 +193,13 @@ manifest::fixed_address
    ·                                                 ╰── given here
    ╰────
 
-3 mistakes
+3 errors
 "#,
     );
 }
 
 #[test]
-fn fixed_address_that_the_gateway_gets_is_refused() {
+fn fixed_address_of_implicit_gateway_is_refused() {
     let check = |subnet: &str, ipv4: &str, is_taken: bool| {
         let text = format!(
             "network \"a\" {{ subnet {subnet}; }}\nservice \"web\" {{ image \"nginx\"; network \
@@ -235,13 +235,13 @@ manifest::fixed_address
    ╰────
   help: give another address to the container, or to the gateway (`gateway=`)
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_fixed_address_given_twice_is_refused() {
+fn duplicate_fixed_address_is_refused() {
     check_mistake(
         r#"network "a" subnet="10.20.0.0/24"
 service "web" { image "nginx"; network "a" ipv4="10.20.0.5"; }
@@ -262,13 +262,13 @@ manifest::address_clash
    ╰────
   help: give one of them another address, or leave it to the engine
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn services_that_differ_in_capital_letters_are_refused() {
+fn service_names_differing_in_case_are_refused() {
     check_mistake(
         r#"service "web" { image "nginx" }
 service "Web" { image "nginx" }
@@ -288,13 +288,13 @@ manifest::name_clash
   help: a service's name is also a host name and part of an image name, which
         ignore case
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_port_published_twice_by_one_service_names_it_once() {
+fn port_clash_within_service_names_it_once() {
     check_mistake(
         r#"service "app" {
     image "nginx"
@@ -320,13 +320,13 @@ manifest::port_clash
    ╰────
   help: publish one of them elsewhere: `port 8082 to=80 host-ip="127.0.0.1"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_name_that_an_image_cannot_have_is_refused() {
+fn names_invalid_in_image_references_are_refused() {
     check_mistake(
         r#"project "pp_-_test"
 service "c___d" { image "nginx" }
@@ -335,7 +335,7 @@ service "e-" { image "nginx" }
         r#"
 manifest::invalid_name
 
-  × `_-_` cannot stand in the middle of the name `pp_-_test`
+  × `_-_` is not allowed in the middle of the name `pp_-_test`
    ╭─[cimandat.kdl:1:9]
  1 │ project "pp_-_test"
    ·         ─────┬─────
@@ -347,7 +347,7 @@ manifest::invalid_name
 
 manifest::invalid_name
 
-  × `___` cannot stand in the middle of the name `c___d`
+  × `___` is not allowed in the middle of the name `c___d`
    ╭─[cimandat.kdl:2:9]
  1 │ project "pp_-_test"
  2 │ service "c___d" { image "nginx" }
@@ -359,7 +359,7 @@ manifest::invalid_name
 
 manifest::invalid_name
 
-  × `-` cannot stand at the end of the name `e-`
+  × `-` is not allowed at the end of the name `e-`
    ╭─[cimandat.kdl:3:9]
  2 │ service "c___d" { image "nginx" }
  3 │ service "e-" { image "nginx" }
@@ -368,13 +368,13 @@ manifest::invalid_name
    ╰────
   help: letters and digits, separated by `.`, `_`, `__` or any number of `-`
 
-3 mistakes
+3 errors
 "#,
     );
 }
 
 #[test]
-fn images_without_a_valid_reference_are_refused() {
+fn invalid_image_references_are_refused() {
     check_mistake(
         r#"service "web" { image "Nginx" }
 service "db" { image "postgres:" }
@@ -415,13 +415,13 @@ manifest::invalid_name
    ╰────
   help: an image looks like `registry/name:tag` or `name@sha256:…`
 
-3 mistakes
+3 errors
 "#,
     );
 }
 
 #[test]
-fn a_container_name_of_one_letter_is_refused() {
+fn one_letter_container_name_is_refused() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -441,13 +441,13 @@ manifest::invalid_name
    ╰────
   help: letters, digits, `-`, `_` and `.`, beginning with a letter or a digit
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn extra_hosts_without_an_address_are_refused() {
+fn invalid_extra_hosts_are_refused() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -469,7 +469,7 @@ manifest::invalid_value
    ·                      ╰── not a host name
  4 │     extra-host "cache" "cache.example"
    ╰────
-  help: name and address stand apart: `"db" "10.0.0.1"`
+  help: name and address are separate arguments: `"db" "10.0.0.1"`
 
 manifest::invalid_value
 
@@ -518,13 +518,13 @@ manifest::invalid_value
    ╰────
   help: such as `10.0.0.5`
 
-5 mistakes
+5 errors
 "#,
     );
 }
 
 #[test]
-fn names_that_the_engine_refuses_are_refused() {
+fn values_invalid_for_engine_are_refused() {
     check_mistake(
         r#"volume "data" name="d"
 network "edge" name="host"
@@ -607,7 +607,7 @@ manifest::invalid_value
    ╰────
   help: its second digit is `0`, `2`, `4`, `6`, `8`, `a`, `c` or `e`
 
-6 mistakes
+6 errors
 "#,
     );
 }

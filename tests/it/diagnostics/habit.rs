@@ -1,4 +1,4 @@
-//! Habits of YAML, TOML, HCL, JSON and the first KDL: each is one mistake with the line to write.
+//! Syntax of YAML, TOML, HCL, JSON and KDL 1: each use is one error, with the correct line as help.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -12,7 +12,7 @@ use super::check_mistake;
 
 const REFERENCE: &str = include_str!("../../../manifests/ci-mandat.kdl");
 
-/// What the library says of its own accord; none of it is for people.
+/// Fragments of the parser library's own messages, which must not reach users.
 const PARSERS_WORDS: [&str; 11] = [
     "Found",
     "Expected",
@@ -31,7 +31,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_slip_of_the_pen_is_told_without_the_words_of_the_parser(
+    fn syntax_errors_never_show_parser_messages(
         at in 0..REFERENCE.len(),
         cut in 0..3_usize,
         put in select(vec![
@@ -61,7 +61,7 @@ proptest! {
 }
 
 #[test]
-fn a_list_in_brackets_is_explained() {
+fn bracketed_list_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -94,13 +94,13 @@ manifest::syntax
    ╰────
   help: write `depends-on "redis"`
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn a_list_of_several_lines_is_explained() {
+fn multi_line_list_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -123,13 +123,13 @@ manifest::syntax
    ╰────
   help: an argument follows after a space: `command "node" "s.js"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_block_on_the_line_below_is_explained() {
+fn brace_on_next_line_is_explained() {
     check_mistake(
         r#"service "web"
 {
@@ -149,13 +149,13 @@ manifest::syntax
    ╰────
   help: write `service "web" {`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_equals_sign_in_a_block_of_variables_is_explained() {
+fn equals_sign_in_env_block_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -190,13 +190,13 @@ manifest::syntax
    ╰────
   help: an argument follows after a space: `C "3"`
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn an_inline_table_is_explained() {
+fn inline_table_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -216,13 +216,13 @@ manifest::syntax
    ╰────
   help: an argument follows after a space: `env { MODE "fast"; LEVEL "3" }`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_colon_behind_a_name_is_explained() {
+fn colon_after_name_is_explained() {
     check_mistake(
         r#"service "web" {
     image: nginx
@@ -267,13 +267,13 @@ manifest::syntax
    ╰────
   help: write `env { MODE "fast" }`
 
-3 mistakes
+3 errors
 "#,
     );
 }
 
 #[test]
-fn a_list_with_dashes_is_explained() {
+fn dashed_list_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -295,13 +295,13 @@ manifest::syntax
    ╰────
   help: write `port "80:80"; port "443:443"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_command_with_dashes_is_explained() {
+fn dashed_command_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -323,13 +323,13 @@ manifest::syntax
    ╰────
   help: write `command "node" "s.js"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn variables_by_indentation_are_explained() {
+fn indented_env_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -351,13 +351,13 @@ manifest::syntax
    ╰────
   help: write `env { MODE "fast"; DEBUG "true" }`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn variables_with_dashes_are_explained() {
+fn dashed_env_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -379,13 +379,13 @@ manifest::syntax
    ╰────
   help: write `MODE "fast"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_comment_with_a_hash_is_explained() {
+fn hash_comment_is_explained() {
     check_mistake(
         r#"# the shop
 service "web" {
@@ -429,13 +429,13 @@ manifest::syntax
    ╰────
   help: write `// port 80`
 
-3 mistakes
+3 errors
 "#,
     );
 }
 
 #[test]
-fn a_section_of_toml_is_explained() {
+fn toml_section_is_explained() {
     check_mistake(
         r#"[services.web]
 image = "nginx"
@@ -452,13 +452,13 @@ manifest::other_language
    ╰────
   help: a service is written `service "web" { image "nginx"; port 80 }` here
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_text_of_json_is_explained() {
+fn json_document_is_explained() {
     check_mistake(
         r#"{
   "services": {}
@@ -476,13 +476,13 @@ manifest::other_language
    ╰────
   help: a service is written `service "web" { image "nginx"; port 80 }` here
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_pair_of_json_is_explained() {
+fn json_pair_is_explained() {
     check_mistake(
         r#"service "web" {
     "image": "nginx",
@@ -514,13 +514,13 @@ manifest::syntax
    ╰────
   help: write `tty #true`
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn single_quotes_are_explained() {
+fn foreign_quotes_are_explained() {
     check_mistake(
         r#"service "web" {
     image 'nginx'
@@ -552,13 +552,13 @@ manifest::syntax
    ╰────
   help: write `command "node" "s.js"`
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn a_here_document_is_explained() {
+fn here_document_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -581,7 +581,7 @@ manifest::syntax
   help: use a multi-line text: end the line with `"""`, and put the closing
         `"""` on its own line
 
-1 mistake
+1 error
 "#,
     );
 }
@@ -620,13 +620,13 @@ manifest::syntax
    ╰────
   help: write `dns "1.1.1.1" "8.8.8.8"`
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn values_in_parentheses_are_explained() {
+fn parenthesized_values_are_explained() {
     check_mistake(
         r#"service "web" {
     image("nginx")
@@ -645,13 +645,13 @@ manifest::syntax
    ╰────
   help: write `image "nginx"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_raw_text_of_the_first_kdl_is_explained() {
+fn kdl_1_raw_string_is_explained() {
     check_mistake(
         r##"service "web" {
     image "nginx"
@@ -684,13 +684,13 @@ manifest::syntax
    ╰────
   help: write `ready { log #"say "x" now"#; }`
 
-2 mistakes
+2 errors
 "##,
     );
 }
 
 #[test]
-fn a_path_without_quotes_is_explained() {
+fn unquoted_path_is_explained() {
     check_mistake(
         r#"service "web" {
     image ghcr.io/shop/web:1
@@ -722,13 +722,13 @@ manifest::syntax
    ╰────
   help: write `bind "./www" "/www" read-only=#true`
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn an_address_without_quotes_is_explained() {
+fn unquoted_url_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -748,13 +748,13 @@ manifest::syntax
    ╰────
   help: write `ready { http "http://localhost:80/" }`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_variable_without_quotes_is_explained() {
+fn unquoted_variable_is_explained() {
     check_mistake(
         r#"service "web" {
     image nginx:${TAG:-1}
@@ -773,39 +773,39 @@ manifest::syntax
    ╰────
   help: write `image "nginx:${TAG:-1}"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn spaces_around_the_equals_sign_are_explained() {
+fn spaces_around_equals_sign_are_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
-    ready within = 5s { tcp 80 }
+    ready timeout = 5s { tcp 80 }
 }
 "#,
         r#"
 manifest::syntax
 
   × a property has no spaces around its `=`
-   ╭─[cimandat.kdl:3:18]
+   ╭─[cimandat.kdl:3:19]
  2 │     image "nginx"
- 3 │     ready within = 5s { tcp 80 }
-   ·                  ┬
-   ·                  ╰── of a property
+ 3 │     ready timeout = 5s { tcp 80 }
+   ·                   ┬
+   ·                   ╰── of a property
  4 │ }
    ╰────
-  help: write `ready within="5s" { tcp 80 }`
+  help: write `ready timeout="5s" { tcp 80 }`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_escape_of_another_language_is_explained() {
+fn foreign_escape_sequence_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -838,13 +838,13 @@ manifest::syntax
    ╰────
   help: write the code in braces: `\u{41}`
 
-2 mistakes
+2 errors
 "##,
     );
 }
 
 #[test]
-fn several_quotes_on_one_line_are_explained() {
+fn triple_quotes_on_one_line_are_explained() {
     check_mistake(
         r#"service "web" {
     image """nginx"""
@@ -863,13 +863,13 @@ manifest::syntax
    ╰────
   help: write a text of one line with one quote: `"nginx"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_text_that_is_indented_too_little_is_explained() {
+fn underindented_multi_line_string_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -892,13 +892,13 @@ manifest::syntax
    ╰────
   help: indent the line as far, or move the closing `"""` to the left
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_text_that_ends_on_its_last_line_is_explained() {
+fn closing_quotes_on_text_line_are_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -919,7 +919,7 @@ manifest::syntax
    ╰────
   help: put a line break before it
 
-1 mistake
+1 error
 "#,
     );
 }
@@ -940,13 +940,13 @@ manifest::syntax
    ╰────
   help: start a new line, or put a `;` in between
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_number_as_a_node_is_explained() {
+fn number_as_node_name_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -966,13 +966,13 @@ manifest::syntax
    ╰────
   help: start a node with its name: `port 8080`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn no_semicolon_on_one_line_is_explained() {
+fn missing_semicolon_is_explained() {
     check_mistake(
         r#"service "web" { image "nginx" tty #true }
 "#,
@@ -987,13 +987,13 @@ manifest::extra_argument
    ╰────
   help: nodes on one line have a `;` between them: `…; tty …`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn truth_as_yaml_writes_it_is_explained() {
+fn yaml_booleans_are_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -1039,13 +1039,13 @@ manifest::wrong_type
    ╰────
   help: write `#true`
 
-3 mistakes
+3 errors
 "#,
     );
 }
 
 #[test]
-fn numbers_that_are_none_are_explained() {
+fn malformed_numbers_are_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -1092,13 +1092,13 @@ manifest::syntax
    ╰────
   help: the number is too large
 
-3 mistakes
+3 errors
 "#,
     );
 }
 
 #[test]
-fn a_block_that_is_not_closed_inside_is_explained() {
+fn unclosed_inner_block_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -1122,13 +1122,13 @@ manifest::syntax
    ╰────
   help: close it with `}`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_comment_that_is_not_closed_is_explained() {
+fn unclosed_comment_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx" /* pinned
@@ -1147,13 +1147,13 @@ manifest::syntax
    ╰────
   help: close it with `*/`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_character_that_nobody_sees_is_explained() {
+fn invisible_character_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx‎"
@@ -1172,13 +1172,13 @@ manifest::syntax
    ╰────
   help: delete it
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn no_space_between_two_values_is_explained() {
+fn missing_space_between_values_is_explained() {
     check_mistake(
         r#"service "web" {
     image"nginx"
@@ -1210,13 +1210,13 @@ manifest::syntax
    ╰────
   help: write `command "node" "s.js"`
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn a_whole_file_of_hcl_is_explained() {
+fn hcl_file_is_explained() {
     check_mistake(
         r#"service "web" {
   image = "nginx"
@@ -1275,13 +1275,13 @@ manifest::syntax
    ╰────
   help: an argument follows after a space: `MODE "fast"`
 
-4 mistakes
+4 errors
 "#,
     );
 }
 
 #[test]
-fn a_bracket_that_closes_nothing_is_explained() {
+fn unmatched_closing_bracket_is_explained() {
     check_mistake(
         r#"service "web" {
     image "nginx")
@@ -1314,13 +1314,13 @@ manifest::syntax
    ╰────
   help: delete it, or quote the text that contains it
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn anything_else_is_shown_at_its_place() {
+fn other_syntax_error_shows_its_position() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -1341,7 +1341,7 @@ manifest::syntax
   help: a node is a name, followed by values, properties and an optional
         block: `port 8080 to=80`
 
-1 mistake
+1 error
 "#,
     );
 }

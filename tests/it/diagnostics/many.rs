@@ -1,4 +1,4 @@
-//! Many mistakes at once: all of them, in source order, across files.
+//! Several errors at once: all are reported, in source order, across files.
 
 use super::{check_files, load_files};
 
@@ -19,7 +19,7 @@ const DATA: &str = r#"service "db" {
 "#;
 
 #[test]
-fn all_mistakes_of_two_files_come_in_source_order() {
+fn errors_of_two_files_are_in_source_order() {
     check_files(
         &[("cimandat.kdl", MAIN), ("data.kdl", DATA)],
         r#"
@@ -79,13 +79,13 @@ manifest::port_clash
    ╰────
   help: publish one of them elsewhere: `port 8081 to=8080`
 
-4 mistakes
+4 errors
 "#,
     );
 }
 
 #[test]
-fn what_two_files_say_is_shown_in_both() {
+fn clash_across_files_shows_both() {
     check_files(
         &[
             (
@@ -117,13 +117,13 @@ manifest::port_clash
    ╰────
   help: publish one of them elsewhere: `port 81 to=80`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_file_of_variables_has_mistakes_too() {
+fn env_file_error_is_reported() {
     check_files(
         &[
             ("cimandat.kdl", "service \"web\" { image \"nginx\" }"),
@@ -141,13 +141,13 @@ manifest::env_file
    ╰────
   help: a line is `NAME=value`, `NAME` alone, or a comment with `#`
 
-1 mistake
+1 error
 ",
     );
 }
 
 #[test]
-fn a_bad_line_of_variables_is_one_mistake() {
+fn bad_env_file_line_is_one_error() {
     check_files(
         &[
             (
@@ -170,13 +170,13 @@ manifest::env_file
   help: put all of the value into the quotes, and a quote in it as `\'`; a
         comment begins with ` #`
 
-1 mistake
+1 error
 ",
     );
 }
 
 #[test]
-fn a_file_of_variables_that_cannot_be_read_is_one_mistake() {
+fn unreadable_env_file_is_one_error() {
     check_files(
         &[(
             "cimandat.kdl",
@@ -192,15 +192,15 @@ manifest::unreadable_include
    ·               ╰── named here
  2 │ service "web" { image "nginx:$TAG" }
    ╰────
-  help: a relative path starts from the folder of the file it stands in
+  help: a relative path is relative to the folder of the file that contains it
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_mistake_of_a_template_is_told_once() {
+fn template_error_is_reported_once() {
     let text = r#"
 template "hardened" { read_only #true }
 service "one" { image "x"; use "hardened" }
@@ -211,7 +211,7 @@ service "two" { image "x"; use "hardened" }
 }
 
 #[test]
-fn machines_are_told_the_same() {
+fn json_report_has_all_errors() {
     let report = load_files(&[("cimandat.kdl", MAIN), ("data.kdl", DATA)]).expect_err("mistakes");
     let told = serde_json::to_value(&report).expect("JSON");
     let found: Vec<_> = told
@@ -238,7 +238,7 @@ fn machines_are_told_the_same() {
 }
 
 #[test]
-fn nothing_to_find_is_told_with_its_remedy() {
+fn missing_manifest_is_reported_with_help() {
     let report = cimandat::manifest::load(
         &cimandat::manifest::Request {
             current: "/shop/pages".into(),
@@ -254,6 +254,6 @@ fn nothing_to_find_is_told_with_its_remedy() {
     assert_eq!(
         report.render(style).trim(),
         "manifest::not_found\n\n  × no `cimandat.kdl` in `/shop/pages` or any folder above it\n  \
-         help: name a manifest with `-f FILE`, or write one: the README shows how\n\n1 mistake"
+         help: name a manifest with `-f FILE`, or write one: the README shows how\n\n1 error"
     );
 }

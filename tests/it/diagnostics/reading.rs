@@ -1,9 +1,9 @@
-//! Can the files be read, and are they KDL?
+//! Errors in reading files and in parsing them as KDL.
 
 use super::check_mistake;
 
 #[test]
-fn a_bare_word() {
+fn bare_word_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -22,13 +22,13 @@ manifest::syntax
    ╰────
   help: write `#true`, or `"true"` if a text is meant
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_lost_quote() {
+fn missing_closing_quote_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx
@@ -45,16 +45,15 @@ manifest::syntax
    ·              ╰── begins here
  3 │     tty #true
    ╰────
-  help: close it on the same line; a text of several lines stands between
-        `"""`
+  help: close it on the same line; a multi-line string is enclosed by `"""`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_number_with_a_tail() {
+fn number_with_suffix_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -73,38 +72,38 @@ manifest::syntax
    ╰────
   help: put it in quotes: `"5s"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_property_without_quotes() {
+fn unquoted_property_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
-    ready within=5s { started }
+    ready timeout=5s { started }
 }"#,
         r#"
 manifest::syntax
 
   × `5s` is neither a number nor a text
-   ╭─[cimandat.kdl:3:18]
+   ╭─[cimandat.kdl:3:19]
  2 │     image "nginx"
- 3 │     ready within=5s { started }
-   ·                  ─┬
-   ·                   ╰── begins like a number
+ 3 │     ready timeout=5s { started }
+   ·                   ─┬
+   ·                    ╰── begins like a number
  4 │ }
    ╰────
   help: put it in quotes: `"5s"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_property_without_a_value() {
+fn property_without_value_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -123,13 +122,13 @@ manifest::syntax
    ╰────
   help: write `name="value"`, without spaces around the `=`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_open_block() {
+fn unclosed_block_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -146,13 +145,13 @@ manifest::syntax
    ╰────
   help: close it with `}`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_closing_brace_too_many() {
+fn extra_closing_brace_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -169,13 +168,13 @@ manifest::syntax
    · ╰── one too many
    ╰────
 
-1 mistake
+1 error
 ",
     );
 }
 
 #[test]
-fn an_equals_sign_as_in_other_languages() {
+fn equals_sign_after_node_is_reported() {
     check_mistake(
         r#"service "web" {
     image = "nginx"
@@ -193,13 +192,13 @@ manifest::syntax
    ╰────
   help: an argument follows after a space: `image "nginx"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_keyword() {
+fn unknown_keyword_is_reported() {
     check_mistake(
         r#"service "web" {
     tty #yes
@@ -217,13 +216,13 @@ manifest::syntax
    ╰────
   help: the keywords are `#true`, `#false` and `#null`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn yaml() {
+fn yaml_is_reported() {
     check_mistake(
         r"services:
   web:
@@ -242,13 +241,13 @@ manifest::yaml
   help: a service of Compose is written `service "web" { image "nginx"; port
         80 }` here
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn nothing_at_all() {
+fn empty_manifest_is_reported() {
     check_mistake(
         r"// to be written
 ",
@@ -263,13 +262,13 @@ manifest::empty
    ╰────
   help: a service is declared by `service "web" { image "nginx:1.29" }`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_missing_include() {
+fn missing_include_is_reported() {
     check_mistake(
         r#"include "extra.kdl"
 service "web" { image "nginx" }"#,
@@ -283,15 +282,15 @@ manifest::unreadable_include
    ·              ╰── named here
  2 │ service "web" { image "nginx" }
    ╰────
-  help: a relative path starts from the folder of the file it stands in
+  help: a relative path is relative to the folder of the file that contains it
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_file_that_includes_itself() {
+fn self_include_is_reported() {
     check_mistake(
         r#"include "cimandat.kdl"
 service "web" { image "nginx" }"#,
@@ -302,18 +301,18 @@ manifest::include_cycle
    ╭─[cimandat.kdl:1:9]
  1 │ include "cimandat.kdl"
    ·         ───────┬──────
-   ·                ╰── this file is being read already
+   ·                ╰── this file is already being read
  2 │ service "web" { image "nginx" }
    ╰────
-  help: take one of the `include` lines out
+  help: remove one of the `include` lines
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn yaml_that_does_not_parse_as_kdl() {
+fn yaml_invalid_as_kdl_is_reported() {
     check_mistake(
         r#"version: "3"
 services:
@@ -333,13 +332,13 @@ manifest::yaml
   help: a service of Compose is written `service "web" { image "nginx"; port
         80 }` here
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_deep_nest() {
+fn deep_nesting_is_reported() {
     check_mistake(
         &"a {\n".repeat(65),
         r"
@@ -353,7 +352,7 @@ manifest::syntax
     ·   ╰── one too deep
     ╰────
 
-1 mistake
+1 error
 ",
     );
 }

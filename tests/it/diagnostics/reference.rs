@@ -1,9 +1,9 @@
-//! Does it fit together with the rest?
+//! Errors in references and in the consistency between nodes.
 
 use super::check_mistake;
 
 #[test]
-fn a_service_twice() {
+fn duplicate_service_is_reported() {
     check_mistake(
         r#"service "web" { image "nginx" }
 service "web" { image "httpd" }"#,
@@ -21,13 +21,13 @@ manifest::duplicate
    ╰────
   help: a second one in another file (`-f`) is laid over the first
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_service_and_a_job_of_one_name() {
+fn service_and_job_with_same_name_are_reported() {
     check_mistake(
         r#"service "web" { image "nginx" }
 job "web" { image "nginx" }"#,
@@ -45,13 +45,13 @@ manifest::duplicate
    ╰────
   help: a second one in another file (`-f`) is laid over the first
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_network_twice() {
+fn duplicate_network_is_reported() {
     check_mistake(
         r#"network "data"
 network "data"
@@ -71,13 +71,13 @@ manifest::duplicate
    ╰────
   help: a second one in another file (`-f`) is laid over the first
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_service() {
+fn unknown_service_is_reported() {
     check_mistake(
         r#"service "postgres" { image "postgres" }
 service "web" {
@@ -97,13 +97,13 @@ manifest::unknown_reference
    ╰────
   help: did you mean `postgres`?
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_network() {
+fn unknown_network_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -122,13 +122,13 @@ manifest::unknown_reference
    ╰────
   help: declare it at the top level: `network "data"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_volume() {
+fn unknown_volume_is_reported() {
     check_mistake(
         r#"volume "pages"
 service "web" {
@@ -148,13 +148,13 @@ manifest::unknown_reference
    ╰────
   help: did you mean `pages`?
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_secret() {
+fn unknown_secret_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -186,13 +186,13 @@ manifest::unknown_reference
    ╰────
   help: declare it at the top level: `secret "key" generate="alphanumeric"`
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn an_unknown_config() {
+fn unknown_config_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -211,13 +211,13 @@ manifest::unknown_reference
    ╰────
   help: declare it at the top level: `config "site" file="…"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_certificate() {
+fn unknown_certificate_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -236,13 +236,13 @@ manifest::unknown_reference
    ╰────
   help: declare it at the top level: `certificate "web" host="…"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_template() {
+fn unknown_template_is_reported() {
     check_mistake(
         r#"template "hardened" { read-only #true }
 service "web" {
@@ -262,13 +262,13 @@ manifest::unknown_reference
    ╰────
   help: did you mean `hardened`?
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_image() {
+fn unknown_image_source_is_reported() {
     check_mistake(
         r#"service "web" { image-of "backend" }"#,
         r#"
@@ -282,13 +282,13 @@ manifest::unknown_reference
    ╰────
   help: declare it at the top level: `service "backend" { … }`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_service_to_verify() {
+fn unknown_service_in_verify_is_reported() {
     check_mistake(
         r#"service "web" { image "nginx" }
 verify {
@@ -307,13 +307,13 @@ manifest::unknown_reference
    ╰────
   help: declare it at the top level: `service "database" { … }`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_circle_of_dependencies() {
+fn dependency_cycle_is_reported() {
     check_mistake(
         r#"service "a" {
     image "x"
@@ -350,15 +350,15 @@ manifest::dependency_cycle
     ·                       ╰── `c` shares the network of `a`
  12 │ }
     ╰────
-  help: one of them has to start first: take one `depends-on` out
+  help: remove one of these `depends-on`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_service_that_waits_for_itself() {
+fn self_dependency_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -375,15 +375,15 @@ manifest::self_dependency
    ·                  ╰── its own name
  4 │ }
    ╰────
-  help: take it out of `depends-on`
+  help: remove it from `depends-on`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_circle_of_templates() {
+fn template_cycle_is_reported() {
     check_mistake(
         r#"template "a" { use "b" }
 template "b" { use "a" }
@@ -404,15 +404,15 @@ manifest::template_cycle
    ·                     ╰── `b` uses `a`
  3 │ service "web" {
    ╰────
-  help: take one `use` out
+  help: remove one of these `use`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_circle_of_images() {
+fn image_cycle_is_reported() {
     check_mistake(
         r#"service "a" { image-of "b" }
 service "b" { image-of "a" }"#,
@@ -430,13 +430,13 @@ manifest::image_cycle
    ╰────
   help: one of them has to say `image` or `build`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_service_with_its_own_image() {
+fn image_of_itself_is_reported() {
     check_mistake(
         r#"service "a" { image-of "a" }"#,
         r#"
@@ -450,13 +450,13 @@ manifest::own_image
    ╰────
   help: name another service, or say `image` or `build`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_port_twice() {
+fn duplicate_port_is_reported() {
     check_mistake(
         r#"service "one" {
     image "nginx"
@@ -485,13 +485,13 @@ manifest::port_clash
    ╰────
   help: publish one of them elsewhere: `port 8081 to=80 host-ip="127.0.0.1"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_container_name_twice() {
+fn duplicate_container_name_is_reported() {
     check_mistake(
         r#"service "one" {
     image "nginx"
@@ -520,13 +520,13 @@ manifest::container_name_clash
    ╰────
   help: a container's name is unique
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_mount_twice() {
+fn duplicate_mount_is_reported() {
     check_mistake(
         r#"volume "data"
 service "web" {
@@ -537,26 +537,26 @@ service "web" {
         r#"
 manifest::mount_clash
 
-  × two things are put at `/srv` in service `web`
+  × two files or mounts have the target `/srv` in service `web`
    ╭─[cimandat.kdl:5:5]
  3 │     image "nginx"
  4 │     volume "data" "/srv"
    ·     ──────────┬─────────
-   ·               ╰── first put here
+   ·               ╰── first used here
  5 │     tmpfs "/srv/"
    ·     ──────┬──────
-   ·           ╰── put here again
+   ·           ╰── used again
  6 │ }
    ╰────
-  help: leave one of them out, or put it elsewhere
+  help: remove one of them, or change its target
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn two_files_in_one_place() {
+fn duplicate_file_target_is_reported() {
     check_mistake(
         r#"secret "a" generate="hex"
 secret "b" generate="hex"
@@ -568,26 +568,26 @@ service "web" {
         r#"
 manifest::mount_clash
 
-  × two things are put at `/run/secrets/key` in `web`
+  × two files or mounts have the target `/run/secrets/key` in `web`
    ╭─[cimandat.kdl:6:12]
  4 │     image "nginx"
  5 │     secret "a" target="key"
    ·            ─┬─
-   ·             ╰── first put here
+   ·             ╰── first used here
  6 │     secret "b" target="key"
    ·            ─┬─
-   ·             ╰── put here again
+   ·             ╰── used again
  7 │ }
    ╰────
-  help: leave one of them out, or put it elsewhere
+  help: remove one of them, or change its target
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_name_for_several_containers() {
+fn container_name_with_replicas_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -609,13 +609,13 @@ manifest::not_with_replicas
  5 │ }
    ╰────
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_port_for_several_containers() {
+fn single_port_with_replicas_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -639,13 +639,13 @@ manifest::not_with_replicas
   help: give each replica a port of a range: `port "80-82" to=80`, or let the
         engine choose: `port 0 to=80`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_pair_of_ranges_for_several_containers() {
+fn port_range_pair_with_replicas_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -670,13 +670,13 @@ manifest::not_with_replicas
         each replica: `port "3000-3001" to=3000`, or let the engine choose:
         `port 0 to=3000`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_range_of_ports_too_short_for_its_replicas() {
+fn port_range_shorter_than_replicas_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -719,13 +719,13 @@ manifest::too_few_ports
     ╰────
   help: this range is long enough: `port "65533-65535" to=80 host-ip="::1"`
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn a_port_that_is_one_of_a_range() {
+fn port_within_other_range_is_reported() {
     check_mistake(
         r#"service "one" {
     image "nginx"
@@ -784,13 +784,13 @@ manifest::port_clash
     ╰────
   help: publish one of them elsewhere: `port "8085-8086" to=80`
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn a_service_without_an_image() {
+fn service_without_image_is_reported() {
     check_mistake(
         r#"service "web" {
     port 80
@@ -807,13 +807,13 @@ manifest::no_image
    ╰────
   help: say `image "name:tag"`, `build "folder"` or `image-of "service"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_job_that_restarts() {
+fn restart_in_job_is_reported() {
     check_mistake(
         r#"job "migrate" {
     image "app"
@@ -832,13 +832,13 @@ manifest::not_for_jobs
    ╰────
   help: a job runs once and ends; a `service` keeps running
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_service_that_never_completes() {
+fn until_completed_on_service_is_reported() {
     check_mistake(
         r#"service "db" { image "postgres" }
 service "web" {
@@ -858,7 +858,7 @@ manifest::never_completes
    ╰────
   help: declare it as `job "db"`, or wait `until="ready"`
 
-1 mistake
+1 error
 "#,
     );
 }

@@ -1,9 +1,9 @@
-//! Does the language have this, at this place?
+//! Errors in structure: unknown, repeated, missing or misplaced nodes and properties.
 
 use super::check_mistake;
 
 #[test]
-fn an_unknown_node() {
+fn unknown_node_is_reported() {
     check_mistake(
         r#"service "web" {
     imgae "nginx"
@@ -22,13 +22,13 @@ manifest::unknown_node
    ╰────
   help: did you mean `image`?
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_word_of_compose() {
+fn compose_spelling_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -47,13 +47,13 @@ manifest::unknown_node
    ╰────
   help: did you mean `depends-on`?
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn unknown_node_of_a_job_is_told_as_such() {
+fn unknown_node_in_job_names_job() {
     check_mistake(
         r#"job "migrate" { image "nginx"; ports 1; }"#,
         r#"
@@ -67,13 +67,13 @@ manifest::unknown_node
    ╰────
   help: did you mean `port`?
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_plural_of_compose() {
+fn compose_plural_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -105,13 +105,13 @@ manifest::unknown_node
    ╰────
   help: did you mean `env`?
 
-2 mistakes
+2 errors
 "#,
     );
 }
 
 #[test]
-fn a_colon_after_a_name() {
+fn colon_after_name_is_reported() {
     check_mistake(
         r#"service "web" {
     image: "nginx"
@@ -130,13 +130,13 @@ manifest::syntax
    ╰────
   help: write `image "nginx"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_node_of_the_top_level() {
+fn unknown_top_level_node_is_reported() {
     check_mistake(
         r#"serivce "web" { image "nginx" }"#,
         r#"
@@ -150,13 +150,13 @@ manifest::unknown_node
    ╰────
   help: did you mean `service`?
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_part_of_a_service_at_the_top_level() {
+fn service_node_at_top_level_is_reported() {
     check_mistake(
         r#"image "nginx"
 service "web" { image "nginx" }"#,
@@ -172,13 +172,13 @@ manifest::unknown_node
    ╰────
   help: it belongs in the block of a `service`, a `template` or `defaults`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_property() {
+fn unknown_property_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -197,36 +197,36 @@ manifest::unknown_property
    ╰────
   help: did you mean `protocol`?
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn volume_is_shared_or_copied() {
+fn shared_volume_with_snapshot_is_reported() {
     check_mistake(
-        r#"volume "data" snapshot="before-switch" shared=#true
+        r#"volume "data" snapshot="before-update" shared=#true
 service "web" { image "nginx" }"#,
         r#"
 manifest::conflict
 
   × `snapshot=` and `shared=` exclude each other
    ╭─[cimandat.kdl:1:47]
- 1 │ volume "data" snapshot="before-switch" shared=#true
+ 1 │ volume "data" snapshot="before-update" shared=#true
    ·                        ───────┬───────        ──┬──
-   ·                               │                 ╰── cannot stand with the other
+   ·                               │                 ╰── conflicts with the other
    ·                               ╰── the other
  2 │ service "web" { image "nginx" }
    ╰────
   help: a volume is copied while no container writes to it
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_property_that_is_nowhere_near() {
+fn unrelated_property_lists_valid_ones() {
     check_mistake(
         r#"network "data" size=5
 service "web" { image "nginx" }"#,
@@ -243,13 +243,13 @@ manifest::unknown_property
   help: its properties are `attachable=`, `driver=`, `external=`, `internal=`,
         `ipv6=`, `name=`, `service-names=`, `subnet=`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_missing_argument() {
+fn missing_argument_is_reported() {
     check_mistake(
         r#"service "web" {
     image
@@ -266,13 +266,13 @@ manifest::missing_argument
  3 │ }
    ╰────
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_extra_argument() {
+fn extra_argument_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx" "latest"
@@ -289,13 +289,13 @@ manifest::extra_argument
  3 │ }
    ╰────
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_property_twice() {
+fn repeated_property_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -315,13 +315,13 @@ manifest::repeated_property
    ╰────
   help: leave one of them out
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_node_twice() {
+fn repeated_node_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -330,26 +330,26 @@ fn a_node_twice() {
         r#"
 manifest::repeated_node
 
-  × `image` stands twice in service `web`
+  × `image` appears twice in service `web`
    ╭─[cimandat.kdl:3:5]
  1 │ service "web" {
  2 │     image "nginx"
    ·     ──────┬──────
-   ·           ╰── first stands here
+   ·           ╰── first appears here
  3 │     image "httpd"
    ·     ──────┬──────
-   ·           ╰── stands again
+   ·           ╰── appears again
  4 │ }
    ╰────
   help: leave one of them out
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_variable_twice() {
+fn repeated_variable_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -359,26 +359,26 @@ fn a_variable_twice() {
         r#"
 manifest::repeated_node
 
-  × `env A` stands twice in service `web`
+  × `env A` appears twice in service `web`
    ╭─[cimandat.kdl:4:5]
  2 │     image "nginx"
  3 │     env A="1"
    ·     ────┬────
-   ·         ╰── first stands here
+   ·         ╰── first appears here
  4 │     env { A "2" }
    ·     ─────┬─────
-   ·          ╰── stands again
+   ·          ╰── appears again
  5 │ }
    ╰────
   help: leave one of them out
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_block_where_there_is_none() {
+fn unexpected_block_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx" { tag "1" }
@@ -395,17 +395,17 @@ manifest::unexpected_children
  3 │ }
    ╰────
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_gate_without_a_probe() {
+fn gate_without_probe_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
-    ready within="5s"
+    ready timeout="5s"
 }"#,
         r#"
 manifest::missing_child
@@ -413,20 +413,20 @@ manifest::missing_child
   × `ready` needs at least one probe
    ╭─[cimandat.kdl:3:5]
  2 │     image "nginx"
- 3 │     ready within="5s"
+ 3 │     ready timeout="5s"
    ·     ──┬──
-   ·       ╰── says nothing
+   ·       ╰── is empty
  4 │ }
    ╰────
   help: such as `ready { http 8080 "/health" }` or `ready { started }`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_probe() {
+fn unknown_probe_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -445,13 +445,13 @@ manifest::unknown_node
    ╰────
   help: did you mean `http`?
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_hook_without_a_command() {
+fn hook_without_command_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -465,18 +465,18 @@ manifest::missing_child
  2 │     image "nginx"
  3 │     post-start { env A="1" }
    ·     ─────┬────
-   ·          ╰── says nothing
+   ·          ╰── is empty
  4 │ }
    ╰────
   help: `post-start { command "prog" "arg" }`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_annotation() {
+fn unknown_annotation_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -485,7 +485,7 @@ fn an_unknown_annotation() {
         r#"
 manifest::unknown_annotation
 
-  × `(remov)` means nothing here
+  × `(remov)` is not allowed here
    ╭─[cimandat.kdl:3:6]
  2 │     image "nginx"
  3 │     (remov)port 80
@@ -495,13 +495,13 @@ manifest::unknown_annotation
    ╰────
   help: did you mean `(remove)`?
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn nothing_to_remove() {
+fn remove_without_inherited_value_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -518,16 +518,15 @@ manifest::nothing_to_remove
    ·                ╰── removes nothing
  4 │ }
    ╰────
-  help: `(remove)` takes away what a template, `defaults` or an earlier file
-        has given
+  help: `(remove)` removes what a template, `defaults` or an earlier file sets
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_network_and_a_network_mode() {
+fn network_with_network_mode_is_reported() {
     check_mistake(
         r#"network "data"
 service "web" {
@@ -546,18 +545,18 @@ manifest::conflict
    ·            ╰── the other
  5 │     network-mode "host"
    ·     ─────────┬─────────
-   ·              ╰── cannot stand with the other
+   ·              ╰── conflicts with the other
  6 │ }
    ╰────
   help: a container has its own network stack or another's
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_secret_from_two_places() {
+fn secret_with_two_sources_is_reported() {
     check_mistake(
         r#"secret "key" file="key" generate="hex"
 service "web" { image "nginx" }"#,
@@ -568,19 +567,19 @@ manifest::conflict
    ╭─[cimandat.kdl:1:34]
  1 │ secret "key" file="key" generate="hex"
    ·                   ──┬──          ──┬──
-   ·                     │              ╰── cannot stand with the other
+   ·                     │              ╰── conflicts with the other
    ·                     ╰── the other
  2 │ service "web" { image "nginx" }
    ╰────
   help: it comes from one place
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_secret_from_nowhere() {
+fn secret_without_source_is_reported() {
     check_mistake(
         r#"secret "key"
 service "web" { image "nginx" }"#,
@@ -596,13 +595,13 @@ manifest::missing_argument
    ╰────
   help: one of `file=`, `env=`, `generate=`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn two_images() {
+fn two_image_sources_are_reported() {
     check_mistake(
         r#"service "db" { image "postgres" }
 service "web" {
@@ -620,18 +619,18 @@ manifest::conflict
    ·       ╰── the other
  4 │     image-of "db"
    ·     ────┬───
-   ·         ╰── cannot stand with the other
+   ·         ╰── conflicts with the other
  5 │ }
    ╰────
   help: the image comes from one place
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_watch_without_an_action() {
+fn watch_without_action_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -650,7 +649,7 @@ manifest::missing_argument
    ╰────
   help: one of `sync`, `rebuild`, `restart`, `sync+restart`
 
-1 mistake
+1 error
 "#,
     );
 }

@@ -1,9 +1,9 @@
-//! Is a value what it should be?
+//! Errors in values: types, units, ranges and formats.
 
 use super::check_mistake;
 
 #[test]
-fn a_number_where_a_text_belongs() {
+fn number_instead_of_text_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -22,13 +22,13 @@ manifest::wrong_type
    ╰────
   help: put it in quotes: `"8080"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_text_where_a_number_belongs() {
+fn text_instead_of_number_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -47,13 +47,13 @@ manifest::wrong_type
    ╰────
   help: write it without quotes: `3`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_text_where_a_truth_value_belongs() {
+fn text_instead_of_boolean_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -72,39 +72,39 @@ manifest::wrong_type
    ╰────
   help: write `#true`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_duration_without_a_unit() {
+fn duration_without_unit_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
-    ready within=90 { started }
+    ready timeout=90 { started }
 }"#,
         r#"
 manifest::unit
 
   × `90` has no unit
-   ╭─[cimandat.kdl:3:18]
+   ╭─[cimandat.kdl:3:19]
  2 │     image "nginx"
- 3 │     ready within=90 { started }
-   ·                  ─┬
-   ·                   ╰── a duration needed
+ 3 │     ready timeout=90 { started }
+   ·                   ─┬
+   ·                    ╰── a duration needed
  4 │ }
    ╰────
   help: write the unit too, such as `"90s"`; units are `us`, `ms`, `s`, `m`,
         `h`, `d`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_size_without_a_unit() {
+fn size_without_unit_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -124,13 +124,13 @@ manifest::unit
   help: write the unit too, such as `"512MiB"`; units are `B`, `KiB`, `MiB`,
         `GiB`, `TiB` (also `k`, `m`, `g`, `t`)
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_unit() {
+fn unknown_unit_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -150,13 +150,13 @@ manifest::unit
   help: write the unit too, such as `"5s"`; units are `us`, `ms`, `s`, `m`,
         `h`, `d`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_port_out_of_range() {
+fn port_out_of_range_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -174,13 +174,13 @@ manifest::out_of_range
  4 │ }
    ╰────
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn port_zero() {
+fn port_zero_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -198,13 +198,13 @@ manifest::out_of_range
  4 │ }
    ╰────
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_range_from_port_zero() {
+fn port_range_from_zero_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -222,13 +222,13 @@ manifest::out_of_range
  4 │ }
    ╰────
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn ranges_of_different_length() {
+fn port_ranges_of_different_length_are_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -248,13 +248,13 @@ manifest::invalid_value
   help: ports look like `8080`, `"8080:80"`, `"127.0.0.1:8080:80/tcp"`,
         `"3000-3005:3000-3005"` or, for replicas, `"8081-8083:80"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_port_that_is_none() {
+fn non_numeric_port_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -274,13 +274,13 @@ manifest::invalid_value
   help: ports look like `8080`, `"8080:80"`, `"127.0.0.1:8080:80/tcp"`,
         `"3000-3005:3000-3005"` or, for replicas, `"8081-8083:80"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_value() {
+fn unknown_value_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -299,13 +299,13 @@ manifest::unknown_value
    ╰────
   help: one of `no`, `always`, `unless-stopped`, `on-failure`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unknown_condition() {
+fn unknown_until_condition_is_reported() {
     check_mistake(
         r#"service "db" { image "postgres" }
 service "web" {
@@ -325,19 +325,19 @@ manifest::unknown_value
    ╰────
   help: did you mean `ready`? one of `started`, `ready`, `completed`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_invalid_name() {
+fn invalid_name_is_reported() {
     check_mistake(
         r#"service "my web" { image "nginx" }"#,
         r#"
 manifest::invalid_name
 
-  × ` ` cannot stand at position 3 of the name `my web`
+  × ` ` is not allowed at position 3 of the name `my web`
    ╭─[cimandat.kdl:1:9]
  1 │ service "my web" { image "nginx" }
    ·         ────┬───
@@ -345,20 +345,20 @@ manifest::invalid_name
    ╰────
   help: letters and digits, separated by `.`, `_`, `__` or any number of `-`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_invalid_project_name() {
+fn invalid_project_name_is_reported() {
     check_mistake(
         r#"project "Shop"
 service "web" { image "nginx" }"#,
         r#"
 manifest::invalid_name
 
-  × `S` cannot stand at position 1 of the name `Shop`
+  × `S` is not allowed at position 1 of the name `Shop`
    ╭─[cimandat.kdl:1:9]
  1 │ project "Shop"
    ·         ───┬──
@@ -368,13 +368,13 @@ manifest::invalid_name
   help: lowercase letters and digits, separated by `_`, `__` or any number of
         `-`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_invalid_address() {
+fn invalid_ipv4_address_is_reported() {
     check_mistake(
         r#"network "data"
 service "web" {
@@ -393,13 +393,13 @@ manifest::invalid_value
  5 │ }
    ╰────
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_invalid_range_of_addresses() {
+fn invalid_subnet_is_reported() {
     check_mistake(
         r#"network "data" subnet="10.0.0.0/33"
 service "web" { image "nginx" }"#,
@@ -415,13 +415,13 @@ manifest::invalid_value
    ╰────
   help: such as `10.20.0.0/16`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_invalid_hardware_address() {
+fn invalid_mac_address_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -440,13 +440,13 @@ manifest::invalid_value
    ╰────
   help: such as `02:42:ac:11:00:02`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_invalid_regular_expression() {
+fn invalid_regular_expression_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -465,13 +465,13 @@ manifest::invalid_regex
    ╰────
   help: in a raw string, `#"\d+"#`, backslashes stand for themselves
 
-1 mistake
+1 error
 "##,
     );
 }
 
 #[test]
-fn an_invalid_set_of_status_codes() {
+fn invalid_status_codes_are_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -490,13 +490,13 @@ manifest::invalid_value
    ╰────
   help: such as `200` or `"200-299,304"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_invalid_address_to_verify() {
+fn invalid_verify_url_is_reported() {
     check_mistake(
         r#"service "web" { image "nginx" }
 verify {
@@ -515,13 +515,13 @@ manifest::invalid_value
    ╰────
   help: a whole one, such as `http://localhost:3000/`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn permissions_that_are_not_octal() {
+fn non_octal_mode_is_reported() {
     check_mistake(
         r#"secret "key" generate="hex"
 service "web" {
@@ -541,13 +541,13 @@ manifest::invalid_value
    ╰────
   help: permissions are written in octal: `mode=0o440`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_relative_path_in_a_container() {
+fn relative_container_path_is_reported() {
     check_mistake(
         r#"volume "data"
 service "web" {
@@ -567,13 +567,13 @@ manifest::relative_path
    ╰────
   help: paths inside a container are absolute
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_volume_as_compose_writes_it() {
+fn compose_volume_syntax_is_reported() {
     check_mistake(
         r#"volume "data"
 service "web" {
@@ -593,13 +593,13 @@ manifest::invalid_value
    ╰────
   help: write `bind "./conf" "/etc/nginx" read-only=#true`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_unset_variable() {
+fn unset_variable_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx:${TAG}"
@@ -618,13 +618,13 @@ manifest::unset_variable
   help: set it in the environment or in an env-file, or give it a default:
         `${TAG:-value}`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_required_variable() {
+fn unset_required_variable_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx:${TAG:?name the release}"
@@ -642,13 +642,13 @@ manifest::unset_variable
    ╰────
   help: set `TAG` in the environment or in an env-file
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_malformed_variable() {
+fn malformed_variable_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx:${TAG"
@@ -666,13 +666,13 @@ manifest::interpolation
    ╰────
   help: close it with `}`, or write `$$` for a dollar sign
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_lone_dollar() {
+fn lone_dollar_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -691,13 +691,13 @@ manifest::interpolation
    ╰────
   help: write `$$` for a dollar sign
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_secret_in_the_open() {
+fn secret_in_label_is_reported() {
     check_mistake(
         r#"secret "key" generate="hex"
 service "web" {
@@ -707,7 +707,7 @@ service "web" {
         r#"
 manifest::secret_not_allowed
 
-  × the secret `key` cannot stand here
+  × the secret `key` is not allowed here
    ╭─[cimandat.kdl:4:15]
  3 │     image "nginx"
  4 │     label key="${secret:key}"
@@ -719,13 +719,13 @@ manifest::secret_not_allowed
         build arguments and in the `content` of a config; give programs a file
         with `secret "key"`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn a_length_for_bytes() {
+fn secret_length_property_is_reported() {
     check_mistake(
         r#"secret "key" generate="hex" length=32
 service "web" { image "nginx" }"#,
@@ -741,13 +741,13 @@ manifest::unknown_property
    ╰────
   help: its properties are `bytes=`, `env=`, `file=`, `generate=`
 
-1 mistake
+1 error
 "#,
     );
 }
 
 #[test]
-fn an_inverted_limit() {
+fn inverted_ulimit_is_reported() {
     check_mistake(
         r#"service "web" {
     image "nginx"
@@ -765,7 +765,7 @@ manifest::invalid_value
  4 │ }
    ╰────
 
-1 mistake
+1 error
 "#,
     );
 }

@@ -75,7 +75,7 @@ async fn start(certificate: Option<&Certificate>) -> u16 {
 }
 
 #[tokio::test]
-async fn the_health_service_is_asked_for_one_service_or_all() {
+async fn grpc_probe_checks_one_service_or_all() {
     let port = start(None).await;
     for (service, expected) in [
         ("", ready("SERVING")),
@@ -94,7 +94,7 @@ async fn the_health_service_is_asked_for_one_service_or_all() {
 }
 
 #[tokio::test]
-async fn a_server_behind_tls_names_its_protocol() {
+async fn grpc_probe_works_over_tls() {
     let certificate = Certificate::of("shop");
     let port = start(Some(&certificate)).await;
     let verify = Tls::Verify {

@@ -1,4 +1,4 @@
-//! HTTP and HTTPS.
+//! HTTP and HTTPS probes.
 
 use std::collections::BTreeMap;
 
@@ -108,7 +108,7 @@ async fn start(certificate: Option<&Certificate>) -> u16 {
 }
 
 #[tokio::test]
-async fn a_status_is_in_the_set_or_not() {
+async fn http_probe_compares_status_with_accepted_set() {
     let port = start(None).await;
     let check = async |path: &str, expected: ProbeResult| {
         assert_eq!(ask(&probe(port, path)).await, expected, "{path}");
@@ -117,7 +117,7 @@ async fn a_status_is_in_the_set_or_not() {
     check("/health?deep=1", ready("200 in N ms")).await;
     check("/starting", not_yet("503 Service Unavailable")).await;
     check("/none", not_yet("404 Not Found")).await;
-    check("no path", never("`no path` is no path of a request")).await;
+    check("no path", never("`no path` is not a valid request path")).await;
     let accepted = with(probe(port, "/none"), |probe| {
         if let Probe::Http { status, method, .. } = probe {
             *status = StatusSet(vec![(200, 299), (404, 404)]);
@@ -128,7 +128,7 @@ async fn a_status_is_in_the_set_or_not() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_at_home_only() {
+async fn http_probe_follows_redirects_on_same_host_only() {
     let port = start(None).await;
     let check = async |path: &str, expected: ProbeResult| {
         assert_eq!(ask(&probe(port, path)).await, expected, "{path}");
@@ -170,7 +170,7 @@ async fn redirects_are_followed_at_home_only() {
 }
 
 #[tokio::test]
-async fn unwanted_status_shows_the_body_and_what_accepts_it() {
+async fn unexpected_status_shows_body_and_hint() {
     let port = start(None).await;
     let check = async |probe: Probe, expected: ProbeResult| {
         assert_eq!(ask(&probe).await, expected);
@@ -200,7 +200,7 @@ async fn unwanted_status_shows_the_body_and_what_accepts_it() {
 }
 
 #[tokio::test]
-async fn body_is_not_repeated_where_it_may_hold_what_was_sent() {
+async fn body_is_hidden_when_request_had_secrets() {
     let port = start(None).await;
     let token = Text::sealed("Bearer ${secret:t}".into(), "Bearer hunter2".into());
     let sealed = with_headers(port, "/echo", &[("Authorization", token)]);
@@ -217,9 +217,9 @@ async fn body_is_not_repeated_where_it_may_hold_what_was_sent() {
     assert!(said.contains("\"user-agent\": \"cimandat\""), "{said}");
 }
 
-/// A server that sends the head of an answer and then nothing, and keeps the connection.
+/// A server that sends the head of an answer and then nothing, and keeps the connection open.
 #[tokio::test]
-async fn body_that_does_not_come_is_not_waited_for() {
+async fn missing_body_does_not_delay_the_answer() {
     let listener = tokio::net::TcpListener::bind((LOOPBACK, 0))
         .await
         .expect("a port");
@@ -237,7 +237,7 @@ async fn body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_body_is_searched_up_to_its_bound() {
+async fn http_probe_searches_body_up_to_limit() {
     let port = start(None).await;
     let check = async |path: &str, text: &str, expected: ProbeResult| {
         assert_eq!(ask(&containing(port, path, text)).await, expected, "{path}");
@@ -255,7 +255,7 @@ async fn a_body_is_searched_up_to_its_bound() {
 }
 
 #[tokio::test]
-async fn headers_are_sent_and_a_lost_secret_is_forgiven() {
+async fn http_probe_sends_headers_and_tolerates_lost_secret() {
     let port = start(None).await;
     let host = with_headers(port, "/health", &[("Host", "shop.example".into())]);
     let host = with(host, |probe| {
@@ -280,7 +280,7 @@ async fn headers_are_sent_and_a_lost_secret_is_forgiven() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_believed_as_far_as_asked_for() {
+async fn https_probe_verifies_certificate_as_configured() {
     let certificate = Certificate::of("shop");
     let port = start(Some(&certificate)).await;
     let verify = |authority: &str, host: &str| {
@@ -306,7 +306,7 @@ async fn a_certificate_is_believed_as_far_as_asked_for() {
 }
 
 #[tokio::test]
-async fn an_address_is_checked_by_its_name() {
+async fn address_check_resolves_host_names() {
     let port = start(None).await;
     let certificate = Certificate::of("localhost");
     let secure = start(Some(&certificate)).await;

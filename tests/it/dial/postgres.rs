@@ -1,4 +1,4 @@
-//! PostgreSQL itself, with an eye on what its log says about us.
+//! Probes of a real PostgreSQL server, and the complaints about them in its log.
 
 use std::{
     fs::{self, OpenOptions},
@@ -27,11 +27,11 @@ pub fn probe(port: u16, user: &str, database: &str, tls: Option<Tls>) -> Probe {
     }
 }
 
-/// Who may come in, and how: `owner` as he likes, `locked` with a password, `barred` not at all.
+/// Access by user: `owner` without a password, `locked` with one, `barred` not at all.
 const ACCESS: &str = "host all barred all reject\nhost all locked all scram-sha-256\n\
                       host all all all trust\n";
 
-/// A database cluster of its own, with the programs of its version.
+/// A separate database cluster, with the programs of its version.
 struct Cluster {
     programs: PathBuf,
     home: Home,
@@ -39,9 +39,9 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// `None`: PostgreSQL is not installed, and does not have to be.
+    /// `None`: PostgreSQL is not installed, and is not required.
     fn new() -> Option<Self> {
-        // Debian keeps each version apart, and puts no server on the search path.
+        // Debian keeps each version in a separate folder, and puts no server on the search path.
         let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
         let folders: Vec<_> = versions
             .flatten()
@@ -100,7 +100,7 @@ impl Cluster {
         probe(self.port, user, database, tls)
     }
 
-    /// What the server complained about, without the time.
+    /// Returns the complaints in the server's log, without their times.
     fn complaints(&self) -> Vec<String> {
         let log = fs::read_to_string(self.home.path("log")).expect("its log");
         ["FATAL: ", "ERROR: ", "WARNING: ", "could not", "unexpected"]
@@ -115,7 +115,7 @@ impl Cluster {
     }
 }
 
-/// A server that is asked to stop before it is killed, so that it leaves no memory behind.
+/// A server that is stopped before it is killed, so that it leaves no shared memory behind.
 struct Running {
     stop: Command,
     _server: Server,
@@ -127,17 +127,17 @@ impl Drop for Running {
     }
 }
 
-/// It says so in several ways on its way up.
+/// Returns whether the server is starting up, which it reports in several forms.
 fn is_starting(answer: &ProbeResult) -> bool {
     matches!(answer, ProbeResult::Pending(said) if said.ends_with("(57P03)"))
 }
 
 #[tokio::test]
-async fn a_server_is_refused_starting_up_ready_and_choosy() {
+async fn postgres_probe_reports_startup_readiness_and_refusals() {
     let Some(cluster) = Cluster::new() else {
         return;
     };
-    // Recovery asks a command for its files; this one waits for a word of the test.
+    // Recovery runs a command to get files; this command waits for a byte from the test.
     let gate = cluster.home.path("gate");
     let made = Command::new("mkfifo")
         .args(["-m", "666"])
@@ -156,8 +156,8 @@ async fn a_server_is_refused_starting_up_ready_and_choosy() {
     let starting = not_yet("the database system is starting up (57P03)");
     assert_eq!(first_word(&owner).await, starting);
     fs::write(&open, "").expect("a file");
-    // Opened for both, as a pipe opened for writing alone waits for a reader; and kept open, as
-    // the word is lost when nobody has the pipe open.
+    // Opened for reading and writing, as an open for writing alone waits for a reader; and kept
+    // open, as the byte is lost when no process has the pipe open.
     let pipe = OpenOptions::new().read(true).write(true).open(&gate);
     let mut pipe = pipe.expect("the pipe");
     pipe.write_all(b".").expect("a word");
@@ -188,7 +188,7 @@ async fn a_server_is_refused_starting_up_ready_and_choosy() {
 }
 
 #[tokio::test]
-async fn a_start_up_goes_on_inside_tls() {
+async fn postgres_probe_works_over_tls() {
     let Some(cluster) = Cluster::new() else {
         return;
     };
@@ -223,7 +223,8 @@ async fn a_start_up_goes_on_inside_tls() {
     );
     drop(running);
     let mut complaints = cluster.complaints();
-    // What was asked for: too early, by one who may not, of a certificate for another name.
+    // Expected complaints: a connection before readiness, a user without access, a certificate for
+    // another name.
     for expected in [
         "the database system is ",
         "\"barred\"",

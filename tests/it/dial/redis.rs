@@ -1,4 +1,4 @@
-//! Redis itself.
+//! Probes of a real Redis server.
 
 use std::{io::Write, net::TcpStream, path::Path, process::Stdio};
 
@@ -32,7 +32,7 @@ fn start(home: &Home, program: &Path, options: &[&str]) -> Server {
 }
 
 #[tokio::test]
-async fn a_password_is_asked_for_given_or_wrong() {
+async fn redis_probe_handles_missing_given_and_wrong_password() {
     let Some(program) = servers::program("redis-server", &[]) else {
         return;
     };
@@ -60,7 +60,7 @@ async fn a_password_is_asked_for_given_or_wrong() {
 }
 
 #[tokio::test]
-async fn a_server_behind_tls_is_asked_inside() {
+async fn redis_probe_works_over_tls() {
     let Some(program) = servers::program("redis-server", &[]) else {
         return;
     };
@@ -89,7 +89,7 @@ async fn a_server_behind_tls_is_asked_inside() {
 }
 
 #[tokio::test]
-async fn a_server_that_loads_its_data_is_not_ready() {
+async fn redis_probe_is_pending_while_loading() {
     let Some(program) = servers::program("redis-server", &[]) else {
         return;
     };
@@ -104,7 +104,7 @@ async fn a_server_that_loads_its_data_is_not_ready() {
     stream.write_all(commands).expect("two commands");
     assert!(server.0.wait().expect("its end").success());
 
-    // One millisecond for each key, and an eye on the network after each kilobyte.
+    // One millisecond per key, and a check of the network after each kilobyte.
     let slow = ["--key-load-delay", "1000"];
     let attentive = ["--loading-process-events-interval-bytes", "1024"];
     let options = [&["--port", &number][..], &slow, &attentive].concat();

@@ -1,4 +1,4 @@
-//! What the probes are asked of: listeners of this process, servers that it starts, certificates.
+//! Servers for the probes: listeners of this process, server processes, and certificates.
 
 use std::{
     fs,
@@ -35,11 +35,11 @@ use tokio_util::either::Either;
 
 use super::LOOPBACK;
 
-/// A port that nobody listens on, out of a range from which the system gives none by itself: a
-/// connection of another test may not take it before the server does.
+/// Returns a free port outside the range from which the system assigns ports itself, so that a
+/// connection of another test cannot take it before the server does.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Another run of the tests, at the same time, begins elsewhere.
+    // A concurrent run of the tests starts at another port.
     let first = std::process::id() % 1000 * 10;
     let free = || {
         let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -50,14 +50,14 @@ pub fn free_port() -> u16 {
     (0..10_000).find_map(|_| free()).expect("a free port")
 }
 
-/// Says the same to everybody once they have said something, and hangs up.
+/// Sends the same bytes to every client after its first message, and closes the connection.
 pub async fn babbler(says: &'static [u8]) -> u16 {
     listen(move |mut stream| async move {
         let mut heard = [0; 1024];
         let _ = stream.read(&mut heard).await;
         let _ = stream.write_all(says).await;
         let _ = stream.shutdown().await;
-        // Whatever else comes is read, so that the words arrive before the end does.
+        // Further input is read, so that the bytes arrive before the end of the connection.
         while matches!(stream.read(&mut heard).await, Ok(1..)) {}
     })
     .await
@@ -77,14 +77,14 @@ where
     port
 }
 
-/// Which HTTP a server speaks.
+/// The HTTP version of a server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     Http1,
     Http2,
 }
 
-/// An HTTP server, with TLS if it has a certificate.
+/// Starts an HTTP server, with TLS if it has a certificate.
 pub async fn web<S, F, B>(version: Version, certificate: Option<&Certificate>, service: S) -> u16
 where
     S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -98,7 +98,7 @@ where
         async move {
             let stream = match acceptor {
                 None => Either::Left(stream),
-                // A client that does not like the certificate is its own affair.
+                // A client may reject the certificate; that does not concern the server.
                 Some(acceptor) => match acceptor.accept(stream).await {
                     Ok(stream) => Either::Right(stream),
                     Err(_) => return,
@@ -125,7 +125,7 @@ async fn converse<S, F, B>(
         let response = service(request);
         async move { Ok::<_, std::convert::Infallible>(response.await) }
     });
-    // How the client leaves is no concern of the server.
+    // An abrupt end of the connection by the client does not concern the server.
     let _ = match version {
         Version::Http1 => {
             http1::Builder::new()
@@ -182,7 +182,7 @@ impl Certificate {
     }
 }
 
-/// A program of this machine; `None` skips the test, which is not allowed where all must run.
+/// Finds a program on this machine; `None` skips the test, which is not allowed where all must run.
 #[expect(clippy::print_stderr, reason = "a test that did nothing has to say so")]
 pub fn program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -200,7 +200,8 @@ pub fn program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     found
 }
 
-/// A folder for a server that will not run as root: it is given to the user, if we are root.
+/// A folder for a server that refuses to run as root: the server's user owns it, if this process is
+/// root.
 pub struct Home {
     pub folder: tempfile::TempDir,
     user: Option<(u32, u32)>,
@@ -220,7 +221,7 @@ impl Home {
         self.folder.path().join(name)
     }
 
-    /// Writes a file that the server may read, and nobody else.
+    /// Writes a file that only the server's user may read.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
         let file = self.path(name);
@@ -247,7 +248,7 @@ impl Home {
     }
 }
 
-/// Number of a user and of its group.
+/// Returns the IDs of a user and of its group.
 fn account(name: &str) -> (u32, u32) {
     let accounts = fs::read_to_string("/etc/passwd").expect("accounts");
     let line = accounts

@@ -1,4 +1,4 @@
-//! Streams of events as runs emit them, written down by hand; times are in milliseconds.
+//! Hand-written streams of events as runs emit them. Times are in milliseconds.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const PULL: &str = "pulling image";
 
 const GATE_CAUSE: &str = "`shop-backend-1.next` did not become ready: exited with code 137";
 
-/// A stream that is being written down.
+/// An event stream under construction.
 struct Recording {
     events: Vec<EventEnvelope>,
 }
@@ -59,7 +59,7 @@ impl Recording {
         self.events.push(EventEnvelope {
             v: VERSION,
             at,
-            rehearsal: false,
+            simulated: false,
             event,
         });
     }
@@ -91,7 +91,7 @@ impl Recording {
     }
 }
 
-/// What the last event tells beside the verdict.
+/// Fields of the last event besides the outcome.
 #[derive(Default)]
 struct End {
     path: Vec<PathSegment>,
@@ -102,7 +102,7 @@ struct End {
 }
 
 impl Entry<'_> {
-    /// The whole step, for a reason.
+    /// Records the start and the end of a step.
     fn act(&mut self, time: (u64, u64), verb: &str, object: &str, reason: Reason) {
         self.begin(time.0, verb, object, reason);
         self.end(time, verb);
@@ -267,7 +267,7 @@ pub fn first_deploy() -> Vec<EventEnvelope> {
     recording.at(
         5700,
         Event::Warning {
-            text: "volume `old` is not used any more".into(),
+            text: "volume `old` is no longer used".into(),
         },
     );
     let path = [
@@ -409,7 +409,7 @@ fn report() -> Box<GateReport> {
     })
 }
 
-/// An update whose gate fails, up to where its way back has removed the new container.
+/// An update whose gate fails, up to the removal of the new container in the rollback.
 fn update_that_fails() -> Recording {
     let mut recording = Recording::of(
         "up",
@@ -470,7 +470,7 @@ pub fn failing_update() -> Vec<EventEnvelope> {
     recording.events
 }
 
-/// An update whose gate fails, and whose way back fails too.
+/// An update whose gate fails, and whose rollback fails too.
 pub fn stuck_update() -> Vec<EventEnvelope> {
     let mut recording = update_that_fails();
     let mut start = recording.on(5, &service("backend"));
@@ -513,7 +513,7 @@ pub fn failing_build() -> Vec<EventEnvelope> {
     recording.events
 }
 
-/// Two services go, one after the other.
+/// A `down` that removes two services, one after the other.
 pub fn down() -> Vec<EventEnvelope> {
     let mut recording = Recording::of(
         "down",
@@ -540,7 +540,7 @@ pub fn down() -> Vec<EventEnvelope> {
     recording.events
 }
 
-/// All that is known when the engine answers no more.
+/// A gate report with only what is known when the engine no longer responds.
 fn bare_report(container: &str, cause: &str, after: Duration) -> Box<GateReport> {
     Box::new(GateReport {
         container: ContainerName::new(container).unwrap(),
@@ -554,7 +554,7 @@ fn bare_report(container: &str, cause: &str, after: Duration) -> Box<GateReport>
     })
 }
 
-/// A first deploy whose job fails: what it made goes again, but for its volume.
+/// A first deploy whose job fails: everything that it created is removed, except the volume.
 pub fn failing_job() -> Vec<EventEnvelope> {
     let mut recording = Recording::of(
         "up",
@@ -625,7 +625,7 @@ fn report_of_the_job() -> Box<GateReport> {
     report
 }
 
-/// A `down` that gives up in the middle.
+/// A `down` that fails in the middle.
 pub fn half_way_down() -> Vec<EventEnvelope> {
     let mut recording = Recording::of("down", vec![participant("web", Change::Remove, &[])]);
     recording
@@ -652,7 +652,7 @@ fn asked_to(response: Response) -> Event {
     Event::Interrupted { response }
 }
 
-/// Somebody changes their mind before anything has changed.
+/// A deploy that the user interrupts before anything has changed.
 pub fn interrupted() -> Vec<EventEnvelope> {
     let mut recording = Recording::of("up", vec![participant("web", Change::Create, &[])]);
     recording.at(700, asked_to(Response::Stop));
@@ -664,8 +664,8 @@ pub fn interrupted() -> Vec<EventEnvelope> {
     recording.events
 }
 
-/// A service that had been ready ends while the run settles.
-pub fn relapse() -> Vec<EventEnvelope> {
+/// A deploy in which a service exits during the stabilization window, after it was ready.
+pub fn unhealthy_after_ready() -> Vec<EventEnvelope> {
     let mut recording = Recording::of("up", vec![participant("backend", Change::Replace, &[])]);
     let backend = service("backend");
     recording.on(0, &backend).open(100, "started");
@@ -686,14 +686,14 @@ pub fn relapse() -> Vec<EventEnvelope> {
     recording.events
 }
 
-/// There was nothing to do.
+/// A deploy with nothing to do.
 pub fn unchanged() -> Vec<EventEnvelope> {
     let mut recording = Recording::of("up", vec![participant("web", Change::NoOp, &[])]);
     recording.finish(120, Outcome::Unchanged, End::default());
     recording.events
 }
 
-/// Four workers become one, a service leaves the manifest and another one comes.
+/// A deploy that scales four workers down to one, removes a service and adds another.
 pub fn scaled_down() -> Vec<EventEnvelope> {
     let several = |change: &[Change]| {
         let numbered = (1..).zip(change);
@@ -726,7 +726,7 @@ pub fn scaled_down() -> Vec<EventEnvelope> {
     recording.events
 }
 
-/// Only a network goes: nothing happens to containers.
+/// A deploy that only removes a network and changes no container.
 pub fn without_a_network() -> Vec<EventEnvelope> {
     let mut recording = Recording::of("up", vec![participant("web", Change::NoOp, &[])]);
     recording
@@ -736,7 +736,7 @@ pub fn without_a_network() -> Vec<EventEnvelope> {
     recording.events
 }
 
-/// With its image pulled a service is to be replaced after all.
+/// A deploy that replaces a service after all, once its image is pulled.
 pub fn replanned() -> Vec<EventEnvelope> {
     let web = |change| participant("web", change, &[]);
     let mut recording = Recording::of("up", vec![web(Change::NoOp)]);
@@ -753,7 +753,7 @@ pub fn replanned() -> Vec<EventEnvelope> {
     recording.events
 }
 
-/// An interrupted deploy is rolled back; it had not come to one of its services.
+/// A recovery that rolls back an interrupted deploy, which had not reached one of its services.
 pub fn recovered() -> Vec<EventEnvelope> {
     let services = vec![
         participant("db", Change::NoOp, &[]),
@@ -775,7 +775,7 @@ pub fn recovered() -> Vec<EventEnvelope> {
     recording.events
 }
 
-/// Somebody does not wait for the rollback.
+/// A deploy whose rollback the user interrupts.
 pub fn interrupted_twice() -> Vec<EventEnvelope> {
     let mut recording = Recording::of("up", vec![participant("web", Change::Replace, &[])]);
     recording

@@ -1,4 +1,4 @@
-//! The engine, asked without any of the code under test: HTTP 1.0 over its socket.
+//! The engine, queried without any of the code under test: HTTP 1.0 over its socket.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 const SOCKET: &str = "/var/run/docker.sock";
 const PROJECT: &str = "io.cimandat.project";
 
-/// The engine that the tests use: that of `DOCKER_HOST`, or the one of this machine.
+/// The engine of the tests: that of `DOCKER_HOST`, or the one of this machine.
 pub struct Api {
     host: String,
 }
 
-/// What the engine answers.
+/// An answer of the engine.
 pub struct Reply {
     pub status: u16,
     pub body: Vec<u8>,
@@ -32,12 +32,12 @@ impl Reply {
 }
 
 impl Api {
-    /// The engine of this machine's tests, if one answers; otherwise why not.
+    /// Finds the engine of this machine's tests. The error is the reason why none answers.
     pub fn of_this_machine() -> Result<Self, String> {
         Self::find(env::var("DOCKER_HOST").ok())
     }
 
-    /// The engine at a place, if one answers; otherwise why not.
+    /// Finds the engine at an address. The error is the reason why none answers.
     pub fn find(host: Option<String>) -> Result<Self, String> {
         let host = host.filter(|host| !host.is_empty());
         let host = host.unwrap_or_else(|| format!("unix://{SOCKET}"));
@@ -49,12 +49,12 @@ impl Api {
         }
     }
 
-    /// Asks, whatever the answer.
+    /// Sends a request, and returns any answer.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
         self.send(method, path, body).unwrap()
     }
 
-    /// Asks for something that is there.
+    /// Requests an object that must exist.
     pub fn get(&self, path: &str) -> Value {
         let reply = self.ask("GET", path, None);
         let said = String::from_utf8_lossy(&reply.body);
@@ -62,14 +62,14 @@ impl Api {
         reply.json()
     }
 
-    /// Whether the engine speaks version 1.MINOR of its API: 1.44 came with Engine 25.
+    /// Returns whether the engine supports version 1.MINOR of its API: 1.44 came with Engine 25.
     pub fn speaks(&self, minor: u32) -> bool {
         let version = self.get("/version")["ApiVersion"].clone();
         let its = version.as_str().and_then(|it| it.strip_prefix("1."));
         its.and_then(|it| it.parse().ok()) >= Some(minor)
     }
 
-    /// Makes a container that is no project's; gives its id.
+    /// Creates a container that belongs to no project; returns its ID.
     pub fn create(&self, name: &str, body: &Value) -> String {
         let path = format!("/containers/create?name={name}");
         let reply = self.ask("POST", &path, Some(body)).json();
@@ -85,8 +85,8 @@ impl Api {
         assert_eq!(self.ask("POST", &path, None).status, 204, "{path}");
     }
 
-    /// Removes whatever containers of a project do not run, as `docker container prune` does. An
-    /// engine refuses a second one at the same time.
+    /// Removes all containers of a project that do not run, as `docker container prune` does. An
+    /// engine refuses a concurrent second prune.
     pub fn prune(&self, project: &str) {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +94,7 @@ impl Api {
         assert_eq!(self.ask("POST", &path, None).status, 200, "{path}");
     }
 
-    /// All containers of a project, as the engine lists them.
+    /// Returns all containers of a project, as the engine lists them.
     pub fn containers(&self, project: &str) -> Vec<Value> {
         let listed = self.get(&format!(
             "/containers/json?all=1&filters={}",
@@ -103,7 +103,7 @@ impl Api {
         listed.as_array().unwrap().clone()
     }
 
-    /// The names under which images are kept for a project's generations.
+    /// Returns the names under which images are kept for a project's generations.
     pub fn generations(&self, project: &str) -> Vec<String> {
         let images = self.get("/images/json");
         let tags = images.as_array().unwrap().iter();
@@ -113,12 +113,12 @@ impl Api {
             .collect()
     }
 
-    /// The names of all networks of a project.
+    /// Returns the names of all networks of a project.
     pub fn networks(&self, project: &str) -> Vec<String> {
         names(&self.get(&format!("/networks?filters={}", filter(project))))
     }
 
-    /// The names of all volumes of a project.
+    /// Returns the names of all volumes of a project.
     pub fn volumes(&self, project: &str) -> Vec<String> {
         let listed = self.get(&format!("/volumes?filters={}", filter(project)));
         names(&listed["Volumes"])
@@ -167,7 +167,7 @@ fn exchange(
     })
 }
 
-/// The filter for a project's label, as a part of an address.
+/// Returns the filter for a project's label, encoded for an address.
 fn filter(project: &str) -> String {
     let filter = json!({ "label": [format!("{PROJECT}={project}")] }).to_string();
     filter

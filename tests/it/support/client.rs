@@ -1,4 +1,4 @@
-//! A client that asks a published port again and again, as a visitor would.
+//! A client that requests a published port in a loop, as a visitor would.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
@@ -9,30 +9,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two questions, so that the engine is left some of the processor.
+/// The interval between two requests, which leaves processor time to the engine.
 const PACE: Duration = Duration::from_millis(5);
-/// The longest that one answer may take.
+/// The timeout of one answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks until it is told to stop.
+/// Sends requests until it is stopped.
 pub struct Client {
     stop: Sender<()>,
     asking: JoinHandle<Vec<(Instant, Option<String>)>>,
 }
 
 impl Client {
-    /// What a port of this host says now; `None`: nothing.
+    /// Requests a port of this host; `None` without an answer.
     pub fn ask(port: u16) -> Option<String> {
         Self::ask_at("127.0.0.1", port)
     }
 
-    /// The same of another host.
+    /// As [`Self::ask`], for another host.
     pub fn ask_at(host: &str, port: u16) -> Option<String> {
         let (_, body) = Self::exchange((host, port), "GET / HTTP/1.0\r\n\r\n")?;
         Some(body.trim().to_owned())
     }
 
-    /// Sends a request in HTTP 1.0; gives the status and the body of the answer.
+    /// Sends a request in HTTP 1.0; returns the status and the body of the answer.
     pub fn exchange(address: (&str, u16), request: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -44,7 +44,7 @@ impl Client {
         Some((status, body.to_owned()))
     }
 
-    /// Begins to ask.
+    /// Starts to send requests.
     pub fn begin(port: u16) -> Self {
         let (stop, stopped) = mpsc::channel();
         let asking = thread::spawn(move || {
@@ -58,7 +58,7 @@ impl Client {
         Self { stop, asking }
     }
 
-    /// Stops; gives the longest time without an answer, and all answers without repetitions.
+    /// Stops; returns the longest time without an answer, and all answers without repetitions.
     pub fn end(self) -> (Duration, Vec<String>) {
         self.stop.send(()).unwrap();
         let heard = self.asking.join().unwrap();

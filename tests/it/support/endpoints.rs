@@ -1,4 +1,4 @@
-//! The endpoints of a container that a test makes past the planner.
+//! The endpoints of a container that a test creates without the planner.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use cimandat::{
     project::{ContainerSpec, NetworkMode},
 };
 
-/// An endpoint in each network of the specification, found by the service's name and its aliases.
+/// Returns an endpoint in each network of the specification, with the service's name and its
+/// aliases.
 pub fn endpoints(
     service: &str,
     spec: &ContainerSpec,

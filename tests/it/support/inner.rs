@@ -12,34 +12,34 @@ use serde_json::Value;
 
 use super::Api;
 
-/// The engine that tests have for themselves, as `scripts/old-engine` prints it.
+/// The variable with the separate engine of the tests, as `scripts/old-engine` prints it.
 const NAMED_BY: &str = "CIMANDAT_TEST_INNER_ENGINE";
-/// The container that it runs in.
+/// The container in which the engine runs.
 const CONTAINER: &str = "cimandat-engine-forky";
 
-/// Held by the one who has the engine for itself.
+/// Held by the test that uses the engine exclusively.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// An engine inside a container.
 #[derive(Clone)]
 pub struct Inner {
-    /// The address of its socket.
+    /// The address of the engine's socket.
     pub host: String,
 }
 
 impl Inner {
-    /// The one that is named, if one is.
+    /// Returns the named engine, if there is one.
     pub fn named() -> Option<Self> {
         let host = env::var(NAMED_BY).ok().filter(|host| !host.is_empty())?;
         Some(Self { host })
     }
 
-    /// Has it for itself until this goes.
+    /// Reserves the engine until the guard is dropped.
     pub fn alone() -> MutexGuard<'static, ()> {
         ALONE.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its end, and another beginning: `--kill`, `--restart` or `--power-cut`. It answers again when
+    /// Ends and starts the engine: `--kill`, `--restart` or `--power-cut`. It answers again when
     /// this returns.
     pub fn end(how: &str) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/old-engine");
@@ -49,7 +49,8 @@ impl Inner {
         assert!(ended.status.success(), "{ended:?}");
     }
 
-    /// The program on this engine: in its network, where it reaches the containers.
+    /// Returns the program on this engine: in its network namespace, from which it reaches the
+    /// containers.
     pub fn command(&self, program: &str) -> Command {
         let process = holder()["State"]["Pid"].to_string();
         let mut command = Command::new("nsenter");
@@ -58,7 +59,7 @@ impl Inner {
         command
     }
 
-    /// Where this machine finds the ports that its containers publish.
+    /// Returns the address on which this machine reaches the ports that its containers publish.
     pub fn address() -> String {
         let holder = holder();
         let address = &holder["NetworkSettings"]["Networks"]["bridge"]["IPAddress"];
@@ -66,7 +67,7 @@ impl Inner {
     }
 }
 
-/// The container, as this machine's engine knows it.
+/// Returns the engine's container, as this machine's engine reports it.
 fn holder() -> Value {
     let api = Api::of_this_machine().unwrap_or_else(|why| panic!("{why}"));
     api.get(&format!("/containers/{CONTAINER}/json"))

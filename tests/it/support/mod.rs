@@ -1,8 +1,8 @@
-//! What tests need that drive the real program on a real engine.
+//! Support for tests that run the real program on a real engine.
 //!
-//! A [`World`] is a project of its own with a folder for its manifest; [`Running`] is the program
-//! at work, [`Ended`] what it left behind; [`Api`] asks the engine itself, so that no test has to
-//! believe the program about what it did. An [`Inner`] engine may be killed.
+//! A [`World`] is a separate project with a folder for its manifest. [`Running`] is the running
+//! program, [`Ended`] its result. [`Api`] queries the engine directly, so that a test does not
+//! depend on the program's own reports. An [`Inner`] engine may be killed.
 
 mod api;
 mod client;

@@ -1,4 +1,4 @@
-//! The program at work, and what it left behind.
+//! The running program, and its result.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
@@ -13,10 +13,10 @@ use cimandat::event::{Event, EventEnvelope, Outcome};
 
 use super::World;
 
-/// The longest that anything may take; generous, as the machine may be busy.
+/// The timeout of any wait; long, as the machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// A run of the program that has not ended yet. Dropped, it is killed.
+/// A run of the program that has not ended. Dropping it kills the program.
 pub struct Running<'w> {
     world: &'w World,
     child: Child,
@@ -26,7 +26,7 @@ pub struct Running<'w> {
 }
 
 impl<'w> Running<'w> {
-    /// Begins to run a command that is, or becomes, the program.
+    /// Starts a command that is, or becomes, the program.
     pub fn begin(world: &'w World, mut command: Command) -> Self {
         command
             .stdin(Stdio::null())
@@ -79,7 +79,7 @@ impl<'w> Running<'w> {
         parse(&line).unwrap().event
     }
 
-    /// Ctrl-C.
+    /// Sends `SIGINT`, as Ctrl-C does.
     pub fn interrupt(&self) {
         self.signal("INT");
     }
@@ -96,7 +96,7 @@ impl<'w> Running<'w> {
         );
     }
 
-    /// Waits for the end.
+    /// Waits for the exit.
     pub fn end(mut self) -> Ended {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -125,7 +125,7 @@ impl<'w> Running<'w> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        // Already ended, as a rule.
+        // The program has usually ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -138,9 +138,9 @@ fn parse(line: &str) -> Option<EventEnvelope> {
 /// A run of the program that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// `None`: it was killed by a signal.
+    /// The exit code; `None`: a signal killed the program.
     pub code: Option<i32>,
-    /// What of standard output are events.
+    /// The events on standard output.
     pub events: Vec<EventEnvelope>,
     /// Standard output.
     pub out: String,
@@ -149,15 +149,15 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Insists on an exit code.
+    /// Checks the exit code.
     #[track_caller]
     pub fn with_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "\n{}\n{}", self.out, self.err);
         self
     }
 
-    /// Insists on an exit code and the verdict that goes with it, which is the last event, and on
-    /// nothing else having been printed.
+    /// Checks the exit code and its verdict, which is the last event, and that nothing else was
+    /// printed.
     #[track_caller]
     pub fn with(self, code: i32, verdict: Outcome) -> Self {
         let ended = self.with_code(code);
@@ -186,8 +186,8 @@ impl Ended {
         ended
     }
 
-    /// What was done, as `creating container x`, in the order of its begin.
-    pub fn deeds(&self) -> Vec<String> {
+    /// Returns the started steps, as `creating container x`, in the order of their starts.
+    pub fn steps(&self) -> Vec<String> {
         let begun = self
             .events
             .iter()
@@ -198,7 +198,7 @@ impl Ended {
         begun.collect()
     }
 
-    /// When the first such event was.
+    /// Returns the time of the first matching event.
     #[track_caller]
     pub fn when(&self, wanted: impl Fn(&Event) -> bool) -> Duration {
         let found = self.events.iter().find(|stamped| wanted(&stamped.event));
@@ -207,7 +207,7 @@ impl Ended {
             .at
     }
 
-    /// The first thing that such an event says.
+    /// Returns the first value that the closure extracts from an event.
     #[track_caller]
     pub fn told<T>(&self, wanted: impl Fn(&Event) -> Option<T>) -> T {
         let found = self

@@ -1,4 +1,5 @@
-//! A project of its own on the engine, with a folder for its manifest; goes without a trace.
+//! A separate project on the engine, with a folder for its manifest; dropping it removes
+//! everything.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
@@ -18,12 +19,12 @@ use tempfile::TempDir;
 
 use super::{Api, Ended, Inner, Running};
 
-/// The one image that the tests start.
+/// The only image that the tests start.
 pub const IMAGE: &str = "debian:trixie-slim";
 
-/// Programs for services: `web` answers with `TEXT` on 8080; `doomed` ends with 3 when it gets
-/// `SIGUSR1`, and writes a line at its start; `talker` writes a line for
-/// each `SIGUSR1`; `deaf` cannot be stopped politely.
+/// Programs for services: `web` answers with `TEXT` on 8080; `doomed` exits with 3 on `SIGUSR1`,
+/// and writes a line at its start; `talker` writes a line for each `SIGUSR1`; `deaf` ignores
+/// `SIGTERM`.
 const PROGRAMS: &str = r##"
 template "web" {
     image "debian:trixie-slim"
@@ -70,29 +71,29 @@ template "deaf" {
 }
 "##;
 
-/// A project of its own.
+/// A separate project.
 pub struct World {
-    /// Its name: `it-deploys-…` with a random end.
+    /// The project's name: `it-deploys-…` with a random end.
     pub project: String,
     /// The engine.
     pub api: Api,
-    /// Where that is, if not on this machine's own network.
+    /// The inner engine, if the world is not on this machine's engine.
     inner: Option<Inner>,
     folder: TempDir,
     told: RefCell<String>,
 }
 
-/// A container as a test compares it: its id, and whether it runs.
+/// A container in comparable form: its ID, and whether it runs.
 pub type Seen = (String, bool);
 
 impl World {
-    /// A new one; `None` where there is no engine, or it has no image to start. That is told, and
-    /// is a failure where `CIMANDAT_TEST_ENGINE=require`.
+    /// Creates a world; `None` without an engine, or without the image on it. The reason is
+    /// printed; with `CIMANDAT_TEST_ENGINE=require` it is a failure.
     pub fn new(story: &str) -> Option<Self> {
         Self::on(story, None)
     }
 
-    /// The same on an engine inside a container, or where `None` on that of this machine.
+    /// As [`Self::new`], on an inner engine, or with `None` on that of this machine.
     pub fn on(story: &str, inner: Option<Inner>) -> Option<Self> {
         let host = inner.as_ref().map(|it| it.host.clone());
         let found = Api::find(host.or_else(|| env::var("DOCKER_HOST").ok())).and_then(|api| {
@@ -122,18 +123,18 @@ impl World {
         }
     }
 
-    /// Writes the manifest: the project's name and programs, and this text.
+    /// Writes the manifest: the project's name, the programs, and this text.
     pub fn manifest(&self, text: &str) {
         let manifest = format!("project \"{}\"\n{PROGRAMS}\n{text}", self.project);
         fs::write(self.path("cimandat.kdl"), manifest).unwrap();
     }
 
-    /// Where a file of the manifest's folder is.
+    /// Returns the path of a file in the manifest's folder.
     pub fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
 
-    /// Where published ports are.
+    /// Returns the address on which ports are published.
     pub fn address(&self) -> String {
         match self.inner {
             None => "127.0.0.1".to_owned(),
@@ -141,7 +142,7 @@ impl World {
         }
     }
 
-    /// The program with these arguments in the manifest's folder, not begun.
+    /// Returns the program with these arguments in the manifest's folder, not started.
     pub fn command(&self, arguments: &[&str]) -> Command {
         const PROGRAM: &str = env!("CARGO_BIN_EXE_cimandat");
         let mut command = match &self.inner {
@@ -155,55 +156,55 @@ impl World {
         command
     }
 
-    /// Begins to run the program.
+    /// Starts the program.
     pub fn begin(&self, arguments: &[&str]) -> Running<'_> {
         Running::begin(self, self.command(arguments))
     }
 
-    /// Runs the program to its end.
+    /// Runs the program, and waits for its exit.
     pub fn run(&self, arguments: &[&str]) -> Ended {
         self.begin(arguments).end()
     }
 
-    /// `up`, told as events.
+    /// Runs `up` with events as output.
     pub fn up(&self) -> Ended {
         self.run(&["up", "--progress", "json"])
     }
 
-    /// Begins an `up`, told as events.
+    /// Starts `up` with events as output.
     pub fn begin_up(&self) -> Running<'_> {
         self.begin(&["up", "--progress", "json"])
     }
 
-    /// Notes what the program printed.
+    /// Records output of the program.
     pub(super) fn heard(&self, text: &str) {
         self.told.borrow_mut().push_str(text);
     }
 
-    /// All that the program has printed in this world.
+    /// Returns all output of the program in this world.
     pub fn told(&self) -> String {
         self.told.borrow().clone()
     }
 
-    /// The name of a service's first container.
+    /// Returns the name of a service's first container.
     pub fn name(&self, service: &str) -> String {
         format!("{}-{service}-1", self.project)
     }
 
-    /// A service's first container, in the engine's words.
+    /// Returns a service's first container, as the engine reports it.
     pub fn inspect(&self, service: &str) -> Value {
         self.api
             .get(&format!("/containers/{}/json", self.name(service)))
     }
 
-    /// All containers of the project by name.
+    /// Returns all containers of the project by name.
     pub fn containers(&self) -> BTreeMap<String, Seen> {
         let listed = self.api.containers(&self.project);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let label = |it: &Value, key: &str| it["Labels"][format!("io.cimandat.{key}")].clone();
         let generation = |it: &Value| text(&label(it, "generation")).parse::<u64>().unwrap();
-        // The journal is no container of the project's; a stopped one of an earlier generation is
-        // kept.
+        // The journal is not one of the project's containers; a stopped container of an earlier
+        // generation is a kept one.
         let own: Vec<&Value> = listed
             .iter()
             .filter(|it| label(it, "service").is_string())
@@ -228,7 +229,7 @@ impl World {
         seen.collect()
     }
 
-    /// The id of a service's first container, which runs.
+    /// Returns the ID of a service's first container, which must run.
     #[track_caller]
     pub fn running(&self, service: &str) -> String {
         let containers = self.containers();
@@ -238,14 +239,14 @@ impl World {
         }
     }
 
-    /// Everything of the project that is on the engine, but for volumes.
+    /// Returns all containers and networks of the project on the engine.
     pub fn things(&self) -> Vec<String> {
         let mut things: Vec<String> = self.containers().into_keys().collect();
         things.extend(self.api.networks(&self.project));
         things
     }
 
-    /// The names of the project's volumes on the engine, but for that of its journal.
+    /// Returns the names of the project's volumes on the engine, without that of its journal.
     pub fn volumes(&self) -> Vec<String> {
         let mut volumes = self.api.volumes(&self.project);
         volumes.retain(|it| *it != format!("cimandat.state.{}", self.project));
@@ -281,7 +282,7 @@ impl Drop for World {
         let down = ["down", "--volumes", "--timeout", "1", "-p", &self.project];
         let down = self.command(&down).output();
         if thread::panicking() {
-            // A second panic would keep the first one from being told.
+            // A second panic would suppress the message of the first one.
             let remove = AssertUnwindSafe(|| self.remove_by_hand());
             let _ = panic::catch_unwind(remove);
             return;
@@ -290,14 +291,14 @@ impl Drop for World {
     }
 }
 
-/// A port of this host that nobody listens on, and that no other test is given.
+/// Returns a port of this host that is free, and that no other test gets.
 ///
-/// Below those from which the kernel takes the near ends of connections.
+/// The port is below the range from which the kernel takes local ports of connections.
 pub fn free_port() -> u16 {
     free_ports(1)
 }
 
-/// The first of so many of such ports in a row.
+/// Returns the first of `count` such ports in a row.
 pub fn free_ports(count: u16) -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut given = GIVEN.lock().unwrap();

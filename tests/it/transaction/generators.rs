@@ -1,4 +1,4 @@
-//! Random projects over three generations, and what goes wrong with the last.
+//! Random projects over three generations, and the faults in the deploy of the last.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,24 +11,24 @@ use proptest::{prelude::*, sample::Index};
 
 use crate::fixtures::{Wish, project};
 
-/// How many generations a case describes; the last is the one that is deployed when it matters.
+/// Number of generations in a case. The command under test deploys the last one.
 const GENERATIONS: usize = 3;
 
-/// Projects that were deployed one after the other, and the one that is to be.
+/// Projects that are deployed one after the other, and the one under test.
 #[derive(Debug, Clone)]
 pub struct Case {
     drafts: Vec<Draft>,
-    /// How many were deployed before.
+    /// Number of projects deployed before the one under test.
     before: usize,
     subtree: bool,
-    /// The network is another one from the last generation on.
+    /// Whether the last generation changes the network.
     network: bool,
-    /// The images of the last generation have to be pulled.
+    /// Whether the last generation has images that must be pulled.
     pulled: bool,
     pub seed: u64,
 }
 
-/// A service, by generation.
+/// A service in all generations.
 #[derive(Debug, Clone)]
 struct Draft {
     needs: u8,
@@ -45,10 +45,11 @@ struct Draft {
 struct Turn {
     there: bool,
     version: u32,
-    /// A port that others may want, too, with those after it for further replicas; the first
-    /// gets it.
+    /// First of consecutive ports, one per replica. Other services may request the same ports; the
+    /// first service gets them.
     port: Option<u16>,
-    /// `Some(true)`: a volume that it shares; `Some(false)`: one that only one service has at a time.
+    /// `Some(true)`: a volume shared with other services. `Some(false)`: a volume that only one
+    /// service has at a time.
     shares: Option<bool>,
 }
 
@@ -101,12 +102,12 @@ pub fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// The image that has to be pulled.
+/// The image that must be pulled.
 pub fn pulled() -> ImageRef {
     ImageRef::new("app:2").unwrap()
 }
 
-/// Takes a port for each replica, where all of them are free.
+/// Takes a port for each replica if all of them are free.
 fn take(taken: &mut BTreeSet<u16>, first: u16, replicas: u32) -> bool {
     let wanted = first..first + u16::try_from(replicas).unwrap();
     let free = wanted.clone().all(|port| !taken.contains(&port));
@@ -123,7 +124,7 @@ impl Case {
             .collect()
     }
 
-    /// The project that is to be deployed.
+    /// The project under test.
     pub fn wanted(&self) -> Project {
         self.project(GENERATIONS - 1)
     }
@@ -190,12 +191,12 @@ impl Case {
     }
 }
 
-/// What goes wrong in the command that matters.
+/// Faults during the command under test.
 #[derive(Debug, Clone, Default)]
 pub struct Trouble {
-    /// One of its services never becomes ready, or ends by itself.
+    /// A service that never becomes ready or exits.
     pub gate: Option<Gate>,
-    /// The engine fails at these parts of its calls.
+    /// Positions among the calls at which the engine fails.
     pub faults: Vec<(Part, FaultTiming)>,
 }
 
@@ -215,7 +216,7 @@ impl Gate {
     }
 }
 
-/// A place among so many, known only when it is known how many.
+/// A relative position among calls, resolved once their number is known.
 #[derive(Debug, Clone, Copy)]
 pub struct Part(u32);
 
@@ -243,17 +244,17 @@ pub fn troubles() -> impl Strategy<Value = Trouble> {
     (prop::option::of(gates()), faults).prop_map(|(gate, faults)| Trouble { gate, faults })
 }
 
-/// Where a command and the recoveries after it are cut off.
+/// Points at which a command and the recoveries after it are interrupted.
 #[derive(Debug, Clone)]
 pub struct Cuts {
     pub first: Cut,
-    /// Of the recoveries, one after the other.
+    /// Interruptions of the recoveries, in order.
     pub then: Vec<Cut>,
-    /// Whether it is seen at once that the process is gone, or only by its silence.
+    /// Whether the end of the process is detected at once, or only by the missing heartbeat.
     pub seen: bool,
 }
 
-/// Before or after the effect of a call.
+/// An interruption before or after the effect of a call.
 #[derive(Debug, Clone, Copy)]
 pub struct Cut {
     pub at: Part,
@@ -274,12 +275,12 @@ pub fn cuts() -> impl Strategy<Value = Cuts> {
     })
 }
 
-/// What may befall the engine between the cut and the recovery.
+/// Optional failures of the engine between the interruption and the recovery.
 pub fn blows() -> impl Strategy<Value = Option<ExternalAction>> {
-    let hands = vec![
+    let manual_changes = vec![
         ExternalAction::KillEngine,
         ExternalAction::RestartEngine,
         ExternalAction::CutPower,
     ];
-    prop::option::weighted(0.25, prop::sample::select(hands))
+    prop::option::weighted(0.25, prop::sample::select(manual_changes))
 }

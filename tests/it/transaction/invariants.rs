@@ -1,4 +1,4 @@
-//! What holds of a world in which commands were cut off.
+//! Invariants of a world after interrupted commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,19 +21,19 @@ use crate::fixtures::project_name;
 
 pub type Data = BTreeMap<String, BTreeSet<String>>;
 
-/// On which side of its commit a deploy stands, by what is written down.
+/// Position of a deploy relative to its commit, according to the journal and the history.
 #[derive(Debug, Clone)]
 pub enum Side {
-    /// Before: the old generation.
+    /// Before the commit: the old generation.
     Old,
-    /// After: the new one.
+    /// After the commit: the new generation.
     New,
-    /// After the commit of a part.
+    /// After a partial commit.
     Part(PartialCommit),
 }
 
 impl Side {
-    /// Of the deploy with this number.
+    /// Determines the side of the deploy with this generation number.
     pub async fn of(sim: &Sim, generation: u64) -> Self {
         match runner::standing(sim).await {
             Journalled::Unfinished(open)
@@ -58,7 +58,7 @@ impl Side {
         }
     }
 
-    /// Whether this is what a recovery has to say that ends there.
+    /// Whether a recovery that ends on this side must report this outcome.
     pub fn is_told_by(&self, verdict: Outcome) -> bool {
         match self {
             Self::Old => matches!(verdict, Outcome::RolledBack | Outcome::Aborted),
@@ -68,13 +68,13 @@ impl Side {
     }
 }
 
-/// I7: the exit code of a deploy that came to its own end says on which side.
+/// I7: the exit code of a deploy that was not interrupted matches its side.
 pub fn told(end: &End, side: &Side) -> Result<(), TestCaseError> {
     let true_ = match (exit::code(end), side) {
         (ExitCode::Converged, side) => matches!(side, Side::New),
         (ExitCode::RolledBack, side) => matches!(side, Side::Old | Side::Part(_)),
-        // It says nothing about the world but that somebody has to look.
-        (ExitCode::Stuck, _) => true,
+        // This exit code only reports that an operator is needed.
+        (ExitCode::RollbackFailed, _) => true,
         (_, side) => matches!(side, Side::Old),
     };
     prop_assert!(true_, "{:?} was told, but {:?}", end, side);
@@ -85,7 +85,7 @@ fn is_handover(network: &str) -> bool {
     matches!(network.rsplit('.').next(), Some("old" | "new"))
 }
 
-/// I4 to I6: the world is whole, and the one that it has to be.
+/// I4 to I6: the world is consistent, and on the expected side.
 pub fn kept(before: &Before, ideal: &Sim, side: &Side, sim: &Sim) -> Result<(), TestCaseError> {
     let after = sim.snapshot();
     match side {
@@ -96,7 +96,7 @@ pub fn kept(before: &Before, ideal: &Sim, side: &Side, sim: &Sim) -> Result<(), 
     always(before, sim)
 }
 
-/// The same where the engine failed besides: some of what nobody needs may have been left.
+/// Like [`kept`], but for an engine with faults: leftovers that nothing needs are allowed.
 pub fn kept_with_faults(
     before: &Before,
     ideal: &Sim,
@@ -119,7 +119,7 @@ pub fn kept_with_faults(
     always(before, sim)
 }
 
-/// How many containers of each service and generation run.
+/// Number of running containers per service and generation.
 fn up(snapshot: &Snapshot) -> BTreeMap<(ServiceName, u64), usize> {
     let mut up = BTreeMap::new();
     for it in snapshot.containers.values().filter(|it| it.up) {
@@ -133,12 +133,12 @@ fn always(before: &Before, sim: &Sim) -> Result<(), TestCaseError> {
     prop_assert_eq!(&before.snapshot.foreign, &after.foreign);
     prop_assert!(
         before.snapshot.volumes.is_subset(&after.volumes),
-        "a volume is gone"
+        "a volume was removed"
     );
     data_is_there(&before.data, sim)
 }
 
-/// I5: what volumes held they hold.
+/// I5: every volume still has its earlier content.
 pub fn data_is_there(before: &Data, sim: &Sim) -> Result<(), TestCaseError> {
     let after = sim.data();
     for (volume, held) in before {
@@ -149,7 +149,7 @@ pub fn data_is_there(before: &Data, sim: &Sim) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// One world is another, but for volumes that were made since: they are kept.
+/// Asserts that two worlds are equal, except for volumes created since, which are kept.
 fn same(wanted: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
     let kept = Snapshot {
         volumes: wanted.volumes.clone(),
@@ -159,8 +159,9 @@ fn same(wanted: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Who went back is as before, and who is new runs. What left the manifest stays, but may have been
-/// stopped for somebody new who needs its port or its files.
+/// Asserts that rolled-back services are as before, and that only containers of committed services
+/// are new. An orphan stays, but may have been stopped for a new container that needs its port or
+/// its files.
 fn in_part(
     before: &Snapshot,
     ideal: &Snapshot,
@@ -196,13 +197,13 @@ fn in_part(
     Ok(())
 }
 
-/// I1 to I3, at every moment so far and now.
+/// I1 to I3, for every moment so far and for the current state.
 pub async fn order(sim: &Sim) -> Result<(), TestCaseError> {
     prop_assert_eq!(sim.breaches(), Vec::<String>::new());
     let pages = sim.read_pages(&project_name(), Collection::History).await;
     let entries = entries(&pages.unwrap());
     for meeting in sim.meetings() {
-        // A rollback goes by what the earlier generation says, and is a later entry that says so.
+        // A rollback follows the earlier generation and is recorded as a later entry.
         let newer = meeting.one.1.max(meeting.other.1);
         let mut entries = entries.iter().filter(|it| it.generation >= newer);
         let declared = entries.any(|entry| {
@@ -211,7 +212,7 @@ pub async fn order(sim: &Sim) -> Result<(), TestCaseError> {
         });
         prop_assert!(declared, "{:?}", meeting);
     }
-    // I2: nobody runs with somebody older than whom its own generation had.
+    // I2: no container runs with a dependency older than the one its own generation had.
     let after = sim.snapshot();
     for (name, it) in after.containers.iter().filter(|(_, it)| it.up) {
         let Some(entry) = entries
@@ -253,7 +254,7 @@ fn mounts(project: &Project, service: &ServiceName, volume: &str) -> bool {
     })
 }
 
-/// Nobody has the lock.
+/// Asserts that the lock is free.
 pub async fn unlocked(sim: &Sim) -> Result<(), TestCaseError> {
     let lock = sim.find_lock(&project_name()).await;
     prop_assert_eq!(lock, Ok(None));
@@ -262,7 +263,8 @@ pub async fn unlocked(sim: &Sim) -> Result<(), TestCaseError> {
 
 type Standings = BTreeMap<ContainerName, (ServiceName, bool, RestartPolicy)>;
 
-/// What stands for services, whichever deploy made it.
+/// Current containers of all services, regardless of the deploy that created them, and the handover
+/// networks that are left.
 pub fn standing(sim: &Sim) -> (Standings, BTreeSet<String>) {
     let snapshot = sim.snapshot();
     let current = snapshot.current().into_iter();
@@ -274,13 +276,13 @@ pub fn standing(sim: &Sim) -> (Standings, BTreeSet<String>) {
     (current.map(shown).collect(), left.collect())
 }
 
-/// I6: nothing of the project is left, but for volumes that are kept.
+/// I6: nothing of the project is left except kept volumes.
 pub async fn nothing_left(before: &Before, sim: &Sim, volumes: bool) -> Result<(), TestCaseError> {
     unlocked(sim).await?;
     let state = sim.observe(&Query::of(project_name())).await.unwrap();
     prop_assert!(state.containers.is_empty() && state.networks.is_empty());
-    for shelf in [Collection::Journal, Collection::History] {
-        let pages = sim.read_pages(&project_name(), shelf).await;
+    for collection in [Collection::Journal, Collection::History] {
+        let pages = sim.read_pages(&project_name(), collection).await;
         prop_assert_eq!(pages, Ok(Vec::new()));
     }
     let after = sim.snapshot();

@@ -1,4 +1,5 @@
-//! Plays a case: commands in a simulated world, cut off at one of their calls, and what follows.
+//! Runs a case: commands in a simulated world, interrupted at one of their calls, and the
+//! recoveries after them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,11 +32,11 @@ use super::{
 };
 use crate::fixtures::{in_virtual_time, never, project_name, world};
 
-/// Longer than any lock can stay after its holder.
+/// Lock timeout, longer than any lock can outlive its holder.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// What takes longer than this, in the time of the world, has come to a standstill.
+/// Virtual time after which a command counts as hung.
 const STANDSTILL: Duration = Duration::from_hours(1);
-/// Nobody is told of a command by itself: its end is looked at.
+/// Console without output, because the tests check only the result of a command.
 const SILENT: Console = Console {
     progress: OutputMode::Quiet,
     stage: ExecutionMode::Silent,
@@ -45,15 +46,15 @@ const SILENT: Console = Console {
     width: 80,
     height: 24,
 };
-/// How often a recovery may be stuck while faults are left.
+/// Maximum attempts to recover while faults are left.
 const TRIES: usize = 4;
 
-/// How a command ended.
+/// Result of a command.
 pub type End = Result<CommandOutcome, CommandError>;
 
-/// The command that is cut off.
+/// The interrupted command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
+pub enum Interruption {
     Up,
     Rollback,
 }
@@ -65,7 +66,7 @@ enum Command {
     Down { volumes: bool },
 }
 
-/// Carries a command out as the program does, but for the terminal and the manifest.
+/// Runs a command as the program does, but without a terminal and a manifest.
 async fn carry_out(sim: &Sim, command: &Command) -> End {
     let scope = ProjectSelector {
         files: Vec::new(),
@@ -78,14 +79,14 @@ async fn carry_out(sim: &Sim, command: &Command) -> End {
     };
     let (engine, project) = (Arc::new(sim.clone()), project_name());
     let (place, who) = ((&engine, &project), (&scope, SILENT));
-    let lock_wait = PATIENCE;
+    let lock_timeout = PATIENCE;
     let work = async {
         match command {
             Command::Up(wanted) => {
                 let up = Up {
                     options: Options::default(),
-                    wait_timeout: None,
-                    lock_wait,
+                    ready_timeout: None,
+                    lock_timeout,
                     attach: false,
                     keep_failed: false,
                     rotate: BTreeSet::new(),
@@ -95,15 +96,15 @@ async fn carry_out(sim: &Sim, command: &Command) -> End {
             Command::Rollback => {
                 let rollback = Rollback {
                     generation: None,
-                    lock_wait,
+                    lock_timeout,
                 };
                 rollback.on(place, who, never()).await
             }
             Command::Recover => {
                 let recover = Recover {
                     plan: false,
-                    forget: false,
-                    lock_wait,
+                    discard_journal: false,
+                    lock_timeout,
                 };
                 recover.on(place, who, never()).await
             }
@@ -112,7 +113,12 @@ async fn carry_out(sim: &Sim, command: &Command) -> End {
                     volumes: *volumes,
                     ..DownOptions::default()
                 };
-                Down { removal, lock_wait }.on(place, who, never()).await
+                Down {
+                    removal,
+                    lock_timeout,
+                }
+                .on(place, who, never())
+                .await
             }
         }
     };
@@ -120,14 +126,15 @@ async fn carry_out(sim: &Sim, command: &Command) -> End {
     end.expect("the command has come to a standstill")
 }
 
-/// Carries a command out and cuts it off at a call, counted from now; `None`: it was cut off.
+/// Runs a command and interrupts it at a call, counted from now. Returns `None` if it was
+/// interrupted.
 async fn cut(sim: &Sim, command: &Command, at: u64, when: FaultTiming) -> Option<End> {
     let told = sim.crash_at(sim.calls() + at, when);
     let end = match select(pin!(carry_out(sim, command)), told).await {
         Either::Left((end, _)) => Some(end),
         Either::Right(_) => None,
     };
-    // One that was not met is not to be met later.
+    // A crash point that was not reached must not take effect later.
     drop(sim.crash_at(u64::MAX, FaultTiming::Before));
     end
 }
@@ -137,7 +144,7 @@ pub async fn standing(sim: &Sim) -> JournalState {
     replay(&pages.unwrap()).expect("a journal that can be believed")
 }
 
-/// What was there before the command that matters.
+/// The world before the command under test.
 pub struct Before {
     pub sim: Sim,
     pub snapshot: cimandat::engine::sim::Snapshot,
@@ -164,7 +171,7 @@ async fn before(case: &Case) -> Result<Before, TestCaseError> {
     })
 }
 
-/// A world in which the command that matters did what it was to; `None`: it is refused there.
+/// Returns a world in which the command under test succeeded, or `None` if it is refused.
 async fn ideal(
     case: &Case,
     before: &Before,
@@ -194,7 +201,7 @@ fn lost_answer() -> EngineError {
     }
 }
 
-/// The world before, with what goes wrong from then on.
+/// A copy of the world before, with the faults of the case.
 fn troubled(
     before: &Before,
     case: &Case,
@@ -215,15 +222,15 @@ fn troubled(
     sim
 }
 
-/// The service that does not pass its gate.
+/// The service that fails its gate, if any.
 fn failing(case: &Case, trouble: &Trouble) -> Option<(Service, Gate)> {
     let services: Vec<Service> = case.wanted().services.into_values().collect();
     let gate = trouble.gate.clone().filter(|_| !services.is_empty())?;
     Some((gate.which.get(&services).clone(), gate))
 }
 
-/// The same world, in which nothing goes wrong any more: neither with calls, nor with another
-/// generation that gets this number.
+/// A copy of the world without further faults, neither in calls nor in another generation of this
+/// number.
 fn calm(sim: &Sim, case: &Case, trouble: &Trouble, generation: u64) -> Sim {
     let sim = sim.fork(pace(case, 4));
     if let Some((service, _)) = failing(case, trouble) {
@@ -236,24 +243,24 @@ fn calm(sim: &Sim, case: &Case, trouble: &Trouble, generation: u64) -> Sim {
     sim
 }
 
-fn command(case: &Case, deed: Deed) -> Command {
-    match deed {
-        Deed::Up => Command::Up(Box::new(case.wanted())),
-        Deed::Rollback => Command::Rollback,
+fn command(case: &Case, interruption: Interruption) -> Command {
+    match interruption {
+        Interruption::Up => Command::Up(Box::new(case.wanted())),
+        Interruption::Rollback => Command::Rollback,
     }
 }
 
-/// A command that is cut off, and recoveries that are cut off, too, but for the last.
+/// Interrupts a command and every recovery after it except the last, and checks the invariants.
 pub fn cut_off(
     case: &Case,
-    deed: Deed,
+    interruption: Interruption,
     trouble: &Trouble,
     cuts: &Cuts,
     blow: Option<&ExternalAction>,
 ) -> Result<(), TestCaseError> {
     in_virtual_time(async {
         let before = before(case).await?;
-        let command = command(case, deed);
+        let command = command(case, interruption);
         let Some(ideal) = ideal(case, &before, &command).await? else {
             return Ok(());
         };
@@ -264,7 +271,7 @@ pub fn cut_off(
         let mut calls = ideal.calls();
         if trouble.gate.is_some() || !trouble.faults.is_empty() {
             let dry = troubled(&before, case, trouble, place);
-            // How it ends is another property's.
+            // The outcome is checked by another property.
             let _ = carry_out(&dry, &command).await;
             calls = dry.calls();
         }
@@ -280,7 +287,7 @@ pub fn cut_off(
         } else if cuts.seen {
             sim.orphan_lock();
         }
-        // The same world, recovered without being cut off, with other orders of completion.
+        // A copy of the world, with an uninterrupted recovery and another order of completion.
         let twin = sim.fork(pace(case, 3));
         let faulty = !trouble.faults.is_empty();
         recovered(&twin, (&[], 0), cuts.seen, false, &side).await?;
@@ -292,7 +299,7 @@ pub fn cut_off(
             invariants::kept_with_faults(&before, &ideal, &side, &twin)?;
             invariants::kept_with_faults(&before, &ideal, &side, &sim)?;
             let sim = calm(&sim, case, trouble, place.0);
-            return converges(case, deed, (&ideal, &side), &sim).await;
+            return converges(case, interruption, (&ideal, &side), &sim).await;
         }
         invariants::kept(&before, &ideal, &side, &twin)?;
         prop_assert_eq!(&twin.snapshot(), &sim.snapshot(), "two recoveries differ");
@@ -305,11 +312,11 @@ pub fn cut_off(
         );
         prop_assert_eq!(&twin.snapshot(), &sim.snapshot(), "recovered again");
         let sim = calm(&sim, case, trouble, place.0);
-        converges(case, deed, (&ideal, &side), &sim).await
+        converges(case, interruption, (&ideal, &side), &sim).await
     })
 }
 
-/// Recovers, which takes so many calls, and cuts that off, but for the last time.
+/// Interrupts recoveries, which take `calls` calls, at each of `cuts`, then recovers to the end.
 async fn recovered(
     sim: &Sim,
     (cuts, calls): (&[Cut], u64),
@@ -345,11 +352,11 @@ async fn recovered(
     Err(TestCaseError::fail("no recovery came to an end"))
 }
 
-/// The next deploy does what it always does. What stayed after the commit of a part may be in its
-/// way, which it then says before it touches anything.
+/// Asserts that the next deploy converges. After a partial commit, leftovers may conflict with it;
+/// it is then refused before any change.
 async fn converges(
     case: &Case,
-    deed: Deed,
+    interruption: Interruption,
     (ideal, side): (&Sim, &Side),
     sim: &Sim,
 ) -> Result<(), TestCaseError> {
@@ -359,9 +366,9 @@ async fn converges(
         end,
         Ok(CommandOutcome::Run(Outcome::Converged | Outcome::Unchanged))
     );
-    let may_refuse = deed == Deed::Rollback || matches!(side, Side::Part(_));
+    let may_refuse = interruption == Interruption::Rollback || matches!(side, Side::Part(_));
     prop_assert!(well || may_refuse && refused, "the next deploy: {:?}", end);
-    if deed == Deed::Up && well {
+    if interruption == Interruption::Up && well {
         prop_assert_eq!(
             invariants::standing(ideal),
             invariants::standing(sim),
@@ -372,12 +379,12 @@ async fn converges(
     invariants::order(sim).await
 }
 
-/// A deploy with trouble that nobody cuts off: it says where it led to, and if it says that it
-/// did not get there, a recovery does.
+/// Runs a deploy with faults and without interruption. Its exit code must match its side, and a
+/// recovery completes an unfinished one.
 pub fn uncut(case: &Case, trouble: &Trouble) -> Result<(), TestCaseError> {
     in_virtual_time(async {
         let before = before(case).await?;
-        let command = command(case, Deed::Up);
+        let command = command(case, Interruption::Up);
         let Some(ideal) = ideal(case, &before, &command).await? else {
             return Ok(());
         };
@@ -393,11 +400,11 @@ pub fn uncut(case: &Case, trouble: &Trouble) -> Result<(), TestCaseError> {
         invariants::kept_with_faults(&before, &ideal, &side, &sim)?;
         invariants::order(&sim).await?;
         let sim = calm(&sim, case, trouble, place.0);
-        converges(case, Deed::Up, (&ideal, &side), &sim).await
+        converges(case, Interruption::Up, (&ideal, &side), &sim).await
     })
 }
 
-/// A removal that is cut off, again and again, and comes to its end.
+/// Interrupts a `down` repeatedly, and asserts that the last one completes.
 pub fn removed(case: &Case, cuts: &Cuts, volumes: bool) -> Result<(), TestCaseError> {
     in_virtual_time(async {
         let before = before(case).await?;
@@ -417,7 +424,7 @@ pub fn removed(case: &Case, cuts: &Cuts, volumes: bool) -> Result<(), TestCaseEr
                 sim.orphan_lock();
             }
         }
-        // Whoever wants the project back instead gets it, with its data.
+        // Instead of another `down`, the project can be deployed again, with its data.
         let other = sim.fork(pace(case, 3));
         let end = carry_out(&sim, &down).await;
         prop_assert!(

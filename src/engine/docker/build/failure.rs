@@ -1,19 +1,19 @@
-//! Why a build failed, from what the builder says and the step that failed. Pure.
+//! Derives the cause of a failed build from the builder's message and the failed step. Pure.
 
 use super::progress::Failed;
 use crate::engine::EngineError;
 
-/// The builder's own way through its code, which helps nobody; what follows is the cause.
+/// Prefixes about the builder's internal calls, which do not help a user; the cause follows.
 const PREFIXES: [&str; 3] = [
     "failed to solve: ",
     "failed to solve with frontend dockerfile.v0: ",
     "failed to create LLB definition: ",
 ];
 
-/// The step that looks for a base image, by its name before the image's.
+/// Prefix of the name of the step that looks up a base image; the image's name follows.
 const BASE_IMAGE: &str = "[internal] load metadata for ";
 
-/// The error for a build that the builder gave up.
+/// Returns the error for a failed build.
 pub(super) fn failure(service: &str, message: &str, failed: Option<Failed>) -> EngineError {
     let mut cause = message;
     while let Some(rest) = PREFIXES
@@ -42,7 +42,7 @@ pub(super) fn failure(service: &str, message: &str, failed: Option<Failed>) -> E
 fn no_image(image: &str, cause: &str) -> EngineError {
     let lookup = format!("failed to resolve source metadata for {image}: ");
     let cause = cause.split_once(&lookup).map_or(cause, |(_, cause)| cause);
-    // As a person writes it in a Dockerfile.
+    // The name as a user writes it in a Dockerfile.
     let image = image.strip_prefix("docker.io/").unwrap_or(image);
     EngineError::NoImage {
         image: image.strip_prefix("library/").unwrap_or(image).to_owned(),
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_step_is_named_with_its_output() {
+    fn failed_step_is_reported_with_its_output() {
         let message = "failed to solve: process \"/bin/sh -c exit 3\" did not complete \
                        successfully: exit code: 3";
         let error = failure("web", message, Some(failed("[2/3] RUN exit 3", &["no"])));
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_before_any_step_is_told_without_the_builders_own_words() {
+    fn failure_before_any_step_drops_builder_prefixes() {
         let message = "failed to solve with frontend dockerfile.v0: failed to create LLB \
                        definition: dockerfile parse error line 2: unknown instruction: NONSENSE";
         let EngineError::Build { step, cause, .. } = failure("web", message, None) else {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_image_that_cannot_be_had_is_no_mistake_of_the_build() {
+    fn unavailable_base_image_is_not_a_build_error() {
         let message = "failed to solve: nowhere/never:1: failed to resolve source metadata for \
                        docker.io/nowhere/never:1: failed to do request: Head \"https://r/v2\": no \
                        such host";
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_as_such() {
+    fn full_disk_is_reported_as_disk_full() {
         let message = "failed to solve: write /x: no space left on device";
         let cause = "write /x: no space left on device".to_owned();
         assert_eq!(

@@ -1,9 +1,10 @@
-//! Folders of this machine, synchronised with the builder: only what changed is sent.
+//! Synchronizes folders of this machine with the builder. Only changes are sent.
 //!
-//! The protocol is BuildKit's `FileSync`: we tell every entry of a folder in order (STAT), the
-//! builder compares them with what it has from last time and asks for some by their number (REQ),
-//! we send these in pieces (DATA), and both say that they are done (FIN). Contents go from the disk
-//! to the wire piece by piece and are never held.
+//! The protocol is BuildKit's `FileSync`. The client announces every entry of a folder in order
+//! (STAT). The builder compares the entries with those of the last build and requests files by
+//! number (REQ). The client sends these files in pieces (DATA), and both sides report that they are
+//! done (FIN). Files are streamed from the disk to the connection and never held in memory as a
+//! whole.
 
 use std::{
     collections::BTreeMap,
@@ -40,27 +41,27 @@ use crate::{
     project::build_inputs::{Entry, Filter, Patterns, walk},
 };
 
-/// Folders that the builder may ask for, by the name that it knows them by.
+/// Folders that the builder may request, by the builder's name for them.
 pub(super) struct SyncedDirs {
     folders: BTreeMap<String, PathBuf>,
     sent: Arc<Sent>,
 }
 
-/// Counts what was sent, and tells it.
+/// Counts the bytes that were sent, and reports them as progress.
 struct Sent {
     bytes: AtomicU64,
     progress: UnboundedSender<Progress>,
 }
 
-/// Packets that may wait for the wire: with [`PIECE`], 2 MiB at most.
+/// Maximum number of packets that wait for the connection: with [`PIECE`], 2 MiB.
 const WAITING: usize = 64;
-/// Size of a piece of a file, as BuildKit's own client has it.
+/// Size of a piece of a file in bytes, as in BuildKit's own client.
 const PIECE: usize = 32 * 1024;
-/// Progress is told about every so many bytes.
+/// Number of bytes between two progress reports.
 const TELL_EVERY: u64 = 1 << 20;
 
 type Packets = mpsc::Sender<Result<Packet, Status>>;
-/// The places of the files that were told, by their number; `None` for what is no file.
+/// The paths of the announced files, by number; `None` for an entry that is not a regular file.
 type Told = Arc<Mutex<Vec<Option<PathBuf>>>>;
 
 impl SyncedDirs {
@@ -92,9 +93,11 @@ impl FileSync for SyncedDirs {
         let (packets, outgoing) = mpsc::channel(WAITING);
         let (asked, asks) = blocking::channel();
         let told = Told::default();
-        // A Dockerfile is sent anew each time, whatever changed; it is no part of the context.
+        // The Dockerfile is sent for every build, changed or not, and does not belong to the
+        // context.
         let sent = (wish.folder != DOCKERFILE).then(|| Arc::clone(&self.sent));
-        // Both end when the call does: nobody takes their packets any more, nobody asks.
+        // Both tasks end with the call: their packets are not received, and no more requests
+        // arrive.
         spawn_blocking({
             let (packets, told) = (packets.clone(), Arc::clone(&told));
             move || tell(&root, &wish, &packets, &told)
@@ -113,12 +116,12 @@ impl FileSync for SyncedDirs {
     }
 }
 
-/// What the builder wants of a folder.
+/// A request of the builder for a folder.
 struct FileRequest {
     folder: String,
     include: Vec<String>,
     exclude: Vec<String>,
-    /// Paths of which symbolic links are followed, and what they lead to included.
+    /// Paths whose symbolic links are followed; the targets are included.
     follow: Vec<String>,
 }
 
@@ -144,7 +147,7 @@ impl FileRequest {
     }
 }
 
-/// All values of a header; percent-encoded where `NAME-encoded` says so.
+/// Returns all values of a header, percent-decoded if `NAME-encoded` is present.
 fn values(metadata: &MetadataMap, name: &str) -> Result<Vec<String>, Status> {
     let encoded = metadata.contains_key(format!("{name}-encoded"));
     let values = metadata.get_all(name).iter();
@@ -179,7 +182,7 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Tells every entry, and then that these were all.
+/// Announces every entry, and then the end of the list.
 fn tell(root: &Path, wish: &FileRequest, packets: &Packets, told: &Told) {
     let result = wish.filter(root).and_then(|filter| {
         walk(root, &filter, &mut |entry| tell_entry(entry, packets, told))
@@ -189,7 +192,7 @@ fn tell(root: &Path, wish: &FileRequest, packets: &Packets, told: &Told) {
         Ok(()) => Ok(packet(PacketType::PacketStat, 0, Vec::new())),
         Err(status) => Err(status),
     };
-    // An error means that nobody listens any more.
+    // An error means that the receiver is closed.
     let _ = packets.blocking_send(last);
 }
 
@@ -216,7 +219,7 @@ fn packet(kind: PacketType, id: u32, data: Vec<u8>) -> Packet {
     }
 }
 
-/// Owner and group are left at 0, as a folder's files get them in an image.
+/// Owner and group stay 0, which copied files have in an image.
 fn stat(entry: &Entry) -> Stat {
     let metadata = &entry.metadata;
     Stat {
@@ -233,7 +236,7 @@ fn stat(entry: &Entry) -> Stat {
     }
 }
 
-/// A mode as Go's `os.FileMode` has it.
+/// Returns a mode in the format of Go's `os.FileMode`.
 fn mode(metadata: &Metadata) -> u32 {
     const DIR: u32 = 1 << 31;
     const SYMLINK: u32 = 1 << 27;
@@ -254,7 +257,7 @@ fn mode(metadata: &Metadata) -> u32 {
     bits
 }
 
-/// Takes what the builder says: requests are passed on, its end is answered.
+/// Handles the builder's packets: forwards its requests and answers its FIN.
 fn answers(
     incoming: Streaming<Packet>,
     asked: blocking::Sender<u32>,
@@ -266,7 +269,7 @@ fn answers(
         while let Some(said) = incoming.message().await? {
             match said.r#type() {
                 PacketType::PacketReq => {
-                    // The sender is gone only after an error that is on its way already.
+                    // The receiver is closed only after an error that is already being reported.
                     let _ = asked.send(said.id);
                 }
                 PacketType::PacketFin => {
@@ -284,7 +287,7 @@ fn answers(
     .boxed()
 }
 
-/// Sends the files that are asked for, one after the other, until nobody asks any more.
+/// Sends the requested files one after the other, until no more requests arrive.
 fn send(asks: &blocking::Receiver<u32>, packets: &Packets, told: &Told, sent: Option<&Sent>) {
     while let Ok(id) = asks.recv() {
         let place = {
@@ -327,7 +330,7 @@ fn send_file(
         let mut data = vec![0; PIECE];
         let size = file.read(&mut data).map_err(failed)?;
         data.truncate(size);
-        // A piece without content is the end of the file.
+        // A piece without content marks the end of the file.
         let packet = packet(PacketType::PacketData, id, data);
         if packets.blocking_send(Ok(packet)).is_err() {
             return Ok(ControlFlow::Break(()));
@@ -362,7 +365,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_decoded_only_where_they_say_so() {
+    fn headers_are_decoded_only_if_marked_encoded() {
         let mut metadata = MetadataMap::new();
         for value in ["a%20b", "c+d"] {
             metadata.append("followpaths", value.parse().unwrap());

@@ -1,7 +1,7 @@
-//! A build in the builder's own words: the attributes of its Dockerfile front-end.
+//! Converts a build into the attributes of the builder's Dockerfile front-end.
 //!
-//! The keys are those of BuildKit's `dockerfile.v0`, which every engine since 18.09 has built in;
-//! no front-end image is ever pulled. Pure.
+//! The keys are those of BuildKit's `dockerfile.v0`, which every engine since 18.09 includes. No
+//! front-end image is ever pulled. Pure.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,28 +16,28 @@ use crate::{
     state::label,
 };
 
-/// What the builder is asked for.
+/// The build as the builder's request describes it.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     pub(super) attributes: HashMap<String, String>,
-    /// Folders of this machine, by the name that the builder asks for them by.
+    /// Folders of this machine, by the builder's name for them.
     pub(super) folders: BTreeMap<String, PathBuf>,
-    /// More than a build may do unless it is said.
+    /// Permissions beyond those that every build has.
     pub(super) entitlements: Vec<String>,
     pub(super) cache: CacheOptions,
 }
 
-/// The value of a build argument is sealed, and only its record is known.
+/// The error for a sealed build argument, of which only the digest is known.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SealedArg(pub(super) String);
 
 const CONTEXT: &str = "context";
-/// The Dockerfile's folder, as the builder calls it.
+/// The builder's name for the Dockerfile's folder.
 pub(super) const DOCKERFILE: &str = "dockerfile";
 
 impl Wanted {
-    /// Puts a request into the builder's words. `dockerfile` is where the Dockerfile is to be
-    /// read, which differs from the request's place when it stands in the manifest.
+    /// Converts a request. `dockerfile` is the path to read the Dockerfile from. It differs from
+    /// the request's path if the Dockerfile is inline in the manifest.
     pub(super) fn new(request: &BuildImage, dockerfile: &Path) -> Result<Self, SealedArg> {
         let build = &request.build;
         let mut wanted = Self::default();
@@ -69,7 +69,7 @@ impl Wanted {
         } else {
             self.folders.insert(CONTEXT.into(), build.context.clone());
         }
-        // A relative one is part of a remote context.
+        // A relative Dockerfile is part of the remote context.
         if away && dockerfile.is_relative() {
             self.set("filename", dockerfile.to_string_lossy());
         } else {
@@ -86,7 +86,7 @@ impl Wanted {
             if remote(path) {
                 self.set(format!("context:{name}"), place);
             } else {
-                // The prefix keeps a context that is called `dockerfile` apart from the real one.
+                // The prefix distinguishes a context that is named `dockerfile` from the real one.
                 let folder = format!("named-{name}");
                 self.set(format!("context:{name}"), format!("local:{folder}"));
                 self.folders.insert(folder, path.to_owned());
@@ -114,7 +114,7 @@ impl Wanted {
             self.set("image-resolve-mode", "pull");
         }
         if let Some(network) = &build.network {
-            // The front-end knows `default` by no name.
+            // The front-end has no value for `default`.
             if network != "default" {
                 self.set("force-network-mode", network);
             }
@@ -139,7 +139,7 @@ impl Wanted {
         if self.cache.imports.is_empty() {
             return;
         }
-        // The front-end takes them from here, the solver from the request itself.
+        // The front-end reads the imports from here, and the solver from the request itself.
         let imports = self
             .cache
             .imports
@@ -152,7 +152,7 @@ impl Wanted {
     }
 }
 
-/// `type=registry,ref=…`, or only the reference.
+/// Parses `type=registry,ref=…`, or only the reference.
 fn cache(text: &str) -> CacheOptionsEntry {
     let mut attrs: HashMap<_, _> = text
         .split(',')
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_build_says_no_more_than_it_must() {
+    fn plain_build_sets_minimal_attributes() {
         let (lines, wanted) = wanted(&request());
         assert_eq!(
             lines,
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_context_brings_its_dockerfile_unless_one_is_here() {
+    fn remote_context_provides_dockerfile_unless_local_given() {
         let mut request = request();
         request.build.context = "https://host/x.git#main".into();
         let (lines, _) = wanted(&request);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_of_which_only_the_record_is_known_is_refused() {
+    fn sealed_build_argument_without_value_is_refused() {
         let mut request = request();
         let (shown, digest) = ("${secret:a}".to_owned(), "0".to_owned());
         let value = None;

@@ -1,17 +1,17 @@
-//! Builds images with the BuildKit that is inside of the engine.
+//! Builds images with the engine's built-in BuildKit.
 //!
 //! ```text
-//!            /grpc     ── Solve ──▶ builds, ends with the image's name set
-//!   we ──────────────── Status ──▶ steps and their output, as they come        (progress)
-//!   engine ─ /session ─ FileSync ▶ the context, the Dockerfile's folder        (sync, follow)
-//!                       Secrets, Auth, SSH                                     (session)
+//!   client ─ /grpc ──── Solve ───▶ builds the image and sets its names
+//!                       Status ──▶ steps and their output, as they arrive     (progress)
+//!   engine ─ /session ─ FileSync ▶ the context, the Dockerfile's folder       (filesync, symlinks)
+//!                       Secrets, Auth, SSH                                    (session)
 //! ```
 //!
-//! Two upgraded connections of our own (`wire`) instead of bollard's driver, whose session takes
-//! the whole context as one archive in memory. One session per build, under a random name: builds
-//! run side by side, also of the same context. Everything is polled by the caller's future;
-//! dropping it closes both connections, on which the engine cancels the build. Nothing here decides
-//! whether to build.
+//! The module opens two upgraded connections itself (`transport`) and does not use bollard's
+//! driver, whose session holds the whole context as one archive in memory. Each build has one
+//! session with a random name, so builds run concurrently, even of the same context. The caller's
+//! future polls everything. Dropping it closes both connections, and the engine then cancels the
+//! build. This module does not decide whether to build.
 
 mod failure;
 mod filesync;
@@ -64,19 +64,19 @@ pub struct Builder {
     ssh_agent: Option<PathBuf>,
 }
 
-/// How long the last reports of a build may take after its end. BuildKit's own client waits as
-/// long; a build that was refused before it began never has any.
+/// Timeout for the last status reports after the end of a build. BuildKit's own client waits as
+/// long. A build that was refused before it began never sends any.
 const LAST_REPORTS: Duration = Duration::from_secs(3);
 
-/// The API of Engine 23, the first whose front-end knows named contexts. An older one passes them
-/// over in silence and looks for images of their names.
+/// The API version of Engine 23, the first engine whose front-end supports named contexts. An older
+/// engine ignores them silently and looks for images with their names.
 const NAMED_CONTEXTS: (u32, u32) = (1, 42);
 
-/// Largest message taken from the engine, as containerd and BuildKit have it.
+/// Maximum size of a message from the engine in bytes, as in containerd and BuildKit.
 const MESSAGE: usize = 16 << 20;
 
 impl Builder {
-    /// Without logins and without an ssh agent.
+    /// Creates a builder without logins and without an ssh agent.
     #[must_use]
     pub const fn new(wire: Transport) -> Self {
         Self {
@@ -86,14 +86,14 @@ impl Builder {
         }
     }
 
-    /// With logins for registries, for base images that are not public.
+    /// Adds logins for registries, for base images that are not public.
     #[must_use]
     pub fn with_logins(mut self, logins: Logins) -> Self {
         self.logins = Some(logins);
         self
     }
 
-    /// With the ssh agent behind this socket, for builds that ask for it.
+    /// Adds the ssh agent at this socket, for builds that request it.
     #[must_use]
     pub fn with_ssh_agent(mut self, socket: PathBuf) -> Self {
         self.ssh_agent = Some(socket);
@@ -106,7 +106,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`EngineError::Build`] when the build fails, with the step that failed and its last lines;
-    /// [`EngineError::Transport`] when the engine cannot be spoken to.
+    /// [`EngineError::Transport`] when the connection to the engine fails.
     pub async fn build(
         &self,
         request: &BuildImage,
@@ -143,18 +143,18 @@ impl Builder {
         let work = pin!(attempt.solve(control, solve, progress));
         match future::select(work, pin!(offer.serve(session))).await {
             Either::Left((result, _)) => result,
-            // The session ends before the build only when the engine goes away.
+            // The session ends before the build only when the engine stops.
             Either::Right((_, work)) => work.await,
         }
     }
 }
 
-/// One build that is under way.
+/// A build in progress.
 struct Solve<'a> {
     request: &'a BuildImage,
 }
 
-/// What the Dockerfile is called that stands in the manifest.
+/// The file name of a Dockerfile that is inline in the manifest.
 const INLINE: &str = "Dockerfile";
 
 impl Solve<'_> {
@@ -198,7 +198,8 @@ impl Solve<'_> {
         write().map_err(|error: io::Error| self.refused(format!("writing the Dockerfile: {error}")))
     }
 
-    /// The builder would find that out as well, but only at the step that needs it.
+    /// Fails if a required secret is missing. The builder would notice only at the step that needs
+    /// it.
     fn check_required_secrets(&self) -> Result<(), EngineError> {
         use crate::project::BuildSecretSource::{File, Value};
         for (id, secret) in &self.request.build.secrets {
@@ -247,7 +248,7 @@ impl Solve<'_> {
             let solving = pin!(solver.solve(request));
             match future::select(solving, &mut listening).await {
                 Either::Left((result, _)) => {
-                    // Late reports are worth a moment, not a failure.
+                    // Late reports are worth a short wait, but not an error.
                     let _ = tokio::time::timeout(LAST_REPORTS, listening).await;
                     result
                 }
@@ -270,7 +271,7 @@ async fn listen(
     story: &mut ProgressLog,
     progress: &UnboundedSender<Progress>,
 ) {
-    // A build can do without being watched: its result says whether it failed.
+    // A build does not need its reports: the result shows whether it failed.
     let Ok(reports) = control.status(request).await else {
         return;
     };
@@ -289,7 +290,7 @@ fn solve_request(id: String, request: &BuildImage, wanted: Wanted) -> SolveReque
         session: id,
         frontend: "dockerfile.v0".to_owned(),
         frontend_attrs: wanted.attributes,
-        // The old fields, as an engine before 25 knows no others.
+        // The deprecated fields, because an engine before 25 supports no others.
         exporter_deprecated: "moby".to_owned(),
         exporter_attrs_deprecated: HashMap::from([("name".to_owned(), names.join(","))]),
         entitlements: wanted.entitlements,
@@ -314,11 +315,12 @@ fn session_headers(
     headers
 }
 
-/// Under which the builder keeps what it was sent, to compare it with what is there next time.
+/// Returns the key under which the builder keeps the files of a build, to compare them with the
+/// next build's files.
 ///
-/// It compares sizes and times and not contents, so folders of two machines that have the same
-/// path must not share a key. It also keeps the cached steps of a folder whose permissions alone
-/// changed (seen on engine 28.5), so these are part of the key.
+/// The builder compares sizes and times, not contents, so folders of two machines with the same
+/// path must not share a key. The builder also keeps the cached steps of a folder whose permissions
+/// alone changed (seen on engine 28.5), so permissions are part of the key.
 fn shared_key(request: &BuildImage) -> String {
     let machine = std::fs::read("/etc/machine-id").unwrap_or_default();
     let build = &request.build;
@@ -332,7 +334,7 @@ fn shared_key(request: &BuildImage) -> String {
     crate::secret::digest(&key)
 }
 
-/// 25 characters, as BuildKit's own names have; it takes the name for its own in its logs.
+/// Returns 25 characters, the length of BuildKit's own ids. BuildKit uses the id in its logs.
 fn random_id() -> io::Result<String> {
     let mut bytes = [0; 25];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
@@ -341,14 +343,14 @@ fn random_id() -> io::Result<String> {
 }
 
 async fn connect(stream: Upgraded) -> Result<ControlClient<Channel>, tonic::transport::Error> {
-    // The address is a form: the connection is there already.
+    // The address is a placeholder: the connection already exists.
     let channel = Endpoint::from_static("http://docker")
         .connect_with_connector(SingleUseConnector(Some(stream)))
         .await?;
     Ok(ControlClient::new(channel).max_decoding_message_size(MESSAGE))
 }
 
-/// Hands out a connection once; there is no other when it broke.
+/// Returns a connection once. There is no other connection when this one breaks.
 struct SingleUseConnector(Option<Upgraded>);
 
 impl tower_service::Service<Uri> for SingleUseConnector {

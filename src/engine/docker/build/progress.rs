@@ -1,7 +1,7 @@
-//! What the builder reports, as our own progress, and the evidence of a step that failed.
+//! Converts the builder's reports into progress events, and keeps the evidence about a failed step.
 //!
-//! A fold without I/O: reports go in, progress comes out, and what is known of a failure can be
-//! asked for at the end.
+//! A fold without I/O: reports go in, progress events come out, and the details of a failure are
+//! available at the end.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,14 +9,14 @@ use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex, VertexL
 
 use crate::event::{BuildStepState, Progress};
 
-/// Lines of a failed step's output that are kept.
+/// Number of lines that are kept of a step's output, from its end.
 const LAST_LINES: usize = 20;
 
-/// The story of a build so far.
+/// The state of a build so far.
 #[derive(Debug, Default)]
 pub(super) struct ProgressLog {
     steps: BTreeMap<String, Step>,
-    /// The digest of the step that failed first; others only fail as they are cancelled.
+    /// The digest of the step that failed first. Other steps fail only because they are cancelled.
     failed: Option<String>,
 }
 
@@ -25,7 +25,7 @@ struct Step {
     name: String,
     state: Option<BuildStepState>,
     last_lines: VecDeque<String>,
-    /// The beginning of a line whose end has not come yet, by stream.
+    /// The beginning of a line whose end has not arrived yet, by stream.
     partial: BTreeMap<i64, Vec<u8>>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Failed {
 }
 
 impl ProgressLog {
-    /// Takes a report.
+    /// Applies a report and returns its progress events.
     pub(super) fn take(&mut self, report: StatusResponse) -> Vec<Progress> {
         let mut progress = Vec::new();
         for vertex in report.vertexes {
@@ -49,7 +49,7 @@ impl ProgressLog {
         progress
     }
 
-    /// What failed, if it was a step; lines that have no end are part of it too.
+    /// Returns the failed step, if a step failed. Its output includes lines without an end.
     pub(super) fn failed(mut self) -> Option<Failed> {
         let mut step = self.steps.remove(&self.failed?)?;
         for (_, partial) in std::mem::take(&mut step.partial) {
@@ -115,7 +115,7 @@ impl Step {
     }
 }
 
-/// A line as it would stand on a screen: what was overwritten by a carriage return is gone.
+/// Returns a line as a terminal would show it, without text that a carriage return overwrote.
 fn text(line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);
     let line = line.trim_end_matches('\r');
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_told_whole_and_states_once() {
+    fn progress_reports_whole_lines_and_each_state_once() {
         let mut story = ProgressLog::default();
         assert_eq!(story.take(vertex("a", None, "")).len(), 1);
         assert_eq!(story.take(vertex("a", None, "")), []);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_step_that_failed_is_kept_apart_from_those_that_were_cancelled() {
+    fn failed_step_is_distinguished_from_cancelled_steps() {
         let mut story = ProgressLog::default();
         story.take(vertex("b", Some(at(11, 0)), "context canceled"));
         for number in 0..30 {

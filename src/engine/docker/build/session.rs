@@ -1,8 +1,8 @@
-//! The session of a build: what the builder may ask of us while it builds.
+//! The session of a build: services that the builder may call while it builds.
 //!
-//! A session is an HTTP/2 connection on which the engine is the client: it fetches files
-//! ([`super::sync`]), secrets, registry logins and signatures of the ssh agent. Nothing is offered
-//! that the request does not name.
+//! A session is an HTTP/2 connection on which the engine is the client. It fetches files
+//! ([`super::filesync`]), secrets, registry logins and signatures of the ssh agent. The session
+//! offers nothing that the build request does not name.
 
 use std::{collections::BTreeMap, future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
@@ -49,20 +49,20 @@ use crate::{
     secret::Secret,
 };
 
-/// A user of a registry.
+/// A login for a registry.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// The name; empty for an identity token.
+    /// The user name; empty for an identity token.
     pub username: String,
     /// The password, or the identity token.
     pub password: Secret<String>,
 }
 
-/// Finds the login for a registry by its host. Asked only when the builder needs it, as it may
-/// have to run a credential helper.
+/// Finds the login for a registry by its host. Called only when the builder needs a login, because
+/// it may have to run a credential helper.
 pub type Logins = Arc<dyn Fn(String) -> BoxFuture<'static, Option<Login>> + Send + Sync>;
 
-/// What is offered in a session.
+/// The services of a session.
 pub(super) struct SessionServices {
     pub(super) folders: SyncedDirs,
     pub(super) secrets: BTreeMap<String, BuildSecret>,
@@ -71,11 +71,11 @@ pub(super) struct SessionServices {
     pub(super) ssh_agent: Option<PathBuf>,
 }
 
-/// What the engine has to know of a method that it may call.
+/// The header that announces a method that the engine may call.
 pub(super) const METHOD_HEADER: &str = "X-Docker-Expose-Session-Grpc-Method";
 
 impl SessionServices {
-    /// The methods that the engine may call, for the request that opens the session.
+    /// Returns the methods that the engine may call, for the request that opens the session.
     pub(super) fn methods(&self) -> Vec<&'static str> {
         let mut methods = vec![
             "/grpc.health.v1.Health/Check",
@@ -107,7 +107,7 @@ impl SessionServices {
     }
 }
 
-/// Says that the session lives: the engine asks from time to time, and ends it otherwise.
+/// Answers the engine's health checks. The engine ends a session that does not answer them.
 struct HealthService;
 
 #[tonic::async_trait]
@@ -158,7 +158,7 @@ impl Auth for Registries {
             username: login.username,
             secret: login.password.expose().clone(),
         });
-        // Without a login the registry is asked as anybody.
+        // Without a login, the registry is accessed anonymously.
         Ok(Response::new(answer.unwrap_or_default()))
     }
 
@@ -189,8 +189,8 @@ struct SecretStore(BTreeMap<String, BuildSecret>);
 
 #[tonic::async_trait]
 impl Secrets for SecretStore {
-    /// One that is not there is "not found", which the builder takes well where the mount is not
-    /// `required`.
+    /// Returns a secret. A missing secret is "not found", which the builder accepts if the mount is
+    /// not `required`.
     async fn get_secret(
         &self,
         request: Request<GetSecretRequest>,
@@ -220,7 +220,7 @@ impl Secrets for SecretStore {
     }
 }
 
-/// The ssh agent of the one who builds, for `RUN --mount=type=ssh`.
+/// The user's ssh agent, for `RUN --mount=type=ssh`.
 struct SshAgent(PathBuf);
 
 #[tonic::async_trait]
@@ -249,8 +249,8 @@ impl Ssh for SshAgent {
         let answers = ReaderStream::new(read)
             .map_ok(|data| BytesMessage { data: data.into() })
             .map_err(Status::from);
-        // The questions are written as a stream that yields nothing, so that they are carried for
-        // just as long as the answers.
+        // The requests are forwarded by a stream that yields nothing, so that forwarding lasts
+        // exactly as long as the answers.
         let questions = stream::try_unfold(
             (request.into_inner(), write),
             async |(mut questions, mut write)| {

@@ -1,14 +1,14 @@
-//! Which entries of a folder are needed for a path: the path itself, and what the symbolic links
-//! on the way lead to.
+//! Finds the entries of a folder that a path needs: the path itself, and the targets of the
+//! symbolic links along it.
 //!
-//! The builder names the paths that a Dockerfile copies; without what their links point to, it
-//! would copy links to nowhere. Links never lead out of the folder: its root is their `/`.
+//! The builder names the paths that a Dockerfile copies. Without the targets of their links, it
+//! would copy dangling links. Links never lead out of the folder: the folder's root is their `/`.
 
 use std::{collections::BTreeSet, path::Path};
 
 use crate::project::build_inputs::{Matches, Patterns};
 
-/// The paths, relative to `root`, that have to be sent; empty: all of them.
+/// Returns the paths to send, relative to `root`. An empty list means all paths.
 pub(super) fn follow(root: &Path, paths: &[String]) -> Vec<String> {
     let mut search = Search {
         root,
@@ -40,7 +40,7 @@ impl Search<'_> {
             if targets.is_empty() {
                 continue;
             }
-            // A link that was met before has been followed before; so no circle is endless.
+            // A link that was already found is not followed again, so a cycle ends.
             if self.found.insert(current.clone()) {
                 for mut target in targets {
                     target.extend_from_slice(&components[index + 1..]);
@@ -52,7 +52,8 @@ impl Search<'_> {
         self.found.insert(current);
     }
 
-    /// Where the links lead that a component (which may be a pattern) of a folder stands for.
+    /// Returns the targets of the links that a component of a path, which may be a pattern,
+    /// matches.
     fn targets(&self, folder: &str, component: &str) -> Vec<Vec<String>> {
         let names = if component.contains(['*', '?', '[', '\\']) {
             self.names(folder, component)
@@ -85,7 +86,7 @@ impl Search<'_> {
     }
 }
 
-/// A path's components, with `.` and `..` resolved and the root as the end of every way up.
+/// Splits a path into components and resolves `.` and `..`; the parent of the root is the root.
 fn components(path: &str) -> Vec<String> {
     let mut components: Vec<String> = Vec::new();
     for component in path.split('/') {
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_followed_inside_of_the_folder_only() {
+    fn symlinks_never_lead_out_of_the_folder() {
         let root = tempfile::tempdir().unwrap();
         let at = |path: &str| root.path().join(path);
         std::fs::create_dir_all(at("real/deep")).unwrap();

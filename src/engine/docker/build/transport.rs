@@ -1,10 +1,10 @@
-//! A raw, upgraded connection to the engine, over whatever leads there.
+//! Raw, upgraded connections to the engine, over any supported transport.
 //!
-//! The builder speaks gRPC over two connections that begin as HTTP requests to the engine and are
-//! then upgraded: `/grpc`, on which we are the client, and `/session`, on which we are the server.
-//! bollard knows both, but keeps them to itself together with its own set of session services,
-//! which lacks the file synchronisation. So this dials once more, by the same address. It knows
-//! nothing of builds.
+//! The builder uses gRPC over two connections that begin as HTTP requests to the engine and are
+//! then upgraded: `/grpc`, on which this program is the client, and `/session`, on which it is the
+//! server. bollard supports both, but keeps them private together with its own set of session
+//! services, which lacks file synchronization. So this module dials the same address once more. It
+//! contains nothing about builds.
 
 use std::{
     io::{Error, ErrorKind, Result},
@@ -37,7 +37,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The way to an engine.
+/// The transport to an engine.
 #[derive(Debug, Clone)]
 pub struct Transport {
     /// `unix://…`, `tcp://…`, `ssh://…`.
@@ -49,16 +49,17 @@ pub struct Transport {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// How much is kept of what `ssh` says, in bytes.
+/// Maximum number of bytes that are kept of the messages of `ssh`.
 const MOST_WORDS: usize = 4096;
-/// How long the end of `ssh` is waited for when its connection has ended.
+/// Timeout for the end of `ssh` after its connection has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The port of an engine on TCP, without and with TLS, where the address names none.
+/// The default TCP ports of an engine, without and with TLS.
 const PORTS: (u16, u16) = (2375, 2376);
 
 impl Transport {
-    /// By an address as in `DOCKER_HOST`, and the folder of the keys if it is to be TLS.
+    /// Creates a transport for an address as in `DOCKER_HOST`. `tls` is the folder of the keys, if
+    /// the connection uses TLS.
     #[must_use]
     pub fn new(address: impl Into<String>, tls: Option<PathBuf>) -> Self {
         Self {
@@ -67,13 +68,13 @@ impl Transport {
         }
     }
 
-    /// Where it leads.
+    /// The address of the engine.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Asks for a path and turns the connection into one of HTTP/2 without TLS (`h2c`).
+    /// Requests a path and upgrades the connection to HTTP/2 without TLS (`h2c`).
     pub(super) async fn upgrade(
         &self,
         path: &str,
@@ -98,24 +99,26 @@ impl Transport {
             let body = response.into_body().collect().await?.to_bytes();
             Ok(Err(refusal(status, &body)))
         };
-        // Boxed, or the compiler cannot prove a future that awaits this one to be `Send`.
+        // Boxed, because the compiler cannot prove otherwise that a future that awaits this one is
+        // `Send`.
         let (upgraded, ()) = try_join(exchange.boxed(), connection.with_upgrades().boxed())
             .await
             .map_err(Error::other)?;
         upgraded
     }
 
-    /// The newest version of the API that the engine speaks.
+    /// Returns the newest API version that the engine supports.
     pub(super) async fn api_version(&self) -> Result<(u32, u32)> {
         let headers = self.ping().await?;
         let version = headers.get("Api-Version");
         version
             .and_then(|version| version.to_str().ok()?.split_once('.'))
             .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
-            .ok_or_else(|| Error::other("the engine does not tell its version"))
+            .ok_or_else(|| Error::other("the engine does not report its version"))
     }
 
-    /// What an engine says of itself in the headers of its cheapest answer (0.6 ms).
+    /// Returns the headers of the engine's cheapest response (0.6 ms), in which it describes
+    /// itself.
     pub(in crate::engine::docker) async fn ping(&self) -> Result<HeaderMap> {
         let request = Request::get("/_ping")
             .header(header::HOST, "docker")
@@ -136,7 +139,7 @@ impl Transport {
         Ok(response.headers().clone())
     }
 
-    /// Sends a request on a connection of its own, which lives as long as its answer is read.
+    /// Sends a request on a connection of its own, which stays open while the response is read.
     pub(in crate::engine::docker) async fn send<B>(
         &self,
         request: Request<B>,
@@ -146,7 +149,7 @@ impl Transport {
     {
         let stream = TokioIo::new(self.dial().await?);
         let (mut sender, connection) = http1::handshake(stream).await.map_err(Error::other)?;
-        // It ends with the answer; how, the one who reads the answer is told.
+        // The connection ends with the response. The reader of the response receives its errors.
         tokio::spawn(connection.with_upgrades());
         sender.send_request(request).await.map_err(Error::other)
     }
@@ -182,7 +185,7 @@ impl Transport {
     }
 }
 
-/// One request, and the head of its answer.
+/// Sends one request and returns the head of the response.
 async fn exchange(
     stream: impl Stream + 'static,
     request: Request<Empty<Bytes>>,
@@ -196,7 +199,7 @@ async fn exchange(
     Ok(response)
 }
 
-/// What an engine says that does not upgrade.
+/// Returns the error for a response that refuses a request.
 fn refusal(status: StatusCode, body: &[u8]) -> Error {
     let text = String::from_utf8_lossy(body);
     let message = serde_json::from_str::<serde_json::Value>(&text)
@@ -206,11 +209,11 @@ fn refusal(status: StatusCode, body: &[u8]) -> Error {
     Error::other(format!("the engine answered {status}: {message}"))
 }
 
-/// The engine's own command carries the connection, as the docker command does it; `ssh` itself
-/// knows hosts, keys and agents.
+/// Connects through `ssh`, as the docker command does: the engine's own command carries the
+/// connection, and `ssh` itself handles hosts, keys and agents.
 fn dial_ssh(address: &str) -> Result<(impl Stream + use<>, Words)> {
     let mut child = Command::new("ssh")
-        // It gives up before the one who waits for the engine does, and says why.
+        // `ssh` gives up before the timeout for the engine, and reports the reason.
         .args(["-o", "ConnectTimeout=10"])
         .args(["-o", "BatchMode=yes", "-T", "--", address])
         .args(["docker", "system", "dial-stdio"])
@@ -227,11 +230,11 @@ fn dial_ssh(address: &str) -> Result<(impl Stream + use<>, Words)> {
     Ok((join(Kept(output, child), input), words))
 }
 
-/// What `ssh`, or the command on the other machine, writes on its standard error.
+/// Standard error of `ssh`, and of the command on the other machine.
 struct Words(JoinHandle<String>);
 
 impl Words {
-    /// Reads them until the process ends, or it would stand still when nobody does.
+    /// Reads standard error until the process ends. A process blocks if its output is not read.
     fn of(mut errors: ChildStderr) -> Self {
         Self(tokio::spawn(async move {
             let mut words = Vec::new();
@@ -244,7 +247,7 @@ impl Words {
         }))
     }
 
-    /// Why there was no answer, in the words of who knows it.
+    /// Returns the reason for a missing response, as `ssh` reports it.
     async fn said(self, error: Error) -> Error {
         let words = timeout(LAST_WORDS, self.0).await;
         let words = words.ok().and_then(std::result::Result::ok);
@@ -258,7 +261,7 @@ impl Words {
     }
 }
 
-/// Keeps a process for as long as its output is read.
+/// Keeps a process alive while its output is read.
 struct Kept<R>(
     R,
     #[expect(dead_code, reason = "it is killed when this is dropped")] Child,

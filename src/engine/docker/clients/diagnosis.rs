@@ -1,5 +1,5 @@
-//! Sockets of a network namespace, as the kernel's socket diagnosis tells them (`sock_diag(7)`): with
-//! the times of the last data.
+//! Sockets of a network namespace, from the kernel's socket diagnosis (`sock_diag(7)`), with the
+//! times of the last data.
 
 use std::{
     fs::File,
@@ -28,29 +28,29 @@ use rustix::{
 
 use super::{Socket, State};
 
-/// Enough for every message of an answer: the kernel fills at most 32 KiB at a time.
+/// Large enough for every message of an answer: the kernel fills at most 32 KiB at a time.
 const BUFFER: usize = 32 * 1024;
 
-/// Offsets in `struct tcp_info`: milliseconds since the last data that was sent and received, and the
-/// number of segments with data that were received.
+/// Offsets in `struct tcp_info`: milliseconds since data was last sent, milliseconds since data was
+/// last received, and the number of received segments with data.
 const LAST_SENT: usize = 44;
 const LAST_RECEIVED: usize = 52;
 const DATA_SEGMENTS_RECEIVED: usize = 152;
 
-/// A netlink socket in one network namespace. A namespace cannot be asked from outside.
+/// A netlink socket in one network namespace. A namespace cannot be queried from outside.
 pub(super) struct Diagnosis {
     socket: OwnedFd,
 }
 
 impl Diagnosis {
-    /// Of the namespace of a process, by its folder in `/proc`.
+    /// Opens a socket in the network namespace of a process, given the process's folder in `/proc`.
     ///
     /// # Errors
     ///
     /// The process has ended, or this user may not enter its namespace.
     pub(super) fn of(process: &Path) -> io::Result<Self> {
         let namespace = File::open(process.join("ns/net"))?;
-        // A thread of its own, which ends: one of the runtime's would stay in the namespace.
+        // A dedicated thread, which ends: a thread of the runtime would stay in the namespace.
         let opened = thread::spawn(move || {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
             let (family, kind) = (AddressFamily::NETLINK, SocketType::DGRAM);
@@ -63,11 +63,11 @@ impl Diagnosis {
         Ok(Self { socket })
     }
 
-    /// The TCP sockets.
+    /// Returns the TCP sockets.
     ///
     /// # Errors
     ///
-    /// The kernel cannot tell them.
+    /// The kernel cannot list them.
     pub(super) fn tcp(&self) -> io::Result<Vec<Socket>> {
         let mut sockets = Vec::new();
         self.ask(AF_INET, SocketId::new_v4(), &mut sockets)?;
@@ -92,7 +92,7 @@ impl Diagnosis {
         send(&self.socket, &bytes, SendFlags::empty())?;
         let mut buffer = vec![0; BUFFER];
         loop {
-            // The kernel answers before `send` returns, so that this never waits.
+            // The kernel answers before `send` returns, so `recv` never waits.
             let (length, _) = recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT)?;
             let mut rest = buffer.get(..length).unwrap_or_default();
             while !rest.is_empty() {
@@ -124,11 +124,11 @@ fn socket(found: &InetResponse) -> Socket {
     }
 }
 
-/// For how long a connection has had nothing to do: all that came is read, all that went is confirmed,
-/// and the last data was an answer, or there was none.
+/// Returns how long a connection has been idle. A connection is idle if all received data was read,
+/// all sent data was acknowledged, and the last data was an answer or no data was received.
 ///
-/// The kernel counts in ticks of some milliseconds. Where a request and the data before it fall into one
-/// tick, it is not known which was last, and the connection does not count as idle.
+/// The kernel counts in ticks of some milliseconds. If a request and the data before it fall into
+/// one tick, their order is unknown, and the connection does not count as idle.
 fn idle(found: &InetResponse) -> Option<Duration> {
     let queued = found.header.recv_queue > 0 || found.header.send_queue > 0;
     let info = found.nlas.iter().find_map(|it| match it {
@@ -153,7 +153,8 @@ mod tests {
 
     use super::*;
 
-    /// The server's end of a connection, as the kernel tells it of our own namespace.
+    /// Returns the server's end of a connection, as the kernel reports it for this process's
+    /// namespace.
     fn near_end(diagnosis: &Diagnosis, port: u16) -> Socket {
         let mut found = diagnosis.tcp().unwrap();
         found.retain(|it| it.port == port && it.state == State::Connected);
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn answered_connections_are_idle_and_others_are_not() {
+    fn connection_is_idle_only_after_answer() {
         // Only root may enter a namespace, even its own.
         let Ok(diagnosis) = Diagnosis::of(Path::new("/proc/self")) else {
             return;
@@ -179,7 +180,7 @@ mod tests {
         let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let (mut server, _) = listener.accept().unwrap();
         assert!(near_end(&diagnosis, port).idle.is_some(), "nothing asked");
-        // The first request comes at once, and the second one at once after the answer.
+        // The first request is sent at once, and the second one immediately after the answer.
         for _ in 0..2 {
             client.write_all(b"question").unwrap();
             thread::sleep(Duration::from_millis(20));

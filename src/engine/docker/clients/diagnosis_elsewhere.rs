@@ -1,10 +1,10 @@
-//! Sockets of a network namespace: known on Linux only.
+//! Sockets of a network namespace: unavailable on systems other than Linux.
 
 use std::{io, path::Path};
 
 use super::Socket;
 
-/// What cannot be had on this system.
+/// Has no values, because socket diagnosis is unavailable on this system.
 pub(super) enum Diagnosis {}
 
 impl Diagnosis {

@@ -1,4 +1,5 @@
-//! Whether anybody is connected to a container, by what the kernel knows of its network namespace.
+//! Detects whether clients are connected to a container, from the kernel's data about its network
+//! namespace.
 
 use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, time::Duration};
 
@@ -13,26 +14,26 @@ use crate::name::ContainerName;
 mod diagnosis;
 mod tables;
 
-/// For so long nobody may have been connected: a client that has looked the name up just before it
-/// moved connects within this time.
+/// How long a container must have no clients. A client that resolved the name just before the
+/// cutover connects within this time.
 const QUIET: Duration = Duration::from_millis(100);
-/// The first pause while clients are connected; each one is twice the pause before it.
+/// First pause while clients are connected. Each pause is twice the previous one.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest one.
+/// Longest pause while clients are connected.
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 
-/// Ends when no client waits for anything of a container any longer; never where that cannot be known,
-/// as on another machine than the engine's, or without permission.
+/// Returns when no client is connected to a container. Never returns if that cannot be determined,
+/// as on a machine other than the engine's, or without permission.
 ///
-/// A connection that has been idle for at least `idle` is no client: the next request may come on it in a
-/// moment or never, and waiting longer does not make either more likely.
+/// A connection that has been idle for at least `idle` does not count as a client. Its next request
+/// may arrive in a moment or never, and waiting longer makes neither more likely.
 pub(super) async fn gone(docker: &Docker, name: &ContainerName, idle: Duration) {
     if watch(docker, name, idle).await.is_none() {
         std::future::pending::<()>().await;
     }
 }
 
-/// `None`: it cannot be known.
+/// Returns when no client is connected. `None`: that cannot be determined.
 async fn watch(docker: &Docker, name: &ContainerName, idle: Duration) -> Option<()> {
     if !docker.place.is_local() {
         return None;
@@ -43,14 +44,14 @@ async fn watch(docker: &Docker, name: &ContainerName, idle: Duration) -> Option<
     };
     let pid = found.state.as_ref()?.pid?;
     let process = Path::new("/proc").join(pid.to_string());
-    // A local socket may lead to an engine in a virtual machine, whose processes are others.
+    // A local socket may lead to an engine in a virtual machine, which has different processes.
     let owner = fs::read_to_string(process.join("cgroup")).ok()?;
     if !owner.contains(found.id.as_deref()?) {
         return None;
     }
     let view = View {
         tables: Tables::of(&process),
-        // Only root may ask how long a connection has been idle.
+        // Only root may query how long a connection has been idle.
         diagnosis: Diagnosis::of(&process).ok(),
         addresses: addresses(&found),
         idle,
@@ -69,8 +70,8 @@ async fn watch(docker: &Docker, name: &ContainerName, idle: Duration) -> Option<
     }
 }
 
-/// The addresses that a container has. A connection to one that it had before is cut: its client is
-/// gone.
+/// Returns the current addresses of a container. A connection to a former address is broken, so it
+/// has no client.
 fn addresses(found: &ContainerInspectResponse) -> BTreeSet<IpAddr> {
     let settings = found.network_settings.as_ref();
     let endpoints = settings.and_then(|it| it.networks.as_ref());
@@ -84,7 +85,7 @@ fn addresses(found: &ContainerInspectResponse) -> BTreeSet<IpAddr> {
     texts.filter_map(|text| text.parse().ok()).collect()
 }
 
-/// What is looked at to find the clients of a container.
+/// The data sources for the clients of a container.
 struct View {
     tables: Tables,
     diagnosis: Option<Diagnosis>,
@@ -93,9 +94,10 @@ struct View {
 }
 
 impl View {
-    /// Whether anybody may be connected. `None`: it cannot be known.
+    /// Returns whether a client may be connected. `None`: that cannot be determined.
     fn has_clients(&self) -> Option<bool> {
-        // Datagrams come without a connection. The engine's name server has a socket, too.
+        // Datagrams have no connections. The engine's name server also has a socket, on a loopback
+        // address.
         if self.tables.udp()?.iter().any(|it| !it.is_loopback()) {
             return Some(true);
         }
@@ -108,16 +110,17 @@ impl View {
     }
 }
 
-/// The near end of a TCP socket.
+/// The container's end of a TCP socket.
 struct Socket {
     address: IpAddr,
     port: u16,
     state: State,
-    /// For how long nothing was sent on it and nothing is to be answered, where that is so and known.
+    /// How long nothing was sent while nothing was left to answer. `None`: the connection is not
+    /// idle, or the time is unknown.
     idle: Option<Duration>,
 }
 
-/// What matters of the state of a socket.
+/// The relevant part of a socket's state.
 #[derive(PartialEq, Eq)]
 enum State {
     Listening,
@@ -127,7 +130,7 @@ enum State {
 }
 
 impl State {
-    /// By its number in the kernel.
+    /// Converts the kernel's number for a state.
     fn of(number: u8) -> Self {
         match number {
             // Established; in the handshake; closed by the server only; closed by the client only.
@@ -138,7 +141,7 @@ impl State {
     }
 }
 
-/// Whether somebody has a connection to a port on which something listens.
+/// Returns whether a client is connected to a port on which a program listens.
 fn is_connected(sockets: &[Socket], addresses: &BTreeSet<IpAddr>, idle: Duration) -> bool {
     let listening = sockets.iter().filter(|it| it.state == State::Listening);
     let ports: BTreeSet<u16> = listening.map(|it| it.port).collect();
@@ -164,7 +167,7 @@ mod tests {
         }
     }
 
-    /// Whether sockets beside one that listens on port 8080 are of a namespace with clients.
+    /// Checks sockets in addition to one that listens on port 8080.
     fn check(sockets: impl IntoIterator<Item = Socket>, expected: bool) {
         let mut all = vec![socket("0.0.0.0", 8080, 10)];
         all.extend(sockets);
@@ -173,23 +176,23 @@ mod tests {
     }
 
     #[test]
-    fn connections_to_a_listening_port_are_clients() {
+    fn connection_to_listening_port_is_a_client() {
         check([], false);
         check([socket("172.18.0.3", 8080, 1)], true);
-        // Its own connection to something else.
+        // The container's own connection to another server.
         check([socket("172.18.0.3", 50_000, 1)], false);
-        // One that has ended.
+        // A connection that has ended.
         check([socket("172.18.0.3", 8080, 6)], false);
     }
 
     #[test]
-    fn connections_within_a_container_or_to_a_former_address_are_no_clients() {
+    fn loopback_and_former_address_connections_are_not_clients() {
         check([socket("127.0.0.1", 8080, 1)], false);
         check([socket("172.19.0.3", 8080, 1)], false);
     }
 
     #[test]
-    fn connections_that_are_idle_long_enough_are_no_clients() {
+    fn idle_connection_is_not_a_client() {
         let idle_for = |millis| Socket {
             idle: Some(Duration::from_millis(millis)),
             ..socket("172.18.0.3", 8080, 1)

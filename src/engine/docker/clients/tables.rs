@@ -14,19 +14,19 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Those of the namespace of a process, by its folder in `/proc`.
+    /// Returns the tables of the namespace of a process, given the process's folder in `/proc`.
     pub(super) fn of(process: &Path) -> Self {
         Self {
             folder: process.join("net"),
         }
     }
 
-    /// The TCP sockets. `None`: the tables cannot be read.
+    /// Returns the TCP sockets. `None`: the tables cannot be read.
     pub(super) fn tcp(&self) -> Option<Vec<Socket>> {
         self.rows("tcp")
     }
 
-    /// The own addresses of the UDP sockets. `None`: the tables cannot be read.
+    /// Returns the local addresses of the UDP sockets. `None`: the tables cannot be read.
     pub(super) fn udp(&self) -> Option<Vec<IpAddr>> {
         let rows = self.rows("udp")?;
         Some(rows.into_iter().map(|it| it.address).collect())
@@ -34,7 +34,7 @@ impl Tables {
 
     fn rows(&self, protocol: &str) -> Option<Vec<Socket>> {
         let v4 = fs::read_to_string(self.folder.join(protocol)).ok()?;
-        // Without IPv6 there is no table of it.
+        // Without IPv6, the kernel has no IPv6 table.
         let v6 = fs::read_to_string(self.folder.join(format!("{protocol}6"))).unwrap_or_default();
         Some(sockets(&v4).chain(sockets(&v6)).collect())
     }
@@ -54,7 +54,8 @@ fn sockets(table: &str) -> impl Iterator<Item = Socket> {
     })
 }
 
-/// An address as the kernel prints it: words of 32 bits, each in the byte order of the machine.
+/// Parses an address as the kernel prints it: words of 32 bits, each in the byte order of the
+/// machine.
 fn address_of(text: &str) -> Option<IpAddr> {
     let word = |from: usize| -> Option<[u8; 4]> {
         let digits = text.get(from..from + 8)?;
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_read_with_addresses_of_both_kinds() {
+    fn table_rows_parse_ipv4_and_ipv6_addresses() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue
    0: 00000000:1F90 00000000:0000 0A 00000000:00000000
    1: 030012AC:1F90 020012AC:C350 01 00000000:00000000

@@ -1,4 +1,4 @@
-//! The create body: what of a spec concerns the container itself.
+//! The create body: settings of the container itself.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ pub(super) async fn body(
         image: Some(request.image.to_string()),
         cmd: spec.command.clone(),
         entrypoint: spec.entrypoint.as_ref().map(|entrypoint| {
-            // One empty word is the engine's way to take the image's away; none would keep it.
+            // One empty string removes the image's entrypoint; an empty list would keep it.
             if entrypoint.is_empty() {
                 vec![String::new()]
             } else {
@@ -73,7 +73,7 @@ fn environment(order: CreateRequest<'_>) -> Result<Vec<String>, EngineError> {
         .collect()
 }
 
-/// The user's labels, those for other tools, and ours; ours win.
+/// Returns the user's labels, labels for other tools, and cimandat's labels, which take precedence.
 fn labels(
     request: &CreateContainer,
     doing: Operation<'_>,
@@ -99,7 +99,7 @@ fn labels(
     Ok(labels)
 }
 
-/// The labels that say what a container is and what it was made from.
+/// Returns the labels that identify a container and record what it was created from.
 pub(super) fn own_labels(
     request: &CreateContainer,
     doing: Operation<'_>,
@@ -126,7 +126,8 @@ fn exposed(spec: &ContainerSpec) -> Vec<String> {
         .collect()
 }
 
-/// Durations in nanoseconds; what is not said is inherited from the image.
+/// Returns the health check, with durations in nanoseconds. The engine takes unset values from the
+/// image.
 fn healthcheck(order: CreateRequest<'_>, check: &Healthcheck) -> Result<HealthConfig, EngineError> {
     if check.start_interval.is_some() {
         order.demand(Api::SEVERAL_NETWORKS, "a start interval of a health check")?;

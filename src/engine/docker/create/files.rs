@@ -1,7 +1,8 @@
-//! Puts secrets, configs and certificates into a container that was just made.
+//! Puts secrets, configs and certificates into a container that was just created.
 //!
-//! As one archive for each folder, made in memory: a value is never written to a disk of this
-//! machine. A folder with a volume of its own takes files even when the root cannot be written.
+//! Each folder is sent as one archive, built in memory: a value is never written to a disk of this
+//! machine. A folder with a volume of its own accepts files even if the root file system is
+//! read-only.
 
 use std::io;
 
@@ -12,12 +13,12 @@ use tar::{Builder, EntryType, Header};
 use super::{Docker, VERB};
 use crate::{engine::EngineError, plan::CreateContainer, project::FileSet, secret::Secret};
 
-/// Puts all files of a container into place; again is the same.
+/// Puts all files of a container in place. Repeating it has no further effect.
 pub(super) async fn put(docker: &Docker, request: &CreateContainer) -> Result<(), EngineError> {
     let name = request.name.as_str();
     for set in &request.spec.files {
-        // Into a volume directly. Elsewhere from the root on, so that the engine makes the
-        // folders that are missing (mode 755, root's) and leaves those that are there alone.
+        // Files go into a volume directly. Elsewhere paths start at the root, so that the engine
+        // creates missing folders (mode 755, owned by root) and leaves existing ones unchanged.
         let (base, prefix) = if set.volume {
             (set.folder.as_str(), "")
         } else {
@@ -41,7 +42,7 @@ pub(super) async fn put(docker: &Docker, request: &CreateContainer) -> Result<()
     Ok(())
 }
 
-/// The files of a set, below a prefix, in the form that the engine unpacks.
+/// Builds an archive of the files of a set, below a prefix, in the format that the engine unpacks.
 fn archive(set: &FileSet, prefix: &str) -> io::Result<Bytes> {
     let mut builder = Builder::new(Vec::new());
     for file in &set.files {
@@ -76,7 +77,7 @@ mod tests {
     use crate::project::InjectedFile;
 
     #[test]
-    fn an_archive_keeps_owner_mode_and_content() {
+    fn files_archive_keeps_owner_mode_and_content() {
         let set = FileSet {
             folder: "/etc/app".into(),
             volume: false,

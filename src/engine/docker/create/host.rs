@@ -1,4 +1,5 @@
-//! The create body: what of a spec concerns the engine's host. Limits, namespaces, rights, devices.
+//! The create body: settings that concern the engine's host. Limits, namespaces, permissions,
+//! devices.
 
 use std::collections::HashMap;
 
@@ -27,7 +28,7 @@ pub(super) fn config(order: CreateRequest<'_>) -> Result<HostConfig, EngineError
         tmpfs: mounts::tmpfs(order),
         binds: mounts::binds_of_old_engines(order),
         volumes_from: Some(volumes_from(order)?),
-        // The declared one is given when the deploy is committed.
+        // The declared policy is set when the deploy is committed.
         restart_policy: Some(restart_policy(RestartPolicy::No)),
         log_config: spec.logging.as_ref().map(|logging| HostConfigLogConfig {
             typ: Some(logging.driver.clone()),
@@ -56,7 +57,7 @@ pub(super) fn config(order: CreateRequest<'_>) -> Result<HostConfig, EngineError
     Ok(config)
 }
 
-/// An empty list is not sent: to an old engine a field it does not know would be noise.
+/// Returns `None` for an empty list, so that an old engine gets no field that it does not know.
 fn some<T>(items: impl Iterator<Item = T>) -> Option<Vec<T>> {
     let items: Vec<T> = items.collect();
     (!items.is_empty()).then_some(items)
@@ -66,7 +67,7 @@ fn map(entries: &std::collections::BTreeMap<String, String>) -> Option<HashMap<S
     (!entries.is_empty()).then(|| entries.clone().into_iter().collect())
 }
 
-/// A size as the engine takes it.
+/// Returns a size as the engine accepts it, in bytes.
 pub(in crate::engine::docker) fn bytes(size: ByteSize) -> i64 {
     i64::try_from(size.0).unwrap_or(i64::MAX)
 }
@@ -115,7 +116,8 @@ fn share(order: CreateRequest<'_>, config: &mut HostConfig) -> Result<(), Engine
     Ok(())
 }
 
-/// `service:NAME` becomes the container that is meant; the rest is the engine's own language.
+/// Converts `service:NAME` to the service's container. Other values are already in the engine's
+/// syntax.
 fn namespace(order: CreateRequest<'_>, asked: Option<&str>) -> Result<Option<String>, EngineError> {
     asked
         .map(|asked| match asked.strip_prefix("service:") {

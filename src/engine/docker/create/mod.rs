@@ -1,4 +1,4 @@
-//! Makes a container: its create body, its networks, its files. Does not start it.
+//! Creates a container: its create body, its networks, its files. Does not start it.
 
 mod body;
 mod files;
@@ -18,7 +18,7 @@ use crate::{engine::EngineError, plan::CreateContainer, state::label};
 
 const VERB: &str = "creating container";
 
-/// What the parts of a create body are made from.
+/// The inputs for the parts of a create body.
 #[derive(Clone, Copy)]
 struct CreateRequest<'a> {
     request: &'a CreateContainer,
@@ -27,7 +27,7 @@ struct CreateRequest<'a> {
 }
 
 impl CreateRequest<'_> {
-    /// Refuses what an engine of this age cannot do.
+    /// Refuses a feature that the engine's API version does not support.
     fn demand(&self, least: Api, what: &str) -> Result<(), EngineError> {
         if self.api >= least {
             return Ok(());
@@ -41,7 +41,7 @@ impl CreateRequest<'_> {
         ))
     }
 
-    /// The container of a service whose namespace or mounts are shared.
+    /// Returns the container of a service whose namespace or mounts are shared.
     fn peer(&self, service: &str) -> Result<&str, EngineError> {
         self.request
             .peers
@@ -57,9 +57,10 @@ impl CreateRequest<'_> {
     }
 }
 
-/// Makes a container and puts its files in place.
+/// Creates a container and puts its files in place.
 ///
-/// When it exists already, made from the same, only what may be missing is done again.
+/// If the container already exists and was created from the same request, only steps that may be
+/// missing are repeated.
 pub(super) async fn create(docker: &Docker, request: &CreateContainer) -> Result<(), EngineError> {
     let name = request.name.as_str();
     let order = CreateRequest {
@@ -85,7 +86,7 @@ pub(super) async fn create(docker: &Docker, request: &CreateContainer) -> Result
     files::put(docker, request).await
 }
 
-/// Whose the container is that has the name already.
+/// Checks the container that already has the name.
 async fn leftover(docker: &Docker, request: &CreateContainer) -> Result<(), EngineError> {
     let name = request.name.as_str();
     let doing = docker.doing(VERB, name);
@@ -114,7 +115,8 @@ async fn leftover(docker: &Docker, request: &CreateContainer) -> Result<(), Engi
     ))
 }
 
-/// An engine before API 1.44 takes one network at create; the others are connected before start.
+/// Connects the other networks before the start. An engine before API 1.44 accepts one network at
+/// create.
 async fn connect_others(docker: &Docker, order: CreateRequest<'_>) -> Result<(), EngineError> {
     if order.api >= Api::SEVERAL_NETWORKS {
         return Ok(());
@@ -127,7 +129,7 @@ async fn connect_others(docker: &Docker, order: CreateRequest<'_>) -> Result<(),
         }
         let wanted = settings(docker, VERB, network, spec).await?;
         let place = (network.as_str(), &order.request.name);
-        // It may be connected already, from an attempt whose answer was lost.
+        // The container may be connected already, by an attempt whose response was lost.
         network::connect(docker, order.doing, place, &wanted).await?;
     }
     Ok(())

@@ -1,6 +1,7 @@
-//! The create body: what is mounted.
+//! The create body: mounts.
 //!
-//! As `Mounts` and not as `Binds`, with which a missing source would silently become a folder.
+//! Uses `Mounts` and not `Binds`, because `Binds` would silently create a folder for a missing
+//! source.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,7 +13,8 @@ use crate::{
     project::{BindCreation, Mount, MountKind},
 };
 
-/// Declared mounts, the folders of files, and the anonymous volumes that are carried over.
+/// Returns the declared mounts, the folders of files, and the anonymous volumes that are carried
+/// over.
 pub(super) fn mounts(order: CreateRequest<'_>) -> Vec<Body> {
     let request = order.request;
     let declared = request.spec.mounts.iter();
@@ -24,7 +26,7 @@ pub(super) fn mounts(order: CreateRequest<'_>) -> Vec<Body> {
     mounts.extend(folders.map(|set| {
         Body {
             volume_options: Some(MountVolumeOptions {
-                // Below `/run` an image has nothing that anybody could miss.
+                // Below `/run`, an image has no content that a container could need.
                 no_copy: Some(set.folder.starts_with("/run/")),
                 ..MountVolumeOptions::default()
             }),
@@ -38,15 +40,15 @@ pub(super) fn mounts(order: CreateRequest<'_>) -> Vec<Body> {
     let carried = request.carried_over.iter();
     mounts.extend(
         carried
-            // A target that is declared now is no longer the image's; a folder of files is
-            // never carried, as its content is this container's own.
+            // A target that is declared now no longer belongs to the image. A folder of files is
+            // never carried over, because its content belongs to this container.
             .filter(|(target, _)| !taken.contains(target.trim_end_matches('/')))
             .map(|(target, name)| volume(target, Some(name.clone()))),
     );
     mounts
 }
 
-/// Refuses what an engine of this age cannot mount.
+/// Refuses a mount that the engine's API version does not support.
 pub(super) fn check(order: CreateRequest<'_>) -> Result<(), EngineError> {
     let mounts = order.request.spec.mounts.iter();
     for mount in mounts {
@@ -62,7 +64,8 @@ pub(super) fn check(order: CreateRequest<'_>) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// An engine before API 1.42 makes a missing source only for the other form of a bind.
+/// Returns whether a bind mount needs the form of `Binds`: an engine before API 1.42 creates a
+/// missing source only for that form.
 fn as_old_bind(order: CreateRequest<'_>, mount: &Mount) -> bool {
     order.api < Api::MAKES_BIND_SOURCES
         && matches!(
@@ -74,7 +77,7 @@ fn as_old_bind(order: CreateRequest<'_>, mount: &Mount) -> bool {
         )
 }
 
-/// The binds of [`as_old_bind`], in that form.
+/// Returns the bind mounts of [`as_old_bind`], in the form of `Binds`.
 pub(super) fn binds_of_old_engines(order: CreateRequest<'_>) -> Option<Vec<String>> {
     let mounts = order.request.spec.mounts.iter();
     let binds: Vec<String> = mounts
@@ -104,7 +107,7 @@ fn volume(target: &str, source: Option<String>) -> Body {
     }
 }
 
-/// Memory, by target. As a mount it could not have an owner.
+/// Returns the tmpfs mounts, by target. A tmpfs in `Mounts` could not have an owner.
 pub(super) fn tmpfs(order: CreateRequest<'_>) -> Option<HashMap<String, String>> {
     let mounts = order.request.spec.mounts.iter();
     let tmpfs: HashMap<String, String> = mounts
@@ -113,7 +116,7 @@ pub(super) fn tmpfs(order: CreateRequest<'_>) -> Option<HashMap<String, String>>
     (!tmpfs.is_empty()).then_some(tmpfs)
 }
 
-/// As `mount -o` takes them, when the mount is of memory.
+/// Returns the options of a tmpfs mount, in the format of `mount -o`. `None` for other mounts.
 fn tmpfs_options(mount: &Mount) -> Option<String> {
     let MountKind::Tmpfs {
         size,
@@ -135,7 +138,7 @@ fn tmpfs_options(mount: &Mount) -> Option<String> {
     Some(options.join(","))
 }
 
-/// `None` for memory, which is no mount to the engine.
+/// Converts a mount. `None` for a tmpfs, which is not in the engine's `Mounts`.
 fn body(order: CreateRequest<'_>, mount: &Mount) -> Option<Body> {
     let made = match &mount.kind {
         MountKind::Volume {

@@ -1,4 +1,4 @@
-//! The create body: which network stack a container has, and how it is attached.
+//! The create body: the network stack of a container and its endpoints.
 
 use std::{
     cmp::Reverse,
@@ -18,7 +18,8 @@ use crate::{
     project::NetworkMode,
 };
 
-/// The engine's network mode; of several networks the first, which gives the default route.
+/// Returns the engine's network mode. Of several networks it is the first, which provides the
+/// default route.
 pub(super) fn mode(order: CreateRequest<'_>) -> Result<String, EngineError> {
     match &order.request.spec.network {
         NetworkMode::Networks(_) => {
@@ -31,7 +32,7 @@ pub(super) fn mode(order: CreateRequest<'_>) -> Result<String, EngineError> {
     }
 }
 
-/// The network with the highest priority, and of several the first by name.
+/// Returns the network with the highest priority, and of several the first by name.
 pub(super) fn first(endpoints: &BTreeMap<String, EndpointSpec>) -> Option<&str> {
     let first = endpoints
         .iter()
@@ -39,7 +40,7 @@ pub(super) fn first(endpoints: &BTreeMap<String, EndpointSpec>) -> Option<&str> 
     first.map(|(network, _)| network.as_str())
 }
 
-/// The endpoints that this engine takes at create, by the network's name on the engine.
+/// Returns the endpoints that this engine accepts at create, by the network's name on the engine.
 pub(super) async fn at_create(
     docker: &Docker,
     order: CreateRequest<'_>,

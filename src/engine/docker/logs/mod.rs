@@ -1,4 +1,4 @@
-//! What containers print: lines with their time, and what is known about one that failed.
+//! Logs of containers: lines with their time, and the evidence about a failed container.
 
 mod splitter;
 
@@ -24,18 +24,18 @@ use crate::{
 
 const VERB: &str = "reading the log of container";
 
-/// An engine before 25 takes the time of a start only after the process runs: what it prints at
-/// once would be from before.
+/// Tolerance for the time of a start. An engine before 25 records that time only after the process
+/// runs, so the first lines would appear to be older than the start.
 const START_SLACK: SignedDuration = SignedDuration::from_millis(100);
-/// The same on a busy machine, for an ended container that has no line otherwise.
+/// The same tolerance on a busy machine, for an ended container that has no lines otherwise.
 const LONG_START_SLACK: SignedDuration = SignedDuration::from_secs(1);
 
-/// HTTP status of the engine's answer when a logging driver keeps nothing that can be read.
+/// HTTP status of the engine's answer when a logging driver keeps no readable log.
 const NOT_READABLE: u16 = 501;
 
 type Lines = BoxStream<'static, Result<LogLine, EngineError>>;
 
-/// Lines of a container's log.
+/// Returns the lines of a container's log.
 pub(super) async fn logs(
     docker: &Docker,
     name: &ContainerName,
@@ -49,7 +49,7 @@ pub(super) async fn logs(
     Ok(read(docker, name, &inspected, options).boxed())
 }
 
-/// Lines of the log of a container's last start.
+/// Returns the lines of the log of a container's last start.
 pub(super) fn of_this_start(
     docker: &Docker,
     name: &ContainerName,
@@ -68,7 +68,7 @@ fn lines_from(
 ) -> Lines {
     let from = log_start(inspected, slack);
     let options = LogOptions {
-        // The engine is asked in whole seconds; the rest is told apart here.
+        // The engine filters by whole seconds; the remainder is filtered here.
         since: from.map(Timestamp::as_second),
         ..options.clone()
     };
@@ -81,11 +81,11 @@ fn lines_from(
         .boxed()
 }
 
-/// When the log of the last start begins: at the end of the start before it while the container
-/// runs, else at its own start.
+/// Returns when the log of the last start begins. While the container runs, that is the end of the
+/// previous start; otherwise it is the container's own start.
 ///
-/// Whether it runs decides, not which time is later: an engine before 25 may put the end of a short
-/// run before its start.
+/// The choice depends on whether the container runs, not on which time is later. An engine before
+/// 25 may record the end of a short run before its start.
 fn log_start(inspected: &ContainerInspectResponse, slack: SignedDuration) -> Option<Timestamp> {
     let state = inspected.state.as_ref()?;
     let started = container_status::time(state.started_at.as_deref())?;
@@ -94,7 +94,7 @@ fn log_start(inspected: &ContainerInspectResponse, slack: SignedDuration) -> Opt
     previous_end.or_else(|| started.checked_sub(slack).ok())
 }
 
-/// How a container does, and the last lines of the log of its last start.
+/// Returns the status of a container and the last lines of the log of its last start.
 pub(super) async fn examine(
     docker: &Docker,
     name: &ContainerName,
@@ -121,7 +121,7 @@ pub(super) async fn examine(
     })
 }
 
-/// The last lines of the log of the last start, and why there is none.
+/// Returns the last lines of the log of the last start, and the reason if the log cannot be read.
 async fn last_lines(
     docker: &Docker,
     name: &ContainerName,
@@ -136,7 +136,7 @@ async fn last_lines(
     let mut last = VecDeque::new();
     let mut unread = None;
     let mut log = lines_from(docker, name, inspected, &options, slack);
-    // A log driver that cannot be read takes nothing from what is known otherwise.
+    // A logging driver that cannot be read does not affect the other evidence.
     while let Some(line) = log.next().await {
         match line {
             Ok(line) => {
@@ -152,12 +152,12 @@ async fn last_lines(
     (last, unread)
 }
 
-/// Why there is no log, in a fragment about a container.
+/// Returns the reason for a missing log, as a sentence fragment about a container.
 pub(super) fn keeps_none(driver: &str) -> String {
     format!("its logging driver `{driver}` keeps no log")
 }
 
-/// The declared restart policy of a container that has none until the commit.
+/// Returns the declared restart policy of a container whose restarts are disabled until the commit.
 fn restart_at_commit(inspected: &ContainerInspectResponse) -> Option<RestartPolicy> {
     let declared = container::record(inspected)?.spec.get("restart")?.clone();
     let declared: RestartPolicy = serde_json::from_value(declared).ok()?;
@@ -217,7 +217,7 @@ fn read(
     }
 }
 
-/// The logging driver of a container.
+/// Returns the logging driver of a container.
 fn driver(inspected: &ContainerInspectResponse) -> String {
     let host = inspected.host_config.as_ref();
     let config = host.and_then(|host| host.log_config.as_ref());

@@ -1,35 +1,35 @@
-//! Frames of the engine become lines: bytes are joined first and decoded then.
+//! Splits the engine's frames into lines. Bytes are joined first and decoded afterwards.
 
 use bollard::container::LogOutput;
 
 use crate::engine::{LogLine, Part};
 
-/// A line that is longer than this many bytes is given in parts.
+/// A line that is longer than this many bytes is returned in parts.
 const LONGEST: usize = 1 << 20;
 
-/// The engine's buffer for one line: what is longer comes in pieces of this many bytes.
+/// The engine's buffer for one line, in bytes. A longer line arrives in pieces of this size.
 const PIECE: usize = 16 << 10;
 
-/// Puts the engine's frames together to lines, each stream for itself.
+/// Joins the engine's frames into lines, each stream separately.
 ///
-/// A frame is a line with its time in front. A line of more than 16 KiB comes in pieces: only the
-/// last has the line's end, and all have the same time in front. A line without an end is the last
-/// one of its start; the next one has a time of its own.
+/// A frame is a line with its time in front. A line of more than 16 KiB arrives in pieces: only the
+/// last piece has the line's end, and all pieces have the same time in front. A line without an end
+/// is the last line of its start; the next start has a different time.
 #[derive(Default)]
 pub(super) struct Splitter {
     open: [Option<Open>; 2],
 }
 
-/// A line whose end has not come yet.
+/// A line whose end has not arrived yet.
 struct Open {
     time: String,
     bytes: Vec<u8>,
-    /// A part of it was given already.
+    /// Whether a part of the line was already returned.
     begun: bool,
 }
 
 impl Splitter {
-    /// The lines, and parts of lines, that are complete with this frame.
+    /// Returns the lines, and parts of lines, that this frame completes.
     pub fn take(&mut self, frame: LogOutput) -> Vec<LogLine> {
         let stderr = matches!(frame, LogOutput::StdErr { .. });
         let unframed = matches!(frame, LogOutput::Console { .. });
@@ -61,7 +61,7 @@ impl Splitter {
         lines
     }
 
-    /// What has no end when no more frames come.
+    /// Returns the lines without an end, when no more frames arrive.
     pub fn rest(&mut self) -> Vec<LogLine> {
         let open = self.open.iter_mut().enumerate();
         open.filter_map(|(stream, line)| Some(line.take()?.end(stream == 1)))
@@ -70,7 +70,7 @@ impl Splitter {
 }
 
 impl Open {
-    /// Appends a line of a terminal, where only the repeated time separates its pieces.
+    /// Appends a line of a terminal, in which only the repeated time separates the pieces.
     fn join(&mut self, mut piece: &[u8]) {
         let mark = format!("{} ", self.time).into_bytes();
         while piece.len() > PIECE {
@@ -84,7 +84,7 @@ impl Open {
         self.bytes.extend_from_slice(piece);
     }
 
-    /// The part that is there of a line that is too long for one.
+    /// Removes and returns a part of a line that is too long to be returned as one.
     fn part(&mut self, stderr: bool) -> LogLine {
         let rest = self.bytes.split_off(boundary(&self.bytes, LONGEST));
         let bytes = std::mem::replace(&mut self.bytes, rest);
@@ -114,7 +114,7 @@ fn line(time: String, stderr: bool, bytes: &[u8], part: Part) -> LogLine {
     }
 }
 
-/// The last place up to `at` where no character of UTF-8 is cut in two.
+/// Returns the last position up to `at` that does not split a UTF-8 character.
 fn boundary(bytes: &[u8], at: usize) -> usize {
     let is_inside = |index: usize| bytes.get(index).is_some_and(|byte| byte & 0xc0 == 0x80);
     (at.saturating_sub(3)..=at)
@@ -123,7 +123,7 @@ fn boundary(bytes: &[u8], at: usize) -> usize {
         .unwrap_or(at)
 }
 
-/// Splits the time off that the engine puts in front, if it is one.
+/// Splits off the time that the engine puts in front, if there is one.
 fn split_time(piece: &[u8]) -> (&str, &[u8]) {
     let time = piece.iter().position(|byte| *byte == b' ');
     let time = time.and_then(|end| str::from_utf8(&piece[..end]).ok());
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_in_two_frames_is_one_line() {
+    fn line_in_two_frames_is_joined() {
         let mut splitter = Splitter::default();
         assert_eq!(splitter.take(out(TIME, "long\r")), []);
         assert_eq!(splitter.take(err(LATER, "other\n"))[0].text, "other");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_without_end_is_a_line() {
+    fn last_line_without_end_is_returned() {
         let mut splitter = Splitter::default();
         assert_eq!(splitter.take(out(TIME, "$ ")), []);
         assert_eq!(splitter.rest()[0].text, "$ ");
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn character_between_two_frames_stays_whole() {
+    fn character_split_across_frames_stays_whole() {
         for character in ["ä", "€", "🦀"] {
             for cut in 1..character.len() {
                 let mut splitter = Splitter::default();
@@ -215,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_become_one_line() {
+    fn invalid_utf8_is_replaced_in_one_line() {
         let mut splitter = Splitter::default();
         let lines = splitter.take(out(TIME, b"\xff\x00\x1b[0m\xc3\n"));
         assert_eq!(texts(&lines), ["\u{fffd}\0\u{1b}[0m\u{fffd}"]);
     }
 
     #[test]
-    fn very_long_line_comes_in_marked_parts() {
+    fn very_long_line_is_split_into_parts() {
         let mut splitter = Splitter::default();
         let whole = format!("x{}\n", "ä".repeat(3 << 19));
         let mut lines = Vec::new();
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn long_line_of_a_terminal_loses_the_times_between_its_pieces() {
+    fn terminal_line_drops_times_between_pieces() {
         let piece = "x".repeat(PIECE);
         let written = format!("{TIME} {piece}{TIME} {piece}{TIME} {TIME} end\r\n");
         let mut splitter = Splitter::default();

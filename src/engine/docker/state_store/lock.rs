@@ -1,5 +1,5 @@
-//! The lock: whoever makes the container of that name has it. Of 16 who asked at the same time
-//! exactly one got it (measured).
+//! The project lock. The client that creates the container with the lock's name holds the lock. Of
+//! 16 clients that tried at the same time, exactly one got it (measured).
 
 use std::{collections::HashMap, time::Duration};
 
@@ -31,12 +31,12 @@ use crate::{
     state::{Holder, label},
 };
 
-const TAKING: &str = "taking the lock";
+const TAKING: &str = "acquiring the lock";
 const LOOKING: &str = "looking at the lock";
-const BEATING: &str = "keeping the lock";
-const FREEING: &str = "giving back the lock";
+const BEATING: &str = "renewing the lock";
+const FREEING: &str = "releasing the lock";
 
-/// The file whose time is the holder's last sign of life.
+/// The file whose modification time is the holder's last heartbeat.
 const SIGN: &str = "beat";
 
 fn name(project: &ProjectName) -> String {
@@ -58,7 +58,8 @@ pub(super) async fn take(
         match make(docker, TAKING, &name, labels.clone(), None).await? {
             Created::New(id) => return Ok(LockOutcome::Given(LockId(id))),
             Created::Taken => {
-                // When it was given back in between, somebody gets it each time.
+                // If the lock was released in between, some client gets it in each round, so the
+                // loop makes progress.
                 if let Some(lock) = find(docker, project).await? {
                     return Ok(LockOutcome::Held(lock));
                 }
@@ -108,7 +109,7 @@ pub(super) async fn find(
     }))
 }
 
-/// The last sign of life; the first is that the lock was made.
+/// Returns the time of the last heartbeat. The creation of the lock is the first one.
 async fn last_sign(
     docker: &Docker,
     id: &str,
@@ -155,8 +156,8 @@ pub(super) async fn beat(docker: &Docker, lock: &LockId) -> Result<(), EngineErr
     }
 }
 
-/// By its id: a lock of the same name that somebody took since is not meant. The rename frees the
-/// name at once; the removal takes its time.
+/// Releases a lock by its id, so that a newer lock with the same name is not affected. The rename
+/// frees the name at once; the removal takes longer.
 pub(super) async fn give_back(
     docker: &Docker,
     project: &ProjectName,
@@ -167,7 +168,7 @@ pub(super) async fn give_back(
     let options = RenameContainerOptionsBuilder::new().name(&aside).build();
     let renamed = docker.client.rename_container(&lock.0, options).await;
     match present(renamed) {
-        // Somebody was faster with the same.
+        // Another client has already started to release this lock.
         Ok(_) => {}
         Err(wire) if matches!(status(&wire), Some(400 | 409)) => {}
         Err(wire) => return Err(docker.doing(FREEING, &lock.0).failed(wire)),
@@ -176,7 +177,8 @@ pub(super) async fn give_back(
     sweep(docker, project).await
 }
 
-/// A program that was killed between the two left a lock behind that holds nothing any more.
+/// Removes locks that no longer hold anything, because their client was killed between the rename
+/// and the removal.
 async fn sweep(docker: &Docker, project: &ProjectName) -> Result<(), EngineError> {
     let aside = format!("/{}.", name(project));
     let wanted = [

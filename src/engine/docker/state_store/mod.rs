@@ -1,8 +1,8 @@
-//! The journal and the lock, as containers that are made and never started.
+//! The journal and the lock, as containers that are created and never started.
 //!
-//! They are made from an empty image, so that no image of the project is held by them. A prune of
-//! containers removes both. What the journal's container shows is in a named volume, which such a
-//! prune does not remove, so that the next command only has to make the container again.
+//! Both are created from an empty image, so that they keep no image of the project in use. A prune
+//! of containers removes both. The content of the journal's container is in a named volume, which
+//! such a prune does not remove, so the next command only has to recreate the container.
 
 mod lock;
 mod pages;
@@ -29,7 +29,7 @@ use crate::{
     state::{Holder, label},
 };
 
-/// The image without content that both are made from.
+/// Repository and tag of the empty image for both containers.
 const EMPTY: (&str, &str) = ("cimandat-empty", "1");
 
 impl StateStore for Docker {
@@ -78,16 +78,16 @@ impl StateStore for Docker {
     }
 }
 
-/// What came of making a container of our own.
+/// The result of creating a container for the state store.
 enum Created {
-    /// It was made; its id.
+    /// The container was created and has this id.
     New(String),
-    /// One of that name is there.
+    /// A container with that name exists.
     Taken,
 }
 
-/// Makes a container for one of our own purposes; with a volume where one is given, which gets the
-/// same labels if it has to be made.
+/// Creates a container for the state store. Mounts a volume if one is given as name and target; a
+/// volume that does not exist is created with the same labels.
 async fn make(
     docker: &Docker,
     verb: &str,
@@ -108,7 +108,7 @@ async fn make(
     };
     let body = ContainerCreateBody {
         image: Some(format!("{}:{}", EMPTY.0, EMPTY.1)),
-        // Nothing ever runs; the engine wants to know what.
+        // Never run. The engine requires a command.
         cmd: Some(vec!["-".to_owned()]),
         host_config: volume.map(|volume| HostConfig {
             mounts: Some(vec![mount(volume)]),
@@ -137,7 +137,7 @@ async fn make(
     }
 }
 
-/// Several who make it at a time make the same.
+/// Creates the empty image. Concurrent calls create the same image.
 async fn make_empty_image(docker: &Docker, verb: &str) -> Result<(), EngineError> {
     let options = CreateImageOptionsBuilder::new()
         .from_src("-")
@@ -161,7 +161,7 @@ async fn remove(docker: &Docker, verb: &str, name: &str) -> Result<(), EngineErr
     let removed = docker.client.remove_container(name, Some(options)).await;
     match present(removed) {
         Ok(_) => Ok(()),
-        // Somebody else is at it.
+        // Another client is removing the container.
         Err(wire) if status(&wire) == Some(409) => Ok(()),
         Err(wire) => Err(docker.doing(verb, name).failed(wire)),
     }

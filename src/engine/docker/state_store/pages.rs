@@ -1,7 +1,7 @@
-//! Pages of the journal: files in a volume that a container mounts which is never started, by
-//! archive (5 to 12 ms each way, measured; they survive the engine's own end by force).
+//! Pages of the journal: files in a volume, which a container mounts that is never started. Pages
+//! are transferred as archives (5 to 12 ms each way, measured) and survive a kill of the engine.
 //!
-//! The volume is what counts. A container that was pruned is made again over it.
+//! The volume is authoritative. A container that was pruned is recreated with the volume.
 
 use std::{
     collections::HashMap,
@@ -42,18 +42,18 @@ const REMOVING: &str = "removing the journal";
 
 /// Where the volume is mounted.
 const PLACE: &str = "/state";
-/// How often something is tried again that another process is in the middle of: making the
-/// container, or removing it.
+/// Maximum number of attempts while another process is creating or removing the container.
 const TRIES: u32 = 100;
-/// The pause between two tries.
+/// The pause between two attempts.
 const SHORTLY: Duration = Duration::from_millis(50);
 
-/// The name of the container, and of its volume.
+/// Returns the name of the container and of its volume.
 fn name(project: &ProjectName) -> String {
     format!("cimandat.state.{project}")
 }
 
-/// Makes the container, and the volume where there is none; those that are there must be ours.
+/// Creates the container, and the volume if there is none. Existing ones must belong to the
+/// project.
 pub(super) async fn open(docker: &Docker, project: &ProjectName) -> Result<(), EngineError> {
     open_as(docker, project, &name(project)).await
 }
@@ -71,7 +71,7 @@ async fn open_as(docker: &Docker, project: &ProjectName, named: &str) -> Result<
         };
         match (made, found) {
             (_, Some(labels)) if is_journal(&labels, project) => return Ok(()),
-            // The engine gives the name away before it shows the container.
+            // The engine assigns the name before it shows the container.
             (Created::Taken, None) if tries < TRIES => sleep(SHORTLY).await,
             (Created::New(id), _) => {
                 remove(docker, WRITING, &id).await?;
@@ -98,7 +98,8 @@ async fn find(
         .map_err(|wire| docker.doing(WRITING, name).failed(wire))
 }
 
-/// Whether a container was made by a version that kept the pages in the container itself.
+/// Returns whether a container was created by a version that kept the pages in the container
+/// itself.
 fn is_without_volume(container: &ContainerInspectResponse) -> bool {
     let mut mounts = container.mounts.iter().flatten();
     mounts.all(|mount| mount.destination.as_deref() != Some(PLACE))
@@ -126,7 +127,7 @@ pub(super) async fn write(
     })
 }
 
-/// Whether there was a place for it.
+/// Uploads an archive. `false`: the container or its folder does not exist.
 async fn upload(docker: &Docker, container: &str, archive: &Bytes) -> Result<bool, EngineError> {
     let options = UploadToContainerOptionsBuilder::new().path(PLACE).build();
     let written = docker
@@ -141,8 +142,9 @@ async fn upload(docker: &Docker, container: &str, archive: &Bytes) -> Result<boo
     }
 }
 
-/// Makes the place for pages: only called by the holder of the lock. The pages of a container
-/// without a volume are copied into one; until that is done, that container is what counts.
+/// Creates the container and volume for the pages. Only the lock holder calls this function. The
+/// pages of a container without a volume are copied into a volume. Until the copy is complete, the
+/// old container is authoritative.
 async fn prepare(docker: &Docker, project: &ProjectName) -> Result<(), EngineError> {
     let name = name(project);
     let old = find(docker, &name).await?;
@@ -151,14 +153,15 @@ async fn prepare(docker: &Docker, project: &ProjectName) -> Result<(), EngineErr
     }
     let draft = draft_of(&name);
     open_as(docker, project, &draft).await?;
-    for shelf in [Collection::Journal, Collection::History] {
-        let pages = download(docker, &name, &format!("/{}", shelf.folder())).await?;
-        let pages = unpacked(docker, &name, shelf, pages)?;
+    for collection in [Collection::Journal, Collection::History] {
+        let pages = download(docker, &name, &format!("/{}", collection.folder())).await?;
+        let pages = unpacked(docker, &name, collection, pages)?;
         let archive = pack(&pages).map_err(|error| {
             let doing = docker.doing(WRITING, &name);
             doing.broke(format!("packing it: {error}"))
         })?;
-        // Somebody may have removed the draft: what is read from stays until all of it is copied.
+        // Another process may have removed the draft, so the source stays until all of it is
+        // copied.
         if !upload(docker, &draft, &archive).await? {
             return Err(EngineError::NotFound {
                 what: format!("container `{draft}`"),
@@ -178,17 +181,18 @@ fn draft_of(name: &str) -> String {
 pub(super) async fn read(
     docker: &Docker,
     project: &ProjectName,
-    shelf: Collection,
+    collection: Collection,
 ) -> Result<Vec<Page>, EngineError> {
     let name = name(project);
-    let path = format!("{PLACE}/{}", shelf.folder());
+    let path = format!("{PLACE}/{}", collection.folder());
     let mut archive = download(docker, &name, &path).await?;
     if archive.is_none() {
         archive = match find(docker, &name).await? {
             Some(old) if is_without_volume(&old) => {
-                download(docker, &name, &format!("/{}", shelf.folder())).await?
+                download(docker, &name, &format!("/{}", collection.folder())).await?
             }
-            // Nothing was written on this shelf, or another reader has just made the container.
+            // Either nothing was written in this collection, or another reader has just created the
+            // container.
             Some(_) => download(docker, &name, &path).await?,
             None => {
                 let volume = volume::labels_of(docker, READING, &name).await?;
@@ -201,10 +205,10 @@ pub(super) async fn read(
             }
         };
     }
-    unpacked(docker, &name, shelf, archive)
+    unpacked(docker, &name, collection, archive)
 }
 
-/// `None`: there is no such container, or no such folder in it.
+/// Downloads a folder. `None`: the container does not exist, or the folder does not.
 async fn download(
     docker: &Docker,
     container: &str,
@@ -222,7 +226,7 @@ async fn download(
     Ok(chunks.map(|chunks| chunks.concat()))
 }
 
-/// Removes container and volume. A reader may make the container again in between.
+/// Removes the container and the volume. A reader may recreate the container in between.
 pub(super) async fn discard(docker: &Docker, project: &ProjectName) -> Result<(), EngineError> {
     let name = name(project);
     let volume = volume::labels_of(docker, REMOVING, &name).await?;
@@ -247,10 +251,12 @@ pub(super) async fn discard(docker: &Docker, project: &ProjectName) -> Result<()
 fn unpacked(
     docker: &Docker,
     name: &str,
-    shelf: Collection,
+    collection: Collection,
     archive: Option<Vec<u8>>,
 ) -> Result<Vec<Page>, EngineError> {
-    let pages = archive.map(|archive| unpack(shelf, &archive)).transpose();
+    let pages = archive
+        .map(|archive| unpack(collection, &archive))
+        .transpose();
     let pages = pages.map_err(|error| {
         let doing = docker.doing(READING, name);
         doing.broke(format!("unpacking it: {error}"))
@@ -265,13 +271,13 @@ fn pack(pages: &[Page]) -> io::Result<Bytes> {
         header.set_entry_type(tar::EntryType::Regular);
         header.set_size(page.content.len() as u64);
         header.set_mode(0o600);
-        let path = format!("{}/{}", page.shelf.folder(), page.name);
+        let path = format!("{}/{}", page.collection.folder(), page.name);
         archive.append_data(&mut header, path, page.content.as_slice())?;
     }
     archive.into_inner().map(Bytes::from)
 }
 
-fn unpack(shelf: Collection, archive: &[u8]) -> io::Result<Vec<Page>> {
+fn unpack(collection: Collection, archive: &[u8]) -> io::Result<Vec<Page>> {
     let mut archive = tar::Archive::new(archive);
     let mut pages = Vec::new();
     for entry in archive.entries()? {
@@ -288,7 +294,7 @@ fn unpack(shelf: Collection, archive: &[u8]) -> io::Result<Vec<Page>> {
         let mut content = Vec::new();
         entry.read_to_end(&mut content)?;
         pages.push(Page {
-            shelf,
+            collection,
             name,
             content,
         });

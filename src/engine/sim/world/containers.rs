@@ -1,4 +1,4 @@
-//! Containers of the simulated world: made, started, renamed and removed.
+//! Containers of the simulated world: create, start, rename, remove.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use crate::{
     state::{ContainerStatus, ImageInfo, MountedVolume, PublishedPort, Resource, Status},
 };
 
-/// The exit code of what could not be started, where there was an end before.
+/// The exit code of a container that ran before and could not be started again.
 const NEVER_RAN: i64 = 128;
 
 impl World {
@@ -76,7 +76,7 @@ impl World {
         Ok(None)
     }
 
-    /// What a container is attached to, each with the address that it asked for; empty: any.
+    /// The networks of a container, each with the requested address; empty for any address.
     fn attached(&self, create: &CreateContainer) -> BTreeMap<String, String> {
         let attached = create.endpoints.iter().map(|(name, spec)| {
             let address = self.address(name, spec).unwrap_or_default();
@@ -87,8 +87,8 @@ impl World {
             .collect()
     }
 
-    /// The volumes that a container mounts. As a real engine does: one that is not there is made,
-    /// without any label; what nobody named gets a name of 64 digits.
+    /// Creates the volumes that a container mounts. As on a real engine, a missing volume is
+    /// created without labels, and an anonymous volume gets a name of 64 digits.
     fn make_volumes(
         &mut self,
         create: &CreateContainer,
@@ -180,7 +180,8 @@ impl World {
         }))
     }
 
-    /// What keeps a container from starting: found at the start, not when it is made.
+    /// Checks what prevents a container from starting. A real engine finds this at the start, not
+    /// at creation.
     fn can_start(
         &self,
         action: &Action,
@@ -214,7 +215,7 @@ impl World {
         }
     }
 
-    /// The first of a container's ports that somebody took who is no container.
+    /// The first port of a container that a process of the host holds.
     pub fn grabbed(&self, thing: &SimContainer) -> Option<(String, String)> {
         let mut wanted = thing.ports.iter().filter_map(|it| it.published);
         let port = wanted.find(|port| self.occupied.contains_key(port))?;
@@ -230,7 +231,7 @@ impl World {
         }
     }
 
-    /// The first of a container's ports that somebody else holds, and who.
+    /// The first port of a container that another container holds, and its holder.
     pub fn taken(&self, name: &ContainerName, thing: &SimContainer) -> Option<(String, String)> {
         let ours = self.containers.iter().filter(|(other, _)| *other != name);
         let ours = ours.map(|(name, it)| (name, &it.holds));
@@ -280,7 +281,7 @@ impl World {
         }
     }
 
-    /// A container goes, and with it the anonymous volumes that nobody else mounts.
+    /// Removes a container and its anonymous volumes that no other container mounts.
     pub fn discard(&mut self, name: &ContainerName) {
         let Some(thing) = self.containers.remove(name) else {
             return;
@@ -293,7 +294,8 @@ impl World {
     }
 }
 
-/// The network of the engine's own that a container is attached to, if it is none of the project.
+/// The built-in network of the engine that a container is attached to, if it is in no network of
+/// the project.
 fn builtin_network(mode: &NetworkMode) -> Option<(String, String)> {
     let name = match mode {
         NetworkMode::Networks(attached) if attached.is_empty() => "none",
@@ -306,7 +308,7 @@ fn builtin_network(mode: &NetworkMode) -> Option<(String, String)> {
     Some((name.to_owned(), String::new()))
 }
 
-/// Whether a wished-for port of the host cannot be had while another is held.
+/// Whether a requested port conflicts with a held one.
 fn clash(wished: &PortBinding, held: &PublishedPort) -> bool {
     let all = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
     wished.published == Some(held.published)

@@ -1,7 +1,7 @@
-//! What the volumes of the simulated world hold, and the snapshots of them.
+//! The content of the volumes in the simulated world, and their snapshots.
 //!
-//! A volume holds a note of each generation of a service that was started with it writable: what
-//! a start adds twice is there once, so that a world that went back is the same as before.
+//! A volume contains an entry for each generation of a service that started with write access to
+//! it. A second start adds no second entry, so that a world after a rollback is the same as before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,16 +18,17 @@ use crate::{
 pub(in crate::engine::sim) struct Kept {
     pub of: String,
     pub generation: u64,
-    /// `None`: the copy was cut off.
+    /// The content; `None` if the copy was interrupted.
     pub held: Option<BTreeSet<String>>,
-    /// Containers that such a copy left behind.
+    /// Containers that an interrupted copy left behind.
     pub helpers: BTreeSet<ContainerName>,
 }
 
 impl World {
-    /// Takes note of who runs over the files of a container that begins to run, and is of another
-    /// generation. Two containers in one place must never do that; of others that they share is
-    /// for the manifest to say.
+    /// Records the containers of other generations that run on the same files as a starting
+    /// container. For two of one replica this is a violated invariant, unless the manifest shares
+    /// the volume. All others are recorded as a race, because the manifest decides whether they may
+    /// share the volume.
     pub fn note_rivals(&mut self, name: &ContainerName) {
         let Some(thing) = self.containers.get(name) else {
             return;
@@ -59,7 +60,7 @@ impl World {
         self.meetings.extend(rivals);
     }
 
-    /// A container that was started writes.
+    /// A started container writes an entry to its volumes.
     pub fn write(&mut self, name: &ContainerName) {
         let Some(thing) = self.containers.get(name).cloned() else {
             return;
@@ -74,7 +75,8 @@ impl World {
         }
     }
 
-    /// Does what an action does to snapshots, if it is one that does; `whole`: to the end.
+    /// Applies an action on snapshots and ignores all others. Without `whole`, the action is
+    /// interrupted midway.
     pub fn snapshot(&mut self, action: &Action, whole: bool) -> Done {
         match action {
             Action::SnapshotVolume(it) => self.copy(action, it, whole),
@@ -121,7 +123,7 @@ impl World {
         Ok(None)
     }
 
-    /// Takes note of who is at work on a volume that is copied.
+    /// Records a violation for each container that uses a volume while it is copied.
     fn disturbed(&mut self, action: &Action, volume: &str, readers_may: bool) {
         let up = self
             .containers
@@ -137,7 +139,7 @@ impl World {
         self.violations.extend(breaches);
     }
 
-    /// The snapshots, as an engine shows them.
+    /// Returns the snapshots as an engine reports them.
     pub fn shown_snapshots(&self) -> BTreeMap<String, Snapshot> {
         let shown = |kept: &Kept| Snapshot {
             of: kept.of.clone(),

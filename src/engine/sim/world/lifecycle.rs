@@ -1,5 +1,5 @@
-//! The life of a simulated container between a start and an end, and what an engine's own end and
-//! start do to it.
+//! The lifecycle of a simulated container between start and exit, and the effect of a restart of
+//! the engine.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use crate::{
     state::{PublishedPort, Status},
 };
 
-/// The exit code of what was killed.
+/// The exit code of a killed container.
 const KILLED: i64 = 137;
-/// The exit code of what went down with the engine's host: nobody saw how it ended.
+/// The exit code of a container that went down with the engine's host: its end was not observed.
 const UNSEEN: i64 = 255;
-/// The first port of the host that is given where none was asked for.
+/// The first port of the host that is assigned if none is requested.
 const FIRST_FREE_PORT: u16 = 32_768;
 
-/// How an engine ended that comes back.
+/// The way in which an engine ends before it comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine::sim) enum EngineEnd {
-    /// It was asked to: it stops its containers first, in good order.
+    /// The engine was stopped and stops its containers first, gracefully.
     Stopped,
-    /// It was killed, and its containers were not: it stops them when it is back, and that counts
-    /// as done by hand.
+    /// The engine was killed, but its containers were not. It stops them when it is back, and that
+    /// counts as a manual stop.
     Killed,
-    /// It went down with all that ran on it.
+    /// The host lost power, with all containers on it.
     PowerCut,
 }
 
 impl World {
-    /// A container runs from now on.
+    /// A container starts to run.
     pub fn begin(&mut self, name: &ContainerName, now: Duration) {
         self.note_rivals(name);
         let epoch = self.epoch;
@@ -40,7 +40,7 @@ impl World {
         };
         thing.condition.status = Status::Running;
         thing.condition.error = None;
-        // The engine forgets the code of the last end, though not that there was one.
+        // The engine forgets the code of the last exit, but not that there was one.
         thing.condition.exit_code = thing.condition.exit_code.map(|_| 0);
         thing.condition.health = None;
         thing.begin(now, epoch);
@@ -53,7 +53,7 @@ impl World {
         self.write(name);
     }
 
-    /// A container takes its ports of the host, as far as it publishes any.
+    /// A container binds its ports of the host, if it publishes any.
     pub fn hold(&mut self, name: &ContainerName) {
         let given = self.containers.values().flat_map(|it| &it.holds);
         let mut free = given
@@ -76,7 +76,7 @@ impl World {
         thing.holds = holds.filter(|_| publishes).collect();
     }
 
-    /// Somebody asks for a container's end; it does not come back by itself.
+    /// Stops a container on request. The engine does not restart it afterwards.
     pub fn stop(&mut self, name: &ContainerName, exit_code: i64) -> Option<ContainerEvent> {
         let thing = self.containers.get_mut(name)?;
         if !thing.condition.status.is_up() {
@@ -91,12 +91,12 @@ impl World {
         Some(died(name, exit_code))
     }
 
-    /// As [`World::stop`], by force.
+    /// Like [`World::stop`], by force.
     pub fn kill(&mut self, name: &ContainerName) -> Option<ContainerEvent> {
         self.stop(name, KILLED)
     }
 
-    /// A container ends by itself, unless its start is over already.
+    /// A container exits by itself. A later start makes the call a no-op.
     pub fn end(
         &mut self,
         id: &str,
@@ -125,7 +125,7 @@ impl World {
         killed.into_iter().chain([died(name, exit_code)]).collect()
     }
 
-    /// The engine starts a container again that ended by itself.
+    /// The engine restarts a container that exited by itself.
     pub fn restart(&mut self, id: &str, now: Duration) -> Option<ContainerEvent> {
         let mut containers = self.containers.iter_mut();
         let (name, thing) = containers.find(|(_, it)| it.id == id)?;
@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    /// The engine is back, and starts what its restart policy brings back.
+    /// The engine is back, and restarts containers as their restart policies say.
     pub fn engine_returns(&mut self, now: Duration) -> Vec<ContainerEvent> {
         let back = self
             .containers
@@ -167,8 +167,8 @@ impl World {
         notices
     }
 
-    /// Whatever does not run goes, with its anonymous volumes left behind; so does the lock, which is
-    /// a container too. The journal is in a volume and stays.
+    /// Removes all stopped containers and keeps their anonymous volumes. The lock is removed too,
+    /// because it is a container. The journal stays, because it is in a volume.
     pub fn prune_containers(&mut self) {
         self.lock = None;
         self.containers.retain(|_, it| it.condition.status.is_up());
@@ -177,7 +177,7 @@ impl World {
 }
 
 impl SimContainer {
-    /// It does not run any more.
+    /// Marks the container as exited.
     fn over(&mut self, exit_code: i64) {
         self.condition.status = Status::Exited;
         self.condition.exit_code = Some(exit_code);
@@ -185,7 +185,7 @@ impl SimContainer {
         self.holds.clear();
     }
 
-    /// Whether the engine starts it again after its last end.
+    /// Whether the engine restarts the container after its last exit.
     fn comes_back(&self) -> bool {
         match self.policy {
             RestartPolicy::No => false,

@@ -1,7 +1,7 @@
-//! The simulated world: what is there, and what each action does to it.
+//! The simulated world: its resources, and the effect of each action on them.
 //!
-//! No time passes here and nothing waits: the time comes in as a value. What must never happen on
-//! a real engine either is noted as a breach.
+//! The module is synchronous: the current time is a parameter. Anything that must never happen on a
+//! real engine either is recorded as a violation.
 
 mod containers;
 mod data;
@@ -37,9 +37,9 @@ pub(super) struct World {
     pub containers: BTreeMap<ContainerName, SimContainer>,
     pub networks: BTreeMap<String, Resource>,
     pub volumes: BTreeMap<String, Resource>,
-    /// The generations that made volumes, where they say so.
+    /// The generations that created the volumes, if their labels name one.
     pub volume_generations: BTreeMap<String, u64>,
-    /// What each volume holds.
+    /// The content of each volume.
     pub data: BTreeMap<String, BTreeSet<String>>,
     pub snapshots: BTreeMap<String, Kept>,
     pub images: BTreeMap<ImageRef, ImageInfo>,
@@ -48,21 +48,21 @@ pub(super) struct World {
     /// Images that can be pulled.
     pub registry: BTreeSet<ImageRef>,
     pub foreign: BTreeMap<ContainerName, UnmanagedContainer>,
-    /// The address ranges of networks of others.
+    /// The address ranges of networks outside the project.
     pub foreign_ranges: BTreeMap<String, Vec<String>>,
     pub violations: Vec<String>,
     pub meetings: BTreeSet<VolumeRace>,
     pub pages: BTreeMap<(Collection, String), Page>,
     pub lock: Option<SimLock>,
-    /// Volumes that several containers may write to at a time.
+    /// Volumes that several containers may write to at the same time.
     pub shared: BTreeSet<String>,
-    /// The process that holds the lock is not there any more.
+    /// Whether the process that holds the lock has ended.
     pub orphaned: bool,
     pub engine: EngineInfo,
     pub databases: BTreeMap<ContainerName, Database>,
-    /// Ports of the host that somebody took who is no container, and whether they were missed.
+    /// Ports of the host that another process holds, and whether a container needed them.
     pub occupied: BTreeMap<u16, bool>,
-    /// The world's beginning, by the engine's clock in nanoseconds since the epoch.
+    /// The start of the world on the engine's clock, in nanoseconds since the Unix epoch.
     pub epoch: i64,
     pub ids: u64,
 }
@@ -76,29 +76,29 @@ pub(super) struct SimContainer {
     pub generation: u64,
     pub record: Option<ContainerRecord>,
     pub image: String,
-    /// By name on the engine, each with the address that it asked for; empty: any.
+    /// Networks by name on the engine, each with the requested address; empty for any address.
     pub networks: BTreeMap<String, String>,
-    /// The addresses that it has until its next start, where they are known.
+    /// The known addresses until the next start.
     pub addresses: BTreeMap<String, String>,
     pub ports: Vec<PortBinding>,
-    /// Ports of the host that it holds now.
+    /// The ports of the host that the container holds now.
     pub holds: Vec<PublishedPort>,
-    /// Named and anonymous ones, by target.
+    /// Named and anonymous volumes, by target.
     pub volumes: BTreeMap<String, MountedVolume>,
     pub policy: RestartPolicy,
     pub condition: ContainerStatus,
-    /// Somebody asked for its end: then `unless-stopped` does not bring it back.
+    /// Whether a client stopped the container: then `unless-stopped` does not restart it.
     pub stopped_by_hand: bool,
-    /// Since the world's beginning; of the last start.
+    /// Time of the last start, since the start of the world.
     pub started: Duration,
-    /// For how long it had run already when the world began.
+    /// Time that the container had run before the world started.
     pub earlier: Duration,
-    /// Seconds since the epoch.
+    /// In seconds since the Unix epoch.
     pub created: i64,
-    /// How often it was started: tells the ends of its starts apart.
+    /// Number of starts. Distinguishes the exits of different starts.
     pub starts: u64,
     pub log: Vec<String>,
-    /// What a hand can change.
+    /// The settings that manual changes can affect.
     pub setup: RuntimeConfig,
 }
 
@@ -154,7 +154,7 @@ impl World {
         }
     }
 
-    /// Performs an action; gives what is noticed of it.
+    /// Performs an action and returns the event that it causes.
     pub fn perform(&mut self, action: &Action, now: Duration) -> Done {
         if let Some(name) = container_of(action)
             && self.foreign.contains_key(name)
@@ -225,7 +225,7 @@ impl World {
         Ok(None)
     }
 
-    /// An id that was never given before.
+    /// Returns an id that was never assigned before.
     pub fn next_id(&mut self) -> String {
         self.ids += 1;
         format!("{:064x}", self.ids)
@@ -248,7 +248,7 @@ impl World {
     }
 }
 
-/// The container that an action is done to.
+/// The container that an action changes.
 fn container_of(action: &Action) -> Option<&ContainerName> {
     match action {
         Action::CreateContainer(create) => Some(&create.name),

@@ -1,4 +1,4 @@
-//! What a hand can change of a simulated container: its endpoints, limits and pause.
+//! The settings of a simulated container that can change later: endpoints, limits and pause.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,14 +15,14 @@ use crate::{
 };
 
 impl SimContainer {
-    /// It is taken out of a network.
+    /// Detaches the container from a network.
     pub fn leave(&mut self, network: &str) {
         self.networks.remove(network);
         self.addresses.remove(network);
         self.setup.endpoints.remove(network);
     }
 
-    /// It is started.
+    /// Resets what a new start resets.
     pub fn begin(&mut self, now: Duration, epoch: i64) {
         self.started = now;
         self.earlier = Duration::ZERO;
@@ -34,7 +34,7 @@ impl SimContainer {
 }
 
 impl World {
-    /// How a new container is set up.
+    /// The settings of a new container.
     pub fn setup(&self, create: &CreateContainer) -> RuntimeConfig {
         let spec = &create.spec;
         let owner = |service: &str| {
@@ -74,7 +74,7 @@ impl World {
         specs.iter().map(endpoint).collect()
     }
 
-    /// The address that an endpoint asks for.
+    /// The address that an endpoint requests.
     pub fn address(&self, network: &str, spec: &EndpointSpec) -> Option<String> {
         match spec.ipv4.as_ref()? {
             Address::Given(address) => Some(address.clone()),
@@ -90,7 +90,8 @@ impl World {
         }
     }
 
-    /// Attaches one container to exactly these networks, and another one to exactly those.
+    /// Attaches the new container to exactly the networks of `to`, and the old one to exactly those
+    /// of `from`.
     pub fn cutover(&mut self, action: &Action, cutover: &Cutover) -> Done {
         self.ours(&cutover.to.container)?;
         let mut networks = cutover.to.endpoints.keys();
@@ -103,7 +104,7 @@ impl World {
         self.attach(&cutover.to, true)
     }
 
-    /// The half of a cutover that was cut off: the old container is paused and in no network.
+    /// The effect of an interrupted cutover: the old container is paused and in no network.
     pub fn half_cutover(&mut self, cutover: &Cutover) -> Done {
         if let Some(from) = &cutover.from {
             let nowhere = Attached {
@@ -115,8 +116,8 @@ impl World {
         Ok(None)
     }
 
-    /// Attaches a container to exactly these networks; one that is gone is fine. A cutover that is not
-    /// cut off leaves nobody paused.
+    /// Attaches a container to exactly these networks. A missing container is not an error. Only an
+    /// interrupted cutover leaves a container paused.
     fn attach(&mut self, attached: &Attached, goes_on: bool) -> Done {
         let endpoints = self.endpoints(&attached.endpoints);
         let specs = attached.endpoints.iter();
@@ -139,7 +140,8 @@ impl World {
         self.publish(&attached.container)
     }
 
-    /// Ports of the host are held while a container that runs is in a network with a way out.
+    /// A running container holds its ports of the host while it is in a network with external
+    /// access.
     fn publish(&mut self, name: &ContainerName) -> Done {
         let Some(thing) = self.containers.get(name) else {
             return Ok(None);
@@ -172,7 +174,8 @@ impl World {
         network.and_then(|it| it.id.clone()).unwrap_or_default()
     }
 
-    /// An endpoint's network that was removed since, though another may have its name.
+    /// The first network of an endpoint that was removed since, although another one may have its
+    /// name.
     pub fn stale<'t>(&self, thing: &'t SimContainer) -> Option<&'t String> {
         let mut endpoints = thing.setup.endpoints.iter();
         let stale = endpoints.find(|(name, it)| it.network != self.network_id(name));
@@ -202,7 +205,7 @@ impl World {
         Ok(None)
     }
 
-    /// Another program removes a container and makes one with the same name and labels.
+    /// Another program removes a container and creates one with the same name and labels.
     pub fn recreate(&mut self, name: &ContainerName) {
         let id = self.next_id();
         if let Some(thing) = self.containers.get_mut(name) {
@@ -217,7 +220,7 @@ impl World {
         }
     }
 
-    /// Somebody takes a container out of a network.
+    /// Another client detaches a container from a network.
     pub fn detach(&mut self, name: &ContainerName, network: &str) {
         if let Some(thing) = self.containers.get_mut(name) {
             thing.leave(network);
