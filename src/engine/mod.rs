@@ -74,11 +74,11 @@ pub trait Engine: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Inspection, EngineError>> + Send;
 
     /// Completes when no client is connected to a container. Connections that have been idle for
-    /// `idle` do not count. Never completes if the connections cannot be observed.
+    /// `idle` do not count, where it is set. Never completes if the connections cannot be observed.
     fn clients_gone(
         &self,
         _container: &ContainerName,
-        _idle: Duration,
+        _idle: Option<Duration>,
     ) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }

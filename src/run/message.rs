@@ -88,8 +88,8 @@ pub enum Effect {
         step: StepId,
         /// Container to drain.
         container: ContainerName,
-        /// Connections that have been idle for this time are not counted.
-        idle: Duration,
+        /// Connections that have been idle for this time are not counted. `None`: all are counted.
+        idle: Option<Duration>,
     },
     /// Start a timer; then [`Input::TimerFired`].
     StartTimer(TimerId, Duration),

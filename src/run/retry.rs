@@ -19,6 +19,7 @@ use crate::{
     event::Event,
     name::ContainerName,
     plan::{Action, StepId, StepKind},
+    project::Update,
 };
 
 /// How long the engine may take to release a port after its container has stopped.
@@ -29,8 +30,10 @@ const PORT_RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// again.
 const ENGINE_RECOVERY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A drain ignores connections that have been idle for the drain time divided by this. With the
-/// default of 1 s that is 0.25 s, which is longer than the pauses within most responses.
+/// A drain of the default time of 1 s or less ignores connections that have been idle for the drain time
+/// divided by this: 0.25 s, which is longer than the pauses within most responses. A longer drain is set
+/// for requests that take long, and those may look idle: a stream that pauses, or one of several streams
+/// on one connection.
 const IDLE_SHARE: u32 = 4;
 
 /// A step that failed for a temporary reason.
@@ -59,7 +62,7 @@ impl Run {
                 self.effects.push(Effect::AwaitClientsGone {
                     step: id,
                     container,
-                    idle: duration / IDLE_SHARE,
+                    idle: (duration <= Update::DRAIN).then(|| duration / IDLE_SHARE),
                 });
             }
         }

@@ -214,7 +214,7 @@ impl Engine for Docker {
         logs::examine(self, container, lines).await
     }
 
-    async fn clients_gone(&self, container: &ContainerName, idle: Duration) {
+    async fn clients_gone(&self, container: &ContainerName, idle: Option<Duration>) {
         clients::gone(self, container, idle).await;
     }
 

@@ -1,6 +1,10 @@
 //! Networks: create, attach, detach and remove.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    mem,
+    time::Duration,
+};
 
 use bollard::{
     errors::Error as Wire,
@@ -361,6 +365,7 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
     // By id, because a name may also be the beginning of another network's id.
     let id = network.id.as_deref().unwrap_or(name);
     let mut pause = FIRST_PAUSE;
+    let mut lost = BTreeSet::new();
     loop {
         let Err(wire) = present(docker.client.remove_network(id).await) else {
             return Ok(());
@@ -371,37 +376,44 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
             EngineError::Api { .. } if may_pass => sleep(pause).await,
             why => return Err(why),
         }
-        if pause >= LONGEST_PAUSE / 4 {
-            free_lost_endpoints(docker, doing, id).await?;
+        if pause >= LONGEST_PAUSE / 8 {
+            let before = mem::take(&mut lost);
+            lost = free_lost_endpoints(docker, doing, id, &before).await;
         }
         pause *= 2;
     }
 }
 
-/// Frees the endpoints of a network whose containers no longer exist.
+/// Frees the endpoints of a network that had no container `before` and have none now, and whose container
+/// does not exist. Returns the endpoints without a container.
+///
+/// A container that is just starting has such an endpoint for a moment. Failures are ignored: the removal
+/// of the network reports its own.
 async fn free_lost_endpoints(
     docker: &Docker,
     doing: Operation<'_>,
     network: &str,
-) -> Result<(), EngineError> {
-    let inspected = docker
-        .client
-        .inspect_network(network, None::<InspectNetworkOptions>)
-        .await;
-    let found = present(inspected).map_err(|wire| doing.failed(wire))?;
-    let endpoints = found.and_then(|it| it.containers).unwrap_or_default();
+    before: &BTreeSet<String>,
+) -> BTreeSet<String> {
+    let options = None::<InspectNetworkOptions>;
+    let inspected = docker.client.inspect_network(network, options).await;
+    let endpoints = inspected.ok().and_then(|it| it.containers);
+    let mut lost = endpoints.unwrap_or_default();
     // The engine lists an endpoint without a container under the endpoint's own id.
-    let lost = endpoints.iter().filter(|(key, _)| key.starts_with("ep-"));
-    for (_, endpoint) in lost {
-        let name = endpoint
-            .name
-            .as_deref()
-            .and_then(|it| ContainerName::new(it).ok());
-        if let Some(name) = name {
-            disconnect(docker, doing, (network, &name)).await?;
+    lost.retain(|key, _| key.starts_with("ep-"));
+    for (_, endpoint) in lost.iter().filter(|(key, _)| before.contains(*key)) {
+        let name = endpoint.name.as_deref();
+        let Some(name) = name.and_then(|it| ContainerName::new(it).ok()) else {
+            continue;
+        };
+        if matches!(
+            container::inspect(docker, doing.verb, &name).await,
+            Ok(None)
+        ) {
+            let _ = disconnect(docker, doing, (network, &name)).await;
         }
     }
-    Ok(())
+    lost.into_keys().collect()
 }
 
 /// Returns whether the engine refuses because containers are attached.

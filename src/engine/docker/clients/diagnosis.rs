@@ -31,6 +31,13 @@ use super::{Socket, State};
 /// Large enough for every message of an answer: the kernel fills at most 32 KiB at a time.
 const BUFFER: usize = 32 * 1024;
 
+/// The states that matter. A busy server has thousands of sockets in `TIME_WAIT`.
+const STATES: StateFlags = StateFlags::LISTEN
+    .union(StateFlags::ESTABLISHED)
+    .union(StateFlags::SYN_RECV)
+    .union(StateFlags::FIN_WAIT1)
+    .union(StateFlags::CLOSE_WAIT);
+
 /// Offsets in `struct tcp_info`: milliseconds since data was last sent, milliseconds since data was
 /// last received, and the number of received segments with data.
 const LAST_SENT: usize = 44;
@@ -51,12 +58,12 @@ impl Diagnosis {
     pub(super) fn of(process: &Path) -> io::Result<Self> {
         let namespace = File::open(process.join("ns/net"))?;
         // A dedicated thread, which ends: a thread of the runtime would stay in the namespace.
-        let opened = thread::spawn(move || {
+        let opened = thread::Builder::new().spawn(move || {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
             let (family, kind) = (AddressFamily::NETLINK, SocketType::DGRAM);
             let protocol = Some(netlink::SOCK_DIAG);
             socket_with(family, kind, SocketFlags::CLOEXEC, protocol)
-        });
+        })?;
         let socket = opened
             .join()
             .map_err(|_| io::Error::other("a thread panicked"))??;
@@ -82,7 +89,7 @@ impl Diagnosis {
             family,
             protocol: IPPROTO_TCP,
             extensions: ExtensionFlags::INFO,
-            states: StateFlags::all(),
+            states: STATES,
             socket_id,
         };
         let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
@@ -101,6 +108,10 @@ impl Diagnosis {
                 match answer.payload {
                     NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(it)) => {
                         sockets.push(socket(&it));
+                    }
+                    // A kernel without the diagnosis of TCP ends the list with its error code.
+                    NetlinkPayload::Done(it) if it.code != 0 => {
+                        return Err(io::Error::from_raw_os_error(it.code.abs()));
                     }
                     NetlinkPayload::Done(_) => return Ok(()),
                     NetlinkPayload::Error(it) => return Err(it.to_io()),

@@ -15,8 +15,12 @@ mod diagnosis;
 mod tables;
 
 /// How long a container must have no clients. A client that resolved the name just before the
-/// cutover connects within this time.
+/// cutover connects within this time, on a machine with CPUs to spare.
 const QUIET: Duration = Duration::from_millis(100);
+/// The share of time, in percent, in which some process waits for a CPU, up to which `QUIET` is enough.
+const CPU_PRESSURE: f64 = 25.0;
+/// Where the kernel reports the CPU pressure.
+const PRESSURE: &str = "/proc/pressure/cpu";
 /// First pause while clients are connected. Each pause is twice the previous one.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// Longest pause while clients are connected.
@@ -26,15 +30,16 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 /// as on a machine other than the engine's, or without permission.
 ///
 /// A connection that has been idle for at least `idle` does not count as a client. Its next request
-/// may arrive in a moment or never, and waiting longer makes neither more likely.
-pub(super) async fn gone(docker: &Docker, name: &ContainerName, idle: Duration) {
+/// may arrive in a moment or never, and waiting longer makes neither more likely. `None`: every
+/// connection counts.
+pub(super) async fn gone(docker: &Docker, name: &ContainerName, idle: Option<Duration>) {
     if watch(docker, name, idle).await.is_none() {
         std::future::pending::<()>().await;
     }
 }
 
 /// Returns when no client is connected. `None`: that cannot be determined.
-async fn watch(docker: &Docker, name: &ContainerName, idle: Duration) -> Option<()> {
+async fn watch(docker: &Docker, name: &ContainerName, idle: Option<Duration>) -> Option<()> {
     if !docker.place.is_local() {
         return None;
     }
@@ -42,6 +47,9 @@ async fn watch(docker: &Docker, name: &ContainerName, idle: Duration) -> Option<
     let Some(found) = found.await.ok()? else {
         return Some(());
     };
+    if !shares_kernel(&found) {
+        return None;
+    }
     let pid = found.state.as_ref()?.pid?;
     let process = Path::new("/proc").join(pid.to_string());
     // A local socket may lead to an engine in a virtual machine, which has different processes.
@@ -49,10 +57,10 @@ async fn watch(docker: &Docker, name: &ContainerName, idle: Duration) -> Option<
     if !owner.contains(found.id.as_deref()?) {
         return None;
     }
-    let view = View {
+    let mut view = View {
         tables: Tables::of(&process),
         // Only root may query how long a connection has been idle.
-        diagnosis: Diagnosis::of(&process).ok(),
+        diagnosis: idle.and_then(|_| Diagnosis::of(&process).ok()),
         addresses: addresses(&found),
         idle,
     };
@@ -62,12 +70,31 @@ async fn watch(docker: &Docker, name: &ContainerName, idle: Duration) -> Option<
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         } else {
-            sleep(QUIET).await;
+            sleep(quiet(&fs::read_to_string(PRESSURE).unwrap_or_default())).await;
             if !view.has_clients()? {
                 return Some(());
             }
         }
     }
+}
+
+/// Returns how long a container must have no clients on a machine with this CPU pressure, as the kernel
+/// reports it. Under pressure a client is delayed between the resolution of a name and the connection.
+fn quiet(pressure: &str) -> Duration {
+    let share = pressure.split_once("some avg10=");
+    let share = share.and_then(|(_, rest)| rest.split(' ').next()?.parse::<f64>().ok());
+    let share = share.unwrap_or_default().clamp(0.0, 100.0);
+    QUIET.mul_f64((share / CPU_PRESSURE).max(1.0))
+}
+
+/// Returns whether the sockets of a container are sockets of this kernel. A sandbox has a network stack
+/// of its own.
+fn shares_kernel(found: &ContainerInspectResponse) -> bool {
+    let runtime = found
+        .host_config
+        .as_ref()
+        .and_then(|it| it.runtime.as_deref());
+    runtime.is_none_or(|it| matches!(it, "" | "runc" | "crun" | "io.containerd.runc.v2"))
 }
 
 /// Returns the current addresses of a container. A connection to a former address is broken, so it
@@ -90,21 +117,24 @@ struct View {
     tables: Tables,
     diagnosis: Option<Diagnosis>,
     addresses: BTreeSet<IpAddr>,
-    idle: Duration,
+    idle: Option<Duration>,
 }
 
 impl View {
     /// Returns whether a client may be connected. `None`: that cannot be determined.
-    fn has_clients(&self) -> Option<bool> {
+    fn has_clients(&mut self) -> Option<bool> {
         // Datagrams have no connections. The engine's name server also has a socket, on a loopback
         // address.
         if self.tables.udp()?.iter().any(|it| !it.is_loopback()) {
             return Some(true);
         }
         let diagnosed = self.diagnosis.as_ref().and_then(|it| it.tcp().ok());
-        let tcp = match diagnosed {
-            Some(tcp) => tcp,
-            None => self.tables.tcp()?,
+        let tcp = if let Some(tcp) = diagnosed {
+            tcp
+        } else {
+            // The rest of an answer may still be in the socket.
+            self.diagnosis = None;
+            self.tables.tcp()?
         };
         Some(is_connected(&tcp, &self.addresses, self.idle))
     }
@@ -142,12 +172,12 @@ impl State {
 }
 
 /// Returns whether a client is connected to a port on which a program listens.
-fn is_connected(sockets: &[Socket], addresses: &BTreeSet<IpAddr>, idle: Duration) -> bool {
+fn is_connected(sockets: &[Socket], addresses: &BTreeSet<IpAddr>, idle: Option<Duration>) -> bool {
     let listening = sockets.iter().filter(|it| it.state == State::Listening);
     let ports: BTreeSet<u16> = listening.map(|it| it.port).collect();
     sockets.iter().any(|it| {
         let accepted = it.state == State::Connected && ports.contains(&it.port);
-        let is_idle = it.idle.is_some_and(|it| it >= idle);
+        let is_idle = it.idle.zip(idle).is_some_and(|(its, enough)| its >= enough);
         accepted && addresses.contains(&it.address) && !is_idle
     })
 }
@@ -172,7 +202,21 @@ mod tests {
         let mut all = vec![socket("0.0.0.0", 8080, 10)];
         all.extend(sockets);
         let addresses = BTreeSet::from(["172.18.0.3".parse().unwrap()]);
-        assert_eq!(is_connected(&all, &addresses, IDLE), expected);
+        assert_eq!(is_connected(&all, &addresses, Some(IDLE)), expected);
+    }
+
+    #[test]
+    fn quiet_time_grows_with_cpu_pressure() {
+        let at = |share: &str| {
+            let text =
+                format!("some avg10={share} avg60=1.00 avg300=0.50 total=1\nfull avg10=0.00");
+            quiet(&text).as_millis()
+        };
+        assert_eq!(
+            ["0.00", "25.00", "50.00", "100.00"].map(at),
+            [100, 100, 200, 400]
+        );
+        assert_eq!(quiet("").as_millis(), 100);
     }
 
     #[test]
