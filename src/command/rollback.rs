@@ -197,12 +197,12 @@ fn restored(entry: &HistoryEntry, state: &State) -> Result<Project, Vec<Prefligh
 /// Whether a job of an earlier generation is part of its rollback. A completed job is never run
 /// again, so it is included only if its container still exists as proof.
 fn job_completed(name: &ServiceName, job: &Service, state: &State) -> bool {
-    let wished = serde_json::to_value(job.spec_of(1)).unwrap_or_default();
+    let desired = serde_json::to_value(job.spec_of(1)).unwrap_or_default();
     state.containers.values().any(|container| {
         let record = container.record.as_ref();
         container.service == *name
             && container.condition.exit_code == Some(0)
-            && record.is_some_and(|record| record.spec == wished)
+            && record.is_some_and(|record| record.spec == desired)
     })
 }
 

@@ -88,10 +88,10 @@ impl HistoryEntry {
     /// Whether a job is the same as in this generation: same definition, same image.
     fn job_completed(&self, job: &Service, image: &str) -> bool {
         let then = self.project.services.get(&job.name);
-        let wished = |service: &Service| serde_json::to_value(service.spec_of(1)).ok();
+        let desired = |service: &Service| serde_json::to_value(service.spec_of(1)).ok();
         let mut made = self.made.values();
         matches!(job.kind, Kind::Job { .. })
-            && then.is_some_and(|then| wished(then) == wished(job))
+            && then.is_some_and(|then| desired(then) == desired(job))
             && made.any(|made| made.service == job.name && made.image == image)
     }
 

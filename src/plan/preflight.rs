@@ -127,11 +127,11 @@ fn ports_held(state: &State, service: &Service, replica: u32, refusals: &mut Vec
 }
 
 /// Returns whether a desired host port is unavailable while another port is held.
-pub(super) fn ports_conflict(wished: &PortBinding, held: &PublishedPort) -> bool {
+pub(super) fn ports_conflict(desired: &PortBinding, held: &PublishedPort) -> bool {
     let all = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
-    wished.published == Some(held.published)
-        && wished.protocol == held.protocol
-        && (all(&wished.host_ip) || all(&held.host_ip) || wished.host_ip == held.host_ip)
+    desired.published == Some(held.published)
+        && desired.protocol == held.protocol
+        && (all(&desired.host_ip) || all(&held.host_ip) || desired.host_ip == held.host_ip)
 }
 
 /// Returns whether a container to start and a running container cannot run at the same time: they
@@ -140,7 +140,7 @@ pub(super) fn conflicts_with_spec(spec: &ContainerSpec, old: &Container) -> bool
     let port = spec
         .ports
         .iter()
-        .any(|wished| old.ports.iter().any(|held| ports_conflict(wished, held)));
+        .any(|desired| old.ports.iter().any(|held| ports_conflict(desired, held)));
     port || same_address(spec, old).is_some() || same_volume(spec, old, &BTreeSet::new()).is_some()
 }
 

@@ -15,14 +15,14 @@ pub fn rotated(state: &State, old: &Project, new: &Project) -> bool {
             return false;
         };
         let spec = |it| serde_json::to_value(it).unwrap_or_default();
-        let wished = spec(&service.container);
-        let turned = field_changes(&spec(&before.container), &wished);
+        let desired = spec(&service.container);
+        let turned = field_changes(&spec(&before.container), &desired);
         let holds = |replica| {
             let current = diff::current(new, state, service, replica);
             let record = current.and_then(|(_, container)| container.record.as_ref());
             record.is_some_and(|record| {
                 // Other fields may differ, because the manifest may have changed since.
-                let differing = field_changes(&record.spec, &wished);
+                let differing = field_changes(&record.spec, &desired);
                 turned
                     .iter()
                     .all(|change| differing.iter().all(|it| it.field != change.field))

@@ -229,7 +229,7 @@ const FORBIDDEN: [(&str, &str); 22] = [
     (r"\bway (on|forward)\b", "roll forward, deploy"),
     (r"\bdeeds?\b", "applied changes, calls"),
     (r"\brehears", "simulate, simulation"),
-    (r"\bwished for\b", "desired"),
+    (r"\bwished\b", "desired"),
     (r"\bcut off\b", "interrupted"),
     (r"\bat hand\b", "available"),
     (r"\bby hand\b", "manually"),

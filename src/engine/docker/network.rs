@@ -370,10 +370,21 @@ pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), EngineErro
         let Err(wire) = present(docker.client.remove_network(id).await) else {
             return Ok(());
         };
-        let may_pass = has_endpoints(&wire) && pause < LONGEST_PAUSE;
+        let has_endpoints = has_endpoints(&wire);
         match users::unremoved(docker, doing, Used::Network(id), wire).await {
             // The engine itself lists no container that uses the network.
-            EngineError::Api { .. } if may_pass => sleep(pause).await,
+            EngineError::Api { .. } if has_endpoints && pause < LONGEST_PAUSE => {
+                sleep(pause).await;
+            }
+            EngineError::Api { message, .. } if has_endpoints => {
+                return Err(EngineError::InUse {
+                    thing: format!("network `{name}`"),
+                    users: format!("an endpoint whose container does not exist ({message})"),
+                    help: "restart the engine, which has lost track of it, then run the command \
+                           again"
+                        .to_owned(),
+                });
+            }
             why => return Err(why),
         }
         if pause >= LONGEST_PAUSE / 8 {

@@ -23,7 +23,7 @@ pub fn restart_stopped(state: &State, wanted: Option<&BTreeSet<ServiceName>>) ->
     let kept_out = |it: &Container| {
         wanted.is_some_and(|wanted| !wanted.contains(&it.service)) && is_blocked_by_newer(state, it)
     };
-    let mut wished = state.clone();
+    let mut desired = state.clone();
     let down: BTreeSet<&ContainerName> = state
         .containers
         .iter()
@@ -41,14 +41,14 @@ pub fn restart_stopped(state: &State, wanted: Option<&BTreeSet<ServiceName>>) ->
         })
         .map(|(name, _)| name)
         .collect();
-    for (name, container) in &mut wished.containers {
+    for (name, container) in &mut desired.containers {
         container.condition.status = if down.contains(name) {
             Status::Running
         } else {
             Status::Exited
         };
     }
-    let back = recovery_plan(&Plan::default(), &BTreeSet::new(), &wished);
+    let back = recovery_plan(&Plan::default(), &BTreeSet::new(), &desired);
     let mut plan = back.plan;
     for (step, earlier) in back.after {
         if let Some(step) = plan.steps.get_mut(step.0) {

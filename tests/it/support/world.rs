@@ -301,7 +301,9 @@ impl Drop for World {
         }
         let left = self.remove_by_hand();
         // What could be removed just now was left over by `down`; what could not is the engine's.
-        let is_lost = !left.is_empty() && self.engine_lost_an_endpoint();
+        let output = down.as_ref().map(|it| String::from_utf8_lossy(&it.stderr));
+        let reported = output.is_ok_and(|it| it.contains("lost track of it"));
+        let is_lost = reported && self.engine_lost_an_endpoint();
         assert!(is_lost || left.is_empty(), "{left:?} {down:?}");
     }
 }

@@ -309,9 +309,9 @@ fn builtin_network(mode: &NetworkMode) -> Option<(String, String)> {
 }
 
 /// Whether a requested port conflicts with a held one.
-fn clash(wished: &PortBinding, held: &PublishedPort) -> bool {
+fn clash(desired: &PortBinding, held: &PublishedPort) -> bool {
     let all = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
-    wished.published == Some(held.published)
-        && wished.protocol == held.protocol
-        && (all(&wished.host_ip) || all(&held.host_ip) || wished.host_ip == held.host_ip)
+    desired.published == Some(held.published)
+        && desired.protocol == held.protocol
+        && (all(&desired.host_ip) || all(&held.host_ip) || desired.host_ip == held.host_ip)
 }
